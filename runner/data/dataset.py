@@ -1,0 +1,40 @@
+"""The form in which every dataset reaches training: NumPy arrays, split once, with what is needed to feed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images: x uint8 [N, H, W, C], y int64 [N]. Tokens: x int64 [N, T], y int64 [N] or [N, T]."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Train, validation and test splits, the same for every seed.
+
+    `y` of shape [N] asks for one class per example, predicted at the last position of a token sequence;
+    [N, T] asks for one class per position. `mean` and `std` are per channel in units of 0 to 255.
+    """
+
+    name: str  # as tables show it
+    kind: str  # "images" or "tokens"
+    classes: int
+    train: Split
+    val: Split  # empty with validation=0: then selection is on test, and tables say so
+    test: Split
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    flip: bool = False
+    pad: int = 0
+    vocabulary: int = 0  # tokens: how many different ones
+    hash: str = ""  # the first 12 hex digits of SHA-256 over all arrays

@@ -1,0 +1,124 @@
+"""What can be set about a dataset, one frozen dataclass per kind; imports nothing heavy.
+
+Fields marked `PLACE` say where the data lies, not what it is: they are no part of a trial's id, because the
+hash of the loaded arrays is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from runner.errors import UserError
+
+PLACE = {"result": False}
+OPERATIONS = ("add", "sub", "mul", "div")
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """Common to all: `validation` is the fraction of the training set held out (0: selection is on test)."""
+
+    name: str
+    validation: float = 0.1
+    label: str = field(default="", metadata=PLACE)  # the name in tables; the group's name if empty
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validation < 1:
+            raise UserError(f"dataset.validation={self.validation}: must be in [0, 1), a fraction of training data")
+
+
+@dataclass(frozen=True)
+class ImageSettings(DatasetSettings):
+    """Images: `flip` mirrors at random, `pad` shifts by random crops after padding with `pad` pixels."""
+
+    flip: bool = False
+    pad: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.pad <= 64:
+            raise UserError(f"dataset.pad={self.pad}: must be 0 to 64 pixels")
+
+
+@dataclass(frozen=True)
+class DigitsSettings(ImageSettings):
+    """scikit-learn's 1,797 digits; split once: `train` images, `test` images, the rest for validation."""
+
+    train: int = 400
+    test: int = 898
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.train, self.test) < 10 or self.train + self.test > 1797 - 10:
+            raise UserError(
+                f"dataset.train={self.train} dataset.test={self.test}: each at least 10, together at most 1787"
+            )
+
+
+@dataclass(frozen=True)
+class TorchvisionSettings(ImageSettings):
+    """CIFAR-10/100, MNIST, Fashion-MNIST as torchvision stores them below `root`."""
+
+    root: str = field(default="data", metadata=PLACE)
+    download: bool = field(default=True, metadata=PLACE)
+
+
+@dataclass(frozen=True)
+class FileSettings(ImageSettings):
+    """A file or folder of images: `npz`, `imagenet32` and `folder`; `size` is for `folder` alone."""
+
+    path: str = field(default="", metadata=PLACE)
+    size: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 4 <= self.size <= 512:
+            raise UserError(f"dataset.size={self.size}: must be 4 to 512 pixels")
+
+
+@dataclass(frozen=True)
+class ModularSettings(DatasetSettings):
+    """All pairs (a, b) of `a op b mod p`; `fraction` of them for training (Power et al. 2022)."""
+
+    p: int = 97
+    operation: str = "add"
+    fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.operation not in OPERATIONS:
+            raise UserError(f"dataset.operation={self.operation}: must be one of {', '.join(OPERATIONS)}")
+        if not (3 <= self.p <= 499 and all(self.p % d for d in range(2, int(self.p**0.5) + 1))):
+            raise UserError(f"dataset.p={self.p}: must be a prime from 3 to 499")
+        if not 0 < self.fraction < 1:
+            raise UserError(f"dataset.fraction={self.fraction}: must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class TextSettings(DatasetSettings):
+    """A text file, next-byte prediction in windows of `context` bytes; the last `test` of it is the test set."""
+
+    path: str = field(default="", metadata=PLACE)
+    context: int = 64
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 2 <= self.context <= 4096:
+            raise UserError(f"dataset.context={self.context}: must be 2 to 4096 bytes")
+        if not 0 < self.test < 1:
+            raise UserError(f"dataset.test={self.test}: must be between 0 and 1, a fraction of the file")
+
+
+DATASETS: dict[str, type[DatasetSettings]] = {
+    "digits": DigitsSettings,
+    "modular": ModularSettings,
+    "cifar10": TorchvisionSettings,
+    "cifar100": TorchvisionSettings,
+    "fashion_mnist": TorchvisionSettings,
+    "mnist": TorchvisionSettings,
+    "imagenet32": FileSettings,
+    "text": TextSettings,
+    "npz": FileSettings,
+    "folder": FileSettings,
+}
