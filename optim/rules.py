@@ -1,0 +1,73 @@
+"""One trial's update rule as numbers: `coefficients(rule, ...)` tabulates what each step multiplies by.
+
+All of it is formed in float64 on the host, before training, so that the step itself (`optim.stacked`) only
+multiplies and adds, and every trial of a stack may have its own optimizer, rates and schedule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optim import conventions
+
+FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd"}  # what can share a stack
+COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
+
+# The columns of a row of coefficients. SGD reads beta1 as its momentum and has no use for beta2, bias2 and eps.
+L2, DECAY, BETA1, RATE1, BETA2, RATE2, STEP, BIAS2, EPS = range(9)
+COLUMNS = 9
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer variant with base learning rate `lr` and decay `wd` in its `convention`.
+
+    `decay_all` False spares norms and biases. `beta1` is the momentum of SGD.
+    """
+
+    optimizer: str
+    lr: float
+    wd: float = 0.0
+    convention: str = "torch"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    decay_all: bool = True
+
+    @property
+    def family(self) -> str:
+        return FAMILIES[self.optimizer]
+
+    def decay(self, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
+        """The fraction of a weight removed at each step, or for a coupled rule the L2 coefficient; shape of eta.
+
+        `updates`: B * T / b at each step, with T the epochs of the current cycle.
+        """
+        if self.optimizer in COUPLED:
+            return np.full(len(eta), self.wd)
+        if self.convention == "normalized":
+            return eta * self.wd / np.sqrt(updates)
+        return eta * conventions.to_paper(self.convention, self.wd, self.lr, 1.0)
+
+
+def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
+    """The rows of steps `step` (counted from 1): float64 [steps, 2, COLUMNS].
+
+    The middle axis holds first what weights get and then what norms and biases get.
+    """
+    rows = np.zeros((len(step), 2, COLUMNS))
+    decay = rule.decay(eta, updates)
+    spared = np.array([1.0, float(rule.decay_all)])
+    rows[:, :, L2 if rule.optimizer in COUPLED else DECAY] = decay[:, None] * spared
+    rows[:, :, BETA1] = rule.beta1
+    rows[:, :, STEP] = (rule.lr * eta)[:, None]
+    if rule.family == "adam":
+        rows[:, :, RATE1] = 1 - rule.beta1
+        rows[:, :, BETA2] = rule.beta2
+        rows[:, :, RATE2] = 1 - rule.beta2
+        rows[:, :, STEP] /= (1 - rule.beta1**step)[:, None]
+        rows[:, :, BIAS2] = np.sqrt(1 - rule.beta2**step)[:, None]
+        rows[:, :, EPS] = rule.eps
+    return rows

@@ -1,0 +1,76 @@
+"""The command line: `python -m runner [-m] [KEY=VALUE ...]`. Composes, converts, runs, sets the exit status.
+
+Status: 0 done; 1 some trial failed; 2 refused; 130 and 143 interrupted. torch is imported only after the
+command line has been understood.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import hydra
+from hydra.core.plugins import Plugins
+from omegaconf import DictConfig
+
+from runner.compose import from_config
+from runner.errors import UserError
+from runner.refusal import one_line
+from runner.settings import Settings
+
+Plugins.instance()  # before the sweeper's base class is subclassed
+
+codes: list[int] = []  # one exit status for each call of `sweep`; empty until the command line is understood
+
+
+def sweep(settings: Sequence[Settings]) -> float | None:
+    """Train everything that these settings ask for; the mean validation error."""
+    codes.append(1)  # what a crash from here on leaves behind
+    from runner.study import run
+
+    outcome = run(settings)
+    codes[-1] = outcome.code
+    return outcome.value
+
+
+def job(cfg: DictConfig) -> float | None:
+    """Hydra's job: one composed configuration. Its value is what `hydra/sweeper=optuna` minimises."""
+    return sweep([from_config(cfg)])
+
+
+job.sweep = sweep  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """The console entry `runner`."""
+    from runner.sweeper import register
+
+    register()
+    verbose = "HYDRA_FULL_ERROR" in os.environ
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()
+    except Exception as error:
+        # Before a job has begun every error is about the command line; afterwards only a UserError is.
+        if verbose or (codes and not isinstance(error, UserError)):
+            raise
+        text = str(error) if isinstance(error, UserError) else one_line(error)
+        print(f"runner: {text}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted: finished trials are kept; the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(max(codes, default=0))
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    print("terminated: finished trials are kept; the same command goes on from there", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

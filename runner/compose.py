@@ -1,0 +1,167 @@
+"""From a composed Hydra configuration to `Settings`: `from_config(cfg)`, or one line that says what is wrong.
+
+The line names the key and what would be right. Imports nothing that is slow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from optim.conventions import DECOUPLED, L2
+from optim.rules import FAMILIES
+from runner.data.settings import DATASETS
+from runner.errors import UserError
+from runner.models.settings import MODELS
+from runner.settings import OPTIMIZERS, OptimizerSettings, Settings
+from runner.training.schedule import SCHEDULES
+
+GROUPS: dict[str, Mapping[str, type]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+}
+_OWN = ("grid", "lr", "wd", "seed", "wd_convention")  # keys that are more than a scalar
+KEYS = (*GROUPS, *_OWN, *(f.name for f in fields(Settings) if f.name not in (*GROUPS, *_OWN)))
+
+
+def from_config(cfg: DictConfig) -> Settings:
+    """Check a composed configuration and freeze it; UserError names the key and what would be right."""
+    for key in map(str, cfg):
+        if key not in KEYS:
+            raise UserError(f"unknown key '{key}'; the keys are {', '.join(KEYS)}")
+    groups = {name: _group(cfg, name, registry) for name, registry in GROUPS.items()}
+    optimizer: OptimizerSettings = groups["optimizer"]
+    convention = str(cfg.get("wd_convention"))
+    if convention not in DECOUPLED:
+        raise UserError(f"wd_convention={convention}: must be one of {', '.join(DECOUPLED)} (adam and sgd: always L2)")
+    if not optimizer.decoupled:
+        convention = L2
+    scalars = {f.name: _scalar(cfg, f.name) for f in fields(Settings) if f.name not in (*GROUPS, *_OWN)}
+    lr, wd = _axes(cfg, optimizer, convention)
+    seed = tuple(_numbers(cfg, "seed", _seed) or ())
+    if not seed:
+        raise UserError("seed: give at least one whole number")
+    return Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, **scalars)
+
+
+def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:
+    """One config group through its dataclass, which checks types, then ranges."""
+    node = cfg.get(name)
+    if not isinstance(node, DictConfig):
+        raise UserError(f"{name}: must be one of {', '.join(registry)}")
+    if node.get("name") not in registry:
+        raise UserError(f"{name}.name={node.get('name')}: must be one of {', '.join(registry)}")
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(registry[node.name]), node))
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error, name)) from error
+
+
+def explain(error: OmegaConfBaseException, prefix: str = "") -> str:
+    """omegaconf's multi-line complaint as one line with the full key."""
+    key = ".".join(part for part in (prefix, getattr(error, "full_key", "") or getattr(error, "key", "")) if part)
+    first = str(error).strip().splitlines()[0]
+    return f"{key}: {first}" if key else first
+
+
+_SCALARS: dict[str, type] = {
+    "epochs": int,
+    "batch_size": int,
+    "precision": str,
+    "eval_every": int,
+    "target_error": float,
+    "final_seeds": int,
+    "study": str,
+    "results": str,
+    "device": str,
+    "stack": int,
+    "workers": int,
+    "resume": bool,
+    "dry_run": bool,
+    "max_minutes": float,
+}
+
+
+def _scalar(cfg: DictConfig, key: str) -> Any:
+    value, kind = cfg.get(key), _SCALARS[key]
+    if value is None and key in ("target_error", "max_minutes"):
+        return None
+    if value in ("auto", None) and key in ("stack", "workers"):
+        return 0
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is bool and not isinstance(value, bool):
+        raise UserError(f"{key}={value}: must be true or false")
+    if kind is int and not (number and value == int(value)):
+        raise UserError(f"{key}={value}: must be a whole number")
+    if kind is float and not number:
+        raise UserError(f"{key}={value}: must be a number")
+    if kind is str and not isinstance(value, str | int | float):
+        raise UserError(f"{key}={value!r}: must be a name")
+    return kind(value)
+
+
+def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -> list[Any] | None:
+    """A number or a list of numbers as a list without repeats; None where nothing is set."""
+    value = OmegaConf.select(cfg, key)
+    if value is None:
+        return None
+    values = list(value) if isinstance(value, ListConfig) else [value]
+    if not values:
+        raise UserError(f"{key}=[]: give at least one value")
+    return list(dict.fromkeys(convert(key, v) for v in values))
+
+
+def _number(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{key}={value}: must be a number or a list of numbers")
+    return float(value)
+
+
+def _lr(key: str, value: object) -> float:
+    if not 0 < (lr := _number(key, value)) < math.inf:
+        raise UserError(f"{key}={value}: must be a positive number")
+    return lr
+
+
+def _wd(key: str, value: object) -> float:
+    if not 0 <= (wd := _number(key, value)) < math.inf:
+        raise UserError(f"{key}={value}: must be a number from 0")
+    return wd
+
+
+def _seed(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise UserError(f"{key}={value}: must be a whole number from 0")
+    return value
+
+
+def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tuple[tuple[float, ...], ...]:
+    """lr and wd: what is typed goes before the grid, the grid before the optimizer's own values."""
+    grid = cfg.get("grid")
+    if not isinstance(grid, DictConfig):
+        raise UserError("grid: must be a grid of the configs/grid folder, such as point or small")
+    here = f"grid.{optimizer.name}.{convention}"
+    if not set(grid) - {"name"}:  # the point grid
+        lr, wd = None, None
+    else:
+        strange = set(grid) - {"name", *FAMILIES}
+        if strange:
+            raise UserError(f"grid.{sorted(map(str, strange))[0]}: must be one of {', '.join(FAMILIES)}")
+        lr, wd = (_numbers(cfg, f"{here}.{axis}", check) for axis, check in (("lr", _lr), ("wd", _wd)))
+    lr = _numbers(cfg, "lr", _lr) or lr
+    wd = _numbers(cfg, "wd", _wd) or wd
+    if set(grid) - {"name"} and (lr is None or wd is None):
+        raise UserError(
+            f"grid={grid.get('name')}: has no {here}; a grid belongs to an optimizer and its convention: "
+            "give lr=... and wd=..., or add them to the grid"
+        )
+    if wd is None and convention not in optimizer.wd:
+        raise UserError(f"optimizer.wd: has no default for wd_convention={convention}; give wd=...")
+    return tuple(lr or [optimizer.lr]), tuple(wd if wd is not None else [optimizer.wd[convention]])

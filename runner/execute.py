@@ -1,0 +1,175 @@
+"""Trials to rows: plans stacks, trains them in this process or in several, appends what they yield.
+
+`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, claims
+what nobody else holds, and skips what has a row.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.claims import Claims
+from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
+from runner.errors import UserError
+from runner.models.settings import TransformerSettings
+from runner.records import Records
+from runner.trials import Trial
+
+Plan = list[list[Trial]]
+Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `execute` needs to know; it travels to worker processes."""
+
+    folder: Path
+    plan: Plan
+    datasets: Mapping[DatasetSettings, Dataset]
+    device: str
+    stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version
+    eval_every: int = 1
+    target_error: float | None = None
+    deadline: float | None = None  # time.time() after which no stack should still run
+    threads: int = 1
+    pace: dict[tuple[object, ...], float] = field(default_factory=dict)  # seconds per trial, by shape
+
+
+def plan(trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
+    """Stacks of trials of one shape, at most `size` (0: chosen by shape) in each."""
+    groups: dict[tuple[object, ...], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.shape].append(trial)
+    stacks: Plan = []
+    for group in groups.values():
+        most = size or _auto_size(group[0], device)
+        # A group that all workers can share is not left to one of them.
+        most = max(1, min(most, -(-len(group) // workers))) if not size else most
+        parts = -(-len(group) // most)
+        even = -(-len(group) // parts)
+        stacks += [group[i : i + even] for i in range(0, len(group), even)]
+    return stacks
+
+
+def _auto_size(trial: Trial, device: str) -> int:
+    """Measured on two cores: small images gain up to stacks of 32, large ones lose their place in the cache."""
+    if device.startswith("cuda"):
+        return 16
+    if isinstance(trial.model, TransformerSettings):
+        return 4
+    activation = 4 * trial.batch_size * trial.facts.pixels * getattr(trial.model, "width", 8)  # bytes of a layer
+    return max(2, min(32, 2**21 // activation))
+
+
+def work(job: Job, tell: Tell, wait: bool = True) -> None:
+    """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs."""
+    import torch
+
+    torch.set_num_threads(job.threads)
+    device = torch.device(job.device)
+    records, claims = Records(job.folder), Claims(job.folder)
+    queue = [list(stack) for stack in job.plan]
+    told_waiting = False
+    while queue:
+        busy: Plan = []
+        progressed = False
+        while queue:
+            stack = _open(queue.pop(0), records)
+            if not stack:
+                continue
+            if _too_late(job, stack):
+                tell("late", len(stack))
+                continue
+            ours = claims.take(trial.id for trial in stack)
+            # Another process may have finished one between the look and the claim.
+            done = records.done()
+            mine = [trial for trial in stack if trial.id in ours and trial.id not in done]
+            claims.give(ours & done, done)
+            theirs = [trial for trial in stack if trial.id not in ours]
+            if theirs:
+                busy.append(theirs)
+            if mine:
+                progressed = True
+                try:
+                    queue[:0] = _train(job, mine, device, records, tell)
+                finally:
+                    claims.give([t.id for t in mine], records.done())
+        queue = busy
+        if queue and not wait:
+            return
+        if queue and not progressed:
+            if not told_waiting:
+                tell("waiting", sum(map(len, queue)))
+                told_waiting = True
+            time.sleep(0.2)
+
+
+def _open(stack: Sequence[Trial], records: Records) -> list[Trial]:
+    done = records.done()
+    return [trial for trial in stack if trial.id not in done]
+
+
+def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
+    if job.deadline is None:
+        return False
+    return time.time() + job.pace.get(stack[0].shape, 0.0) * len(stack) > job.deadline
+
+
+def _train(job: Job, stack: list[Trial], device: Any, records: Records, tell: Tell) -> Plan:
+    """Train one stack and record it. What cannot be trained together comes back as smaller stacks."""
+    import torch
+
+    from runner.training.train import Options, failed_row, train
+
+    dataset = job.datasets[stack[0].dataset]
+    stamps = dict(job.stamps) | {"device": _device_name(device)}
+    clock = time.time()
+    try:
+        for report in train(stack, dataset, device, Options(job.eval_every, job.target_error)):
+            records.append_curves(report.curves)
+            records.append_cycles(report.cycles)
+            records.append_trials([stamps | row for row in report.trials])
+            errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
+            tell("epoch", (report.epoch, stack[0].epochs, min(errors, default=None)))
+            if report.trials:
+                tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, it must not stop the other trials
+        if isinstance(error, torch.OutOfMemoryError):
+            torch.cuda.empty_cache()
+        if len(stack) > 1:
+            half = len(stack) // 2
+            tell("note", f"a stack of {len(stack)} failed ({_reason(error)}); trying it in two halves")
+            return [stack[:half], stack[half:]]
+        row = stamps | failed_row(stack[0], _reason(error))
+        records.append_trials([row])
+        tell("trials", [(row["trial"], "failed", row["note"])])
+    job.pace[stack[0].shape] = (time.time() - clock) / len(stack)
+    return []
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+
+
+def _device_name(device: Any) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def worker_count(wanted: int, device: str, stacks: int) -> int:
+    """Processes to train with: one for a GPU, otherwise as many as there are cores and stacks."""
+    if device.startswith("cuda"):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(wanted or cores, stacks))

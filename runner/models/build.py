@@ -1,0 +1,70 @@
+"""From settings to a network for a dataset: `build(settings, dataset, trials)` is the call to know.
+
+A new model is a settings class in `settings.py`, a module here, and a row in `_BUILDERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from runner.data.dataset import Dataset
+from runner.errors import UserError
+from runner.models import settings as s
+from runner.models.resnet import ResNet
+from runner.models.shakeshake import ShakeShake
+from runner.models.transformer import Transformer
+
+Model = ResNet | ShakeShake | Transformer
+
+
+def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
+    """A network of `trials` stacked copies, not yet initialised; refuses a dataset it cannot take (UserError).
+
+    Every model maps (x [R, B, ...], noise [R, B, noise_width] or None) to logits [R, B, (T,) classes].
+    """
+    return _BUILDERS[settings.name](settings, dataset, trials)
+
+
+def decays(parameter: Tensor) -> bool:
+    """True for weights; False for the norms' scales and all biases, one axis per trial, which may be spared."""
+    return parameter.dim() > 2
+
+
+def _images_only(settings: s.ModelSettings, dataset: Dataset) -> int:
+    if dataset.kind != "images":
+        raise UserError(f"model={settings.name} dataset={dataset.name}: this model takes images; use model=transformer")
+    height, width, channels = dataset.train.x.shape[1:]
+    if min(height, width) < 4:
+        raise UserError(f"model={settings.name}: images of {height}x{width} pixels are too small, at least 4x4")
+    return int(channels)
+
+
+def _resnet(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
+    assert isinstance(settings, s.ResNetSettings)
+    return ResNet(settings, trials, _images_only(settings, dataset), dataset.classes)
+
+
+def _shakeshake(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
+    assert isinstance(settings, s.ShakeShakeSettings)
+    return ShakeShake(settings, trials, _images_only(settings, dataset), dataset.classes)
+
+
+def _transformer(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
+    assert isinstance(settings, s.TransformerSettings)
+    shape = tuple(int(n) for n in dataset.train.x.shape[1:])
+    if dataset.kind == "images":
+        height, width, channels = shape
+        if height % settings.patch or width % settings.patch:
+            raise UserError(f"model.patch={settings.patch}: must divide the image size {height}x{width}")
+        shape = (channels, height, width)
+    per_position = dataset.train.y.ndim == 2
+    return Transformer(settings, trials, shape, dataset.classes, dataset.vocabulary, per_position)
+
+
+_BUILDERS: dict[str, Callable[[s.ModelSettings, Dataset, int], Model]] = {
+    "resnet": _resnet,
+    "shakeshake": _shakeshake,
+    "transformer": _transformer,
+}

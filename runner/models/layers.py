@@ -1,0 +1,172 @@
+"""Layers whose parameters carry a leading trial axis: R networks of one shape computed side by side.
+
+Models are written from these alone. How activations are laid out is a secret of this file (images:
+[batch, trials * channels, height, width], so that a convolution over a stack is one grouped convolution and
+batch normalisation needs nothing special; features and tokens: [trials, batch, ..., width]). No layer mixes
+trials: what happens to one cannot reach its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Layer(nn.Module):
+    """A module with parameters [R, ...]; `draw` gives the initial values of one trial, by parameter name."""
+
+    def __init__(self, trials: int) -> None:
+        super().__init__()
+        self.trials = trials
+
+    def parameter(self, *shape: int) -> nn.Parameter:
+        return nn.Parameter(torch.zeros(self.trials, *shape))
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
+    """Give each trial its initial weights; equal generators give equal networks, wherever they sit in the stack.
+
+    `generators`: one per trial, on the CPU, so that every device starts from the same numbers.
+    """
+    for module in model.modules():
+        if isinstance(module, Layer):
+            for slot, generator in enumerate(generators):
+                for name, value in module.draw(generator).items():
+                    module.get_parameter(name)[slot].copy_(value)
+
+
+class Conv2d(Layer):
+    """Convolution without bias, zero padding kernel // 2; He initialisation over fan-out, as in fb.resnet.torch."""
+
+    def __init__(self, trials: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(trials)
+        self.stride, self.padding = stride, kernel // 2
+        self.weight = self.parameter(outputs, inputs, kernel, kernel)
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        _, outputs, _, kernel, _ = self.weight.shape
+        std = math.sqrt(2 / (kernel * kernel * outputs))
+        return {"weight": torch.randn(self.weight.shape[1:], generator=generator) * std}
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.flatten(0, 1)
+        return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.trials)
+
+
+class BatchNorm2d(Layer):
+    """Batch normalisation, per trial and channel; momentum 0.1, eps 1e-5."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, trials: int, channels: int) -> None:
+        super().__init__(trials)
+        self.weight = self.parameter(channels)
+        self.bias = self.parameter(channels)
+        self.register_buffer("running_mean", torch.zeros(trials, channels))
+        self.register_buffer("running_var", torch.ones(trials, channels))
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var, weight, bias = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
+        return F.batch_norm(x, mean, var, weight, bias, training=self.training)
+
+
+class Linear(Layer):
+    """Features [R, ..., inputs] to [R, ..., outputs]. `std` None: torch's default, uniform in 1 / sqrt(inputs)."""
+
+    def __init__(self, trials: int, inputs: int, outputs: int, std: float | None = None, bias: bool = True) -> None:
+        super().__init__(trials)
+        self.std = std
+        self.weight = self.parameter(outputs, inputs)
+        self.bias = self.parameter(outputs) if bias else None
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        shape = self.weight.shape[1:]
+        if self.std is None:
+            bound = 1 / math.sqrt(shape[1])
+            weight = (torch.rand(shape, generator=generator) * 2 - 1) * bound
+        else:
+            weight = torch.randn(shape, generator=generator) * self.std
+        return {"weight": weight} if self.bias is None else {"weight": weight, "bias": torch.zeros(shape[0])}
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1, -2)
+        weight = self.weight.transpose(1, 2)
+        y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
+        return y.view(*x.shape[:-1], weight.shape[-1])
+
+
+class LayerNorm(Layer):
+    """Layer normalisation over the last axis of [R, ..., dim], eps 1e-5."""
+
+    def __init__(self, trials: int, dim: int) -> None:
+        super().__init__(trials)
+        self.weight = self.parameter(dim)
+        self.bias = self.parameter(dim)
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = (self.trials,) + (1,) * (x.dim() - 2) + (-1,)
+        return torch.addcmul(self.bias.view(shape), F.layer_norm(x, x.shape[-1:]), self.weight.view(shape))
+
+
+class Embedding(Layer):
+    """Tokens int64 [R, ..., T] to [R, ..., T, dim]; normal initial values with standard deviation `std`."""
+
+    def __init__(self, trials: int, tokens: int, dim: int, std: float) -> None:
+        super().__init__(trials)
+        self.std = std
+        self.weight = self.parameter(tokens, dim)
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"weight": torch.randn(self.weight.shape[1:], generator=generator) * self.std}
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        first = torch.arange(self.trials, device=tokens.device) * self.weight.shape[1]
+        shape = (self.trials,) + (1,) * (tokens.dim() - 1)
+        return F.embedding(tokens + first.view(shape), self.weight.flatten(0, 1))
+
+
+def pack(images: Tensor) -> Tensor:
+    """Images [R, B, C, H, W] to the layout of image activations."""
+    return images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def unpack(x: Tensor, trials: int) -> Tensor:
+    """Image activations to [R, B, C, H, W]."""
+    return x.unflatten(1, (trials, -1)).transpose(0, 1)
+
+
+def join(parts: Sequence[Tensor], trials: int) -> Tensor:
+    """Concatenate image activations along each trial's own channels."""
+    return torch.cat([x.unflatten(1, (trials, -1)) for x in parts], 2).flatten(1, 2)
+
+
+def pool(x: Tensor, trials: int) -> Tensor:
+    """Global average pooling: image activations to features [R, B, C]."""
+    return x.mean((2, 3)).unflatten(1, (trials, -1)).transpose(0, 1)
+
+
+def per_image(coefficients: Tensor, channels: int) -> Tensor:
+    """One number per trial and image, [R, B], shaped to scale image activations of `channels` per trial."""
+    return coefficients.t().repeat_interleave(channels, 1)[:, :, None, None]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, causal: bool) -> Tensor:
+    """Multi-head attention within each trial and example: q, k, v [R, B, T, D] to [R, B, T, D]."""
+    q1, k1, v1 = (x.flatten(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q1, k1, v1, is_causal=causal)
+    return y.transpose(1, 2).flatten(2).view(q.shape)

@@ -1,0 +1,55 @@
+"""The small CIFAR-style ResNet of He et al. 2016 (section 4.2): three stages, 6n+2 layers, for any image size.
+
+Differences from the paper's: the width is free, and shortcuts that change shape are 1x1 convolutions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from runner.models import layers
+from runner.models.settings import ResNetSettings
+
+
+class Block(nn.Module):
+    def __init__(self, trials: int, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = layers.Conv2d(trials, inputs, outputs, 3, stride)
+        self.norm1 = layers.BatchNorm2d(trials, outputs)
+        self.conv2 = layers.Conv2d(trials, outputs, outputs, 3)
+        self.norm2 = layers.BatchNorm2d(trials, outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                layers.Conv2d(trials, inputs, outputs, 1, stride), layers.BatchNorm2d(trials, outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """Images [R, B, C, H, W] to logits [R, B, classes]."""
+
+    noise_width = 0
+
+    def __init__(self, settings: ResNetSettings, trials: int, channels: int, classes: int) -> None:
+        super().__init__()
+        self.trials = trials
+        width = settings.width
+        self.stem = layers.Conv2d(trials, channels, width, 3)
+        self.norm = layers.BatchNorm2d(trials, width)
+        blocks, inputs = [], width
+        for stage in range(3):
+            for index in range((settings.depth - 2) // 6):
+                outputs = width * 2**stage
+                blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1))
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.head = layers.Linear(trials, inputs, classes)
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        x = torch.relu(self.norm(self.stem(layers.pack(images))))
+        return self.head(layers.pool(self.blocks(x), self.trials))

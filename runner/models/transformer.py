@@ -1,0 +1,79 @@
+"""A pre-norm Transformer for token sequences and for images cut into patches.
+
+Tokens: causal; one class per example is read at the last position, one class per position everywhere.
+Images: every patch sees every other; the class is read from the average over patches.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from runner.models import layers
+from runner.models.settings import TransformerSettings
+
+STD = 0.02  # GPT-2's initial standard deviation
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); what joins the residual starts smaller in deep networks."""
+
+    def __init__(self, settings: TransformerSettings, trials: int, causal: bool) -> None:
+        super().__init__()
+        dim, small = settings.dim, STD / math.sqrt(2 * settings.layers)
+        self.heads, self.causal = settings.heads, causal
+        self.norm1 = layers.LayerNorm(trials, dim)
+        self.qkv = layers.Linear(trials, dim, 3 * dim, STD)
+        self.out = layers.Linear(trials, dim, dim, small)
+        self.norm2 = layers.LayerNorm(trials, dim)
+        self.up = layers.Linear(trials, dim, settings.mlp * dim, STD)
+        self.down = layers.Linear(trials, settings.mlp * dim, dim, small)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm1(x)).chunk(3, -1)
+        x = x + self.out(layers.attention(q, k, v, self.heads, self.causal))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Transformer(nn.Module):
+    """Tokens int64 [R, B, T] or images [R, B, C, H, W] to logits [R, B, classes] or [R, B, T, classes]."""
+
+    noise_width = 0
+
+    def __init__(
+        self,
+        settings: TransformerSettings,
+        trials: int,
+        shape: tuple[int, ...],
+        classes: int,
+        vocabulary: int,
+        per_position: bool,
+    ) -> None:
+        """`shape` of one example: (T,) tokens of `vocabulary` values, or (C, H, W) with `vocabulary` 0."""
+        super().__init__()
+        self.patch, self.per_position, self.images = settings.patch, per_position, not vocabulary
+        if self.images:
+            channels, height, width = shape
+            length = (height // self.patch) * (width // self.patch)
+            self.embed: nn.Module = layers.Linear(trials, channels * self.patch**2, settings.dim)
+        else:
+            (length,) = shape
+            self.embed = layers.Embedding(trials, vocabulary, settings.dim, STD)
+        self.position = layers.Embedding(trials, length, settings.dim, STD)
+        self.blocks = nn.Sequential(*(Block(settings, trials, not self.images) for _ in range(settings.layers)))
+        self.norm = layers.LayerNorm(trials, settings.dim)
+        self.head = layers.Linear(trials, settings.dim, classes, STD)
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        x = self.embed(self._patches(x) if self.images else x)
+        x = self.blocks(x + self.position.weight[:, None])
+        if not self.per_position:
+            x = x.mean(2) if self.images else x[:, :, -1]
+        return self.head(self.norm(x))
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """[R, B, C, H, W] to [R, B, patches, C * patch * patch]."""
+        cut = images.unfold(3, self.patch, self.patch).unfold(4, self.patch, self.patch)
+        return cut.permute(0, 1, 3, 4, 2, 5, 6).flatten(4).flatten(2, 3)

@@ -1,0 +1,43 @@
+"""Hydra's and omegaconf's complaints in one line: what, where, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from runner.compose import KEYS
+
+
+def one_line(error: BaseException) -> str:
+    """The text of a configuration error as a single line, with the nearest valid name where one is close."""
+    text = "\n".join(str(e) for e in _chain(error))
+    if match := re.search(r"Could not find '([^'/]+)/([^']+)'", text):
+        group, choice = match.groups()
+        found = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
+        choices = found.group(1).split() if found else []
+        return f"{group}={choice}: no such choice; {_near(choice, choices)}the choices are {', '.join(choices)}"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown(match.group(1))
+    if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
+        return _unknown(match.group(2))
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return first.strip()
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = [error]
+    while (inner := found[-1].__cause__) is not None and inner not in found:
+        found.append(inner)
+    return found
+
+
+def _unknown(key: str) -> str:
+    if "." in key:
+        group = key.partition(".")[0]
+        return f"unknown key '{key}'; python -m runner --cfg job shows the keys of {group}"
+    return f"unknown key '{key}'; {_near(key, KEYS)}the keys are {', '.join(KEYS)}"
+
+
+def _near(word: str, words: list[str] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean {close[0]}? " if close else ""

@@ -1,0 +1,119 @@
+"""The settings of a study: the frozen dataclasses behind the YAML, whose ranges are checked when they are made.
+
+`runner.compose.from_config` makes a `Settings` from a composed configuration. Imports nothing that is slow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from optim.rules import COUPLED
+from runner.data.settings import DatasetSettings
+from runner.errors import UserError
+from runner.models.settings import ModelSettings
+from runner.training.schedule import ScheduleSettings
+
+PRECISIONS = ("fp32", "bf16")
+DECAY_PARAMS = ("all", "weights")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """An optimizer variant; `wd` maps each convention to the decay that is used where none is given."""
+
+    name: str
+    lr: float
+    wd: dict[str, float] = field(default_factory=dict)
+    decay_params: str = "all"  # as in the paper; "weights" spares norms and biases
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lr < math.inf:
+            raise UserError(f"optimizer.lr={self.lr}: must be a positive number")
+        for convention, wd in self.wd.items():
+            if not 0 <= wd < math.inf:
+                raise UserError(f"optimizer.wd.{convention}={wd}: must be a number from 0")
+        if self.decay_params not in DECAY_PARAMS:
+            raise UserError(f"optimizer.decay_params={self.decay_params}: must be one of {', '.join(DECAY_PARAMS)}")
+
+    @property
+    def decoupled(self) -> bool:
+        return self.name not in COUPLED
+
+
+@dataclass(frozen=True)
+class AdamSettings(OptimizerSettings):
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key, value in (("beta1", self.beta1), ("beta2", self.beta2)):
+            if not 0 <= value < 1:
+                raise UserError(f"optimizer.{key}={value}: must be from 0 to below 1")
+        if not 0 <= self.eps < math.inf:
+            raise UserError(f"optimizer.eps={self.eps}: must be a number from 0")
+
+
+@dataclass(frozen=True)
+class SGDSettings(OptimizerSettings):
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"optimizer.momentum={self.momentum}: must be from 0 to below 1")
+
+
+OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
+    "adam": AdamSettings,
+    "adamw": AdamSettings,
+    "sgd": SGDSettings,
+    "sgdw": SGDSettings,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything one composed configuration says. `lr`, `wd` and `seed` are axes: their product is trained."""
+
+    model: ModelSettings
+    dataset: DatasetSettings
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    wd_convention: str  # of this optimizer: "l2" for adam and sgd
+    lr: tuple[float, ...]
+    wd: tuple[float, ...]
+    seed: tuple[int, ...]
+    epochs: int = 20
+    batch_size: int = 32
+    precision: str = "fp32"
+    eval_every: int = 1
+    target_error: float | None = None
+    final_seeds: int = 0
+    study: str = ""
+    results: str = "results"
+    device: str = "auto"
+    stack: int = 0  # 0: auto
+    workers: int = 0  # 0: auto
+    resume: bool = True
+    dry_run: bool = False
+    max_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        low = {"epochs": 1, "batch_size": 1, "eval_every": 1, "final_seeds": 0, "stack": 0, "workers": 0}
+        for key, least in low.items():
+            if getattr(self, key) < least:
+                raise UserError(f"{key}={getattr(self, key)}: must be a whole number from {least}")
+        if self.precision not in PRECISIONS:
+            raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
+        if self.target_error is not None and not 0 <= self.target_error <= 100:
+            raise UserError(f"target_error={self.target_error}: must be a percentage from 0 to 100")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise UserError(f"max_minutes={self.max_minutes}: must be a positive number")
+        if self.study and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", self.study):
+            raise UserError(f"study={self.study}: must be a folder name of letters, digits, '.', '_' and '-'")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UserError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")

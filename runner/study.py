@@ -1,0 +1,222 @@
+"""A study from settings to report: search, fresh-seed runs of the winners, tables. `run(settings)` does it all."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count, islice
+from pathlib import Path
+
+import yaml
+
+from runner import execute, stamps, workers
+from runner.data.dataset import Dataset
+from runner.data.load import load
+from runner.data.settings import DatasetSettings
+from runner.errors import UserError
+from runner.progress import Progress
+from runner.records import Records, read
+from runner.settings import Settings
+from runner.trials import Facts, Trial, expand, unique
+
+FRESH = 1000  # the seeds of final runs begin here, or after the search's own
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`code` is the exit status, `value` the mean validation error of the trials asked for (for sweepers)."""
+
+    code: int
+    value: float | None
+
+
+def run(composed: Sequence[Settings]) -> Outcome:
+    """Train what is missing of the trials that `composed` asks for, study by study, and report."""
+    composed = [replace(s, device=_device(s.device)) for s in composed]
+    datasets: dict[DatasetSettings, Dataset] = {}
+    for s in composed:
+        if s.dataset not in datasets:
+            datasets[s.dataset] = load(s.dataset)
+    studies: dict[Path, list[Settings]] = {}
+    for s in composed:
+        name = s.study or f"{s.dataset.name}-{s.model.name}"
+        studies.setdefault(Path(s.results) / name, []).append(s)
+    outcomes = [_run_study(folder, group, datasets) for folder, group in studies.items()]
+    return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
+
+
+def _device(name: str) -> str:
+    """A device that is there."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    index = int(name.partition(":")[2] or 0)
+    if name != "cpu" and index >= (found := torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        raise UserError(f"device={name}: this machine has {found} CUDA devices; use device=cpu or device=auto")
+    return name
+
+
+def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSettings, Dataset]) -> Outcome:
+    first = group[0]
+    facts = {settings: Facts.of(dataset) for settings, dataset in datasets.items()}
+    search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
+    for trial in {trial.shape: trial for trial in search.values()}.values():
+        _try_model(trial, datasets[trial.dataset])
+    if not first.resume and not first.dry_run:
+        _set_aside(folder)
+    deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
+    if first.dry_run:
+        _describe(folder, search, first)
+        return Outcome(0, None)
+    records = Records(folder)
+    _note_command(folder, group)
+    trained = _phase(folder, search, "search", first, datasets, deadline, records)
+    if first.final_seeds and search.keys() <= records.done():
+        final = _finalists(folder, search, first.final_seeds)
+        trained += _phase(folder, final, "final", first, datasets, deadline, records)
+    return _conclude(folder, search, trained, first)
+
+
+def _try_model(trial: Trial, dataset: Dataset) -> None:
+    """Build each kind of network once, on no memory, so that a model that cannot take its data is refused now."""
+    import torch
+
+    from runner.models.build import build
+
+    with torch.device("meta"):
+        build(trial.model, dataset, 1)
+
+
+def _phase(
+    folder: Path,
+    trials: dict[str, Trial],
+    phase: str,
+    settings: Settings,
+    datasets: dict[DatasetSettings, Dataset],
+    deadline: float | None,
+    records: Records,
+) -> int:
+    """Train what has no row yet; the number of trials that were trained."""
+    done = records.done()
+    missing = [trial for key, trial in trials.items() if key not in done]
+    if not missing:
+        return 0
+    workers_wanted = execute.worker_count(settings.workers, settings.device, len(missing))
+    stacks = execute.plan(missing, settings.device, settings.stack, workers_wanted)
+    count = execute.worker_count(settings.workers, settings.device, len(stacks))
+    job = execute.Job(
+        folder=folder,
+        plan=stacks,
+        datasets=datasets,
+        device=settings.device,
+        stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
+        eval_every=settings.eval_every,
+        target_error=settings.target_error,
+        deadline=deadline,
+    )
+    kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
+    _say(
+        f"{folder.name}: {len(missing)} {phase} trials{kept} in {len(stacks)} stacks, "
+        f"{count} process{'es' if count > 1 else ''} on {settings.device}"
+    )
+    progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
+    try:
+        workers.run(job, count, progress.tell)
+    finally:
+        progress.close()
+    if progress.late:
+        _say(f"max_minutes={settings.max_minutes:g}: {progress.late} {phase} trials left; the same command goes on")
+    return len(missing) - progress.late
+
+
+def _finalists(folder: Path, search: dict[str, Trial], seeds: int) -> dict[str, Trial]:
+    """Each arm's best cell with seeds that the search did not use."""
+    from runner.report.select import winners
+
+    rows = read(folder)
+    best = winners(rows[rows["trial"].isin(list(search))])
+    used = {trial.seed for trial in search.values()}
+    fresh = list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
+    return unique(replace(search[key], seed=seed) for key in best["trial"] for seed in fresh)
+
+
+def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings) -> Outcome:
+    from runner.report.write import write_report
+
+    rows = read(folder)
+    asked = rows[rows["trial"].isin(list(search))]
+    report = write_report(folder)
+    print(report.terminal)
+    status = Counter(asked["status"])
+    if trained == 0 and len(asked) == len(search):
+        _say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
+    for word in ("diverged", "failed"):
+        if status[word]:
+            _say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
+    if settings.dataset.name == "digits" and settings.device == "cpu":
+        _say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
+    _say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
+    error = asked["val_error"].mean()
+    return Outcome(1 if status["failed"] else 0, float(error) if error == error else None)
+
+
+def _describe(folder: Path, search: dict[str, Trial], settings: Settings) -> None:
+    done = set(read(folder)["trial"]) if (folder / "trials.csv").exists() else set()
+    steps = sum(trial.per_epoch * trial.epochs for key, trial in search.items() if key not in done)
+    stacks = execute.plan((t for k, t in search.items() if k not in done), settings.device, settings.stack, 1)
+    left = len(search) - len(search.keys() & done)
+    print(
+        f"{folder}: {len(search)} trials, {len(search) - left} done, {left} to train in {len(stacks)} stacks "
+        f"on {settings.device}, {steps} optimizer steps in all; dry run, nothing trained"
+    )
+
+
+def _set_aside(folder: Path) -> None:
+    """resume=false: what was computed stays, under another name."""
+    if (folder / "trials.csv").exists():
+        old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
+        folder.rename(old)
+        _say(f"resume=false: the earlier rows are now in {old}")
+
+
+def _note_command(folder: Path, group: Sequence[Settings]) -> None:
+    """Add this command and its settings to study.yaml, unless it is there."""
+    command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
+    path = folder / "study.yaml"
+    records = Records(folder)
+    with records.lock:
+        known = list(yaml.safe_load_all(path.read_text())) if path.exists() else []
+        if any(entry and entry.get("command") == command for entry in known):
+            return
+        entry = {
+            "command": command,
+            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "version": stamps.version(),
+            "commit": stamps.commit(),
+            "settings": [_plain(s) for s in group],
+        }
+        text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
+        with path.open("a") as file:
+            file.write(text)
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    """Settings as YAML can hold them: tuples as lists."""
+    from dataclasses import asdict
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+    return {key: plain(value) for key, value in asdict(settings).items()}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,69 @@
+"""The sweep (-m): all its trials at once, so that they can be stacked, composed once per distinct choice.
+
+Hydra's own sweeper starts a job, and composes twice, for every point. Here the swept values of lr, wd and seed
+become lists of one composition; what is left (groups, other keys) is composed once per combination.
+With another launcher than Hydra's basic one, each of these combinations is a job of that launcher, and all
+append to the same records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from omegaconf import open_dict
+
+from runner.compose import from_config
+
+AXES = ("lr", "wd", "seed")
+TARGET = "hydra_plugins.runner.StackSweeper"  # the name in configs/hydra/sweeper/stack.yaml
+
+
+class StackSweeper(BasicSweeper):
+    """Composes the sweep and hands all its trials to `runner.study.run`; returns its Outcome."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        assert self.config is not None
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        overrides = parser.parse_overrides(self._parse_config() + list(arguments))
+        (combinations,) = self.split_arguments(axes_as_lists(overrides, parser), None)
+        if not isinstance(self.launcher, BasicLauncher):
+            assert self.launcher is not None
+            returned = self.launcher.launch(combinations, initial_job_idx=0)
+            return [job.return_value for job in returned]
+        settings = []
+        for combination in combinations:
+            cfg = loader.load_sweep_config(self.config, list(combination))
+            with open_dict(cfg):
+                del cfg["hydra"]
+            settings.append(from_config(cfg))
+        assert self.task is not None
+        return self.task(settings)
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.task = getattr(task_function, "sweep", None)
+
+
+def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> list[Override]:
+    """`lr=1e-3,1e-2` as `lr=[1e-3,1e-2]`, for the keys that take lists."""
+    found = []
+    for override in overrides:
+        key = override.get_key_element()
+        if key in AXES and override.is_sweep_override() and override.is_discrete_sweep():
+            values = ",".join(override.sweep_string_iterator())
+            override = parser.parse_overrides([f"{key}=[{values}]"])[0]
+        found.append(override)
+    return found
+
+
+def register() -> None:
+    """Make the sweeper known to Hydra 1.3, which accepts plugins by name and only under `hydra_plugins`."""
+    Plugins.instance().class_name_to_class[TARGET] = StackSweeper

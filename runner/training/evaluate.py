@@ -1,0 +1,58 @@
+"""Loss and error of every trial of a stack on one split: `evaluate(...)`, in eval mode, without augmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from runner.training.feed import Images, Resident
+
+# Fixed, whatever the stack: another size would give other roundings.
+CHUNK = 250
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per trial: mean cross-entropy, errors in percent; `top5` None with five classes or fewer."""
+
+    loss: list[float]
+    error: list[float]
+    top5: list[float] | None
+
+
+def losses(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of each example (the mean over its positions): logits [R, B, (T,) K], y [R, B(, T)] to [R, B]."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    flat = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+    return flat.view(*y.shape[:2], -1).mean(-1)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, split: Resident, images: Images | None, trials: int, autocast: torch.autocast) -> Scores:
+    """Scores of `trials` stacked networks on `split`; the model is left in the mode that it was in."""
+    training = model.training
+    model.eval()
+    loss = torch.zeros(trials, dtype=torch.float64, device=split.x.device)
+    wrong, wrong5, answers, top5 = torch.zeros_like(loss), torch.zeros_like(loss), 0, False
+    for start in range(0, len(split.x), CHUNK):
+        x, y = split.x[start : start + CHUNK], split.y[start : start + CHUNK]
+        x = images.plain(x) if images is not None else x
+        target = y.expand(trials, *y.shape)
+        with autocast:
+            logits = model(x.expand(trials, *x.shape))
+        loss += losses(logits, target).double().sum(1)
+        top5 = logits.shape[-1] > 5
+        best = logits.topk(5, -1).indices if top5 else logits.argmax(-1, keepdim=True)
+        hit = best == target[..., None]
+        wrong += (~hit[..., 0]).flatten(1).sum(1)
+        wrong5 += (~hit.any(-1)).flatten(1).sum(1)
+        answers += y.numel()
+    model.train(training)
+    return Scores(
+        (loss / len(split.x)).tolist(),
+        (100 * wrong / answers).tolist(),
+        (100 * wrong5 / answers).tolist() if top5 else None,
+    )

@@ -1,0 +1,107 @@
+"""Batches for a stack: data resident on the device, order and augmentation drawn once per epoch and seed.
+
+`Feed(dataset, seeds, ...)`, then `epoch(n)` and for each step `batch(step)`. Trials with one seed see the same
+batches, whatever their optimizer: comparisons are paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from runner.data.dataset import Dataset, Split
+from runner.training.randomness import generator
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A split on the device. Images stay uint8 [N, H, W, C]; tokens int64 [N, T]."""
+
+    x: Tensor
+    y: Tensor
+
+    @staticmethod
+    def of(split: Split, device: torch.device) -> Resident:
+        return Resident(torch.from_numpy(split.x).to(device), torch.from_numpy(split.y).to(device))
+
+
+class Images:
+    """Standardises uint8 images and, in training, flips and shifts them."""
+
+    def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
+        self.mean = torch.tensor(dataset.mean, device=device, dtype=dtype)
+        self.scale = 1 / torch.tensor(dataset.std, device=device, dtype=dtype)
+        self.flip, self.pad = dataset.flip, dataset.pad
+
+    def plain(self, x: Tensor) -> Tensor:
+        """uint8 [..., H, W, C] to standardised [..., C, H, W]."""
+        return ((x.to(self.mean.dtype) - self.mean) * self.scale).movedim(-1, -3)
+
+    def draw(self, count: int, seed: int, epoch: int) -> Tensor:
+        """Flip (0 or 1) and the top left corner of the crop for `count` examples: int64 [count, 3]."""
+        g = generator(seed, "augment", epoch)
+        flip = torch.randint(2, (count, 1), generator=g) * int(self.flip)
+        return torch.cat([flip, torch.randint(2 * self.pad + 1, (count, 2), generator=g)], 1)
+
+    def augmented(self, data: Tensor, index: Tensor, how: Tensor) -> Tensor:
+        """The images at `index` [S, B], mirrored and cropped as `how` [S, B, 3] says: [S, B, C, H, W].
+
+        The border is 0 after standardisation, that is the mean colour, as in the paper's code.
+        """
+        if not (self.flip or self.pad):
+            return self.plain(data[index])
+        height, width = data.shape[1:3]
+        flip, top, left = how.unbind(-1)
+        row = top[..., None] + torch.arange(height, device=data.device) - self.pad  # [S, B, H]
+        column = left[..., None] + torch.arange(width, device=data.device) - self.pad
+        inside = ((row >= 0) & (row < height))[..., :, None] & ((column >= 0) & (column < width))[..., None, :]
+        column = torch.where(flip[..., None] == 1, width - 1 - column, column)
+        row, column = row.clamp(0, height - 1), column.clamp(0, width - 1)
+        picked = data[index[..., None, None], row[..., :, None], column[..., None, :]]
+        return self.plain(picked) * inside[:, :, None].to(self.mean.dtype)
+
+
+class Feed:
+    """Training batches of a stack whose trials have the given seeds."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        seeds: list[int],
+        batch_size: int,
+        noise_width: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.train = Resident.of(dataset.train, device)
+        self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
+        self.distinct = sorted(set(seeds))
+        self.place = torch.tensor([self.distinct.index(seed) for seed in seeds], device=device)
+        self.count, self.batch_size, self.noise_width = len(dataset.train), batch_size, noise_width
+        self.device, self.dtype = device, dtype
+
+    def epoch(self, epoch: int) -> None:
+        """Draw the order, the augmentation and the noise of `epoch` (from 0) for every distinct seed."""
+        orders, hows, noises = [], [], []
+        for seed in self.distinct:
+            orders.append(torch.randperm(self.count, generator=generator(seed, "order", epoch)))
+            if self.images is not None:
+                hows.append(self.images.draw(self.count, seed, epoch))
+            if self.noise_width:
+                noises.append(torch.rand(self.count, self.noise_width, generator=generator(seed, "noise", epoch)))
+        self.order = torch.stack(orders).to(self.device)
+        self.how = torch.stack(hows).to(self.device) if hows else None
+        self.noise = torch.stack(noises).to(self.device) if noises else None
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Step `step` of the epoch (from 0): x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width] or None."""
+        part = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        index = self.order[:, part]
+        if self.images is not None and self.how is not None:
+            x = self.images.augmented(self.train.x, index, self.how[:, part])
+        else:
+            x = self.train.x[index]
+        noise = None if self.noise is None else self.noise[:, part][self.place].to(self.dtype)
+        return x[self.place], self.train.y[index][self.place], noise

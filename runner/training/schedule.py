@@ -1,0 +1,183 @@
+"""Learning-rate schedules as multipliers eta of the base rate, one per step; `multiplier` is the call to know.
+
+Every schedule may begin with a linear warm-up, which multiplies it: eta(s) * min(1, (s + 1) / warm-up steps).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from runner.errors import UserError
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """`constant`, and what all have: a warm-up in steps or in epochs, not both."""
+
+    name: str
+    warmup_steps: int = 0
+    warmup_epochs: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more")
+        _check("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs < math.inf, "0 or more")
+        if self.warmup_steps and self.warmup_epochs:
+            raise UserError("schedule.warmup_steps and schedule.warmup_epochs are both set: give one of them")
+
+
+@dataclass(frozen=True)
+class StepSettings(ScheduleSettings):
+    """Multiplied by `factor` at each fraction of the run in `drops`; the paper's are epochs 30, 60, 80 of 100."""
+
+    drops: tuple[float, ...] = (0.3, 0.6, 0.8)
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "drops", tuple(self.drops))
+        rising = all(0 < d < 1 for d in self.drops) and list(self.drops) == sorted(set(self.drops))
+        _check("drops", list(self.drops), rising, "rising fractions of the run between 0 and 1")
+        _check("factor", self.factor, 0 < self.factor < 1, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class CosineSettings(ScheduleSettings):
+    """eta_min + (1 - eta_min) (1 + cos(pi s / S)) / 2 over the S steps of the run (paper, eq. 14)."""
+
+    eta_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("eta_min", self.eta_min, 0 <= self.eta_min < 1, "0 to below 1, a fraction of the base rate")
+
+
+@dataclass(frozen=True)
+class RestartsSettings(CosineSettings):
+    """Cosine with warm restarts (AdamWR, SGDWR): cycles of t_0, t_0 * t_mult, t_0 * t_mult^2, ... epochs."""
+
+    t_0: int = 10
+    t_mult: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("t_0", self.t_0, self.t_0 >= 1, "1 epoch or more")
+        _check("t_mult", self.t_mult, self.t_mult >= 1, "1 or more")
+
+
+@dataclass(frozen=True)
+class OneCycleSettings(ScheduleSettings):
+    """1cycle (Smith & Topin 2018) with cosine flanks: up from 1/div over `rise` of the run, down to 1/(div final_div).
+
+    The base rate is the peak. Momentum and betas stay as they are.
+    """
+
+    rise: float = 0.3
+    div: float = 25.0
+    final_div: float = 1e4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check("rise", self.rise, 0 < self.rise < 1, "a fraction of the run between 0 and 1")
+        _check("div", self.div, 1 <= self.div < math.inf, "1 or more")
+        _check("final_div", self.final_div, 1 <= self.final_div < math.inf, "1 or more")
+
+
+SCHEDULES: dict[str, type[ScheduleSettings]] = {
+    "constant": ScheduleSettings,
+    "step": StepSettings,
+    "cosine": CosineSettings,
+    "restarts": RestartsSettings,
+    "onecycle": OneCycleSettings,
+}
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is: `per_epoch` steps in each of `epochs` epochs."""
+
+    epochs: int
+    per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.per_epoch
+
+
+def multiplier(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    """eta at each `step` (counted from 0), float64, in [0, 1]."""
+    eta = _SHAPES[settings.name](settings, step.astype(np.float64), length)
+    warmup = settings.warmup_steps or settings.warmup_epochs * length.per_epoch
+    return eta * np.minimum(1.0, (step + 1) / warmup) if warmup else eta
+
+
+def cycles(settings: ScheduleSettings, epochs: int) -> list[tuple[int, int]]:
+    """(first epoch counted from 0, number of epochs) of each cycle; one cycle, the run, without restarts.
+
+    The last cycle has its full length even if the run ends within it.
+    """
+    if not isinstance(settings, RestartsSettings):
+        return [(0, epochs)]
+    found, first, size = [], 0, settings.t_0
+    while first < epochs:
+        found.append((first, size))
+        first, size = first + size, size * settings.t_mult
+    return found
+
+
+def cycle_epochs(settings: ScheduleSettings, epoch: int, epochs: int) -> int:
+    """T of normalized weight decay in `epoch` (from 0): the length of its cycle, or of the run."""
+    return next(size for first, size in cycles(settings, epochs) if epoch < first + size)
+
+
+def _constant(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    return np.ones(len(step))
+
+
+def _step(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    assert isinstance(settings, StepSettings)
+    drops = np.array([math.ceil(d * length.steps - 1e-9) for d in settings.drops])
+    return settings.factor ** (step[:, None] >= drops).sum(1)
+
+
+def _cosine(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    assert isinstance(settings, CosineSettings)
+    return settings.eta_min + (1 - settings.eta_min) * _fall(step / length.steps)
+
+
+def _restarts(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    assert isinstance(settings, RestartsSettings)
+    place = np.array(cycles(settings, length.epochs), dtype=np.float64) * length.per_epoch
+    current = place[np.searchsorted(place[:, 0], step, side="right") - 1]
+    return settings.eta_min + (1 - settings.eta_min) * _fall((step - current[:, 0]) / current[:, 1])
+
+
+def _onecycle(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    assert isinstance(settings, OneCycleSettings)
+    top, last = settings.rise * length.steps - 1, length.steps - 1
+    low, end = 1 / settings.div, 1 / (settings.div * settings.final_div)
+    up = low + (1 - low) * (1 - _fall(np.clip(step / max(top, 1e-9), 0, 1)))
+    down = end + (1 - end) * _fall(np.clip((step - top) / max(last - top, 1e-9), 0, 1))
+    return np.where(step <= top, up, down)
+
+
+def _fall(x: np.ndarray) -> np.ndarray:
+    """Half a cosine from 1 at x = 0 to 0 at x = 1."""
+    return 0.5 * (1 + np.cos(np.pi * x))
+
+
+def _check(key: str, value: object, right: bool, wanted: str) -> None:
+    if not right:
+        raise UserError(f"schedule.{key}={value}: must be {wanted}")
+
+
+_SHAPES: dict[str, Callable[[ScheduleSettings, np.ndarray, Length], np.ndarray]] = {
+    "constant": _constant,
+    "step": _step,
+    "cosine": _cosine,
+    "restarts": _restarts,
+    "onecycle": _onecycle,
+}

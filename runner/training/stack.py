@@ -1,0 +1,139 @@
+"""The training of one stack: R trials of one shape, one program. `Stack(...)`, then `run_epoch(n)` for each epoch.
+
+A stack of one is an ordinary training run through the same code. What is measured and recorded about it is the
+business of `runner.training.train`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optim import rules
+from optim.stacked import Stacked, finite_gradients
+from runner.data.dataset import Dataset
+from runner.models.build import build, decays
+from runner.models.layers import initialise
+from runner.training.evaluate import Scores, evaluate, losses
+from runner.training.feed import Feed, Images, Resident
+from runner.training.randomness import generator
+from runner.training.schedule import Length, multiplier
+from runner.trials import Trial
+
+# On the CPU a grouped convolution of one group takes another path, with other roundings, than one of many:
+# a lone trial gets a frozen neighbour, so that it ends in the same bits as in any stack.
+LEAST_SLOTS = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an epoch of training showed, per trial: the average training loss and the size of the last step."""
+
+    running_loss: list[float]
+    update_norm: list[float]
+
+
+class Stack:
+    """Networks, moments and data of a stack; `trials` share `Trial.shape`."""
+
+    def __init__(
+        self, trials: Sequence[Trial], dataset: Dataset, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        first = trials[0]
+        self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
+        padding = max(0, LEAST_SLOTS - len(trials)) if device.type == "cpu" else 0
+        self.trials = [*trials, *[first] * padding]
+        self.model = build(first.model, dataset, len(self.trials)).to(dtype)
+        initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
+        self.model = self.model.to(device)
+        self.parameters: list[Tensor] = list(self.model.parameters())
+        self.optimizer = Stacked(self.parameters, first.rule.family, [decays(p) for p in self.parameters])
+        seeds = [trial.seed for trial in self.trials]
+        self.feed = Feed(dataset, seeds, first.batch_size, self.model.noise_width, device, dtype)
+        self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
+        self.splits = {"train": self.feed.train}
+        for name, split in (("val", dataset.val), ("test", dataset.test)):
+            if len(split):
+                self.splits[name] = Resident.of(split, device)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=first.precision == "bf16")
+        self.live = torch.arange(len(self.trials), device=device) < self.count
+        self.died = torch.full((len(self.trials),), -1, device=device)  # the step that killed a trial, from 0
+        self.dtype, self.device = dtype, device
+
+    @property
+    def size(self) -> int:
+        """Parameters of one network."""
+        return sum(p[0].numel() for p in self.parameters)
+
+    def run_epoch(self, epoch: int) -> Progress:
+        """Train through `epoch` (from 0)."""
+        self.model.train()
+        self.feed.epoch(epoch)
+        rows = self._rows(epoch)
+        total = torch.zeros(len(self.trials), dtype=torch.float64, device=self.device)
+        seen, before = 0, self.parameters
+        for step in range(self.per_epoch):
+            x, y, noise = self.feed.batch(step)
+            for p in self.parameters:
+                p.grad = None
+            with self.autocast:
+                logits = self.model(x, noise)
+            loss = losses(logits, y).mean(1)
+            loss.sum().backward()  # a sum over trials keeps their gradients apart
+            self._freeze(torch.isfinite(loss.detach()) & finite_gradients(self.parameters), epoch, step)
+            if step == self.per_epoch - 1:
+                before = [p.detach().clone() for p in self.parameters]
+            self.optimizer.step(rows[step], self.live)
+            total += loss.detach().double() * y.shape[1]
+            seen += y.shape[1]
+        after = [p.detach() for p in self.parameters]
+        moved = _norm([p - q for p, q in zip(after, before, strict=True)])
+        self._freeze(torch.isfinite(self._weight_norm()), epoch, self.per_epoch - 1)
+        return Progress((total / seen).tolist()[: self.count], moved.tolist()[: self.count])
+
+    def scores(self, split: str) -> Scores:
+        """Loss and error of every trial on `train`, `val` or `test`."""
+        found = evaluate(self.model, self.splits[split], self.images, len(self.trials), self.autocast)
+        n = self.count
+        return Scores(found.loss[:n], found.error[:n], found.top5[:n] if found.top5 else None)
+
+    def weight_norm(self) -> list[float]:
+        """Euclidean norm of all parameters of each trial."""
+        return [float(n) for n in self._weight_norm().tolist()[: self.count]]
+
+    def died_at(self) -> list[int]:
+        """For each trial the step, counted from 0, at which its loss or gradient was not finite; -1: it lives."""
+        return [int(step) for step in self.died.tolist()[: self.count]]
+
+    def eta(self, epoch: int) -> np.ndarray:
+        """The schedules' multipliers of the steps of `epoch`: [trials, steps]."""
+        steps = np.arange(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)
+        length = Length(self.epochs, self.per_epoch)
+        return np.stack([multiplier(trial.schedule, steps, length) for trial in self.trials])
+
+    def _rows(self, epoch: int) -> Tensor:
+        """Coefficients of the steps of `epoch`, formed in float64: [steps, 2, columns, R]."""
+        steps = np.arange(epoch * self.per_epoch, (epoch + 1) * self.per_epoch) + 1
+        table = [
+            rules.coefficients(trial.rule, steps, eta, np.full(len(steps), trial.updates(epoch)))
+            for trial, eta in zip(self.trials, self.eta(epoch), strict=True)
+        ]
+        return torch.from_numpy(np.stack(table, -1)).to(self.device, self.dtype)
+
+    def _weight_norm(self) -> Tensor:
+        return _norm([p.detach() for p in self.parameters])
+
+    def _freeze(self, finite: Tensor, epoch: int, step: int) -> None:
+        """Stop the trials that are not finite; from here on their parameters keep their bits."""
+        dying = self.live & ~finite
+        self.died = torch.where(dying, epoch * self.per_epoch + step, self.died)
+        self.live = self.live & finite
+
+
+def _norm(parts: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm over all parts of each trial, in float64: [R]."""
+    return torch.stack([p.flatten(1).double().square().sum(1) for p in parts]).sum(0).sqrt()

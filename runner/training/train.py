@@ -1,0 +1,221 @@
+"""Training as a stream of records: `train(trials, dataset, ...)` yields rows for the CSV files as they come about."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from runner.data.dataset import Dataset
+from runner.training.evaluate import Scores
+from runner.training.schedule import cycles
+from runner.training.stack import Progress, Stack
+from runner.trials import Trial
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an epoch adds to the records: rows of curves.csv, cycles.csv and, after the last epoch, trials.csv."""
+
+    epoch: int  # finished, counted from 1
+    curves: list[Row] = field(default_factory=list)
+    cycles: list[Row] = field(default_factory=list)
+    trials: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is watched; none of it changes what is trained."""
+
+    eval_every: int = 1
+    target_error: float | None = None
+
+
+class Watch:
+    """Follows each trial of a stack: best and target epochs."""
+
+    def __init__(self, trials: int, target: float | None) -> None:
+        self.target = target
+        self.best = [math.inf] * trials
+        self.best_epoch: list[int | None] = [None] * trials
+        self.target_epoch: list[int | None] = [None] * trials
+
+    def see(self, epoch: int, errors: Sequence[float]) -> None:
+        for i, error in enumerate(errors):
+            if error < self.best[i]:
+                self.best[i], self.best_epoch[i] = error, epoch
+            if self.target is not None and error <= self.target and self.target_epoch[i] is None:
+                self.target_epoch[i] = epoch
+
+
+def train(
+    trials: Sequence[Trial],
+    dataset: Dataset,
+    device: torch.device,
+    options: Options | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Report]:
+    """Train `trials` (of one shape) as one stack. The last report holds one row of trials.csv per trial.
+
+    Rows lack the columns that only the study knows: study, phase, commit, version, device, started.
+    """
+    options = options or Options()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    clock = time.perf_counter()
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stack, watch = Stack(trials, dataset, device, dtype), Watch(len(trials), options.target_error)
+    selecting = "val" if "val" in stack.splits else "test"
+    last = stack.epochs
+    for epoch in range(1, stack.epochs + 1):
+        progress = stack.run_epoch(epoch - 1)
+        dead = not bool(stack.live.any())
+        final = epoch == stack.epochs or dead
+        if not (epoch % options.eval_every == 0 or final or _cycle_ends(trials, epoch)):
+            yield Report(epoch)
+            continue
+        scores = {selecting: stack.scores(selecting)}
+        if final:
+            scores |= {name: stack.scores(name) for name in stack.splits if name not in scores}
+        watch.see(epoch, scores[selecting].error)
+        seconds = time.perf_counter() - clock
+        curves = _curve_rows(stack, epoch, progress, scores, seconds / len(trials))
+        ends = _cycle_rows(trials, epoch, scores)
+        last = epoch
+        if not final:
+            yield Report(epoch, curves, ends)
+            continue
+        rows = _trial_rows(stack, scores, watch, seconds, started)
+        yield Report(last, curves, ends, rows)
+        return
+
+
+def _cycle_ends(trials: Sequence[Trial], epoch: int) -> bool:
+    return any(first + size == epoch for t in trials for first, size in cycles(t.schedule, t.epochs))
+
+
+def _measured(scores: dict[str, Scores], i: int) -> Row:
+    found: Row = {}
+    for name, score in scores.items():
+        found |= {f"{name}_loss": score.loss[i], f"{name}_error": score.error[i]}
+    return found
+
+
+def _curve_rows(stack: Stack, epoch: int, progress: Progress, scores: dict[str, Scores], seconds: float) -> list[Row]:
+    norms, died, eta = stack.weight_norm(), stack.died_at(), stack.eta(epoch - 1)[:, -1:]
+    rows = []
+    for i, trial in enumerate(stack.trials[: stack.count]):
+        if died[i] >= 0:
+            continue
+        decay = trial.rule.decay(eta[i], eta[i] * 0 + trial.updates(epoch - 1))[0]
+        row = {"trial": trial.id, "epoch": epoch, "step": epoch * stack.per_epoch}
+        row |= {"lr": float(trial.lr * eta[i, 0]), "wd_step": float(decay), "running_loss": progress.running_loss[i]}
+        row |= _measured(scores, i)
+        row |= {"weight_norm": norms[i], "update_norm": progress.update_norm[i], "seconds": round(seconds, 4)}
+        rows.append(row)
+    return rows
+
+
+def _cycle_rows(trials: Sequence[Trial], epoch: int, scores: dict[str, Scores]) -> list[Row]:
+    rows = []
+    for i, trial in enumerate(trials):
+        places = cycles(trial.schedule, trial.epochs)
+        if len(places) == 1 and trial.schedule.name != "restarts":
+            continue
+        for number, (first, size) in enumerate(places, 1):
+            if first + size == epoch:
+                measured = {k: v for k, v in _measured(scores, i).items() if not k.startswith("train")}
+                rows.append({"trial": trial.id, "cycle": number, "epoch": epoch, **measured})
+    return rows
+
+
+def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: float, started: str) -> list[Row]:
+    rows, died = [], stack.died_at()
+    share = seconds / stack.count
+    for i, trial in enumerate(stack.trials[: stack.count]):
+        diverged = died[i] >= 0
+        steps = died[i] + 1 if diverged else stack.epochs * stack.per_epoch
+        row: Row = _identity(trial) | {
+            "status": "diverged" if diverged else "ok",
+            "steps": steps,
+            "params": stack.size,
+            **_measured(scores, i),
+            "best_val_epoch": watch.best_epoch[i],
+            "epochs_to_target": watch.target_epoch[i],
+            "seconds": round(share, 3),
+            "samples_per_second": round(trial.facts.train_size * steps / stack.per_epoch / share, 1),
+            "peak_mib": round(peak_mib(stack.device), 1),
+            "stack": stack.count,
+            "torch": torch.__version__,
+            "started": started,
+        }
+        if (top5 := scores["test"].top5) is not None:
+            row["test_top5_error"] = top5[i]
+        if diverged:
+            row |= _chance(trial, row)
+            row["note"] = f"diverged in epoch {died[i] // stack.per_epoch + 1}: try a smaller lr or a warm-up"
+        for what in ("loss", "error"):
+            row[f"gap_{what}"] = row[f"test_{what}"] - row[f"train_{what}"]
+        rows.append(row)
+    return rows
+
+
+def _identity(trial: Trial) -> Row:
+    rule, o = trial.rule, trial.optimizer
+    adam = rule.family == "adam"
+    return {
+        "trial": trial.id,
+        "model": trial.model.name,
+        "dataset": trial.facts.name,
+        "optimizer": o.name,
+        "wd_convention": trial.wd_convention,
+        "lr": trial.lr,
+        "wd": trial.wd,
+        "seed": trial.seed,
+        "batch_size": trial.batch_size,
+        "epochs": trial.epochs,
+        "schedule": trial.schedule.name,
+        "beta1": rule.beta1 if adam else None,
+        "beta2": rule.beta2 if adam else None,
+        "eps": rule.eps if adam else None,
+        "momentum": None if adam else rule.beta1,
+        "decay_params": o.decay_params,
+        **trial.decays(),
+        "train_size": trial.facts.train_size,
+        "val_size": trial.facts.val_size,
+        "precision": trial.precision,
+        "settings": trial.settings_json,
+    }
+
+
+def _chance(trial: Trial, row: Row) -> Row:
+    """A diverged trial counts as chance, never as missing: so that a mean over seeds does not flatter it."""
+    k = trial.facts.classes
+    found: Row = {"best_val_epoch": None, "epochs_to_target": None}
+    for name in ("train", "val", "test"):
+        if f"{name}_error" in row:
+            found |= {f"{name}_error": 100 * (1 - 1 / k), f"{name}_loss": math.nan}
+    if "test_top5_error" in row:
+        found["test_top5_error"] = 100 * (1 - 5 / k)
+    return found
+
+
+def failed_row(trial: Trial, reason: str) -> Row:
+    """The row of a trial that could not be trained at all."""
+    return _identity(trial) | {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__}
+
+
+def peak_mib(device: torch.device) -> float:
+    """Largest memory use so far in MiB: allocated on the GPU, resident in this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,174 @@
+"""Trials: one training run each, with a stable id; `expand(settings, facts)` gives those of a composed configuration.
+
+The id is a short hash of every setting that can change the result and of the dataset's content, so the same
+run has the same id on every machine, in every study and however its numbers were typed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any
+
+from optim.conventions import L2, equivalents
+from optim.rules import COUPLED, Rule
+from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
+from runner.models.settings import ModelSettings
+from runner.records import SCHEMA
+from runner.settings import AdamSettings, OptimizerSettings, Settings, SGDSettings
+from runner.training.schedule import ScheduleSettings, cycle_epochs
+
+_TWINS = {"adamw": "adam", "sgdw": "sgd"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a loaded dataset adds to the settings that describe it."""
+
+    name: str
+    hash: str
+    classes: int
+    train_size: int
+    val_size: int
+    test_size: int
+    pixels: int  # of an image, or the length of a token sequence
+
+    @staticmethod
+    def of(dataset: Dataset) -> Facts:
+        sizes = (len(dataset.train), len(dataset.val), len(dataset.test))
+        pixels = math.prod(dataset.train.x.shape[1:3])
+        return Facts(dataset.name, dataset.hash, dataset.classes, *sizes, pixels)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the grid: everything that decides the outcome of a training run."""
+
+    model: ModelSettings
+    dataset: DatasetSettings
+    facts: Facts
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    wd_convention: str
+    lr: float
+    wd: float
+    seed: int
+    epochs: int
+    batch_size: int
+    precision: str
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps in an epoch; the last batch may be smaller."""
+        return -(-self.facts.train_size // self.batch_size)
+
+    @property
+    def rule(self) -> Rule:
+        o = self.optimizer
+        betas = {"beta1": o.beta1, "beta2": o.beta2, "eps": o.eps} if isinstance(o, AdamSettings) else {}
+        if isinstance(o, SGDSettings):
+            betas = {"beta1": o.momentum}
+        everything = o.decay_params == "all"
+        return Rule(o.name, self.lr, self.wd, self.wd_convention, decay_all=everything, **betas)
+
+    def updates(self, epoch: int) -> float:
+        """B * T / b of normalized weight decay in `epoch` (from 0): T is the run, or the current cycle."""
+        return self.facts.train_size * cycle_epochs(self.schedule, epoch, self.epochs) / self.batch_size
+
+    def decays(self) -> dict[str, float | None]:
+        """wd in each decoupled convention (first cycle's T); None for L2, which no decoupled decay equals."""
+        if self.wd_convention == L2:
+            return {"wd_torch": None, "wd_paper": None, "wd_norm": None}
+        found = equivalents(self.wd_convention, self.wd, self.lr, self.updates(0))
+        return {"wd_torch": found["torch"], "wd_paper": found["paper"], "wd_norm": found["normalized"]}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every result-relevant setting that differs from its default, flat; what `id` is the hash of."""
+        flat: dict[str, Any] = {
+            "dataset.hash": self.facts.hash,
+            "dataset.classes": self.facts.classes,
+            "dataset.test_size": self.facts.test_size,
+            "wd_convention": self.wd_convention,
+            "lr": self.lr,
+            "wd": self.wd,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+        }
+        for group in ("model", "dataset", "optimizer", "schedule"):
+            flat |= _differing(group, getattr(self, group))
+        return flat
+
+    @property
+    def settings_json(self) -> str:
+        return json.dumps(self.settings, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(f"{SCHEMA}:{self.settings_json}".encode()).hexdigest()[:10]
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What trials must have in common to be trained as one stack."""
+        data = replace(self.dataset, label="")
+        return (self.model, data, self.facts, self.rule.family, self.epochs, self.batch_size, self.precision)
+
+
+def _differing(group: str, settings: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {group: settings.name}
+    for f in fields(settings):
+        # The optimizer's own lr and wd are only what is used where a trial names none.
+        if f.name == "name" or not f.metadata.get("result", True) or (group == "optimizer" and f.name in ("lr", "wd")):
+            continue
+        value = getattr(settings, f.name)
+        if f.default is MISSING or value != f.default:
+            found[f"{group}.{f.name}"] = value
+    return found
+
+
+def normal(trial: Trial) -> Trial:
+    """The form that decides the id: without decay AdamW is Adam and SGDW is SGD, and trained once."""
+    name = trial.optimizer.name
+    if trial.wd == 0 and (name not in COUPLED or trial.optimizer.decay_params != "all"):
+        plain = replace(trial.optimizer, name=_TWINS.get(name, name), decay_params="all")
+        return replace(trial, optimizer=plain, wd_convention=L2)
+    return trial
+
+
+def expand(settings: Settings, facts: Facts) -> list[Trial]:
+    """The product of the lr, wd and seed axes, in that order of nesting."""
+    return [
+        normal(
+            Trial(
+                model=settings.model,
+                dataset=settings.dataset,
+                facts=facts,
+                optimizer=settings.optimizer,
+                schedule=settings.schedule,
+                wd_convention=settings.wd_convention,
+                lr=lr,
+                wd=wd,
+                seed=seed,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                precision=settings.precision,
+            )
+        )
+        for lr in settings.lr
+        for wd in settings.wd
+        for seed in settings.seed
+    ]
+
+
+def unique(trials: Iterable[Trial]) -> dict[str, Trial]:
+    """Trials by id, each once, in the order of first appearance."""
+    found: dict[str, Trial] = {}
+    for trial in trials:
+        found.setdefault(trial.id, trial)
+    return found

@@ -1,0 +1,70 @@
+"""Several processes on one job: `run(job, count, tell)` starts them, passes on what they tell, and outlives them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from runner.errors import UserError
+from runner.execute import Job, Tell, work
+
+
+def run(job: Job, count: int, tell: Tell) -> None:
+    """Train `job` with `count` processes; in this one if `count` is 1."""
+    if count == 1:
+        work(job, tell)
+        return
+    context = multiprocessing.get_context("spawn")
+    workers: dict[Connection, Any] = {}
+    try:
+        for _ in range(count):
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=_main, args=(job, there), daemon=True)
+            process.start()
+            there.close()
+            workers[here] = process
+        _listen(workers, tell)
+    finally:
+        for process in workers.values():
+            if process.is_alive():
+                process.terminate()
+        for process in workers.values():
+            process.join()
+    # A worker that was killed (out of memory, say) gave its claims back: finish what it left.
+    if any(process.exitcode for process in workers.values()):
+        tell("note", "a worker process died; its trials go on here")
+        work(job, tell)
+
+
+def _listen(workers: dict[Connection, Any], tell: Tell) -> None:
+    open_ends = list(workers)
+    while open_ends:
+        for end in wait(open_ends):
+            assert isinstance(end, Connection)
+            try:
+                kind, content = end.recv()
+            except EOFError:
+                open_ends.remove(end)
+                continue
+            if kind == "refused":
+                raise UserError(content)
+            tell(kind, content)
+
+
+def _main(job: Job, parent: Connection) -> None:
+    """A worker process: it ends with its parent, and leaves Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def tell(kind: str, content: Any) -> None:
+        try:
+            parent.send((kind, content))
+        except OSError:  # the parent is gone: nobody wants the rest
+            sys.exit(1)
+
+    try:
+        work(job, tell)
+    except UserError as error:
+        tell("refused", str(error))
