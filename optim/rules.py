@@ -16,8 +16,9 @@ FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd"}  # wha
 COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
 
 # The columns of a row of coefficients. SGD reads beta1 as its momentum and has no use for beta2, bias2 and eps.
-L2, DECAY, BETA1, RATE1, BETA2, RATE2, STEP, BIAS2, EPS = range(9)
-COLUMNS = 9
+# KEEP is 1 - DECAY, formed in float64.
+L2, DECAY, KEEP, BETA1, RATE1, BETA2, RATE2, STEP, BIAS2, EPS = range(10)
+COLUMNS = 10
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndar
     decay = rule.decay(eta, updates)
     spared = np.array([1.0, float(rule.decay_all)])
     rows[:, :, L2 if rule.optimizer in COUPLED else DECAY] = decay[:, None] * spared
+    rows[:, :, KEEP] = 1 - rows[:, :, DECAY]
     rows[:, :, BETA1] = rule.beta1
     rows[:, :, STEP] = (rule.lr * eta)[:, None]
     if rule.family == "adam":

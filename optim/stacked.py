@@ -12,19 +12,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from optim.rules import BETA1, BETA2, BIAS2, DECAY, EPS, L2, RATE1, RATE2, STEP
+from optim.rules import BETA1, BETA2, BIAS2, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
 
 
 class Stacked:
     """Moments of a stack and the step that updates its parameters in place.
 
     `weights[i]` says whether parameter i is a weight or a norm's scale or bias (see `optim.rules`).
+
+    `form` is where decoupled decay is rounded. "joint": decay and gradient step are added before one
+    subtraction, so that a decay below half an ulp of the weight is not lost beside the step. "torch": the
+    weights are first multiplied by 1 - decay, as in torch.optim, whose float32 errors it then shares.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], family: str, weights: Sequence[bool]) -> None:
+    def __init__(self, parameters: Sequence[Tensor], family: str, weights: Sequence[bool], form: str = "joint") -> None:
         if family not in ("adam", "sgd"):
             raise ValueError(f"family {family!r}: must be adam or sgd")
-        self.parameters, self.family = list(parameters), family
+        if form not in ("joint", "torch"):
+            raise ValueError(f"form {form!r}: must be joint or torch")
+        self.parameters, self.family, self.form = list(parameters), family, form
         self.kinds = [0 if weight else 1 for weight in weights]
         self.moments1 = [torch.zeros_like(p) for p in self.parameters]
         self.moments2 = [torch.zeros_like(p) for p in self.parameters] if family == "adam" else []
@@ -43,10 +49,8 @@ class Stacked:
                 update = self._adam(p, p.grad, self.moments1[index], self.moments2[index], row)
             else:
                 update = self._sgd(p, p.grad, self.moments1[index], row)
-            # The decay and the gradient step are added before one subtraction: a decay below half an ulp of
-            # the weight would vanish if it were applied alone.
-            update.addcmul_(p, row[DECAY])
-            p.copy_(torch.where(live.view(shape), p - update, p))
+            after = p * row[KEEP] - update if self.form == "torch" else p - update.addcmul_(p, row[DECAY])
+            p.copy_(torch.where(live.view(shape), after, p))
 
     @staticmethod
     def _adam(p: Tensor, gradient: Tensor, m: Tensor, v: Tensor, row: list[Tensor]) -> Tensor:

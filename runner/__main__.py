@@ -36,9 +36,16 @@ def sweep(settings: Sequence[Settings]) -> float | None:
     return outcome.value
 
 
+class Refused(BaseException):
+    """A UserError on its way out of a Hydra job; as an Exception Hydra would print it a second time."""
+
+
 def job(cfg: DictConfig) -> float | None:
     """Hydra's job: one composed configuration. Its value is what `hydra/sweeper=optuna` minimises."""
-    return sweep([from_config(cfg)])
+    try:
+        return sweep([from_config(cfg)])
+    except UserError as error:
+        raise Refused(str(error)) from error
 
 
 job.sweep = sweep  # type: ignore[attr-defined]
@@ -49,22 +56,29 @@ def main() -> None:
     from runner.sweeper import register
 
     register()
+    # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     signal.signal(signal.SIGTERM, _terminate)
     try:
         hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()
+    except (UserError, Refused) as error:
+        _refuse(str(error))
     except Exception as error:
-        # Before a job has begun every error is about the command line; afterwards only a UserError is.
-        if verbose or (codes and not isinstance(error, UserError)):
+        # Before a job has begun every error is about the command line.
+        if verbose or codes:
             raise
-        text = str(error) if isinstance(error, UserError) else one_line(error)
-        print(f"runner: {text}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(one_line(error))
     except KeyboardInterrupt:
         print("\ninterrupted: finished trials are kept; the same command goes on from there", file=sys.stderr)
         sys.exit(130)
     sys.exit(max(codes, default=0))
+
+
+def _refuse(text: str) -> None:
+    print(f"runner: {text}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

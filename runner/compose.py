@@ -6,12 +6,13 @@ The line names the key and what would be right. Imports nothing that is slow.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from optim.conventions import DECOUPLED, L2
 from optim.rules import FAMILIES
@@ -64,11 +65,18 @@ def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:
         raise UserError(explain(error, name)) from error
 
 
-def explain(error: OmegaConfBaseException, prefix: str = "") -> str:
-    """omegaconf's multi-line complaint as one line with the full key."""
-    key = ".".join(part for part in (prefix, getattr(error, "full_key", "") or getattr(error, "key", "")) if part)
+_WORDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a name"}
+
+
+def explain(error: OmegaConfBaseException, group: str) -> str:
+    """omegaconf's multi-line complaint about a key of `group` as one line."""
+    key = f"{group}.{getattr(error, 'full_key', '') or getattr(error, 'key', '')}"
     first = str(error).strip().splitlines()[0]
-    return f"{key}: {first}" if key else first
+    if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first):
+        return f"{key}={match.group(1)}: must be {_WORDS.get(match.group(2), match.group(2))}"
+    if isinstance(error, ConfigKeyError):
+        return f"unknown key '{key}'; python -m runner --cfg job shows the keys of {group}"
+    return f"{key}: {first}"
 
 
 _SCALARS: dict[str, type] = {

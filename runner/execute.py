@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,11 @@ def plan(trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
         groups[trial.shape].append(trial)
     stacks: Plan = []
     for group in groups.values():
-        most = size or _auto_size(group[0], device)
-        # A group that all workers can share is not left to one of them.
-        most = max(1, min(most, -(-len(group) // workers))) if not size else most
-        parts = -(-len(group) // most)
-        even = -(-len(group) // parts)
-        stacks += [group[i : i + even] for i in range(0, len(group), even)]
+        parts = -(-len(group) // (size or _auto_size(group[0], device)))
+        if not size:  # every worker gets as many stacks as the others
+            parts = min(len(group), -(-parts // workers) * workers)
+        edges = [len(group) * i // parts for i in range(parts + 1)]
+        stacks += [group[i:j] for i, j in pairwise(edges)]
     return stacks
 
 
@@ -70,12 +70,8 @@ def _auto_size(trial: Trial, device: str) -> int:
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
     """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs."""
-    import torch
-
-    torch.set_num_threads(job.threads)
-    device = torch.device(job.device)
     records, claims = Records(job.folder), Claims(job.folder)
-    queue = [list(stack) for stack in job.plan]
+    queue = [stack for stack in job.plan if _open(stack, records)]
     told_waiting = False
     while queue:
         busy: Plan = []
@@ -98,7 +94,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             if mine:
                 progressed = True
                 try:
-                    queue[:0] = _train(job, mine, device, records, tell)
+                    queue[:0] = _train(job, mine, records, tell)
                 finally:
                     claims.give([t.id for t in mine], records.done())
         queue = busy
@@ -122,12 +118,14 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
     return time.time() + job.pace.get(stack[0].shape, 0.0) * len(stack) > job.deadline
 
 
-def _train(job: Job, stack: list[Trial], device: Any, records: Records, tell: Tell) -> Plan:
+def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     """Train one stack and record it. What cannot be trained together comes back as smaller stacks."""
     import torch
 
     from runner.training.train import Options, failed_row, train
 
+    torch.set_num_threads(job.threads)
+    device = torch.device(job.device)
     dataset = job.datasets[stack[0].dataset]
     stamps = dict(job.stamps) | {"device": _device_name(device)}
     clock = time.time()

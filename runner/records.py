@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -195,12 +195,11 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
     text = path.read_bytes()
     check_header(path, text[: text.find(b"\n") + 1], columns)
     kinds: dict[str, type] = {name: str for name in columns if name in _TEXT}
-    frame = pd.read_csv(
-        io.BytesIO(text[: text.rfind(b"\n") + 1]),
-        dtype=kinds,
-        float_precision="round_trip",
-        on_bad_lines="skip",
+    # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
+    exact: dict[str, Any] = (
+        {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     )
+    frame = pd.read_csv(io.BytesIO(text[: text.rfind(b"\n") + 1]), dtype=kinds, on_bad_lines="skip", **exact)
     for name in kinds:
         frame[name] = frame[name].fillna("")
     return frame

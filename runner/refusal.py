@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 
-from runner.compose import KEYS
+from hydra.errors import OverrideParseException
+
+from runner.compose import GROUPS, KEYS
 
 
 def one_line(error: BaseException) -> str:
@@ -20,6 +22,13 @@ def one_line(error: BaseException) -> str:
         return _unknown(match.group(1))
     if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
         return _unknown(match.group(2))
+    if match := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
+        key, values = match.groups()
+        return f"{key}={values}: add -m to sweep over the values, or write a list: {key}=[{values}]"
+    if "Config group override must be" in text:
+        return f"a group needs a choice, not null or a number; the groups are {', '.join(GROUPS)}, grid"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read '{error.override}'; write KEY=VALUE, and a list as KEY=[1,2]"
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return first.strip()
 

@@ -37,7 +37,8 @@ class Outcome:
 
 def run(composed: Sequence[Settings]) -> Outcome:
     """Train what is missing of the trials that `composed` asks for, study by study, and report."""
-    composed = [replace(s, device=_device(s.device)) for s in composed]
+    for name in {s.device for s in composed} - {"auto", "cpu"}:
+        _device(name)
     datasets: dict[DatasetSettings, Dataset] = {}
     for s in composed:
         if s.dataset not in datasets:
@@ -66,10 +67,14 @@ def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSe
     first = group[0]
     facts = {settings: Facts.of(dataset) for settings, dataset in datasets.items()}
     search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
-    for trial in {trial.shape: trial for trial in search.values()}.values():
-        _try_model(trial, datasets[trial.dataset])
     if not first.resume and not first.dry_run:
         _set_aside(folder)
+    done = Records(folder).done() if (folder / "trials.csv").exists() else set()
+    missing = {trial.shape: trial for key, trial in search.items() if key not in done}
+    if missing or first.dry_run:  # torch is slow to import, and a finished study has no use for it
+        first = replace(first, device=_device(first.device))
+        for trial in missing.values():
+            _try_model(trial, datasets[trial.dataset])
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
         _describe(folder, search, first)
@@ -107,6 +112,7 @@ def _phase(
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
         return 0
+    settings = replace(settings, device=_device(settings.device))
     workers_wanted = execute.worker_count(settings.workers, settings.device, len(missing))
     stacks = execute.plan(missing, settings.device, settings.stack, workers_wanted)
     count = execute.worker_count(settings.workers, settings.device, len(stacks))
@@ -159,7 +165,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     for word in ("diverged", "failed"):
         if status[word]:
             _say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
-    if settings.dataset.name == "digits" and settings.device == "cpu":
+    if settings.dataset.name == "digits" and not settings.device.startswith("cuda"):
         _say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     _say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     error = asked["val_error"].mean()

@@ -13,10 +13,14 @@ from runner.execute import Job, Tell, work
 
 
 def run(job: Job, count: int, tell: Tell) -> None:
-    """Train `job` with `count` processes; in this one if `count` is 1."""
-    if count == 1:
-        work(job, tell)
-        return
+    """Train `job` with `count` processes, this one alone if `count` is 1; returns when every trial has its row."""
+    if count > 1:
+        _run_workers(job, count, tell)
+    # Here alone, or here last: what a worker that was killed gave back, and the wait for other commands' trials.
+    work(job, tell)
+
+
+def _run_workers(job: Job, count: int, tell: Tell) -> None:
     context = multiprocessing.get_context("spawn")
     workers: dict[Connection, Any] = {}
     try:
@@ -27,16 +31,13 @@ def run(job: Job, count: int, tell: Tell) -> None:
             there.close()
             workers[here] = process
         _listen(workers, tell)
+    except BaseException:
+        for process in workers.values():
+            process.terminate()
+        raise
     finally:
         for process in workers.values():
-            if process.is_alive():
-                process.terminate()
-        for process in workers.values():
             process.join()
-    # A worker that was killed (out of memory, say) gave its claims back: finish what it left.
-    if any(process.exitcode for process in workers.values()):
-        tell("note", "a worker process died; its trials go on here")
-        work(job, tell)
 
 
 def _listen(workers: dict[Connection, Any], tell: Tell) -> None:
@@ -65,6 +66,6 @@ def _main(job: Job, parent: Connection) -> None:
             sys.exit(1)
 
     try:
-        work(job, tell)
+        work(job, tell, wait=False)
     except UserError as error:
         tell("refused", str(error))

@@ -16,15 +16,18 @@ OPERATIONS = ("add", "sub", "mul", "div")
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """Common to all: `validation` is the fraction of the training set held out (0: selection is on test)."""
+    """Common to all: `validation` is the fraction of the training set held out (0: selection is on test).
+
+    Digits and modular, whose training set has a size of its own, take that fraction of what is beside it.
+    """
 
     name: str
     validation: float = 0.1
     label: str = field(default="", metadata=PLACE)  # the name in tables; the group's name if empty
 
     def __post_init__(self) -> None:
-        if not 0 <= self.validation < 1:
-            raise UserError(f"dataset.validation={self.validation}: must be in [0, 1), a fraction of training data")
+        if not 0 <= self.validation <= 1:
+            raise UserError(f"dataset.validation={self.validation}: must be a fraction from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ class ImageSettings(DatasetSettings):
 
 @dataclass(frozen=True)
 class DigitsSettings(ImageSettings):
-    """scikit-learn's 1,797 digits; split once: `train` images, `test` images, the rest for validation."""
+    """scikit-learn's 1,797 digits; split once: `train` images, `test` images, of the rest `validation` for validation.
 
+    The rest is never trained on, whatever `validation` is.
+    """
+
+    validation: float = 1.0
     train: int = 400
     test: int = 898
 
@@ -65,9 +72,15 @@ class TorchvisionSettings(ImageSettings):
 
 @dataclass(frozen=True)
 class FileSettings(ImageSettings):
-    """A file or folder of images: `npz`, `imagenet32` and `folder`; `size` is for `folder` alone."""
+    """Images at `path`: an .npz file, or the folder of ImageNet32's."""
 
     path: str = field(default="", metadata=PLACE)
+
+
+@dataclass(frozen=True)
+class FolderSettings(FileSettings):
+    """A folder of image files, made `size` x `size` pixels."""
+
     size: int = 32
 
     def __post_init__(self) -> None:
@@ -78,8 +91,12 @@ class FileSettings(ImageSettings):
 
 @dataclass(frozen=True)
 class ModularSettings(DatasetSettings):
-    """All pairs (a, b) of `a op b mod p`; `fraction` of them for training (Power et al. 2022)."""
+    """All pairs (a, b) of `a op b mod p`; `fraction` of them for training (Power et al. 2022).
 
+    Of the other pairs `validation` are for validation; what is left is the test set.
+    """
+
+    validation: float = 0.5
     p: int = 97
     operation: str = "add"
     fraction: float = 0.5
@@ -120,5 +137,5 @@ DATASETS: dict[str, type[DatasetSettings]] = {
     "imagenet32": FileSettings,
     "text": TextSettings,
     "npz": FileSettings,
-    "folder": FileSettings,
+    "folder": FolderSettings,
 }

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
 # What belongs to the arm or the cell and never to the block, beside everything below "optimizer.".
 _ARM_KEYS = ("optimizer", "wd_convention", "lr", "wd", "seed", "betas", *_HYPER_COLUMNS)
 # Derived from the other settings: they tell nothing more in a label.
-_DERIVED = ("dataset.test_size",)
+_DERIVED = ("dataset.test_size", "dataset.classes")
 _NUMBERS = (
     "lr wd seed batch_size epochs beta1 beta2 eps momentum wd_torch wd_paper wd_norm train_size val_size "
     "train_loss train_error val_loss val_error test_loss test_error test_top5_error gap_loss gap_error "
@@ -80,14 +81,15 @@ def split(trials: pd.DataFrame) -> list[Block]:
     frame["cell"] = [f"{arm}|{lr!r}|{wd!r}|{rest}" for arm, lr, wd, rest in points]
     frame["hyper"] = hyper
 
-    by_key = {text: key for text, key in zip(frame["block"], keys, strict=True)}
+    by_key = dict(zip(frame["block"], keys, strict=True))
     labels = _labels(list(by_key.values()))
     blocks = []
     for label, (text, key) in zip(labels, by_key.items(), strict=True):
         rows = frame[frame["block"] == text].drop(columns="block")
         found = [settings for settings, mine in zip(parsed, frame["block"] == text, strict=True) if mine]
         name = hashlib.sha256(text.encode()).hexdigest()[:6]
-        measure, size = measure_of(rows), _test_size(key, found)
+        text_data = any((settings or {}).get("dataset") == "text" for settings in found)
+        measure, size = measure_of(rows, text_data), _test_size(key, found)
         blocks.append(Block(name, label, _title(key, label), key, rows, measure, size))
     return blocks
 
@@ -108,7 +110,7 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _block_settings(row: Mapping[str, object], settings: dict[str, object] | None) -> dict[str, str]:
+def _block_settings(row: Mapping[Any, Any], settings: dict[str, object] | None) -> dict[str, str]:
     """Everything that must be equal for two rows to be compared."""
     key = {name: _plain(row[name]) for name in _BLOCK_COLUMNS}
     for name, value in (settings or {}).items():
@@ -117,7 +119,7 @@ def _block_settings(row: Mapping[str, object], settings: dict[str, object] | Non
     return key
 
 
-def _hyper(row: Mapping[str, object], settings: dict[str, object] | None) -> str:
+def _hyper(row: Mapping[Any, Any], settings: dict[str, object] | None) -> str:
     """Hyperparameters of the optimizer beside lr and wd: 'beta2=0.99'; '' at the defaults."""
     if settings is None:
         found = {name: row[name] for name in _HYPER_COLUMNS}

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 
+NOTHING = "–"
 NAMES = {
     "val_error": "validation error (%)",
     "val_loss": "validation loss (nats)",
@@ -31,6 +33,16 @@ class Measure:
         return self.select.startswith("test")
 
     @property
+    def kind(self) -> str:
+        """'error' or 'loss': what `report` is about."""
+        return self.report.removeprefix("test_")
+
+    @property
+    def digits(self) -> int:
+        """Decimals in tables: percent to 0.01, losses to 0.0001."""
+        return 2 if self.is_error else 4
+
+    @property
     def is_error(self) -> bool:
         return self.report == "test_error"
 
@@ -48,18 +60,33 @@ class Measure:
         return "selected on test" if self.on_test else ""
 
 
-def measure_of(rows: pd.DataFrame) -> Measure:
-    """Errors, except for text (losses: a byte-level error rate hardly moves); validation where there is any."""
-    text = bool((rows["dataset"] == "text").any())
+def measure_of(rows: pd.DataFrame, text: bool = False) -> Measure:
+    """Errors, except for text (losses: a byte-level error rate hardly moves); validation where there is any.
+
+    text: the settings say so, under whatever name the `dataset` column shows.
+    """
+    text = text or bool((rows["dataset"] == "text").any())
     split = "test" if bool((pd.to_numeric(rows["val_size"], errors="coerce") == 0).any()) else "val"
     select, tie = ("loss", "error") if text else ("error", "loss")
     return Measure(f"{split}_{select}", f"{split}_{tie}", f"test_{select}")
 
 
 def short(value: float, digits: int = 4) -> str:
-    """A number as people write it: 0.001, 1e-5; '–' where there is none."""
+    """A number as people write it: 20, 0.001, 5e-4; '–' where there is none."""
     if value != value:
-        return "–"
+        return NOTHING
     text = f"{value:.{digits}g}"
+    if 0 < abs(value) < 1e-3 and "e" not in text:
+        text = f"{value:.{digits - 1}e}"
     mantissa, mark, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if mark else text
+    if not mark:
+        return text
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+
+
+def number(value: float, digits: int = 2, sign: bool = False) -> str:
+    """Fixed decimals; '–' where there is no number, and never '-0.00'."""
+    if not math.isfinite(value):
+        return NOTHING
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text

@@ -16,17 +16,13 @@ from torch import Tensor
 from optim import rules
 from optim.stacked import Stacked, finite_gradients
 from runner.data.dataset import Dataset
-from runner.models.build import build, decays
+from runner.models.build import build, decays, slots
 from runner.models.layers import initialise
 from runner.training.evaluate import Scores, evaluate, losses
 from runner.training.feed import Feed, Images, Resident
 from runner.training.randomness import generator
 from runner.training.schedule import Length, multiplier
 from runner.trials import Trial
-
-# On the CPU a grouped convolution of one group takes another path, with other roundings, than one of many:
-# a lone trial gets a frozen neighbour, so that it ends in the same bits as in any stack.
-LEAST_SLOTS = 2
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,8 @@ class Stack:
     ) -> None:
         first = trials[0]
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
-        padding = max(0, LEAST_SLOTS - len(trials)) if device.type == "cpu" else 0
-        self.trials = [*trials, *[first] * padding]
+        padding = slots(first.model, len(trials)) - len(trials) if device.type == "cpu" else 0
+        self.trials = [*trials, *[first] * padding]  # the padding is frozen from the start
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
@@ -136,4 +132,7 @@ class Stack:
 
 def _norm(parts: Sequence[Tensor]) -> Tensor:
     """Euclidean norm over all parts of each trial, in float64: [R]."""
-    return torch.stack([p.flatten(1).double().square().sum(1) for p in parts]).sum(0).sqrt()
+    total = torch.zeros(len(parts[0]), dtype=torch.float64, device=parts[0].device)
+    for part in parts:  # one after the other: a reduction over the list would round by the width of the stack
+        total += part.flatten(1).double().square().sum(1)
+    return total.sqrt()

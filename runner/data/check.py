@@ -1,0 +1,95 @@
+"""What every dataset must be before it is trained on, and its identity: `check(dataset, ...)`, `content_hash(dataset)`.
+
+`images` and `labels` bring arrays of unknown origin into the form of `Split`, or refuse them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from runner.data.dataset import Dataset, Split
+from runner.errors import UserError
+
+
+def images(x: np.ndarray, what: str) -> np.ndarray:
+    """uint8 [N, H, W] or [N, H, W, C] as contiguous [N, H, W, C]; UserError names `what`."""
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
+        raise UserError(
+            f"{what}: is {x.dtype} of shape {_shape(x)}; must be uint8, 0 to 255, of shape N,H,W or N,H,W,C without a 0"
+        )
+    if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
+        raise UserError(f"{what}: has shape {_shape(x)}; channels must come last: N,H,W,C")
+    return np.ascontiguousarray(x if x.ndim == 4 else x[..., None])
+
+
+def labels(y: np.ndarray, what: str) -> np.ndarray:
+    """Whole numbers from 0, [N] or [N, 1], as int64 [N]; UserError names `what`."""
+    if y.dtype.kind not in "iu" or not (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) or not len(y):
+        raise UserError(f"{what}: is {y.dtype} of shape {_shape(y)}; must be whole numbers of shape N or N,1")
+    if y.min() < 0 or y.max() > np.iinfo(np.int32).max:
+        raise UserError(f"{what}: has labels from {y.min()} to {y.max()}; must be from 0 to the number of classes - 1")
+    return np.ascontiguousarray(y.reshape(-1), dtype=np.int64)
+
+
+def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: int = 0) -> None:
+    """Shapes, dtypes and ranges of one split, which may be empty; UserError begins with `what`."""
+    x, y = split.x, split.y
+    if kind == "images":
+        right_x, form = x.dtype == np.uint8 and x.ndim == 4, "images must be uint8 N,H,W,C"
+        right_y = y.ndim == 1
+    else:
+        right_x, form = x.dtype == np.int64 and x.ndim == 2, "tokens must be int64 N,T"
+        right_y = y.ndim == 1 or y.shape == x.shape
+    if not right_x or 0 in x.shape[1:]:
+        raise UserError(f"{what}: x is {x.dtype} of shape {_shape(x)}; {form}")
+    if y.dtype != np.int64 or not right_y:
+        raise UserError(f"{what}: y is {y.dtype} of shape {_shape(y)}; labels must be int64, one for each example")
+    if len(x) != len(y):
+        raise UserError(f"{what}: has {len(x)} examples and {len(y)} labels; must be as many")
+    if len(y) and not 0 <= y.min() <= y.max() < classes:
+        raise UserError(f"{what}: has labels from {y.min()} to {y.max()}; must be from 0 to {classes - 1}")
+    if kind == "tokens" and len(x) and not 0 <= x.min() <= x.max() < vocabulary:
+        raise UserError(f"{what}: has tokens from {x.min()} to {x.max()}; must be from 0 to {vocabulary - 1}")
+
+
+def check(dataset: Dataset, validation: float, where: str) -> None:
+    """Refuse (UserError beginning with `where`) a dataset that cannot be trained on and compared as it is meant to be.
+
+    Each split must be sound and of one shape, none empty but validation with `validation` 0, and where there is one
+    class per example the training set must show every class.
+    """
+    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+        what = f"{where}: {name}"
+        check_split(split, dataset.kind, dataset.classes, what, dataset.vocabulary)
+        if not len(split) and not (name == "val" and validation == 0):
+            raise UserError(f"{what}: is empty; give more data, or other sizes of the splits")
+        if split.x.shape[1:] != dataset.train.x.shape[1:]:
+            raise UserError(f"{what}: examples are {_shape(split.x[0])}, those of train {_shape(dataset.train.x[0])}")
+    if dataset.classes < 2:
+        raise UserError(f"{where}: has a single class; must have at least two")
+    if dataset.train.y.ndim == 1:
+        present = np.unique(dataset.train.y)
+        if len(present) < dataset.classes:
+            # The labels are in range, so the first gap in them is the smallest class that is missing.
+            missing = int(np.argmax(np.append(present, -1) != np.arange(len(present) + 1)))
+            raise UserError(
+                f"{where}: class {missing} has no training example; "
+                f"each of the labels 0 to {dataset.classes - 1} needs at least one"
+            )
+
+
+def content_hash(dataset: Dataset) -> str:
+    """The first 12 hex digits of SHA-256 over kind, classes, and name, dtype, shape and bytes of all six arrays."""
+    digest = hashlib.sha256(f"{dataset.kind} {dataset.classes}".encode())
+    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+        for axis, array in (("x", split.x), ("y", split.y)):
+            fixed = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))  # the same on every machine
+            digest.update(f" {name}.{axis} {fixed.dtype.str} {fixed.shape} ".encode())
+            digest.update(fixed.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()[:12]
+
+
+def _shape(array: np.ndarray) -> str:
+    return ",".join(map(str, array.shape)) or "()"

@@ -1,0 +1,55 @@
+"""Image arrays to a `Dataset`: `image_dataset(settings, train, test, ...)`, whatever they were read from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from runner.data.check import check_split
+from runner.data.dataset import Dataset, Split
+from runner.data.settings import ImageSettings
+from runner.data.split import hold_out
+
+CHUNK = 4096  # images at a time, so that the copies made on the way stay small
+
+
+def image_dataset(
+    settings: ImageSettings,
+    train: Split,
+    test: Split,
+    classes: int,
+    *,
+    val: Split | None = None,
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+) -> Dataset:
+    """Hold out the validation set (`val`, where it comes with the data) and add mean and std per channel.
+
+    `normalisation` is (mean, std) in units of 0 to 255; without it both are those of the training split.
+    UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
+    """
+    name = settings.label or settings.name
+    check_split(train, "images", classes, f"dataset={settings.name}: train")
+    if val is None or settings.validation == 0:
+        train, val = hold_out(train, settings.validation)
+    mean, std = normalisation or statistics(train.x)
+    return Dataset(name, "images", classes, train, val, test, mean, std, settings.flip, settings.pad)
+
+
+def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 [N, H, W, C], in units of 0 to 255; std is at least 1.
+
+    From counts of the 256 values, in whole numbers: the same on every machine, without a float copy of the images.
+    """
+    means, stds = [], []
+    for channel in range(x.shape[-1]):
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(x), CHUNK):
+            counts += np.bincount(x[start : start + CHUNK, ..., channel].reshape(-1), minlength=256)
+        n, values = int(counts.sum()), range(256)
+        total = sum(value * int(count) for value, count in zip(values, counts, strict=True))
+        squares = sum(value**2 * int(count) for value, count in zip(values, counts, strict=True))
+        means.append(total / n)
+        # A channel of one colour has no spread to divide by.
+        stds.append(max(math.sqrt((n * squares - total**2) / n**2), 1.0))
+    return tuple(means), tuple(stds)

@@ -1,0 +1,47 @@
+"""Paths that the user gave, and whatever parses the files there: all that goes wrong becomes one line.
+
+`existing(path, ...)` first, then `with reading(...)` around the parser.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runner.errors import UserError
+
+
+def existing(path: str, example: str, folder: bool = False) -> Path:
+    """`dataset.path` as a file or folder that is there; `example` is the setting to show if it is not (UserError)."""
+    kind = "folder" if folder else "file"
+    if not path.strip():
+        raise UserError(f"dataset.path: must name a {kind}, for example {example}")
+    found = Path(os.path.expanduser(path))
+    # os.path answers False where pathlib raises: behind a folder that may not be entered, say.
+    if not os.path.exists(found):
+        raise UserError(f"dataset.path={path}: there is no {kind} {os.path.abspath(found)}; give one, as in {example}")
+    if os.path.isdir(found) != folder:
+        raise UserError(f"dataset.path={path}: must be a {kind}, as in {example}")
+    return found
+
+
+@contextmanager
+def reading(what: str, right: str) -> Iterator[None]:
+    """Turn whatever a parser raises into `<what>: cannot be read (<reason>); <right>` (UserError).
+
+    Damaged files make parsers raise nearly anything, and all of it is the file's fault.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{what}: cannot be read ({reason(error)}); {right}") from error
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, or else its type, in one short line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

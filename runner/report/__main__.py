@@ -1,0 +1,47 @@
+"""`python -m runner.report results/<study> [more]`: the table in the terminal, and where the files are."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Report every folder given; returns the exit status: 0, or 2 if one of them could not be reported."""
+    parser = argparse.ArgumentParser(
+        prog="python -m runner.report",
+        description="Tables and plots of a study from its CSV files, without training.",
+        epilog="Writes generalization.csv, generalization.md and plots/*.png into the study's folder.",
+    )
+    parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as results/digits-resnet")
+    folders = parser.parse_args(arguments).study
+    status = 0
+    from runner.report.write import write_report
+
+    for number, folder in enumerate(folders):
+        try:
+            report = write_report(folder)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 2
+            continue
+        lines = [*([""] if number else []), report.terminal, *([""] if report.files else [])]
+        lines += [f"wrote {path}" for path in report.files]
+        print("\n".join([*lines, *report.skipped]), flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)

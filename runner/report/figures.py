@@ -1,0 +1,116 @@
+"""What all plots share: colours and markers of the arms, names of axes, ticks, and saving without half-written files.
+
+`figure(block, quantity, ...)` and `save(figure, path)` are the calls to know. Figures are made without pyplot, so
+nothing is kept between plots.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from runner.report.arms import Block
+from runner.report.measures import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DPI = 150
+GREY = "#555555"
+# Okabe & Ito's palette, which colour-blind readers can tell apart; markers repeat what the colours say.
+_STYLES = {
+    "Adam, no decay": ("#333333", "s"),
+    "Adam + L2": ("#D55E00", "^"),
+    "AdamW": ("#0072B2", "o"),
+    "SGD, no decay": ("#888888", "D"),
+    "SGD + L2": ("#CC79A7", "v"),
+    "SGDW": ("#009E73", "P"),
+}
+_SPARE = (("#E69F00", "X"), ("#56B4E9", "h"), ("#7A4FA3", "<"), ("#8C6D31", ">"), ("#B22222", "*"), ("#5F9EA0", "p"))
+WD_AXIS = {
+    "l2": "L2 coefficient",
+    "torch": "weight decay (torch convention: per step lr × wd)",
+    "paper": "weight decay per step (paper convention)",
+    "normalized": "normalized weight decay",
+}
+WD_AXIS_SHORT = WD_AXIS | {"torch": "weight decay (torch: per step lr × wd)", "paper": "weight decay per step (paper)"}
+
+
+def styles(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """(colour, marker) per arm, the same in every plot of a study."""
+    spare = iter(_SPARE * (1 + len(arms) // len(_SPARE)))
+    chosen: dict[str, tuple[str, str]] = {}
+    for arm in arms:
+        usual = _STYLES.get(arm.partition(" (")[0])  # the first convention of 'AdamW (...)' looks like AdamW
+        chosen[arm] = usual if usual and usual not in chosen.values() else next(spare)
+    return chosen
+
+
+def wd_axis(convention: str, narrow: bool = False) -> str:
+    """The label of a wd axis, with its unit."""
+    return (WD_AXIS_SHORT if narrow else WD_AXIS).get(convention, f"weight decay ({convention} convention)")
+
+
+def figure(block: Block, quantity: str, width: float, height: float) -> Figure:
+    """An empty figure whose title names the quantity, the block and, without a validation split, its selection."""
+    from matplotlib import rcParams
+
+    rcParams["font.family"] = "DejaVu Sans"  # inside matplotlib: the same picture everywhere
+    made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    head = f"{quantity} ({block.measure.remark})" if block.measure.remark else quantity
+    limit = int(width * 11)
+    lines = [*textwrap.wrap(head, limit), *textwrap.wrap(block.title, limit)]
+    made.suptitle("\n".join(lines), fontsize=11)
+    return made
+
+
+def caption(figure: Figure, text: str) -> None:
+    """A line below everything else, wrapped to the figure's width."""
+    if text:
+        lines = textwrap.wrap(text, int(figure.get_figwidth() * 14.5))
+        figure.supxlabel("\n".join(lines), fontsize=8, color=GREY)
+
+
+def tidy(axes: Axes) -> None:
+    axes.grid(True, which="major", color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def plain_ticks(axes: Axes, which: str) -> None:
+    """Numbers such as 2, 3, 5, 10 on a logarithmic axis that spans less than two decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    decades = math.log10(high) - math.log10(low) if low > 0 else math.inf
+    narrow = decades < 2
+    axis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if narrow else (1,)))
+    axis.set_minor_locator(NullLocator() if narrow else LogLocator(10, subs=tuple(range(2, 10))))
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, 3)))
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a PNG under a temporary name and rename it; equal data give equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    engine = figure.get_layout_engine()
+    if engine is not None:  # laid out once by hand: savefig would draw everything twice to the same end
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    try:
+        FigureCanvasAgg(figure).print_png(draft, metadata={"Software": None})
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

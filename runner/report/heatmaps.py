@@ -1,0 +1,209 @@
+"""Heat maps of a search, the decoupled optimizer beside its L2 twin, as in the paper's Figures 1 and 2.
+
+`heatmap(block)` gives the figure, or None where there is no grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.colors import Normalize
+from matplotlib.patches import Circle, Rectangle
+
+from runner.report import figures
+from runner.report.arms import Block
+from runner.report.measures import short
+from runner.report.select import cells, search_seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = "viridis_r"  # bright is good; equal steps also in grey and for colour-blind readers
+PRINTED = 8  # values are printed in maps of at most 8 x 8 cells
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One panel: `cells` are rows of `select.cells`, the best of each (lr, wd) over other hyperparameters."""
+
+    arm: str
+    family: str
+    convention: str
+    cells: pd.DataFrame
+
+    @property
+    def lrs(self) -> list[float]:
+        return sorted(set(self.cells["lr"]))
+
+    @property
+    def wds(self) -> list[float]:
+        return sorted(set(self.cells["wd"]))
+
+
+def maps(block: Block) -> list[Map]:
+    """One map per arm with decay; its wd = 0 column is the family's 'no decay' arm, which both twins share."""
+    table = cells(block)
+    table = table.sort_values(["complete", "score_key", "tie_key"], ascending=[False, True, True])
+    found = []
+    for arm in block.arms:
+        mine = table[(table["arm"] == arm) & (table["wd"] > 0)]
+        if mine.empty:
+            continue
+        first = mine.iloc[0]
+        zero = table[(table["family"] == first["family"]) & (table["wd"] == 0) & table["lr"].isin(mine["lr"])]
+        both = pd.concat([zero, mine]).drop_duplicates(["lr", "wd"])
+        found.append(Map(arm, str(first["family"]), str(first["wd_convention"]), both))
+    return found
+
+
+def best_cells(map_: Map) -> pd.DataFrame:
+    """The ten best complete cells (the best third of fewer than 30), best first: those that are circled."""
+    ranked = map_.cells[map_.cells["complete"]].sort_values(["score_key", "tie_key", "lr", "wd"])
+    return ranked.head(10 if len(map_.cells) >= 30 else math.ceil(len(map_.cells) / 3))
+
+
+def colour_range(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """(best value, saturation): about twice the best, as 3 % to 7 % in the paper, but never less than two
+    fifths of the cells, so that a search far from any good cell still shows its shape."""
+    scores = pd.concat([table["score"] for table in tables])
+    values = np.sort(scores[np.isfinite(scores)].to_numpy())
+    if not len(values):
+        return 0.0, 1.0
+    low = float(values[0])
+    high = min(float(values[-1]), max(2 * low, float(np.quantile(values, 0.4))))
+    return low, high if high > low else low + max(abs(low), 1.0) * 0.1
+
+
+def quantity(block: Block) -> str:
+    """'Mean validation error over 2 search seeds' or 'Validation error, one seed'."""
+    name = block.measure.select_name.partition(" (")[0]
+    n = len(search_seeds(block)[0])
+    return f"Mean {name} over {n} search seeds" if n > 1 else f"{name.capitalize()}, one seed"
+
+
+def heatmap(block: Block) -> Figure | None:
+    """Rows of panels by family, shared colours. None unless some arm has two learning rates or two decays."""
+    panels = [map_ for map_ in maps(block) if len(map_.cells) > 1]
+    if not panels:
+        return None
+    families = list(dict.fromkeys(map_.family for map_ in panels))
+    lines = [[map_ for map_ in panels if map_.family == family] for family in families]
+    across = max(len(line) for line in lines)
+    widest, tallest = max(len(map_.wds) for map_ in panels), max(len(map_.lrs) for map_ in panels)
+    inch = 0.58 if widest <= PRINTED and tallest <= PRINTED else 0.42  # a cell's side
+    width = max(5.5, 1.6 + across * max(3.2, inch * widest + 0.9))
+    height = 1.3 + len(families) * max(1.8, inch * tallest + 0.8)
+    figure = figures.figure(block, quantity(block), width, height)
+    wide = [max(len(line[k].wds) for line in lines if k < len(line)) for k in range(across)]
+    grid = figure.subplots(len(families), across, squeeze=False, width_ratios=wide)
+    norm = Normalize(*colour_range([map_.cells for map_ in panels]))
+    for row, line in zip(grid, lines, strict=True):
+        for axes, map_ in zip(row, line, strict=False):
+            _draw(axes, map_, norm)
+        for axes in row[len(line) :]:
+            axes.set_axis_off()
+    colour_bar(figure, grid, block, norm)
+    figures.caption(figure, _caption(block, panels))
+    return figure
+
+
+def colour_bar(figure: Figure, grid: np.ndarray, block: Block, norm: Normalize) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    low, high = float(norm.vmin or 0), float(norm.vmax or 0)
+    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=grid, extend="max", fraction=0.05, pad=0.02, aspect=28)
+    bar.set_label(
+        f"{block.measure.select_name}\nfrom the best, {short(low, 3)}, clipped at {short(high, 3)}",
+        fontsize=9,
+        labelpad=6,
+    )
+    bar.ax.tick_params(labelsize=8)
+
+
+def _draw(axes: Axes, map_: Map, norm: Normalize) -> None:
+    lrs, wds = map_.lrs, map_.wds
+    gap = 0.18 if wds[0] == 0 and len(wds) > 1 else 0.0  # sets wd = 0 apart: it has no place on a log axis
+    at_x = {wd: k + (gap if k else 0) for k, wd in enumerate(wds)}
+    at_y = {lr: k for k, lr in enumerate(lrs)}
+    colours = colormaps[COLOURS]
+    printed = len(lrs) <= PRINTED and len(wds) <= PRINTED
+    for cell in map_.cells.to_dict("records"):
+        x, y, score = at_x[cell["wd"]], at_y[cell["lr"]], float(cell["score"])
+        bad = math.isnan(score)
+        colour = "#DDDDDD" if bad else colours(norm(min(score, 1e300)))
+        hatch = "////" if cell["diverged"] else None
+        edge = "#FFFFFF" if bad or norm(min(score, 1e300)) > 0.5 else "#444444"
+        axes.add_patch(
+            Rectangle(
+                (x - 0.5, y - 0.5),
+                1,
+                1,
+                facecolor=colour,
+                edgecolor=edge if hatch else colour,
+                linewidth=0,
+                hatch=hatch,
+            )
+        )
+        if bad:
+            axes.plot(
+                [x - 0.2, x + 0.2], [y - 0.2, y + 0.2], [x - 0.2, x + 0.2], [y + 0.2, y - 0.2], color="#777777", lw=1
+            )
+        elif printed and math.isfinite(score):
+            text = short(score, 2) if score < 10 else f"{score:.0f}"
+            text = f"{score:.1f}" if 1 <= score < 10 else text
+            light = norm(score) > 0.45
+            axes.text(
+                x,
+                y,
+                text if cell["complete"] else f"({text})",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if light else "black",
+                bbox={"boxstyle": "round,pad=0.15", "fc": colour, "ec": "none"} if hatch else None,
+            )
+    for rank, cell in enumerate(best_cells(map_).to_dict("records")):
+        centre = (at_x[cell["wd"]], at_y[cell["lr"]])
+        for line, colour in ((3.4, "white"), (1.6, "#C00000" if rank == 0 else "black")):
+            axes.add_patch(
+                Circle(centre, 0.41, fill=False, linewidth=line * (1.5 if rank == 0 else 1), edgecolor=colour)
+            )
+    axes.set_xlim(-0.55, len(wds) - 0.45 + gap)
+    axes.set_ylim(-0.55, len(lrs) - 0.45)
+    axes.set_aspect("equal")
+    axes.set_xticks(
+        [at_x[wd] for wd in wds], [short(wd, 2) for wd in wds], rotation=45 if len(wds) > 6 else 0, fontsize=8
+    )
+    axes.set_yticks(range(len(lrs)), [short(lr, 2) for lr in lrs], fontsize=8)
+    axes.tick_params(length=2)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(map_.arm, fontsize=11)
+    axes.set_xlabel(figures.wd_axis(map_.convention, narrow=len(wds) < 8), fontsize=9)
+    axes.set_ylabel("learning rate", fontsize=9)
+
+
+def _caption(block: Block, panels: Sequence[Map]) -> str:
+    table = pd.concat([map_.cells for map_ in panels]).drop_duplicates("cell")
+    counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
+    parts = [f"circles: best cells of a map ({counts}), thick red: the best"]
+    if any(0 in map_.wds for map_ in panels):
+        twins = len({map_.family for map_ in panels}) < len(panels)
+        parts.append("column 0: no decay" + (", the same runs in both maps" if twins else ""))
+    if table["diverged"].any():
+        parts.append("hatched: a run diverged (counts as chance)")
+    if table["score"].isna().any():
+        parts.append("grey: failed or no numbers")
+    part = int((~table["complete"] & table["score"].notna()).sum())
+    if part:
+        parts.append(f"in brackets: {part} cells without all seeds, not ranked")
+    if (cells(block)["hyper"] != "").any():
+        parts.append("best over the other hyperparameters")
+    return "; ".join(parts)

@@ -1,0 +1,146 @@
+"""The plain sentences below a table: how it was selected, what it can and cannot tell.
+
+`notes(block, results)` is the call to know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from runner.report.arms import Block
+from runner.report.measures import number
+from runner.report.results import OPTIMISTIC, ArmResult
+from runner.report.select import search_seeds, seeds_text
+
+Found = Sequence[ArmResult]
+
+
+def notes(block: Block, found: Found) -> list[str]:
+    """One sentence or two per subject; subjects that do not arise are left out."""
+    return [*_selection(block, found), *_reporting(found), *_precision(block, found), *_warnings(block, found)]
+
+
+def _by_arm(results: Found) -> str:
+    return "; ".join(result.arm for result in results)
+
+
+def _selection(block: Block, found: Found) -> list[str]:
+    needed, given_up = search_seeds(block)
+    if not needed:
+        return ["Nothing was selected: there is no search row with numbers."]
+    measure = block.measure
+    seeds = f"{len(needed)} search seed{'s' if len(needed) > 1 else ''} ({seeds_text(needed)})"
+    name = measure.select_name.partition(" (")[0]
+    ties = measure.tie.replace("val_", "validation ").replace("test_", "test ")
+    if all(result.cells <= 1 for result in found):
+        lines = ["Selection: none, each arm has one cell: what is compared holds for these values of lr and wd only."]
+    else:
+        lines = [
+            f"Selection: per arm, the cell with the smallest {'mean ' if len(needed) > 1 else ''}{name} over {seeds}; "
+            f"ties go to the smaller {ties}, then the smaller lr. A diverged run counts as chance level."
+        ]
+    if measure.on_test:
+        lines.append(
+            "There is no validation split (val_size = 0): everything here is selected on test, so test numbers "
+            "are optimistic and no verdict is given."
+        )
+    partial = [result for result in found if result.complete_cells < result.cells]
+    if partial:
+        counts = "; ".join(f"{result.arm} {result.complete_cells} of {result.cells}" for result in partial)
+        lines.append(f"Partial search: cells that have all {seeds}: {counts}. The others could not win.")
+    if given_up:
+        lines.append(f"Search seeds {seeds_text(given_up)} are left out of the selection: no cell has all seeds.")
+    arms = [result for result in found if "no decay" not in result.arm and result.cells]
+    for family in dict.fromkeys(result.family for result in arms):
+        mine = [result for result in arms if result.family == family]
+        if len({result.cells for result in mine}) > 1:
+            counts = "; ".join(f"{result.arm} {result.cells}" for result in mine)
+            lines.append(f"The arms were not searched alike (cells: {counts}): the larger search has an advantage.")
+    return lines
+
+
+def _reporting(found: Found) -> list[str]:
+    lines = []
+    final = [result for result in found if result.phase == "final"]
+    same = [result for result in found if OPTIMISTIC in result.remark]
+    only = [result for result in found if result.phase == "search" and OPTIMISTIC not in result.remark]
+    if final:
+        counts = {result.arm: result.n for result in final}
+        each = f"n = {final[0].n}" if len(set(counts.values())) == 1 else f"n = {', '.join(map(str, counts.values()))}"
+        lines.append(
+            f"Results of {_by_arm(final)} come from fresh seeds that the search did not use ({each}: "
+            f"{seeds_text(sorted({seed for result in final for seed in result.seeds}))}); errors are those of the "
+            "last epoch; intervals are Student-t, 95 %, over seeds."
+        )
+    if same:
+        lines.append(
+            f"{_by_arm(same)}: selected and reported on the same seeds, which is optimistic; only runs with fresh "
+            "seeds (phase 'final') would be results."
+        )
+    if only:
+        lines.append(f"{_by_arm(only)}: one cell, so nothing was selected and its search seeds are reported.")
+    lines += [f"{result.arm}: {result.remark}." for result in found if result.remark and result not in same]
+    lines += [f"{result.arm}: {result.remark.partition('; ')[2]}." for result in same if "; " in result.remark]
+    return lines
+
+
+def _precision(block: Block, found: Found) -> list[str]:
+    lines = []
+    if block.test_size and block.measure.is_error:
+        sentence = f"One of the {block.test_size} test examples is worth {number(100 / block.test_size, 3)} points"
+        known = [result for result in found if math.isfinite(result.sampling[0])]
+        if known:
+            parts = [
+                f"{result.arm} {number(result.values['test_error'].mean)} % "
+                f"[{number(result.sampling[0])}, {number(result.sampling[1])}]"
+                for result in known
+            ]
+            sentence += f"; the size of the test set alone leaves these 95 % (Wilson) intervals: {'; '.join(parts)}"
+            sentence += ". More seeds do not narrow them; arms share the test set, so differences suffer less"
+        lines.append(sentence + ".")
+    unit = "points" if block.measure.is_error else "nats"
+    compared = [result for result in found if result.difference and math.isfinite(result.detectable)]
+    if compared:
+        parts = [
+            f"{result.arm} against {result.reference} {number(result.detectable, block.measure.digits)} {unit} "
+            f"(n = {result.difference.difference.n} pairs)"
+            for result in compared
+            if result.difference
+        ]
+        lines.append(
+            f"Smallest true difference in {block.measure.report_name} that so many paired seeds find with 80 % power "
+            f"at the two-sided 5 % level: {'; '.join(parts)}. Formula: nc * sd / sqrt(n), sd of the paired "
+            "differences, nc the noncentrality of Student's t (Cohen 1988)."
+        )
+    decided = [result for result in found if result.difference]
+    if len(decided) > 1:
+        lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.")
+    dropped = sorted({seed for result in decided if result.difference for seed in result.difference.dropped})
+    if dropped:
+        lines.append(f"Seeds {seeds_text(dropped)} have no partner in the other arm and are left out of differences.")
+    return lines
+
+
+def _warnings(block: Block, found: Found) -> list[str]:
+    lines = []
+    single = [result for result in found if result.n == 1]
+    if single:
+        lines.append(f"One seed only: {_by_arm(single)}. No interval can be given; a difference may be chance.")
+    edge = [result for result in found if result.edge]
+    if edge:
+        where = "; ".join(f"{result.arm} ({result.edge})" for result in edge)
+        lines.append(
+            f"On the edge of its grid: {where}. A better cell may lie outside; such comparisons stay undecided."
+        )
+    for word in ("diverged", "failed"):
+        counts = [(result.arm, getattr(result, word), result.n + result.failed) for result in found]
+        hit = "; ".join(f"{arm} {k} of {n}" for arm, k, n in counts if k)
+        if hit:
+            how = "counted at chance level" if word == "diverged" else "without numbers, so not in any mean"
+            lines.append(f"Of the runs reported {word}: {hit}; {how}.")
+    for column, what in (("version", "versions of the program"), ("device", "devices"), ("torch", "versions of torch")):
+        seen = sorted({str(value) for value in block.rows[column]} - {""})
+        if len(seen) > 1:
+            lines.append(f"The rows come from {len(seen)} {what}: {', '.join(seen)}.")
+    return lines

@@ -1,0 +1,96 @@
+"""The few statistics that the report prints, each with its n: `estimate`, `paired`, `wilson`, `detectable`.
+
+Intervals are two-sided 95 %. One number gives no interval (NaN), never an invented one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special  # scipy.stats would take a second to import for the same two functions
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n runs with its Student-t interval [low, high]; NaN where n does not allow it."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def half(self) -> float:
+        """Half the interval's width: the number behind ±."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Paired:
+    """`difference` is a - b over the seeds that both have; `dropped` are the seeds that only one has."""
+
+    difference: Estimate
+    seeds: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """Mean, std (n - 1) and t interval: mean ± t(0.975, n - 1) * std / sqrt(n) (Student 1908).
+
+    A value that is not finite makes all of them NaN: such runs are counted elsewhere, never left out of a mean.
+    """
+    array = np.asarray(list(values), dtype=float)
+    n = len(array)
+    if n == 0 or not np.isfinite(array).all():
+        return Estimate(math.nan, math.nan, math.nan, math.nan, n)
+    mean = float(array.mean())
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, math.nan, 1)
+    # Equal numbers have no spread, whatever rounding says.
+    std = 0.0 if bool((array == array[0]).all()) else float(array.std(ddof=1))
+    half = t_quantile((1 + LEVEL) / 2, n - 1) * std / math.sqrt(n)
+    return Estimate(mean, std, mean - half, mean + half, n)
+
+
+def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired:
+    """Differences a - b per seed, with the interval of the paired t test."""
+    common = sorted(set(a) & set(b))
+    # Errors are multiples of 100 / N: differences that are equal in them must be equal here too.
+    differences = [round(a[seed] - b[seed], 9) for seed in common]
+    return Paired(estimate(differences), tuple(common), tuple(sorted(set(a) ^ set(b))))
+
+
+def t_quantile(p: float, df: float) -> float:
+    return float(special.stdtrit(df, p))
+
+
+def wilson(percent: float, n: int) -> tuple[float, float]:
+    """Interval in percent of an error rate measured on n test examples (Wilson 1927): (low, high).
+
+    It is the uncertainty from the finite test set, which more seeds do not reduce.
+    """
+    if n < 1 or not 0 <= percent <= 100:
+        return math.nan, math.nan
+    z, p = float(special.ndtri((1 + LEVEL) / 2)), percent / 100
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+
+
+def detectable(std: float, n: int, power: float = 0.80) -> float:
+    """The smallest true difference that a paired t test over n seeds finds with this power at the 5 % level.
+
+    delta = nc * std / sqrt(n), std that of the paired differences, nc the noncentrality at which noncentral t
+    with n - 1 degrees of freedom exceeds t(0.975, n - 1) with probability `power` (Cohen 1988, chapter 2; the
+    other tail adds nothing that matters). NaN for n < 2.
+    """
+    if n < 2 or not math.isfinite(std):
+        return math.nan
+    critical = t_quantile((1 + LEVEL) / 2, n - 1)
+    return float(special.nctdtrinc(n - 1, 1 - power, critical)) * std / math.sqrt(n)

@@ -1,0 +1,91 @@
+"""The comparison as text of at most 100 columns: `terminal_table(blocks)` is the call to know."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from runner.report.arms import Block
+from runner.report.measures import NOTHING, number, short
+from runner.report.results import ArmResult
+from runner.report.table import Reported
+
+COLUMNS = 100
+_WIDTHS = (-18, 9, 14, 6, 7, 14, 7, 25)  # negative: to the left
+
+
+def terminal_table(blocks: Reported) -> str:
+    """± is the half-width of the 95 % interval over seeds, * a winner on its grid's edge; notes below each block."""
+    lines: list[str] = []
+    for block, found in blocks:
+        remark = f" ({block.measure.remark})" if block.measure.remark else ""
+        kind, unit = block.measure.kind, "errors in %" if block.measure.is_error else "losses in nats"
+        lines += [*([""] if lines else []), *textwrap.wrap(f"{block.title}{remark}; {unit}", COLUMNS)]
+        lines.append(_line(["arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap", "difference to L2"]))
+        lines += [_line(_cells(block, result)) for result in found]
+        lines += [
+            part for note in _footnotes(kind, found) for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")
+        ]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    parts = [
+        f"{text:<{-width}}" if width < 0 else f"{' ' + text:>{width}}"
+        for text, width in zip(cells, _WIDTHS, strict=True)
+    ]
+    return "".join(parts).rstrip()[:COLUMNS]
+
+
+def _cells(block: Block, result: ArmResult) -> list[str]:
+    if not result.values:
+        return [result.arm, *[NOTHING] * 7]
+    name, digits = block.measure.report, 2 if block.measure.is_error else 3
+    test = result.values[name]
+    unit = {"normalized": "norm"}.get(result.wd_convention, result.wd_convention.replace("l2", "L2"))
+    return [
+        result.arm,
+        short(result.lr, 3) + ("*" if "lr" in result.edge else ""),
+        f"{short(result.wd, 3)} {unit}".strip() + ("*" if "wd" in result.edge else ""),
+        str(result.n),
+        number(result.values[name.replace("test", "val")].mean, digits),
+        f"{number(test.mean, digits)} ± {number(test.half, digits)}" if test.n > 1 else number(test.mean, digits),
+        number(result.values[name.replace("test", "gap")].mean, digits),
+        _difference(result, digits),
+    ]
+
+
+def _difference(result: ArmResult, digits: int) -> str:
+    """'-0.42 ± 0.18 lower', with fewer decimals where that is too long; the reason for 'undecided' is a note."""
+    if result.difference is None:
+        return NOTHING
+    value, word = result.difference.difference, result.verdict.partition(" (")[0]
+    for places in (digits, digits - 1):
+        half = f" ± {number(value.half, places)}" if value.n > 1 else ""
+        text = f"{number(value.mean, places, sign=True)}{half} {word}"
+        if len(text) < _WIDTHS[-1]:
+            break
+    return text
+
+
+def _footnotes(kind: str, found: Sequence[ArmResult]) -> list[str]:
+    lines = []
+    reported = [result for result in found if result.values]
+    if any(result.edge for result in reported):
+        lines.append("* the winner is on the edge of its grid")
+    reasons: dict[str, list[str]] = {}
+    for result in found:
+        for text in (result.remark, result.verdict if "(" in result.verdict else ""):
+            if text:
+                reasons.setdefault(text, []).append(result.arm)
+    lines += [f"{'; '.join(arms)}: {text}" for text, arms in reasons.items()]
+    if any(result.n == 1 for result in reported):
+        lines.append(f"one seed: no interval; a difference in {kind} between arms may be chance")
+    for word in ("diverged", "failed"):
+        counts = [(result.arm, getattr(result, f"search_{word}"), result.trials) for result in found]
+        if any(k for _, k, _ in counts):
+            lines.append(f"{word} in the search: " + "; ".join(f"{arm} {k} of {n}" for arm, k, n in counts if k))
+        last = [(result.arm, getattr(result, word), result.n + result.failed) for result in found]
+        if any(k for _, k, _ in last):
+            lines.append(f"{word} in the rows reported: " + "; ".join(f"{arm} {k} of {n}" for arm, k, n in last if k))
+    return lines

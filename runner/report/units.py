@@ -1,0 +1,75 @@
+"""The decoupled arms' searches in the other unit of weight decay: paper units for torch's convention and back.
+
+`unit_map(block, 'wd_paper')` gives the figure, or None where it would say nothing new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import Normalize
+
+from runner.report import figures
+from runner.report.arms import Block
+from runner.report.heatmaps import COLOURS, Map, best_cells, colour_bar, colour_range, maps, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# column -> (its convention, conventions that are worth drawing in it)
+UNITS = {"wd_paper": ("paper", ("torch", "normalized")), "wd_torch": ("torch", ("paper", "normalized"))}
+
+
+def unit_map(block: Block, column: str) -> Figure | None:
+    """Cells as points over (`column`, lr) on logarithmic axes, coloured and circled as in the heat map.
+
+    Decay per step in paper units is lr x wd of torch's convention: what is a column in one is a diagonal in
+    the other. wd = 0 has no place on the axis and is left out.
+    """
+    unit, conventions = UNITS[column]
+    panels = [map_ for map_ in maps(block) if map_.convention in conventions and len(map_.cells) > 1]
+    panels = [map_ for map_ in panels if _placed(map_, column).shape[0] > 1]
+    if not panels:
+        return None
+    figure = figures.figure(block, f"{quantity(block)}, in {unit} units", 1.6 + 4.6 * len(panels), 4.8)
+    grid = figure.subplots(1, len(panels), squeeze=False)
+    norm = Normalize(*colour_range([map_.cells for map_ in panels]))
+    for axes, map_ in zip(grid[0], panels, strict=True):
+        _draw(axes, map_, column, norm)
+        axes.set_xlabel(figures.wd_axis(unit, narrow=True), fontsize=9)
+    colour_bar(figure, grid, block, norm)
+    counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
+    crossed = "; crosses: a run diverged" if any(_placed(map_, column)["diverged"].any() for map_ in panels) else ""
+    figures.caption(
+        figure, f"cells of the heat map; rings: best cells ({counts}), thick red: the best; wd = 0 left out{crossed}"
+    )
+    return figure
+
+
+def _placed(map_: Map, column: str) -> pd.DataFrame:
+    return map_.cells[(map_.cells[column] > 0) & np.isfinite(map_.cells["score"])]
+
+
+def _draw(axes: Axes, map_: Map, column: str, norm: Normalize) -> None:
+    table = _placed(map_, column)
+    axes.scatter(table[column], table["lr"], c=table["score"], norm=norm, cmap=COLOURS, s=130, marker="s", linewidths=0)
+    hit = table[table["diverged"] > 0]
+    axes.scatter(hit[column], hit["lr"], s=40, marker="x", color="white", linewidths=1.2)
+    best = best_cells(map_)
+    best = best[best["cell"].isin(table["cell"])]
+    axes.scatter(best[column], best["lr"], s=230, facecolors="none", edgecolors="black", linewidths=1.5)
+    top = best.head(1)
+    axes.scatter(top[column], top["lr"], s=230, facecolors="none", edgecolors="#C00000", linewidths=2.8)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for values, limits in ((table[column], axes.set_xlim), (table["lr"], axes.set_ylim)):
+        margin = max(1.5, (values.max() / values.min()) ** 0.08)
+        limits(values.min() / margin, values.max() * margin)
+    figures.tidy(axes)
+    figures.plain_ticks(axes, "x")
+    figures.plain_ticks(axes, "y")
+    axes.set_ylabel("learning rate", fontsize=9)
+    axes.set_title(map_.arm, fontsize=11)

@@ -1,0 +1,122 @@
+"""Writes a study's report: `write_report(folder)` is the call to know."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from runner import records
+from runner.errors import UserError
+from runner.report.arms import Block, split
+from runner.report.results import ArmResult, results
+from runner.report.table import generalization, markdown
+from runner.report.terminal import terminal_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NO_TRIALS = "no trials yet: nothing to report"
+# Names that this module gives; only such files are removed when they are out of date.
+_OURS = re.compile(r"(heatmap|heatmap_paper_units|heatmap_torch_units|error_vs_wd|curves|scatter)(-[0-9a-f]{6})?\.png")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, the table for a terminal, and a sentence per plot that was left out."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    terminal: str
+    skipped: tuple[str, ...] = ()
+
+
+def write_report(folder: Path) -> Report:
+    """Write `generalization.csv`, `generalization.md` and `plots/*.png` of the study from its CSV files alone.
+
+    A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
+    under a temporary name and renamed. Raises UserError where there is no study or its files cannot be read.
+    """
+    folder = Path(folder)
+    blocks = split(_read(folder, "trials"))
+    if not blocks:
+        return Report(folder, (), f"{folder}: {NO_TRIALS}")
+    curves = _read(folder, "curves")
+    reported = [(block, results(block)) for block in blocks]
+    plots: list[tuple[Path, str]] = []
+    skipped: list[str] = []
+    try:
+        for block, found in reported:
+            made, left_out = _plots(folder / "plots", block, found, curves, len(blocks) > 1)
+            plots += made
+            skipped += left_out
+        _remove_stale(folder / "plots", {path.name for path, _ in plots})
+        table = _write(folder / "generalization.csv", generalization(reported).to_csv(index=False, lineterminator="\n"))
+        links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
+        text = _write(folder / "generalization.md", markdown(reported, links))
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: cannot write the report ({error.strerror or error})") from error
+    return Report(folder, (table, text, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped))
+
+
+def _read(folder: Path, table: str) -> pd.DataFrame:
+    try:
+        return records.read(folder, table)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder / table}.csv: cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def _figures(
+    block: Block, found: list[ArmResult], curves: pd.DataFrame
+) -> Iterator[tuple[str, str, Figure | None, str]]:
+    """(name, caption, figure or None, why there is none), one figure at a time."""
+    from runner.report.curves import learning_curves
+    from runner.report.error_vs_wd import error_vs_wd
+    from runner.report.heatmaps import heatmap
+    from runner.report.scatter import scatter
+    from runner.report.units import UNITS, unit_map
+
+    yield "heatmap", "Heat maps of the search", heatmap(block), "no grid of two or more cells"
+    for column, (unit, _) in UNITS.items():
+        yield f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", unit_map(block, column), ""
+    yield "error_vs_wd", "Best error for each weight decay", error_vs_wd(block), "no arm with two weight decays"
+    yield "curves", "Learning curves of the winners", learning_curves(block, found, curves), "no curves of a winner"
+    yield "scatter", "Test error against training loss", scatter(block), "no trial with both numbers"
+
+
+def _plots(
+    folder: Path, block: Block, found: list[ArmResult], curves: pd.DataFrame, several: bool
+) -> tuple[list[tuple[Path, str]], list[str]]:
+    from runner.report.figures import save
+
+    made, left_out = [], []
+    suffix, where = (f"-{block.id}", f" ({block.label})") if several else ("", "")
+    remark = f", {block.measure.remark}" if block.measure.remark else ""
+    for name, caption, figure, reason in _figures(block, found, curves):
+        if figure is not None:
+            made.append((save(figure, folder / f"{name}{suffix}.png"), f"{caption}{where}{remark}"))
+        elif reason:
+            left_out.append(f"{name}{suffix}.png left out{where}: {reason}")
+    return made, left_out
+
+
+def _remove_stale(folder: Path, fresh: set[str]) -> None:
+    """A plot of an earlier report that this one no longer makes would contradict the new table."""
+    for path in folder.glob("*.png") if folder.is_dir() else ():
+        if _OURS.fullmatch(path.name) and path.name not in fresh:
+            path.unlink()
+
+
+def _write(path: Path, text: str) -> Path:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

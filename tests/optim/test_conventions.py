@@ -1,0 +1,34 @@
+"""Conventions of weight decay convert into each other, and mean what the paper's tables say."""
+
+from __future__ import annotations
+
+import pytest
+
+from optim.conventions import DECOUPLED, equivalents, from_paper, to_paper
+
+
+@pytest.mark.parametrize(
+    ("size", "epochs", "norm", "paper", "torch"),
+    [
+        (50_000, 25, 0.025, 2.53e-4, 0.253),
+        (50_000, 100, 0.05, 2.53e-4, 0.253),
+        (50_000, 1800, 0.025, 2.98e-5, 0.030),
+        (1_281_167, 64, 0.05, 6.25e-5 * 2 * (16 / 64) ** 0.5, 0.0625),
+    ],
+)
+def test_normalized_decay_is_the_papers_table(size: int, epochs: int, norm: float, paper: float, torch: float) -> None:
+    found = equivalents("normalized", norm, 1e-3, size * epochs / 128)
+    assert found["paper"] == pytest.approx(paper, rel=5e-3)
+    assert found["torch"] == pytest.approx(torch, rel=2e-2)
+
+
+@pytest.mark.parametrize("convention", DECOUPLED)
+def test_every_convention_survives_the_round_trip(convention: str) -> None:
+    paper = to_paper(convention, 0.3, 2e-3, 5000.0)
+    assert from_paper(convention, paper, 2e-3, 5000.0) == pytest.approx(0.3, rel=1e-14)
+    assert equivalents(convention, 0.3, 2e-3, 5000.0)[convention] == 0.3
+
+
+def test_l2_has_no_decoupled_equivalent() -> None:
+    with pytest.raises(ValueError, match="no decoupled convention"):
+        to_paper("l2", 0.1, 1e-3, 1.0)

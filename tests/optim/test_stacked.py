@@ -1,0 +1,127 @@
+"""The stacked step is torch.optim's where torch has the variant, and the paper's formula everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from optim import reference
+from optim.rules import COLUMNS, Rule, coefficients
+from optim.stacked import Stacked, finite_gradients
+from tests.optim.compare import gradients, largest_difference, single_path, stacked_path, start
+
+STEPS = 100
+BETAS = [(0.9, 0.999), (0.5, 0.9)]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_torch_optim_agrees_over_100_steps(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    cases = [(lr, wd, *betas) for lr in (1e-3, 1e-2) for wd in (0.0, 0.1) for betas in BETAS]
+    rules = [Rule(name, lr, wd, beta1=b1, beta2=b2) for lr, wd, b1, b2 in cases]
+    stack = stacked_path(rules, STEPS, dtype, form="torch")
+    for i, (lr, wd, b1, b2) in enumerate(cases):
+
+        def make(
+            p: list[Tensor], lr: float = lr, wd: float = wd, b1: float = b1, b2: float = b2
+        ) -> torch.optim.Optimizer:
+            extra = {"momentum": b1} if name == "sgd" else {"betas": (b1, b2)}
+            return kinds[name](p, lr=lr, weight_decay=wd, **extra)
+
+        assert largest_difference([s[i] for s in stack], single_path(make, STEPS, dtype)) < tolerance
+
+
+@pytest.mark.parametrize(("lr", "wd"), [(1e-3, 1e-4), (1e-2, 0.1)])
+def test_the_joint_form_is_closer_to_float64_than_torchs_form(lr: float, wd: float) -> None:
+    rules = [Rule("adamw", lr, wd)] * 2
+    truth = [s[0] for s in stacked_path(rules, STEPS, torch.float64)]
+    joint, torchs = (
+        largest_difference([s[0] for s in stacked_path(rules, STEPS, torch.float32, form=form)], truth)
+        for form in ("joint", "torch")
+    )
+    assert joint < torchs
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "sgdw"])
+def test_every_variant_is_the_papers_formula_in_float64(name: str) -> None:
+    eta = 0.5 * (1 + np.cos(np.pi * np.arange(STEPS) / STEPS))
+    lam, alpha, beta1 = 1e-3, 1e-2, 0.8
+    stack = stacked_path([Rule(name, alpha, lam, "paper", beta1=beta1)] * 2, STEPS, torch.float64, eta)
+    for tensor, theta in enumerate(start(torch.float64)):
+        m, v = torch.zeros_like(theta), torch.zeros_like(theta)
+        for step, gs in enumerate(gradients(STEPS, [tuple(p.shape) for p in start(torch.float64)], torch.float64)):
+            g, e = gs[tensor], float(eta[step])
+            if name.startswith("adam"):
+                theta, m, v = getattr(reference, name)(theta, g, m, v, step + 1, alpha, e, lam, beta1)
+            else:
+                theta, m = getattr(reference, name)(theta, g, m, alpha, e, lam, beta1)
+            torch.testing.assert_close(stack[step][1][tensor], theta, rtol=1e-11, atol=1e-13)
+
+
+def test_the_three_conventions_are_one_decay_when_converted() -> None:
+    lr, paper, updates = 3e-3, 2e-4, 4000.0
+    rules = [
+        Rule("adamw", lr, paper, "paper"),
+        Rule("adamw", lr, paper / lr, "torch"),
+        Rule("adamw", lr, paper * updates**0.5, "normalized"),
+    ]
+    last = stacked_path(rules, STEPS, torch.float64, np.linspace(1, 0, STEPS), updates)[-1]
+    for other in last[1:]:
+        for a, b in zip(last[0], other, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15)
+
+
+def test_decoupled_decay_in_the_papers_convention_does_not_depend_on_the_learning_rate() -> None:
+    steps = 10
+    rules = [Rule("adamw", lr, 1e-2, "paper") for lr in (1e-12, 1e-15)]
+    last = stacked_path(rules, steps, torch.float64)[-1]
+    for slot in last:
+        for p, begun in zip(slot, start(torch.float64), strict=True):
+            torch.testing.assert_close(p, begun * (1 - 1e-2) ** steps, rtol=1e-8, atol=1e-9)
+
+
+def test_decay_params_weights_spares_norms_and_biases() -> None:
+    all_, weights = stacked_path(
+        [Rule("adamw", 1e-2, 0.5), Rule("adamw", 1e-2, 0.5, decay_all=False)], 5, torch.float64
+    )[-1]
+    plain = stacked_path([Rule("adam", 1e-2, 0.0)] * 2, 5, torch.float64)[-1][0]
+    torch.testing.assert_close(weights[0], all_[0])
+    torch.testing.assert_close(weights[1], plain[1])
+    assert not torch.allclose(all_[1], plain[1])
+
+
+def test_a_frozen_trial_keeps_its_bits_and_its_neighbour_does_not_notice() -> None:
+    shape = (2, 3, 4)
+    alone = torch.ones(shape, requires_grad=True)
+    beside = torch.ones(shape, requires_grad=True)
+    steps = [Stacked([p], "adam", [True]) for p in (alone, beside)]
+    rows = torch.rand(2, COLUMNS, 2) * 0.1 + 0.1
+    alone.grad = torch.randn(shape)
+    beside.grad = alone.grad.clone()
+    beside.grad[1] = torch.nan
+    assert finite_gradients([beside]).tolist() == [True, False]
+    steps[0].step(rows, torch.tensor([True, True]))
+    steps[1].step(rows, torch.tensor([True, False]))
+    assert torch.equal(alone[0], beside[0])
+    assert torch.equal(beside[1], torch.ones(shape[1:]))
+
+
+def test_the_state_goes_on_where_it_stopped() -> None:
+    whole = stacked_path([Rule("adamw", 1e-2, 0.1)] * 2, 2, torch.float32)[-1][0]
+    parameters = [torch.stack([p] * 2).requires_grad_() for p in start(torch.float32)]
+    rows = coefficients(Rule("adamw", 1e-2, 0.1), np.arange(2) + 1, np.ones(2), np.full(2, 100.0))
+    table = torch.from_numpy(np.stack([rows] * 2, -1)).float()
+    state = None
+    for step, gs in enumerate(gradients(2, [tuple(p.shape[1:]) for p in parameters], torch.float32)):
+        optimizer = Stacked(parameters, "adam", [p.dim() > 2 for p in parameters])
+        if state is not None:
+            optimizer.load_state_dict(state)
+        for p, g in zip(parameters, gs, strict=True):
+            p.grad = torch.stack([g] * 2)
+        optimizer.step(table[step], torch.ones(2, dtype=torch.bool))
+        state = {key: [t.clone() for t in value] for key, value in optimizer.state_dict().items()}
+    for mine, theirs in zip(parameters, whole, strict=True):
+        assert torch.equal(mine[0].detach(), theirs)

@@ -1,0 +1,74 @@
+"""Claims about the numbers: against scipy.stats, published values and simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from runner.report.statistics import detectable, estimate, paired, wilson
+
+
+def test_interval_is_students_t() -> None:
+    values = [2.1, 1.9, 2.6, 2.2, 2.0]
+    found = estimate(values)
+    expected = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-9)
+    assert found.std == pytest.approx(np.std(values, ddof=1))
+    assert found.n == 5
+
+
+def test_paired_difference_is_that_of_ttest_rel() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(2, 0.3, 6), rng.normal(2.4, 0.3, 6)
+    found = paired(dict(enumerate(a)), dict(enumerate(b)))
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (found.difference.low, found.difference.high) == pytest.approx((expected.low, expected.high), abs=1e-8)
+
+
+def test_unpaired_seeds_are_dropped_and_named() -> None:
+    found = paired({0: 1.0, 1: 2.0, 5: 9.0}, {0: 1.5, 1: 2.25, 6: 0.0})
+    assert found.seeds == (0, 1)
+    assert found.dropped == (5, 6)
+    assert found.difference.mean == pytest.approx(-0.375)
+    assert found.difference.n == 2
+
+
+def test_one_number_gives_no_interval_and_none_no_mean() -> None:
+    one, none = estimate([2.0]), estimate([])
+    assert one.mean == 2.0
+    assert all(math.isnan(x) for x in (one.std, one.low, one.high, one.half, none.mean))
+    assert paired({0: 1.0}, {1: 1.0}).difference.n == 0
+
+
+def test_equal_numbers_have_no_spread() -> None:
+    assert estimate([0.1] * 3).std == 0.0
+
+
+def test_a_run_without_a_number_makes_the_mean_unknown_rather_than_better() -> None:
+    assert math.isnan(estimate([1.0, math.nan]).mean)
+    assert estimate([1.0, math.nan]).n == 2
+
+
+@pytest.mark.parametrize(("errors", "n"), [(18, 898), (0, 898), (898, 898), (1, 10)])
+def test_sampling_interval_is_wilsons(errors: int, n: int) -> None:
+    expected = stats.binomtest(errors, n).proportion_ci(0.95, method="wilson")
+    assert wilson(100 * errors / n, n) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-9)
+
+
+def test_no_test_size_gives_no_sampling_interval() -> None:
+    assert all(math.isnan(x) for x in (*wilson(2.0, 0), *wilson(math.nan, 10)))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+def test_the_detectable_difference_is_found_with_80_percent_power(n: int) -> None:
+    delta = detectable(0.3, n)
+    critical = stats.t.ppf(0.975, n - 1)
+    assert stats.nct.sf(critical, n - 1, delta / 0.3 * math.sqrt(n)) == pytest.approx(0.8, abs=1e-5)
+
+
+def test_nothing_is_detectable_with_one_run() -> None:
+    assert math.isnan(detectable(0.3, 1))
+    assert math.isnan(detectable(math.nan, 5))

@@ -1,0 +1,100 @@
+"""The command line refuses what is wrong in one line, before training, and answers at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WRONG = {
+    "optimiser=adamw": "did you mean optimizer?",
+    "optimizer=adamx": "adam, adamw, sgd, sgdw",
+    "dataset=digit": "did you mean digits?",
+    "lr=abc": "lr=abc: must be a number",
+    "lr=-1": "lr=-1: must be a positive number",
+    "lr=0": "lr=0: must be a positive number",
+    "lr=[]": "at least one value",
+    "lr=1e-3,1e-2": "add -m",
+    "wd=nan": "wd=nan: must be a number from 0",
+    "wd=-0.1": "wd=-0.1: must be a number from 0",
+    "seed=1.5": "must be a whole number",
+    "seed=-1": "must be a whole number",
+    "epochs=0": "epochs=0: must be a whole number from 1",
+    "epochs=2.5": "epochs=2.5: must be a whole number",
+    "epochs=true": "must be a whole number",
+    "batch_size=0": "batch_size=0",
+    "model.widht=3": "unknown key 'model.widht'",
+    "model.width=abc": "model.width=abc: must be a whole number",
+    "model.depth=9": "must be 6n+2",
+    "+foo=1": "unknown key 'foo'",
+    "+model.foo=1": "unknown key 'model.foo'",
+    "model=null": "a group needs a choice",
+    "foo": "write KEY=VALUE",
+    "lr=[1,2": "write KEY=VALUE",
+    "grid=nope": "digits, paper, point, small",
+    "grid=paper": "has no grid.adamw.torch",
+    "wd_convention=foo": "torch, paper, normalized",
+    "precision=fp8": "fp32, bf16",
+    "optimizer.beta1=1": "optimizer.beta1=1.0",
+    "schedule.warmup_steps=-1": "schedule.warmup_steps=-1",
+    "study=a/b": "study=a/b",
+    "target_error=high": "target_error=high",
+    "device=gpu": "auto, cpu, cuda",
+    "dataset.validation=2": "dataset.validation=2",
+    "+experiment=nope": "the choices are",
+    "dataset=npz dataset.path=/no/such/file.npz": "/no/such/file.npz",
+    "dataset=text dataset.path=": "dataset.path",
+    "dataset=modular": "use model=transformer",
+    "-m optimizer=adam,adamx": "did you mean adam?",
+    "-m lr=1e-3,abc": "lr=abc",
+}
+
+
+def runner(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "runner", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("typed", WRONG)
+def test_wrong_input_gets_one_line_and_leaves_nothing(typed: str, tmp_path: Path) -> None:
+    done = runner(*typed.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("runner: ")
+    assert WRONG[typed] in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    done = runner("device=cuda:99", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "CUDA devices" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["lr=abc"]])
+def test_what_needs_no_training_does_not_import_torch(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['runner', *sys.argv[1:]]\n"
+        "from runner.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_names_the_groups_and_examples(tmp_path: Path) -> None:
+    text = runner("--help", cwd=tmp_path).stdout
+    for word in ("optimizer: adam, adamw, sgd, sgdw", "+experiment=digits", "runner.report"):
+        assert word in text
+
+
+def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(tmp_path: Path) -> None:
+    done = runner("-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "dry_run=true", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "6 trials" in done.stdout
+    assert not (tmp_path / "results").exists()

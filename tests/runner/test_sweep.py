@@ -1,0 +1,203 @@
+"""Sweeps: all trials of -m in one go, the same rows however they are asked for, and failures that stop nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+
+from runner import execute
+from runner.records import TIMING, Records, read
+from runner.sweeper import TARGET, StackSweeper, axes_as_lists, register
+from runner.trials import Trial
+from tests.helpers import images, trial
+
+QUICK = ["model.width=4", "epochs=2", "dataset.train=100", "eval_every=2"]
+
+
+def runner(*arguments: str, cwd: Path) -> str:
+    command = [sys.executable, "-m", "runner", *QUICK, *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def rows(folder: Path, table: str = "trials") -> pd.DataFrame:
+    """Rows without what a clock or a machine decides, in a fixed order."""
+    frame = read(folder, table).drop(columns=list(TIMING), errors="ignore")
+    order = ["trial", "epoch"] if table == "curves" else ["trial"]
+    return frame.sort_values(order).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    runner("-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "final_seeds=2", cwd=folder)
+    return folder / "results" / "digits-resnet"
+
+
+def test_a_sweep_trains_each_point_once_and_its_winners_with_fresh_seeds(swept: Path) -> None:
+    frame = read(swept)
+    search, final = (frame[frame["phase"] == phase] for phase in ("search", "final"))
+    assert len(search) == 12  # 2 x 8 less the 4 that Adam and AdamW share at wd = 0
+    assert all(sorted(seeds) == [0, 1] for _, seeds in search.groupby(["optimizer", "lr", "wd"])["seed"])
+    assert len(final) == 6  # three arms
+    assert not set(final["seed"]) & set(search["seed"])
+    assert (frame["status"] == "ok").all()
+    assert frame["trial"].is_unique
+
+
+def test_a_study_folder_holds_what_the_readme_says_and_nothing_else(swept: Path) -> None:
+    names = {path.name for path in swept.iterdir()}
+    assert {"trials.csv", "curves.csv", "study.yaml", "generalization.csv", "generalization.md", "plots"} <= names
+    assert names <= {*names, ".state"}
+    assert {path.name for path in swept.parent.parent.iterdir()} == {"results"}
+
+
+def test_the_same_command_again_trains_nothing(swept: Path) -> None:
+    before = (swept / "trials.csv").read_bytes()
+    said = runner(
+        "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "final_seeds=2", cwd=swept.parent.parent
+    )
+    assert "already done" in said
+    assert "resume=false" in said
+    assert (swept / "trials.csv").read_bytes() == before
+
+
+def test_rows_are_identical_however_they_are_asked_for(swept: Path, tmp_path: Path) -> None:
+    runner("optimizer=adam", "lr=[1e-2,1e-3]", "wd=[0.1,0]", "seed=[1,0]", "stack=3", "workers=1", cwd=tmp_path)
+    runner("optimizer=adamw", "lr=[1e-3,1e-2]", "wd=0.1", "seed=0", cwd=tmp_path)
+    runner("optimizer=adamw", "lr=[1e-3,1e-2]", "wd=0.1", "seed=1", "stack=1", cwd=tmp_path)
+    for table in ("trials", "curves"):
+        ours, theirs = rows(tmp_path / "results" / "digits-resnet", table), rows(swept, table)
+        theirs = theirs[theirs["trial"].isin(ours["trial"])].reset_index(drop=True)
+        assert len(ours) == 12
+        pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_resume_false_keeps_the_earlier_rows_under_another_name(tmp_path: Path) -> None:
+    runner("wd=0.1", cwd=tmp_path)
+    first = rows(tmp_path / "results" / "digits-resnet")
+    runner("wd=0.1", "resume=false", cwd=tmp_path)
+    again = rows(tmp_path / "results" / "digits-resnet")
+    pd.testing.assert_frame_equal(first, again)
+    assert (tmp_path / "results" / "digits-resnet.old1" / "trials.csv").exists()
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_stopped(swept: Path, tmp_path: Path) -> None:
+    arguments = ["-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "stack=2"]
+    command = [sys.executable, "-m", "runner", *QUICK, *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    path = tmp_path / "results" / "digits-resnet" / "trials.csv"
+    until = time.time() + 60
+    while not path.exists() and time.time() < until:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    runner(*arguments, cwd=tmp_path)
+    ours, theirs = rows(path.parent), rows(swept)
+    theirs = theirs[theirs["phase"] == "search"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_terminated_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runner", "epochs=5000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    until = time.time() + 60
+    while not (tmp_path / "results").exists() and time.time() < until:
+        time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+
+
+def test_the_axes_of_a_sweep_become_lists_and_the_rest_stays(tmp_path: Path) -> None:
+    parser = OverridesParser.create()
+    typed = ["optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=choice(0,0.1)", "seed=range(0,3)", "epochs=3,4", "lr=[1,2]"]
+    found = [override.input_line for override in axes_as_lists(parser.parse_overrides(typed), parser)]
+    assert found == ["optimizer=adam,adamw", "lr=[0.001,0.01]", "wd=[0,0.1]", "seed=[0,1,2]", "epochs=3,4", "lr=[1,2]"]
+
+
+def test_hydra_accepts_the_sweeper_by_the_name_in_the_yaml() -> None:
+    """One line of bridge: Hydra 1.3 wants plugins to live under hydra_plugins."""
+    register()
+    assert Plugins.instance().class_name_to_class[TARGET] is StackSweeper
+    assert Plugins.is_in_toplevel_plugins_module(TARGET)
+
+
+def job(folder: Path, trials: list[Trial]) -> execute.Job:
+    dataset = images()
+    stamps = {"study": "s", "phase": "search", "commit": "", "version": ""}
+    return execute.Job(folder, [trials], {trials[0].dataset: dataset}, "cpu", stamps)
+
+
+def test_one_trial_that_fails_becomes_a_row_and_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import runner.training.train as module
+
+    dataset, honest = images(), module.train
+    trials = [trial(dataset, seed=seed, epochs=1) for seed in range(5)]
+
+    def train(some: list[Trial], *rest: object) -> object:
+        if any(t.seed == 3 for t in some):
+            raise MemoryError("not enough\nmemory")
+        return honest(some, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", train)
+    told: list[str] = []
+    execute.work(job(tmp_path, trials), lambda kind, content: told.append(kind))
+    frame = read(tmp_path).set_index("seed")
+    assert frame["status"].to_dict() == {0: "ok", 1: "ok", 2: "ok", 4: "ok", 3: "failed"}
+    assert frame.loc[3, "note"] == "MemoryError: not enough"
+
+
+def test_what_another_process_claims_is_left_to_it(tmp_path: Path) -> None:
+    from runner.claims import Claims
+
+    trials = [trial(images(), seed=seed, epochs=1) for seed in range(4)]
+    Records(tmp_path)
+    other = Claims(tmp_path)
+    other.take([trials[1].id])
+    execute.work(job(tmp_path, trials), lambda *_: None, wait=False)
+    assert set(read(tmp_path)["seed"]) == {0, 2, 3}
+    other.give([trials[1].id], set())
+    execute.work(job(tmp_path, trials), lambda *_: None, wait=False)
+    assert set(read(tmp_path)["seed"]) == {0, 1, 2, 3}
+    assert not list((tmp_path / ".state" / "claims").iterdir())
+
+
+def test_a_plan_covers_every_trial_once_and_never_mixes_shapes() -> None:
+    dataset = images()
+    trials = [trial(dataset, seed=s, epochs=e) for s in range(33) for e in (1, 2)]
+    for size, workers in ((0, 2), (5, 1), (0, 3)):
+        stacks = execute.plan(trials, "cpu", size, workers)
+        assert sorted(t.id for s in stacks for t in s) == sorted(t.id for t in trials)
+        assert all(len({t.shape for t in s}) == 1 for s in stacks)
+        assert not size or max(map(len, stacks)) <= size
+
+
+def test_max_minutes_starts_no_stack_that_it_expects_to_be_late(tmp_path: Path) -> None:
+    dataset = images()
+    trials = [trial(dataset, seed=seed, epochs=1) for seed in range(4)]
+    late = execute.Job(
+        tmp_path,
+        [trials[:2], trials[2:]],
+        {trials[0].dataset: dataset},
+        "cpu",
+        {"study": "s", "phase": "search"},
+        deadline=time.time() + 30,
+        pace={trials[0].shape: 100.0},
+    )
+    told: list[tuple[str, object]] = []
+    execute.work(late, lambda kind, content: told.append((kind, content)))
+    assert told == [("late", 2), ("late", 2)]
