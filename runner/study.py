@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import shlex
 import sys
 import time
@@ -19,6 +20,7 @@ from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
+from runner.models.check import check
 from runner.progress import Progress
 from runner.records import Records, read
 from runner.settings import Settings
@@ -37,12 +39,14 @@ class Outcome:
 
 def run(composed: Sequence[Settings]) -> Outcome:
     """Train what is missing of the trials that `composed` asks for, study by study, and report."""
-    for name in {s.device for s in composed} - {"auto", "cpu"}:
-        _device(name)
+    composed = [replace(s, device=_device(s.device)) for s in composed]
     datasets: dict[DatasetSettings, Dataset] = {}
+    if any(s.workers != 1 and len(s.lr) * len(s.wd) * len(s.seed) > 1 for s in composed) or len(composed) > 1:
+        workers.warm_up()
     for s in composed:
         if s.dataset not in datasets:
             datasets[s.dataset] = load(s.dataset)
+        check(s.model, datasets[s.dataset])
     studies: dict[Path, list[Settings]] = {}
     for s in composed:
         name = s.study or f"{s.dataset.name}-{s.model.name}"
@@ -52,13 +56,18 @@ def run(composed: Sequence[Settings]) -> Outcome:
 
 
 def _device(name: str) -> str:
-    """A device that is there."""
-    import torch
+    """A device that is there. torch, slow to import, is asked only on a machine that has a GPU driver."""
+    if name == "cpu":
+        return name
+    driver = any(ctypes.util.find_library(library) for library in ("cuda", "amdhip64"))
+    found = 0
+    if driver:
+        import torch
 
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    index = int(name.partition(":")[2] or 0)
-    if name != "cpu" and index >= (found := torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        return "cuda" if found else "cpu"
+    if int(name.partition(":")[2] or 0) >= found:
         raise UserError(f"device={name}: this machine has {found} CUDA devices; use device=cpu or device=auto")
     return name
 
@@ -69,12 +78,6 @@ def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSe
     search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
     if not first.resume and not first.dry_run:
         _set_aside(folder)
-    done = Records(folder).done() if (folder / "trials.csv").exists() else set()
-    missing = {trial.shape: trial for key, trial in search.items() if key not in done}
-    if missing or first.dry_run:  # torch is slow to import, and a finished study has no use for it
-        first = replace(first, device=_device(first.device))
-        for trial in missing.values():
-            _try_model(trial, datasets[trial.dataset])
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
         _describe(folder, search, first)
@@ -86,16 +89,6 @@ def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSe
         final = _finalists(folder, search, first.final_seeds)
         trained += _phase(folder, final, "final", first, datasets, deadline, records)
     return _conclude(folder, search, trained, first)
-
-
-def _try_model(trial: Trial, dataset: Dataset) -> None:
-    """Build each kind of network once, on no memory, so that a model that cannot take its data is refused now."""
-    import torch
-
-    from runner.models.build import build
-
-    with torch.device("meta"):
-        build(trial.model, dataset, 1)
 
 
 def _phase(
@@ -112,7 +105,6 @@ def _phase(
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
         return 0
-    settings = replace(settings, device=_device(settings.device))
     workers_wanted = execute.worker_count(settings.workers, settings.device, len(missing))
     stacks = execute.plan(missing, settings.device, settings.stack, workers_wanted)
     count = execute.worker_count(settings.workers, settings.device, len(stacks))
@@ -165,7 +157,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     for word in ("diverged", "failed"):
         if status[word]:
             _say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
-    if settings.dataset.name == "digits" and not settings.device.startswith("cuda"):
+    if settings.dataset.name == "digits" and settings.device == "cpu":
         _say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     _say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     error = asked["val_error"].mean()

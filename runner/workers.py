@@ -5,11 +5,22 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from runner.errors import UserError
 from runner.execute import Job, Tell, work
+
+# A fork server imports torch once, while this process still reads its data, and every worker is a copy of it.
+_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def warm_up() -> None:
+    """Begin to import what workers need, in the background; call it as early as it is known that there will be any."""
+    if _METHOD == "forkserver":
+        multiprocessing.set_forkserver_preload(["runner.training.train", "runner.workers"])
+        forkserver.ensure_running()
 
 
 def run(job: Job, count: int, tell: Tell) -> None:
@@ -21,7 +32,7 @@ def run(job: Job, count: int, tell: Tell) -> None:
 
 
 def _run_workers(job: Job, count: int, tell: Tell) -> None:
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context(_METHOD)
     workers: dict[Connection, Any] = {}
     try:
         for _ in range(count):

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from runner.data.dataset import Dataset
-from runner.errors import UserError
 from runner.models import settings as s
+from runner.models.check import check
 from runner.models.resnet import ResNet
 from runner.models.shakeshake import ShakeShake
 from runner.models.transformer import Transformer
@@ -25,6 +25,7 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
 
     Every model maps (x [R, B, ...], noise [R, B, noise_width] or None) to logits [R, B, (T,) classes].
     """
+    check(settings, dataset)
     return _BUILDERS[settings.name](settings, dataset, trials)
 
 
@@ -44,32 +45,21 @@ def slots(settings: s.ModelSettings, trials: int) -> int:
     return max(2, -(-trials // multiple) * multiple)
 
 
-def _images_only(settings: s.ModelSettings, dataset: Dataset) -> int:
-    if dataset.kind != "images":
-        raise UserError(f"model={settings.name} dataset={dataset.name}: this model takes images; use model=transformer")
-    height, width, channels = dataset.train.x.shape[1:]
-    if min(height, width) < 4:
-        raise UserError(f"model={settings.name}: images of {height}x{width} pixels are too small, at least 4x4")
-    return int(channels)
-
-
 def _resnet(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
     assert isinstance(settings, s.ResNetSettings)
-    return ResNet(settings, trials, _images_only(settings, dataset), dataset.classes)
+    return ResNet(settings, trials, dataset.train.x.shape[3], dataset.classes)
 
 
 def _shakeshake(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
     assert isinstance(settings, s.ShakeShakeSettings)
-    return ShakeShake(settings, trials, _images_only(settings, dataset), dataset.classes)
+    return ShakeShake(settings, trials, dataset.train.x.shape[3], dataset.classes)
 
 
 def _transformer(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
     assert isinstance(settings, s.TransformerSettings)
-    shape = tuple(int(n) for n in dataset.train.x.shape[1:])
+    shape = dataset.train.x.shape[1:]
     if dataset.kind == "images":
         height, width, channels = shape
-        if height % settings.patch or width % settings.patch:
-            raise UserError(f"model.patch={settings.patch}: must divide the image size {height}x{width}")
         shape = (channels, height, width)
     per_position = dataset.train.y.ndim == 2
     return Transformer(settings, trials, shape, dataset.classes, dataset.vocabulary, per_position)
