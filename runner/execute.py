@@ -135,7 +135,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
             records.append_cycles(report.cycles)
             records.append_trials([stamps | row for row in report.trials])
             errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
-            tell("epoch", (report.epoch, stack[0].epochs, min(errors, default=None)))
+            tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
             if report.trials:
                 tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
     except UserError:

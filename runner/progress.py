@@ -4,40 +4,47 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from typing import Any
 
 from tqdm import tqdm
+
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}, {remaining} left{postfix}]"
 
 
 class Progress:
     """Shows events of `runner.execute`; silent about mere progress when stderr is not a terminal."""
 
     def __init__(self, total: int, done: int, label: str) -> None:
-        self.bar = tqdm(total=total, initial=done, desc=label, unit="trial", disable=None, dynamic_ncols=True)
+        self.total, self.done, self.late = total, done, 0
         self.best, self.epoch = math.inf, ""
-        self.status: Counter[str] = Counter()
-        self.late = 0
+        self.under_way: dict[str, float] = {}  # first trial of a stack -> what it counts so far, in trials
+        self.bar = tqdm(total=total, initial=done, desc=label, disable=None, dynamic_ncols=True, bar_format=_FORMAT)
+        self._show()
 
     def tell(self, kind: str, content: Any) -> None:
         if kind == "epoch":
-            epoch, epochs, error = content
-            self.best = min(self.best, error) if error is not None else self.best
-            self.epoch = f"epoch {epoch}/{epochs}"
+            stack, size, epoch, epochs, error = content
+            self.under_way[stack] = size * epoch / epochs
+            self.best = min(self.best, math.inf if error is None else error)
+            self.epoch = f", epoch {epoch}/{epochs}"
         elif kind == "trials":
-            self.bar.update(len(content))
+            self.under_way.pop(content[0][0], None)
+            self.done += len(content)
             for trial, status, note in content:
-                self.status[status] += 1
                 if status == "failed":
                     self.say(f"trial {trial} failed: {note}")
         elif kind == "late":
             self.late += content
         elif kind == "waiting":
-            self.say(f"waiting for {content} trials that another process trains")
+            self.say(f"waiting for {content} trials that another command trains")
         else:
             self.say(str(content))
+        self._show()
+
+    def _show(self) -> None:
         best = f", best val error {self.best:.2f} %" if self.best < math.inf else ""
-        self.bar.set_postfix_str(self.epoch + best, refresh=False)
+        self.bar.set_postfix_str(f"{self.done}/{self.total} trials{self.epoch}{best}", refresh=False)
+        self.bar.update(min(self.total, self.done + sum(self.under_way.values())) - self.bar.n)
 
     def say(self, text: str) -> None:
         """A line above the bar."""
@@ -45,3 +52,8 @@ class Progress:
 
     def close(self) -> None:
         self.bar.close()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 stack`, `2 stacks`; a noun in -s gets -es."""
+    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"

@@ -21,7 +21,7 @@ from runner.data.load import load
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.check import check
-from runner.progress import Progress
+from runner.progress import Progress, counted
 from runner.records import Records, read
 from runner.settings import Settings
 from runner.trials import Facts, Trial, expand, unique
@@ -120,8 +120,8 @@ def _phase(
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     _say(
-        f"{folder.name}: {len(missing)} {phase} trials{kept} in {len(stacks)} stacks, "
-        f"{count} process{'es' if count > 1 else ''} on {settings.device}"
+        f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(stacks), 'stack')}, "
+        f"{counted(count, 'process')} on {settings.device}"
     )
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
     try:
@@ -170,8 +170,8 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings) -> Non
     stacks = execute.plan((t for k, t in search.items() if k not in done), settings.device, settings.stack, 1)
     left = len(search) - len(search.keys() & done)
     print(
-        f"{folder}: {len(search)} trials, {len(search) - left} done, {left} to train in {len(stacks)} stacks "
-        f"on {settings.device}, {steps} optimizer steps in all; dry run, nothing trained"
+        f"{folder}: {counted(len(search), 'trial')}, {len(search) - left} done, {left} to train in "
+        f"{counted(len(stacks), 'stack')} on {settings.device}, {steps} optimizer steps in all; nothing trained"
     )
 
 
