@@ -67,7 +67,6 @@ def test_a_trial_in_a_stack_of_8_equals_the_trial_alone_over_50_steps_in_float64
 @pytest.mark.parametrize("case", CASES)
 def test_on_the_cpu_the_rows_are_the_same_to_the_bit_in_any_stack(case: str) -> None:
     dataset, model = CASES[case]
-    torch.set_num_threads(1)
     trials = eight(dataset, model, epochs=4)
 
     def rows(some: list[Trial]) -> dict[str, Any]:
