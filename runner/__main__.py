@@ -48,7 +48,9 @@ def job(cfg: DictConfig) -> float | None:
         raise Refused(str(error)) from error
 
 
+# What runner.sweeper does with a whole sweep, and what it calls before it hands jobs to another launcher.
 job.sweep = sweep  # type: ignore[attr-defined]
+job.launched = lambda: codes.append(0)  # type: ignore[attr-defined]
 
 
 def main() -> None:

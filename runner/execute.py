@@ -6,6 +6,7 @@ what nobody else holds, and skips what has a row.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import time
 from collections import defaultdict
@@ -166,8 +167,11 @@ def _device_name(device: Any) -> str:
 
 
 def worker_count(wanted: int, device: str, stacks: int) -> int:
-    """Processes to train with: one for a GPU, otherwise as many as there are cores and stacks."""
-    if device.startswith("cuda"):
+    """Processes to train with: one for a GPU, otherwise as many as there are cores and stacks.
+
+    A job of a launcher such as joblib is itself one of several processes and starts no more.
+    """
+    if device.startswith("cuda") or multiprocessing.current_process().name != "MainProcess":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(wanted or cores, stacks))

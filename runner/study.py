@@ -41,7 +41,8 @@ def run(composed: Sequence[Settings]) -> Outcome:
     """Train what is missing of the trials that `composed` asks for, study by study, and report."""
     composed = [replace(s, device=_device(s.device)) for s in composed]
     datasets: dict[DatasetSettings, Dataset] = {}
-    if any(s.workers != 1 and len(s.lr) * len(s.wd) * len(s.seed) > 1 for s in composed) or len(composed) > 1:
+    points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in composed)
+    if execute.worker_count(composed[0].workers, composed[0].device, points) > 1 and not composed[0].dry_run:
         workers.warm_up()
     for s in composed:
         if s.dataset not in datasets:

@@ -36,6 +36,7 @@ class StackSweeper(BasicSweeper):
         (combinations,) = self.split_arguments(axes_as_lists(overrides, parser), None)
         if not isinstance(self.launcher, BasicLauncher):
             assert self.launcher is not None
+            self.launched()
             returned = self.launcher.launch(combinations, initial_job_idx=0)
             return [job.return_value for job in returned]
         settings = []
@@ -44,12 +45,11 @@ class StackSweeper(BasicSweeper):
             with open_dict(cfg):
                 del cfg["hydra"]
             settings.append(from_config(cfg))
-        assert self.task is not None
         return self.task(settings)
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.task = getattr(task_function, "sweep", None)
+        self.task, self.launched = task_function.sweep, task_function.launched
 
 
 def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> list[Override]:
