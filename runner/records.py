@@ -78,7 +78,12 @@ class _Table:
             return
         with self.path.open("rb") as file:
             if self.offset == 0:
-                check_header(self.path, file.readline(), self.columns)
+                line = file.readline()
+                check_header(self.path, line, self.columns)
+                if not line.endswith(b"\n"):
+                    if line:
+                        self._cut(0)
+                    return
                 self.offset = file.tell()
             file.seek(self.offset)
             text = file.read()
@@ -170,8 +175,12 @@ class Records:
 
 def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
     """Refuse a file that this version did not write, rather than mix two layouts in it."""
-    found = line.decode(errors="replace").strip().split(",")
-    if found != list(columns):
+    header = ",".join(columns)
+    text = line.decode(errors="replace")
+    if not text.endswith("\n") and header.startswith(text):
+        return  # nothing yet, or a first write that was killed half-way
+    found = text.strip().split(",")
+    if text.strip() != header:
         odd = next((name for name in found if name not in columns), found[0] if found else "")
         raise UserError(
             f"{path}: not a records file of schema {SCHEMA} (column '{odd[:40]}'); "
@@ -193,7 +202,9 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
             raise UserError(f"{path}: no such file; give a study's folder, such as results/digits-resnet")
         return pd.DataFrame(columns=columns)
     text = path.read_bytes()
-    check_header(path, text[: text.find(b"\n") + 1], columns)
+    check_header(path, text.partition(b"\n")[0] + b"\n" if b"\n" in text else text, columns)
+    if b"\n" not in text:
+        return pd.DataFrame(columns=columns)
     kinds: dict[str, type] = {name: str for name in columns if name in _TEXT}
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
     exact: dict[str, Any] = (

@@ -62,6 +62,14 @@ def test_a_torn_last_line_is_ignored_by_readers_and_repaired_by_the_next_writer(
     assert "removed a torn last line" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("begun", ["", "study,tri"])
+def test_a_file_that_was_only_begun_is_begun_again(begun: str, tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text(begun)
+    assert read(tmp_path).empty
+    Records(tmp_path).append_trials([row("a")])
+    assert list(read(tmp_path)["trial"]) == ["a"]
+
+
 def test_a_foreign_file_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").write_text("name,score\nx,1\n")
     for call in (lambda: read(tmp_path), lambda: Records(tmp_path).append_trials([row("a")])):
