@@ -48,16 +48,11 @@ def job(cfg: DictConfig) -> float | None:
         raise Refused(str(error)) from error
 
 
-# What runner.sweeper does with a whole sweep, and what it calls before it hands jobs to another launcher.
-job.sweep = sweep  # type: ignore[attr-defined]
-job.launched = lambda: codes.append(0)  # type: ignore[attr-defined]
-
-
 def main() -> None:
     """The console entry `runner`."""
     from runner.sweeper import register
 
-    register()
+    register(train=sweep, launched=lambda: codes.append(0))
     # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ

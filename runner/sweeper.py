@@ -8,7 +8,7 @@ append to the same records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
@@ -19,13 +19,17 @@ from hydra.core.plugins import Plugins
 from omegaconf import open_dict
 
 from runner.compose import from_config
+from runner.settings import Settings
 
 AXES = ("lr", "wd", "seed")
 TARGET = "hydra_plugins.runner.StackSweeper"  # the name in configs/hydra/sweeper/stack.yaml
 
 
 class StackSweeper(BasicSweeper):
-    """Composes the sweep and hands all its trials to `runner.study.run`; returns its Outcome."""
+    """Composes a sweep and hands all of it to `train`; calls `launched` before another launcher gets jobs."""
+
+    train: Callable[[Sequence[Settings]], Any]
+    launched: Callable[[], None]
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.config is not None
@@ -36,7 +40,7 @@ class StackSweeper(BasicSweeper):
         (combinations,) = self.split_arguments(axes_as_lists(overrides, parser), None)
         if not isinstance(self.launcher, BasicLauncher):
             assert self.launcher is not None
-            self.launched()
+            StackSweeper.launched()
             returned = self.launcher.launch(combinations, initial_job_idx=0)
             return [job.return_value for job in returned]
         settings = []
@@ -45,11 +49,7 @@ class StackSweeper(BasicSweeper):
             with open_dict(cfg):
                 del cfg["hydra"]
             settings.append(from_config(cfg))
-        return self.task(settings)
-
-    def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.task, self.launched = task_function.sweep, task_function.launched
+        return StackSweeper.train(settings)
 
 
 def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> list[Override]:
@@ -64,6 +64,7 @@ def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> lis
     return found
 
 
-def register() -> None:
+def register(train: Callable[[Sequence[Settings]], Any], launched: Callable[[], None]) -> None:
     """Make the sweeper known to Hydra 1.3, which accepts plugins by name and only under `hydra_plugins`."""
+    StackSweeper.train, StackSweeper.launched = staticmethod(train), staticmethod(launched)
     Plugins.instance().class_name_to_class[TARGET] = StackSweeper
