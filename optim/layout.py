@@ -1,0 +1,133 @@
+"""What `optim.launch` takes, as it lies in memory: `refuse_unserved`, `arranged` gradients, `Controls`, `blocks`.
+
+An elementwise step may go through memory in any order, as long as parameter, gradient and moments share it: so any
+layout without gaps is served (contiguous, channels_last, transposed), and only a gradient in another is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optim.rules import COLUMNS
+
+
+def strides(tensor: Tensor) -> tuple[int, ...]:
+    """Strides of the axes that have more than one element; those of the others mean nothing."""
+    return tuple(stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
+
+
+def dense(tensor: Tensor, trials: int = 1) -> bool:
+    """Whether the elements fill their memory without gap or overlap, one trial after another."""
+    filled = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride != filled:
+                return False
+            filled *= size
+    return trials == 1 or tensor.numel() == 0 or tensor.stride(0) == tensor.numel() // trials
+
+
+def refuse_unserved(
+    parameters: Sequence[Tensor],
+    masters: Sequence[Tensor],
+    moments1: Sequence[Tensor],
+    moments2: Sequence[Tensor],
+    trials: int,
+) -> None:
+    """ValueError that names the first tensor that one launch cannot step, and why; `moments2`, `masters` may be ()."""
+    if not parameters:
+        raise ValueError("there are no parameters to step")
+    device, low = parameters[0].device, bool(masters)
+    kinds = {"parameter": parameters, "master": masters, "moment 1 of parameter": moments1, "moment 2": moments2}
+    for kind, tensors in kinds.items():
+        if len(tensors) != len(parameters) and (tensors or kind == "moment 1 of parameter"):
+            raise ValueError(f"{len(tensors)} tensors as {kind}: there are {len(parameters)} parameters")
+        wanted = torch.bfloat16 if low and kind == "parameter" else torch.float32
+        for index, tensor in enumerate(tensors):
+            name, like = f"{kind} {index}", parameters[index]
+            if tensor.layout is not torch.strided:
+                raise ValueError(f"{name} is {tensor.layout}: only strided tensors are served")
+            if tensor.dtype is not wanted:
+                raise ValueError(
+                    f"{name} is {tensor.dtype}: must be {wanted} (parameters are float32, or all bfloat16 with masters)"
+                )
+            if tensor.device != device:
+                raise ValueError(f"{name} is on {tensor.device}, parameter 0 on {device}: one launch, one device")
+            if tensor.shape != like.shape or strides(tensor) != strides(like):
+                raise ValueError(f"{name} differs in shape or layout from its parameter")
+            if trials > 1 and tensor.shape[:1] != (trials,):
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}: its first axis must be the {trials} trials")
+            if not dense(tensor, trials):
+                raise ValueError(f"{name} has strides {tensor.stride()}: gaps, overlaps, or trials not outermost")
+            if tensor.numel() and not tensor.data_ptr():
+                raise ValueError(f"{name} has no memory of its own (meta, or a wrapper such as DTensor)")
+
+
+def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> tuple[list[Tensor | None], bool]:
+    """The gradients, those in another layout than their parameter copied into it; and whether they are bfloat16."""
+    if len(gradients) != len(parameters):
+        raise ValueError(f"{len(gradients)} gradients for {len(parameters)} parameters")
+    found: list[Tensor | None] = []
+    dtypes = set()
+    for index, (g, p) in enumerate(zip(gradients, parameters, strict=True)):
+        if g is not None:
+            dtypes.add(g.dtype)
+            if g.layout is not torch.strided:
+                raise ValueError(f"gradient {index} is {g.layout}: sparse gradients are not served")
+            if g.shape != p.shape or g.device != p.device or (g.numel() and not g.data_ptr()):
+                raise ValueError(f"gradient {index} is {tuple(g.shape)} on {g.device}, not as its parameter")
+            if strides(g) != strides(p):
+                g = torch.empty_like(p, dtype=g.dtype).copy_(g.detach())
+        found.append(g)
+    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.bfloat16}:
+        raise ValueError(f"gradients are {sorted(map(str, dtypes))}: must be all float32 or all bfloat16")
+    return found, torch.bfloat16 in dtypes
+
+
+class Controls(NamedTuple):
+    """What a step reads besides tensors and gradients: [S, G, COLUMNS, R], and [R] or None. See `Launch.step`."""
+
+    rows: Tensor
+    live: Tensor | None
+    scale: Tensor | None
+    clock: Tensor | None
+
+    def kinds(self) -> tuple:
+        """What the kernel is compiled for."""
+        return self.live is None or self.live.dtype, self.scale is None, self.clock is None
+
+    def refuse_unserved(self, device: torch.device, groups: int, trials: int) -> None:
+        """ValueError for what the kernel would misread."""
+        shape = self.rows.shape
+        if len(shape) != 4 or shape[1] < groups or shape[2:] != (COLUMNS, trials):
+            raise ValueError(
+                f"rows are {tuple(shape)}: must be [{groups}, {COLUMNS}, {trials}], after an axis of steps with a clock"
+            )
+        floats, flags, integers = (torch.float32,), (torch.bool, torch.int32), (torch.int32,)
+        for name, tensor, dtypes in zip(self._fields, self, (floats, flags, floats, integers), strict=True):
+            if tensor is None:
+                continue
+            if tensor.dtype not in dtypes or tensor.device != device or not tensor.is_contiguous():
+                raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, must be contiguous {dtypes} on {device}")
+            if name != "rows" and tensor.numel() != trials and (name != "clock" or tensor.numel() != 1):
+                raise ValueError(f"{name} has {tensor.numel()} elements for {trials} trials")
+
+
+def blocks(sizes: Sequence[int], groups: Sequence[int], trials: int, block: int) -> Tensor:
+    """The table of blocks, int32 [blocks, 5]: tensor, trial, group, number within the trial, elements.
+
+    `sizes`: elements of one trial of each tensor. No block has elements of two trials or two tensors.
+    """
+    parts = [np.empty((0, 5), np.int32)]
+    for tensor, (size, group) in enumerate(zip(sizes, groups, strict=True)):
+        number = np.arange(-(-size // block))
+        part = np.empty((trials, len(number), 5), np.int32)
+        part[:, :, 0], part[:, :, 1], part[:, :, 2] = tensor, np.arange(trials)[:, None], group
+        part[:, :, 3], part[:, :, 4] = number, np.minimum(block, size - number * block)
+        parts.append(part.reshape(-1, 5))
+    return torch.from_numpy(np.concatenate(parts))

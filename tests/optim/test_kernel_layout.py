@@ -1,0 +1,128 @@
+"""What one launch serves and refuses is said before anything is stepped; no Triton is needed to say it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from optim.layout import Controls, arranged, blocks, dense, refuse_unserved
+from optim.rules import COLUMNS
+
+CPU = torch.device("cpu")
+
+
+def check(p: Tensor, trials: int = 1, m: Tensor | None = None, masters: tuple[Tensor, ...] = ()) -> None:
+    zeros = torch.zeros_like(p, dtype=torch.float32) if m is None else m
+    refuse_unserved([p], masters, [zeros], [zeros], trials)
+
+
+def test_importing_the_launch_does_not_import_triton() -> None:
+    code = "import sys, optim.launch; assert not any(m.split('.')[0] == 'triton' for m in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_blocks_cover_every_element_of_every_trial_once_and_cross_nothing() -> None:
+    sizes, trials, block = [10, 1024, 2049, 0, 1], 3, 1024
+    covered = [torch.zeros(trials, size, dtype=torch.int32) for size in sizes]
+    for tensor, trial, group, number, count in blocks(sizes, [4, 0, 1, 0, 2], trials, block).tolist():
+        assert group == [4, 0, 1, 0, 2][tensor]
+        assert 0 < count <= block
+        covered[tensor][trial, number * block : number * block + count] += 1
+    assert all(bool((c == 1).all()) for c in covered)
+    assert blocks([], [], 1, block).shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("p", "trials", "served"),
+    [
+        (torch.zeros(4, 6), 1, True),
+        (torch.zeros(4, 6).T, 1, True),
+        (torch.zeros(2, 4, 3, 3).to(memory_format=torch.channels_last), 1, True),
+        (torch.zeros(()), 1, True),
+        (torch.zeros(0, 3), 1, True),
+        (torch.zeros(4, 6)[:, ::2], 1, False),
+        (torch.zeros(1, 6).expand(4, 6), 1, False),
+        (torch.zeros(4, 6), 4, True),
+        (torch.zeros(4, 3, 2).transpose(1, 2), 4, True),
+        (torch.zeros(6, 4).T, 4, False),
+    ],
+)
+def test_a_layout_is_served_if_it_has_no_gaps_and_trials_outermost(p: Tensor, trials: int, served: bool) -> None:
+    assert dense(p, trials) == served
+    if served:
+        check(p, trials)
+    else:
+        with pytest.raises(ValueError, match="gaps, overlaps, or trials"):
+            check(p, trials, torch.empty_strided(p.shape, p.stride()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.complex64])
+def test_other_dtypes_are_refused_by_name(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=str(dtype)):
+        check(torch.zeros(3, dtype=dtype))
+
+
+def test_bfloat16_needs_masters() -> None:
+    p = torch.zeros(3, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match="with masters"):
+        check(p)
+    check(p, masters=(torch.zeros(3),))
+
+
+def test_sparse_meta_and_ill_matched_tensors_are_refused() -> None:
+    with pytest.raises(ValueError, match="sparse"):
+        check(torch.eye(3).to_sparse())
+    with pytest.raises(ValueError, match="no memory"):
+        check(torch.zeros(3, device="meta"))
+    with pytest.raises(ValueError, match="differs in shape or layout"):
+        check(torch.zeros(2, 3), m=torch.zeros(3, 2).T)
+    with pytest.raises(ValueError, match="first axis must be the 4 trials"):
+        check(torch.zeros(2, 3), trials=4)
+    with pytest.raises(ValueError, match="2 tensors as master"):
+        refuse_unserved([torch.zeros(1).bfloat16()], [torch.zeros(1)] * 2, [torch.zeros(1)], [], 1)
+
+
+def test_only_gradients_in_another_layout_are_copied() -> None:
+    p = torch.zeros(3, 4)
+    same, other = torch.randn(3, 4), torch.randn(4, 3).T
+    found, low = arranged([same, other, None], [p, p, p])
+    assert found[0] is same
+    assert found[2] is None
+    assert not low
+    assert found[1] is not None
+    assert found[1].is_contiguous()
+    assert torch.equal(found[1], other)
+
+
+def test_gradients_that_cannot_be_read_are_refused() -> None:
+    p = torch.zeros(3, 3)
+    for bad, message in (
+        ([torch.eye(3).to_sparse()], "sparse gradients"),
+        ([torch.zeros(3, 3, dtype=torch.float64)], "float64"),
+        ([torch.zeros(3)], "not as its parameter"),
+        ([], "0 gradients for 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            arranged(bad, [p])
+    with pytest.raises(ValueError, match="all float32 or all bfloat16"):
+        arranged([p, p.bfloat16()], [p, p])
+
+
+def test_controls_of_another_shape_or_dtype_are_refused() -> None:
+    rows, one = torch.zeros(1, 2, COLUMNS, 3), torch.ones(3)
+    Controls(rows, one.bool(), one, one.int()).refuse_unserved(CPU, 2, 3)
+    Controls(rows, one.int(), None, one[:1].int()).refuse_unserved(CPU, 1, 3)
+    for bad, message in (
+        (Controls(rows, None, None, None), "must be \\[3,"),
+        (Controls(rows[0], None, None, None), "rows are"),
+        (Controls(rows.double(), None, None, None), "rows: torch.float64"),
+        (Controls(rows, one, None, None), "live: torch.float32"),
+        (Controls(rows, None, one[:1], None), "scale has 1 elements"),
+        (Controls(rows, None, None, one.long()), "clock: torch.int64"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            bad.refuse_unserved(CPU, 3 if "must" in message else 2, 3)
