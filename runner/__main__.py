@@ -15,6 +15,7 @@ from types import FrameType
 import hydra
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from runner.compose import from_config
 from runner.errors import UserError
@@ -46,6 +47,8 @@ def job(cfg: DictConfig) -> float | None:
         return sweep([from_config(cfg)])
     except UserError as error:
         raise Refused(str(error)) from error
+    except OmegaConfBaseException as error:
+        raise Refused(one_line(error)) from error
 
 
 def main() -> None:

@@ -75,7 +75,11 @@ def explain(error: OmegaConfBaseException, group: str) -> str:
     if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first):
         return f"{key}={match.group(1)}: must be {_WORDS.get(match.group(2), match.group(2))}"
     if isinstance(error, ConfigKeyError):
-        return f"unknown key '{key}'; python -m runner --cfg job shows the keys of {group}"
+        return f"unknown key '{key}'; --cfg job shows the keys of {group}; another is chosen by {group}=NAME"
+    if key == "optimizer.wd":
+        return "optimizer.wd holds a value for each convention; write wd=NUMBER"
+    if "is not a valid bool" in first:
+        return f"{key}: must be true or false"
     return f"{key}: {first}"
 
 
@@ -106,7 +110,7 @@ def _scalar(cfg: DictConfig, key: str) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is bool and not isinstance(value, bool):
         raise UserError(f"{key}={value}: must be true or false")
-    if kind is int and not (number and value == int(value)):
+    if kind is int and not (number and math.isfinite(value) and value == int(value)):
         raise UserError(f"{key}={value}: must be a whole number")
     if kind is float and not number:
         raise UserError(f"{key}={value}: must be a number")
@@ -167,9 +171,15 @@ def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tup
     wd = _numbers(cfg, "wd", _wd) or wd
     if set(grid) - {"name"} and (lr is None or wd is None):
         raise UserError(
-            f"grid={grid.get('name')}: has no {here}; a grid belongs to an optimizer and its convention: "
-            "give lr=... and wd=..., or add them to the grid"
+            f"grid={grid.get('name')}: has no {here}; {_others(grid, optimizer.name)}give lr=... and wd=..., "
+            "or add them to the grid"
         )
     if wd is None and convention not in optimizer.wd:
         raise UserError(f"optimizer.wd: has no default for wd_convention={convention}; give wd=...")
     return tuple(lr or [optimizer.lr]), tuple(wd if wd is not None else [optimizer.wd[convention]])
+
+
+def _others(grid: DictConfig, optimizer: str) -> str:
+    """The conventions that a grid does have for an optimizer, as advice."""
+    known = [str(name) for name in grid.get(optimizer) or ()]
+    return f"it has {optimizer}.{known[0]}: set wd_convention={known[0]}, or " if known else ""

@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ class _Table:
             self._cut(self.offset + whole)
         at = self.columns.index(self.order) if self.order else -1
         key = self.columns.index("trial")
-        for row in csv.reader(io.StringIO(text[:whole].decode())):
+        for row in csv.reader(io.StringIO(text[:whole].decode(errors="replace"))):
             if len(row) == len(self.columns):
                 value = int(row[at]) if at >= 0 else 0
                 self.last[row[key]] = max(value, self.last.get(row[key], value))
@@ -138,6 +139,24 @@ class _Table:
         self.refresh()
 
 
+class _Lock:
+    """The file lock of a study; what the system refuses while it is held is the user's to mend."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.lock = path, FileLock(path)
+
+    def __enter__(self) -> None:
+        try:
+            self.lock.acquire()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot write there ({error.strerror}); set results=...") from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self.lock.release()
+        if isinstance(error, OSError):
+            raise UserError(f"{error.filename or self.path}: {error.strerror or error}") from error
+
+
 class Records:
     """The three CSV files of one study, safe for many processes at once."""
 
@@ -147,7 +166,7 @@ class Records:
             (folder / ".state").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot write there ({error.strerror}); set results=...") from error
-        self.lock = FileLock(folder / ".state" / "records.lock")
+        self.lock = _Lock(folder / ".state" / "records.lock")
         self.trials = _Table(folder / "trials.csv", TRIALS, "")
         self.curves = _Table(folder / "curves.csv", CURVES, "epoch")
         self.cycles = _Table(folder / "cycles.csv", CYCLES, "cycle")
@@ -179,11 +198,11 @@ def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
     text = line.decode(errors="replace")
     if not text.endswith("\n") and header.startswith(text):
         return  # nothing yet, or a first write that was killed half-way
-    found = text.strip().split(",")
     if text.strip() != header:
-        odd = next((name for name in found if name not in columns), found[0] if found else "")
+        pairs = enumerate(zip_longest(text.strip().split(","), columns, fillvalue=""), 1)
+        number, found, wanted = next((n, f, w) for n, (f, w) in pairs if f != w)
         raise UserError(
-            f"{path}: not a records file of schema {SCHEMA} (column '{odd[:40]}'); "
+            f"{path}: not a records file of schema {SCHEMA} (column {number} is {found[:20]!a}, not '{wanted}'); "
             "choose another study=... or move the file away"
         )
 
@@ -201,16 +220,25 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
         if table == "trials":
             raise UserError(f"{path}: no such file; give a study's folder, such as results/digits-resnet")
         return pd.DataFrame(columns=columns)
-    text = path.read_bytes()
-    check_header(path, text.partition(b"\n")[0] + b"\n" if b"\n" in text else text, columns)
-    if b"\n" not in text:
-        return pd.DataFrame(columns=columns)
+    try:
+        first, _, rest = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    check_header(path, first + b"\n" if rest or first.count(b",") + 1 >= len(columns) else first, columns)
+    lines = rest[: rest.rfind(b"\n") + 1].decode(errors="replace").splitlines()
+    whole = [line for line in lines if _fields(line) == len(columns)]
+    if len(whole) < len(lines):
+        number = next(n for n, line in enumerate(lines, 2) if _fields(line) != len(columns))
+        print(f"note: {path}: {len(lines) - len(whole)} damaged lines are left out, the first is {number}", flush=True)
     kinds: dict[str, type] = {name: str for name in columns if name in _TEXT}
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
-    exact: dict[str, Any] = (
-        {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
-    )
-    frame = pd.read_csv(io.BytesIO(text[: text.rfind(b"\n") + 1]), dtype=kinds, on_bad_lines="skip", **exact)
+    asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+    exact: dict[str, Any] = asked
+    frame = pd.read_csv(io.StringIO("\n".join([",".join(columns), *whole])), dtype=kinds, **exact)
     for name in kinds:
         frame[name] = frame[name].fillna("")
     return frame
+
+
+def _fields(line: str) -> int:
+    return len(next(csv.reader([line]), [])) if '"' in line else line.count(",") + 1

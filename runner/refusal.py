@@ -28,7 +28,7 @@ def one_line(error: BaseException) -> str:
     if "Config group override must be" in text:
         return f"a group needs a choice, not null or a number; the groups are {', '.join(GROUPS)}, grid"
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}'; write KEY=VALUE, and a list as KEY=[1,2]"
+        return f"cannot read '{error.override}'; write KEY=VALUE, a list as KEY=[1,2], odd text as 'KEY=\"a, b\"'"
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return first.strip()
 
@@ -41,6 +41,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _unknown(key: str) -> str:
+    if key == "experiment":
+        return "an experiment is added: write +experiment=NAME"
     if "." in key:
         group = key.partition(".")[0]
         return f"unknown key '{key}'; python -m runner --cfg job shows the keys of {group}"

@@ -75,6 +75,18 @@ OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
 }
 
 
+_RANGES = {
+    "epochs": (1, 10**6),
+    "batch_size": (1, 10**7),
+    "eval_every": (1, 10**6),
+    "final_seeds": (0, 1000),
+    "stack": (0, 10**4),
+    "workers": (0, 1024),
+}
+# How a study is run and watched: the same for all its trials, so these cannot be swept.
+RUN_KEYS = tuple("eval_every target_error final_seeds device stack workers resume dry_run max_minutes results".split())
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything one composed configuration says. `lr`, `wd` and `seed` are axes: their product is trained."""
@@ -103,10 +115,9 @@ class Settings:
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        low = {"epochs": 1, "batch_size": 1, "eval_every": 1, "final_seeds": 0, "stack": 0, "workers": 0}
-        for key, least in low.items():
-            if getattr(self, key) < least:
-                raise UserError(f"{key}={getattr(self, key)}: must be a whole number from {least}")
+        for key, (least, most) in _RANGES.items():
+            if not least <= getattr(self, key) <= most:
+                raise UserError(f"{key}={getattr(self, key)}: must be a whole number from {least} to {most}")
         if self.precision not in PRECISIONS:
             raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
         if self.target_error is not None and not 0 <= self.target_error <= 100:

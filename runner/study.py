@@ -23,7 +23,7 @@ from runner.errors import UserError
 from runner.models.check import check
 from runner.progress import Progress, counted
 from runner.records import Records, read
-from runner.settings import Settings
+from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
 
 FRESH = 1000  # the seeds of final runs begin here, or after the search's own
@@ -39,6 +39,9 @@ class Outcome:
 
 def run(composed: Sequence[Settings]) -> Outcome:
     """Train what is missing of the trials that `composed` asks for, study by study, and report."""
+    for key in RUN_KEYS:
+        if len({getattr(s, key) for s in composed}) > 1:
+            raise UserError(f"{key}: cannot be swept, it is the same for a whole study; give one value")
     composed = [replace(s, device=_device(s.device)) for s in composed]
     datasets: dict[DatasetSettings, Dataset] = {}
     points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in composed)
@@ -148,6 +151,9 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int) -> dict[str, 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings) -> Outcome:
     from runner.report.write import write_report
 
+    if not (folder / "trials.csv").exists():
+        _say("no trial has been trained yet")
+        return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
     report = write_report(folder)
@@ -174,13 +180,18 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings) -> Non
         f"{folder}: {counted(len(search), 'trial')}, {len(search) - left} done, {left} to train in "
         f"{counted(len(stacks), 'stack')} on {settings.device}, {steps} optimizer steps in all; nothing trained"
     )
+    if settings.final_seeds:
+        print(f"then the best cell of each optimizer's arms, with {counted(settings.final_seeds, 'fresh seed')} each")
 
 
 def _set_aside(folder: Path) -> None:
     """resume=false: what was computed stays, under another name."""
     if (folder / "trials.csv").exists():
         old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
-        folder.rename(old)
+        try:
+            folder.rename(old)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
         _say(f"resume=false: the earlier rows are now in {old}")
 
 
@@ -190,8 +201,12 @@ def _note_command(folder: Path, group: Sequence[Settings]) -> None:
     path = folder / "study.yaml"
     records = Records(folder)
     with records.lock:
-        known = list(yaml.safe_load_all(path.read_text())) if path.exists() else []
-        if any(entry and entry.get("command") == command for entry in known):
+        try:
+            known = list(yaml.safe_load_all(path.read_text())) if path.exists() else []
+        except (yaml.YAMLError, UnicodeDecodeError):
+            _say(f"note: {path} cannot be read; this command is not added to it")
+            return
+        if any(isinstance(entry, dict) and entry.get("command") == command for entry in known):
             return
         entry = {
             "command": command,

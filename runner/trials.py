@@ -17,6 +17,7 @@ from optim.conventions import L2, equivalents
 from optim.rules import COUPLED, Rule
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
+from runner.errors import UserError
 from runner.models.settings import ModelSettings
 from runner.records import SCHEMA
 from runner.settings import AdamSettings, OptimizerSettings, Settings, SGDSettings
@@ -77,7 +78,8 @@ class Trial:
 
     def updates(self, epoch: int) -> float:
         """B * T / b of normalized weight decay in `epoch` (from 0): T is the run, or the current cycle."""
-        return self.facts.train_size * cycle_epochs(self.schedule, epoch, self.epochs) / self.batch_size
+        batch = min(self.batch_size, self.facts.train_size)
+        return self.facts.train_size * cycle_epochs(self.schedule, epoch, self.epochs) / batch
 
     def decays(self) -> dict[str, float | None]:
         """wd in each decoupled convention (first cycle's T); None for L2, which no decoupled decay equals."""
@@ -143,6 +145,13 @@ def normal(trial: Trial) -> Trial:
 
 def expand(settings: Settings, facts: Facts) -> list[Trial]:
     """The product of the lr, wd and seed axes, in that order of nesting."""
+    steps = settings.epochs * -(-facts.train_size // settings.batch_size)
+    if settings.schedule.warmup_steps >= steps or settings.schedule.warmup_epochs >= settings.epochs:
+        raise UserError(
+            f"schedule.warmup_steps={settings.schedule.warmup_steps} "
+            f"schedule.warmup_epochs={settings.schedule.warmup_epochs:g}: must be shorter than the run, "
+            f"{steps} steps in {settings.epochs} epochs"
+        )
     return [
         normal(
             Trial(

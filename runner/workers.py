@@ -20,7 +20,9 @@ def warm_up() -> None:
     """Begin to import what workers need, in the background; call it as early as it is known that there will be any."""
     if _METHOD == "forkserver":
         multiprocessing.set_forkserver_preload(["runner.training.train", "runner.workers"])
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits: Ctrl-C is for this process
         forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
 
 
 def run(job: Job, count: int, tell: Tell) -> None:

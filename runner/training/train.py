@@ -162,7 +162,9 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
             row["test_top5_error"] = top5[i]
         if diverged:
             row |= _chance(trial, row)
-            row["note"] = f"diverged in epoch {died[i] // stack.per_epoch + 1}: try a smaller lr or a warm-up"
+            row["note"] = (
+                f"diverged in epoch {died[i] // stack.per_epoch + 1}: a smaller lr or wd, or a warm-up, may help"
+            )
         for what in ("loss", "error"):
             row[f"gap_{what}"] = row[f"test_{what}"] - row[f"train_{what}"]
         rows.append(row)

@@ -98,3 +98,18 @@ def test_four_processes_at_once_leave_every_row_whole_and_once(tmp_path: Path) -
         process.join()
     trials = list(read(tmp_path)["trial"])
     assert len(trials) == len(set(trials)) == 40 + 4 * 40
+
+
+def test_a_damaged_line_is_left_out_by_readers_and_its_trial_is_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Records(tmp_path).append_trials([row("a"), row("b"), row("c")])
+    path = tmp_path / "trials.csv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1], lines[2][:9] + b"\xff\n", lines[3]]))
+    assert list(read(tmp_path)["trial"]) == ["a", "c"]
+    assert "1 damaged lines are left out, the first is 3" in capsys.readouterr().out
+    again = Records(tmp_path)
+    assert again.done() == {"a", "c"}
+    again.append_trials([row("b")])
+    assert list(read(tmp_path)["trial"]) == ["a", "c", "b"]

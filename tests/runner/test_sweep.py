@@ -122,6 +122,26 @@ def test_terminated_says_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_what_cannot_be_written_or_read_is_one_line(tmp_path: Path) -> None:
+    study = tmp_path / "results" / "digits-resnet"
+    study.mkdir(parents=True)
+    (study / "study.yaml").write_text("{{{: foo")
+    said = runner("epochs=1", cwd=tmp_path)
+    assert "study.yaml cannot be read" in said
+    assert len(read(study)) == 1
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "runner", *QUICK, "results=file"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_time_box_too_short_for_anything_is_no_error(tmp_path: Path) -> None:
+    said = runner("max_minutes=1e-9", cwd=tmp_path)
+    assert "1 search trial left" in said or "1 search trials left" in said
+    assert "no trial has been trained yet" in said
+
+
 def test_the_axes_of_a_sweep_become_lists_and_the_rest_stays(tmp_path: Path) -> None:
     parser = OverridesParser.create()
     typed = ["optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=choice(0,0.1)", "seed=range(0,3)", "epochs=3,4", "lr=[1,2]"]
