@@ -235,8 +235,11 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
     asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     exact: dict[str, Any] = asked
     frame = pd.read_csv(io.StringIO("\n".join([",".join(columns), *whole])), dtype=kinds, **exact)
-    for name in kinds:
-        frame[name] = frame[name].fillna("")
+    for name in columns:
+        if name in kinds:
+            frame[name] = frame[name].fillna("")
+        elif not pd.api.types.is_numeric_dtype(frame[name]):
+            raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
     return frame
 
 
