@@ -238,7 +238,7 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
     for name in columns:
         if name in kinds:
             frame[name] = frame[name].fillna("")
-        elif not pd.api.types.is_numeric_dtype(frame[name]):
+        elif whole and not pd.api.types.is_numeric_dtype(frame[name]):
             raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
     return frame
 
