@@ -2,16 +2,19 @@
 
 `Stacked(parameters, family, weights)` then, each step, `step(rows, live)`. Adam and AdamW differ in two
 coefficients only, so they share a stack; so do SGD and SGDW. `optim.reference` holds the same updates in the
-paper's symbols, one trial at a time.
+paper's symbols, one trial at a time. float32 stacks take the fast ways: `optim.launch` on CUDA, `optim.cpu` on the
+CPU; what is written out here is the way of everything else, in any precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from optim import cpu
 from optim.rules import BETA1, BETA2, BIAS2, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
 
 
@@ -20,12 +23,13 @@ class Stacked:
 
     `weights[i]` says whether parameter i is a weight or a norm's scale or bias (see `optim.rules`).
 
-    `form` is where decoupled decay is rounded. "joint": decay and gradient step are added before one
-    subtraction, so that a decay below half an ulp of the weight is not lost beside the step. "torch": the
-    weights are first multiplied by 1 - decay, as in torch.optim, whose float32 errors it then shares.
+    `form` is where decoupled decay is rounded. "torch": the weights are first multiplied by 1 - decay, as in
+    torch.optim; that is exact with the rows of `optim.release.released_rows`, and shares torch's float32 errors
+    with others. "joint": decay and gradient step are added before one subtraction, which loses less of a small
+    decay where rows are not released, and is slower on the CPU.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], family: str, weights: Sequence[bool], form: str = "joint") -> None:
+    def __init__(self, parameters: Sequence[Tensor], family: str, weights: Sequence[bool], form: str = "torch") -> None:
         if family not in ("adam", "sgd"):
             raise ValueError(f"family {family!r}: must be adam or sgd")
         if form not in ("joint", "torch"):
@@ -34,23 +38,45 @@ class Stacked:
         self.kinds = [0 if weight else 1 for weight in weights]
         self.moments1 = [torch.zeros_like(p) for p in self.parameters]
         self.moments2 = [torch.zeros_like(p) for p in self.parameters] if family == "adam" else []
+        self._rows: cpu.Rows | None = None
+        self._launch: Any = None
+        moments = [self.moments1, self.moments2] if family == "adam" else [self.moments1]
+        if cpu.serves(self.parameters, form):
+            self._rows = cpu.Rows(self.parameters, self.kinds, moments)
+        elif all(p.is_cuda and p.dtype == torch.float32 for p in self.parameters):
+            from optim.launch import Launch  # here, for it asks for Triton
+
+            trials = len(self.parameters[0])
+            self._launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
 
     @torch.no_grad()
-    def step(self, rows: Tensor, live: Tensor) -> None:
-        """Update from `.grad`. rows: [2, COLUMNS, R] in the parameters' dtype; live: bool [R].
+    def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None) -> None:
+        """Update from `.grad`. rows: [2, COLUMNS, R], float64 or the parameters' dtype; live: bool [R].
 
-        A trial that is not live keeps its parameters to the bit, whatever its gradients hold.
+        A trial that is not live keeps its parameters to the bit, whatever its gradients hold. `scale` [R] multiplies
+        each trial's gradients.
         """
-        for index, (p, kind) in enumerate(zip(self.parameters, self.kinds, strict=True)):
-            assert p.grad is not None, "every parameter of a stack takes part in every step"
-            shape = (-1,) + (1,) * (p.dim() - 1)
-            row = [column.view(shape) for column in rows[kind]]
+        gradients = [_gradient(p) for p in self.parameters]
+        if self._launch is not None:
+            device = self.parameters[0].device
+            self._launch.step(gradients, rows.to(device, torch.float32), live, scale)
+            return
+        if scale is not None:
+            gradients = [g * _over_trials(scale, g) for g in gradients]
+        if self._rows is not None:
+            self._rows.step(gradients, rows, live)
+        else:
+            self._step_plainly(gradients, rows.to(self.parameters[0].dtype), live)
+
+    def _step_plainly(self, gradients: list[Tensor], rows: Tensor, live: Tensor) -> None:
+        for index, (p, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
+            row = [_over_trials(column, p) for column in rows[self.kinds[index]]]
             if self.family == "adam":
-                update = self._adam(p, p.grad, self.moments1[index], self.moments2[index], row)
+                update = self._adam(p, gradient, self.moments1[index], self.moments2[index], row)
             else:
-                update = self._sgd(p, p.grad, self.moments1[index], row)
+                update = self._sgd(p, gradient, self.moments1[index], row)
             after = p * row[KEEP] - update if self.form == "torch" else p - update.addcmul_(p, row[DECAY])
-            p.copy_(torch.where(live.view(shape), after, p))
+            p.copy_(torch.where(_over_trials(live, p), after, p))
 
     @staticmethod
     def _adam(p: Tensor, gradient: Tensor, m: Tensor, v: Tensor, row: list[Tensor]) -> Tensor:
@@ -73,6 +99,16 @@ class Stacked:
         for mine, theirs in ((self.moments1, state["moments1"]), (self.moments2, state["moments2"])):
             for target, source in zip(mine, theirs, strict=True):
                 target.copy_(source)
+
+
+def _gradient(p: Tensor) -> Tensor:
+    assert p.grad is not None, "every parameter of a stack takes part in every step"
+    return p.grad
+
+
+def _over_trials(values: Tensor, like: Tensor) -> Tensor:
+    """values [R], so shaped that they meet the trial axis of `like` [R, ...]."""
+    return values.view((-1,) + (1,) * (like.dim() - 1))
 
 
 @torch.no_grad()

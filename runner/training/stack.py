@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from optim import rules
+from optim.release import Ledger, released_rows
 from optim.stacked import Stacked, finite_gradients
 from runner.data.dataset import Dataset
 from runner.models.build import build, decays, slots
@@ -58,7 +59,8 @@ class Stack:
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=first.precision == "bf16")
         self.live = torch.arange(len(self.trials), device=device) < self.count
         self.died = torch.full((len(self.trials),), -1, device=device)  # the step that killed a trial, from 0
-        self.dtype, self.device = dtype, device
+        self.ledger: Ledger | None = None  # of decay asked for and applied
+        self.device = device
 
     @property
     def size(self) -> int:
@@ -118,7 +120,10 @@ class Stack:
             rules.coefficients(trial.rule, steps, eta, np.full(len(steps), trial.updates(epoch)))
             for trial, eta in zip(self.trials, self.eta(epoch), strict=True)
         ]
-        return torch.from_numpy(np.stack(table, -1)).to(self.device, self.dtype)
+        # Decays too small for float32 are saved up from epoch to epoch and paid when they can be.
+        rows, self.ledger = released_rows(np.stack(table, -1), self.ledger, last=epoch == self.epochs - 1)
+        on_cpu = self.device.type == "cpu"  # where the step takes float64; a GPU's reads float32
+        return torch.from_numpy(rows).to(self.device, torch.float64 if on_cpu else torch.float32)
 
     def _weight_norm(self) -> Tensor:
         return _norm([p.detach() for p in self.parameters])

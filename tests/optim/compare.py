@@ -35,7 +35,7 @@ def stacked_path(
     dtype: torch.dtype,
     eta: np.ndarray | None = None,
     updates: float = 100.0,
-    form: str = "joint",
+    form: str = "torch",
 ) -> list[list[list[Tensor]]]:
     """Parameters [step][trial][tensor] of a stack in which every trial sees the same start and gradients."""
     eta = np.ones(steps) if eta is None else eta

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optim import reference
-from optim.rules import COLUMNS, Rule, coefficients
+from optim.rules import Rule, coefficients
 from optim.stacked import Stacked, finite_gradients
 from tests.optim.compare import gradients, largest_difference, single_path, stacked_path, start
 
@@ -98,7 +98,8 @@ def test_a_frozen_trial_keeps_its_bits_and_its_neighbour_does_not_notice() -> No
     alone = torch.ones(shape, requires_grad=True)
     beside = torch.ones(shape, requires_grad=True)
     steps = [Stacked([p], "adam", [True]) for p in (alone, beside)]
-    rows = torch.rand(2, COLUMNS, 2) * 0.1 + 0.1
+    table = [coefficients(Rule(name, 0.1, 0.1), np.ones(1), np.ones(1), np.ones(1))[0] for name in ("adam", "adamw")]
+    rows = torch.from_numpy(np.stack(table, -1))
     alone.grad = torch.randn(shape)
     beside.grad = alone.grad.clone()
     beside.grad[1] = torch.nan

@@ -1,0 +1,65 @@
+"""SGD with momentum and an L2 penalty, and SGDW with decoupled weight decay, as torch.optim optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from optim import cpu, device
+from optim.optimizer import Cohort, Optimizer, non_negative
+
+
+class SGD(Optimizer):
+    """SGD with heavy-ball momentum, the rate outside the buffer as in torch.optim.SGD.
+
+    `weight_decay` is the L2 coefficient: it passes through the momentum. No dampening, no Nesterov.
+    """
+
+    decoupled = False
+    counted = False
+    unserved = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}  # noqa: RUF012
+
+    def __init__(self, params: Any, lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    def state_names(self, group: dict[str, Any]) -> Sequence[str]:
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def step_cohort(
+        self, cohort: Cohort, tensors: tuple[list[Tensor], ...], decay: float, grad_scale: Tensor | None
+    ) -> None:
+        group = cohort.group
+        l2 = 0.0 if self.decoupled else group["weight_decay"]
+        named = {"lr": group["lr"], "momentum": group["momentum"], "l2": l2, "decay": decay}
+        if cohort.parameters[0].is_cuda:
+            device.sgd(cohort, tensors, grad_scale, **named)
+        else:
+            cpu.sgd(tensors, grad_scale=grad_scale, **named)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        non_negative(group, "momentum")
+
+
+class SGDW(SGD):
+    """SGD with momentum and decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 1).
+
+    `convention` and `release` as in `optim.AdamW`. torch.optim has no such class; its state is that of SGD.
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        convention: str = "torch",
+        release: bool = True,
+    ) -> None:
+        named = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        Optimizer.__init__(self, params, named | {"convention": convention, "release": release})
