@@ -43,4 +43,4 @@ def with_table(readme: str, results: pd.DataFrame) -> str:
 
 if __name__ == "__main__":
     path = ROOT / "README.md"
-    path.write_text(with_table(path.read_text(), pd.read_csv(ROOT / "results" / "digits" / "generalization.csv")))
+    path.write_text(with_table(path.read_text(), pd.read_csv(ROOT / "results" / "digits-cpu" / "generalization.csv")))

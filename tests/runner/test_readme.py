@@ -18,7 +18,7 @@ def test_the_readmes_table_is_the_committed_studys() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     text = (ROOT / "README.md").read_text()
-    assert module.with_table(text, pd.read_csv(ROOT / "results" / "digits" / "generalization.csv")) == text
+    assert module.with_table(text, pd.read_csv(ROOT / "results" / "digits-cpu" / "generalization.csv")) == text
     assert "Adam, no decay" in text
 
 
