@@ -6,16 +6,16 @@ Here lr and decay are host numbers of an eager step; for CUDA graphs use `optim.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from optim.cohort import Cohort
 from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
 
 
 def adam(
-    cohort: Any,
+    cohort: Cohort,
     tensors: tuple[list[Tensor], ...],
     grad_scale: Tensor | None,
     *,
@@ -33,7 +33,7 @@ def adam(
 
 
 def sgd(
-    cohort: Any,
+    cohort: Cohort,
     tensors: tuple[list[Tensor], ...],
     grad_scale: Tensor | None,
     *,
@@ -46,7 +46,7 @@ def sgd(
 
 
 def _step(
-    cohort: Any, tensors: tuple[list[Tensor], ...], family: str, row: dict[int, float], grad_scale: Tensor | None
+    cohort: Cohort, tensors: tuple[list[Tensor], ...], family: str, row: dict[int, float], grad_scale: Tensor | None
 ) -> None:
     from optim.launch import Launch, upload  # here, for it asks for Triton
 

@@ -16,35 +16,10 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks as _post_hooks
 from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
+from optim.cohort import Cohort, in_memory_order
 from optim.release import Ledger, release_one
 
 CONVENTIONS = ("torch", "paper")
-
-
-class Cohort:
-    """Parameters of a group that have been stepped together ever since: one step count, one ledger of decay."""
-
-    def __init__(self, group: dict[str, Any], parameters: list[Tensor], count: float, ledger: Ledger) -> None:
-        self.group, self.parameters, self.ledger = group, parameters, ledger
-        self.count = torch.tensor(count)  # float32 on the CPU, as in torch.optim
-        self.counts = [self.count] * len(parameters)
-        self.moments: list[list[Tensor]] | None = None  # one list per name in `Optimizer.state_names`
-        self.launch: Any = None
-        self.spare: list[Tensor] | None = None
-
-    def scratch(self, parameters: list[Tensor]) -> list[Tensor]:
-        """Buffers that hold nothing from step to step, for a kernel that wants some."""
-        if self.spare is None:
-            self.spare = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in parameters]
-        return self.spare
-
-    def split(self) -> tuple[Cohort, Cohort]:
-        """Those with a gradient, and those without."""
-        parts: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for p in self.parameters:
-            parts[p.grad is None].append(p)
-        first, second = (Cohort(self.group, part, self.count.item(), self.ledger) for part in parts)
-        return first, second
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -103,7 +78,7 @@ class Optimizer(torch.optim.Optimizer):
             tensors = (cohort.parameters, gradients, *cohort.moments)
             plain = all(map(Tensor.is_contiguous, cohort.parameters)) and all(map(Tensor.is_contiguous, gradients))
             if not plain and not cohort.parameters[0].is_cuda:
-                tensors = _in_memory_order(*tensors)
+                tensors = in_memory_order(*tensors)
             self.step_cohort(cohort, tensors, decay, grad_scale)
         return loss
 
@@ -257,19 +232,3 @@ def _refuse_tensor(name: str, p: Tensor) -> None:
         raise TypeError(f"{where}; got {p.dtype}, {p.layout}, on {p.device.type}")
     if p.grad is not None and p.grad.layout is not torch.strided:
         raise TypeError(f"{where}; got a gradient of layout {p.grad.layout}")
-
-
-def _in_memory_order(*tensors: list[Tensor]) -> tuple[list[Tensor], ...]:
-    """(parameters, gradients, *moments) with their axes so permuted that all are contiguous; gradients may be copies.
-
-    torch's fused operators pair the elements of tensors as they lie in memory, whatever their strides say.
-    """
-    ordered: tuple[list[Tensor], ...] = tuple([] for _ in tensors)
-    for p, gradient, *moments in zip(*tensors, strict=True):
-        axes = sorted(range(p.dim()), key=p.stride, reverse=True)
-        if not p.permute(axes).is_contiguous():
-            raise TypeError(f"a parameter of shape {tuple(p.shape)} overlaps itself or has gaps; clone() it")
-        together = [p.permute(axes), gradient.permute(axes).contiguous(), *(m.permute(axes) for m in moments)]
-        for done, tensor in zip(ordered, together, strict=True):
-            done.append(tensor)
-    return ordered

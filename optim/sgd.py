@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from optim import cpu, device
-from optim.optimizer import Cohort, Optimizer, non_negative
+from optim.cohort import Cohort
+from optim.optimizer import Optimizer, non_negative
 
 
 class SGD(Optimizer):

@@ -44,17 +44,16 @@ def run(composed: Sequence[Settings]) -> Outcome:
             raise UserError(f"{key}: cannot be swept, it is the same for a whole study; give one value")
     composed = [replace(s, device=_device(s.device)) for s in composed]
     datasets: dict[DatasetSettings, Dataset] = {}
-    points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in composed)
-    if execute.worker_count(composed[0].workers, composed[0].device, points) > 1 and not composed[0].dry_run:
+    studies: dict[Path, list[Settings]] = {}
+    for s in composed:
+        name = s.study or f"{s.dataset.name}-{s.model.name}"
+        studies.setdefault(Path(s.results) / name, []).append(s)
+    if any(_has_work(folder, group) for folder, group in studies.items()):
         workers.warm_up()
     for s in composed:
         if s.dataset not in datasets:
             datasets[s.dataset] = load(s.dataset)
         check(s.model, datasets[s.dataset])
-    studies: dict[Path, list[Settings]] = {}
-    for s in composed:
-        name = s.study or f"{s.dataset.name}-{s.model.name}"
-        studies.setdefault(Path(s.results) / name, []).append(s)
     outcomes = [_run_study(folder, group, datasets) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
 
@@ -74,6 +73,16 @@ def _device(name: str) -> str:
     if int(name.partition(":")[2] or 0) >= found:
         raise UserError(f"device={name}: this machine has {found} CUDA devices; use device=cpu or device=auto")
     return name
+
+
+def _has_work(folder: Path, group: Sequence[Settings]) -> bool:
+    """A guess, before the data is read, whether several processes will be wanted."""
+    points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in group)
+    rows = (folder / "trials.csv").read_bytes().count(b"\n") - 1 if (folder / "trials.csv").is_file() else 0
+    first = group[0]
+    # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
+    left = not first.resume or rows < points / 2
+    return left and not first.dry_run and execute.worker_count(first.workers, first.device, points) > 1
 
 
 def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSettings, Dataset]) -> Outcome:
@@ -149,15 +158,16 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int) -> dict[str, 
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings) -> Outcome:
-    from runner.report.write import write_report
+    from runner.report.write import summary, write_report
 
     if not (folder / "trials.csv").exists():
         _say("no trial has been trained yet")
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
-    report = write_report(folder)
-    print(report.terminal)
+    page = folder / "generalization.md"
+    drawn = page.exists() and page.stat().st_mtime >= (folder / "trials.csv").stat().st_mtime
+    print(summary(folder) if drawn and not trained else write_report(folder).terminal)
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
         _say(f"already done: all {len(search)} trials have their rows; resume=false begins again")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Time optimizer steps against torch.optim.AdamW, interleaved in one run: `python scripts/bench_step.py --help`.
 
-Each set of tensors is stepped by every contestant in turn, round after round, so that what else the machine does
-meets all of them alike; medians are reported. Gradients are there before the clock starts. On CUDA time is that
-between two events around the step, so it holds the host's share where the GPU has to wait for it.
+Each set of tensors is stepped by every contestant in turn, five steps in a row, round after round, so that what else
+the machine does meets all of them alike; medians over rounds are reported. Gradients are there before the clock
+starts. On CUDA time is that between two events around the steps, so it holds the host's share where the GPU has to
+wait for it.
 """
 
 from __future__ import annotations
@@ -40,10 +41,15 @@ def tiny() -> Shapes:
 
 
 def resnet18() -> Shapes:
-    from torchvision.models import resnet18
-
-    with torch.device("meta"):
-        return [tuple(p.shape) for p in resnet18().parameters()]
+    """torchvision's, for 1000 classes."""
+    shapes: Shapes = [(64, 3, 7, 7), (64,), (64,)]
+    before = 64
+    for width in (64, 128, 256, 512):
+        for inputs in (before, width):
+            shapes += [(width, inputs, 3, 3), (width,), (width,), (width, width, 3, 3), (width,), (width,)]
+            shapes += [(width, inputs, 1, 1), (width,), (width,)] if inputs != width else []
+        before = width
+    return [*shapes, (1000, 512), (1000,)]
 
 
 def shakeshake() -> Shapes:
@@ -108,7 +114,7 @@ def stacked(shapes: Shapes, trials: int, device: torch.device) -> Callable[[], o
     return step
 
 
-def clocked(step: Callable[[], object], device: torch.device, repeat: int) -> float:
+def clocked(step: Callable[[], object], device: torch.device, repeat: int = 5) -> float:
     """Microseconds of one step, the mean of `repeat` in a row."""
     if device.type == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -129,12 +135,11 @@ def measure(name: str, device: torch.device, rounds: int) -> list[dict[str, obje
     make, trials = SETS[name]
     shapes = make()
     size = sum(torch.Size(s).numel() for s in shapes) * trials
-    repeat = max(1, min(5, 2_000_000 // size))
     ways = contestants(shapes, trials, device)
     times: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds + 2):
         for way, step in ways.items():
-            took = clocked(step, device, repeat)
+            took = clocked(step, device)
             if turn >= 2:  # the first rounds allocate moments and compile
                 times[way].append(took)
     medians = {way: statistics.median(found) for way, found in times.items()}

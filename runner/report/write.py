@@ -64,6 +64,12 @@ def write_report(folder: Path) -> Report:
     return Report(folder, (table, text, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped))
 
 
+def summary(folder: Path) -> str:
+    """The table for a terminal alone; draws and writes nothing."""
+    blocks = split(_read(Path(folder), "trials"))
+    return terminal_table([(block, results(block)) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
+
+
 def _read(folder: Path, table: str) -> pd.DataFrame:
     try:
         return records.read(folder, table)
