@@ -8,6 +8,7 @@ CPU; what is written out here is the way of everything else, in any precision.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,10 +45,13 @@ class Stacked:
         if cpu.serves(self.parameters, form):
             self._rows = cpu.Rows(self.parameters, self.kinds, moments)
         elif all(p.is_cuda and p.dtype == torch.float32 for p in self.parameters):
-            from optim.launch import Launch  # here, for it asks for Triton
+            from optim.launch import Launch
 
             trials = len(self.parameters[0])
-            self._launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
+            try:
+                self._launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
+            except ImportError as error:  # no Triton on this platform: slower, and as right
+                warnings.warn(f"{error}; until then a slower one is used", stacklevel=2)
 
     @torch.no_grad()
     def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None) -> None:

@@ -111,6 +111,7 @@ def test_a_state_dict_of_torch_before_its_first_step_loads() -> None:
         optimizer = OURS["AdamW"](p)
         optimizer.load_state_dict(THEIRS["AdamW torch"](p).state_dict())
         train(p, optimizer, 0, 1)
+    assert [float(optimizer.state[q]["step"]) for q in p] == [1.0] * len(p)
 
 
 def test_it_agrees_with_optax_over_100_steps() -> None:
