@@ -16,9 +16,10 @@ FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd"}  # wha
 COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
 
 # The columns of a row of coefficients. SGD reads beta1 as its momentum and has no use for beta2, bias2 and eps.
-# KEEP is 1 - DECAY, formed in float64.
-L2, DECAY, KEEP, BETA1, RATE1, BETA2, RATE2, STEP, BIAS2, EPS = range(10)
-COLUMNS = 10
+# KEEP is 1 - DECAY, RATE 1 - BETA, STEP the rate over the first bias correction and BIAS2 the root of the second,
+# all formed in float64. LR and COUNT, the rate and the number of the step, are for operators that form them anew.
+L2, DECAY, KEEP, BETA1, RATE1, BETA2, RATE2, STEP, BIAS2, EPS, LR, COUNT = range(12)
+COLUMNS = 12
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndar
     rows[:, :, L2 if rule.optimizer in COUPLED else DECAY] = decay[:, None] * spared
     rows[:, :, KEEP] = 1 - rows[:, :, DECAY]
     rows[:, :, BETA1] = rule.beta1
-    rows[:, :, STEP] = (rule.lr * eta)[:, None]
+    rows[:, :, LR] = rows[:, :, STEP] = (rule.lr * eta)[:, None]
+    rows[:, :, COUNT] = step[:, None]
     if rule.family == "adam":
         rows[:, :, RATE1] = 1 - rule.beta1
         rows[:, :, BETA2] = rule.beta2

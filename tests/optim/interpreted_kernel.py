@@ -80,7 +80,7 @@ def test_a_decay_of_1e_8_survives_beside_a_step_in_the_joint_form_only() -> None
         launch = Launch([p], [m], [v], [0], 1, "adam", form)
         decay, noise = 1e-8, torch.linspace(-1, 1, 4096) * 1e-3
         # beta1 = 0 and a second moment of 1: the step is the gradient.
-        row = torch.tensor([0.0, decay, 1 - decay, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0]).view(1, COLUMNS, 1)
+        row = torch.tensor([0.0, decay, 1 - decay, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0]).view(1, COLUMNS, 1)
         launch.step([noise], row)
         shrunk[form] = float((1 - noise.double() - p.double()).mean())
     assert shrunk["joint"] == pytest.approx(1e-8, rel=0.2)
