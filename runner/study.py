@@ -78,7 +78,10 @@ def _device(name: str) -> str:
 def _has_work(folder: Path, group: Sequence[Settings]) -> bool:
     """A guess, before the data is read, whether several processes will be wanted."""
     points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in group)
-    rows = (folder / "trials.csv").read_bytes().count(b"\n") - 1 if (folder / "trials.csv").is_file() else 0
+    try:
+        rows = (folder / "trials.csv").read_bytes().count(b"\n") - 1
+    except OSError:  # not there; or unreadable, which the records will say
+        rows = 0
     first = group[0]
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
     left = not first.resume or rows < points / 2
