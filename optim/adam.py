@@ -39,14 +39,14 @@ class Adam(Optimizer):
         self, cohort: Cohort, tensors: tuple[list[Tensor], ...], decay: float, grad_scale: Tensor | None
     ) -> None:
         group = cohort.group
-        cohort.count.add_(1)
+        cohort.advance()
         beta1, beta2 = group["betas"]
         l2 = 0.0 if self.decoupled else group["weight_decay"]
         named = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"], "l2": l2, "decay": decay}
         if cohort.parameters[0].is_cuda:
             device.adam(cohort, tensors, grad_scale, **named)
         else:
-            cpu.adam(tensors, cohort.counts, grad_scale=grad_scale, **named)
+            cpu.adam(tensors, cohort.counts, grad_scale=grad_scale, alone=cohort.is_small, **named)
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)

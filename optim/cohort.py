@@ -9,17 +9,26 @@ from torch import Tensor
 
 from optim.release import Ledger
 
+SMALL = 4096  # elements; below this mean size sharing a tensor out to threads takes longer than stepping it
+
 
 class Cohort:
     """Parameters of a group that have been stepped together ever since: one step count, one ledger of decay."""
 
     def __init__(self, group: dict[str, Any], parameters: list[Tensor], count: float, ledger: Ledger) -> None:
         self.group, self.parameters, self.ledger = group, parameters, ledger
-        self.count = torch.tensor(count)  # float32 on the CPU, as in torch.optim
+        self.count = torch.tensor(count, dtype=torch.float32, device="cpu")  # as in torch.optim
         self.counts = [self.count] * len(parameters)
-        self.moments: list[list[Tensor]] | None = None  # one list per name in `Optimizer.state_names`
+        self._count = self.count.numpy()  # the same memory: a tenth of the time of count.add_(1)
+        self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
+        self.moments: list[list[Tensor]] = []  # one list per name in `Optimizer.state_names`
+        self.started = False
         self.launch: Any = None
         self.spare: list[Tensor] | None = None
+
+    def advance(self) -> None:
+        """Count one step more."""
+        self._count.fill(self._count.item() + 1)
 
     def scratch(self, parameters: list[Tensor]) -> list[Tensor]:
         """Buffers that hold nothing from step to step, for a kernel that wants some."""

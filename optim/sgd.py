@@ -37,7 +37,7 @@ class SGD(Optimizer):
         if cohort.parameters[0].is_cuda:
             device.sgd(cohort, tensors, grad_scale, **named)
         else:
-            cpu.sgd(tensors, grad_scale=grad_scale, **named)
+            cpu.sgd(tensors, grad_scale=grad_scale, alone=cohort.is_small, **named)
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)

@@ -199,3 +199,33 @@ def test_the_layout_of_a_parameter_and_its_gradient_does_not_matter(name: str, g
 def test_conventions_and_rules_import_no_torch() -> None:
     code = "import sys, optim, optim.rules, optim.conventions; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [8, 10_000])
+def test_a_step_leaves_torchs_threads_as_they_were(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        p = torch.randn(size, requires_grad=True)
+        p.grad = torch.randn(size)
+        optimizer = optim.AdamW([p])
+        optimizer.step()
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(torch, "_fused_adamw_", lambda *lists, **named: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            optimizer.step()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_parameters_and_state_stay_ordinary_tensors_that_autograd_can_use() -> None:
+    p = torch.randn(5, 4).t().requires_grad_()
+    optimizer = optim.AdamW([p])
+    for _ in range(2):
+        optimizer.zero_grad()
+        (p * torch.randn(4, 5)).sum().backward()
+        optimizer.step()
+    state = optimizer.state[p]
+    assert not any(t.is_inference() for t in (p, p.grad, state["exp_avg"], state["exp_avg_sq"], state["step"]))
+    assert torch.autograd.grad((p * state["exp_avg"]).sum(), p)[0] is not None
