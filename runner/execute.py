@@ -9,10 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,10 @@ from runner.claims import Claims
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
-from runner.models.settings import TransformerSettings
+from runner.plan import Plan, StoredPlan
 from runner.records import Records
 from runner.trials import Trial
 
-Plan = list[list[Trial]]
 Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
 
 
@@ -41,32 +38,8 @@ class Job:
     target_error: float | None = None
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1
+    processes: int = 1  # that share the device's memory
     pace: dict[tuple[object, ...], float] = field(default_factory=dict)  # seconds per trial, by shape
-
-
-def plan(trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
-    """Stacks of trials of one shape, at most `size` (0: chosen by shape) in each."""
-    groups: dict[tuple[object, ...], list[Trial]] = defaultdict(list)
-    for trial in trials:
-        groups[trial.shape].append(trial)
-    stacks: Plan = []
-    for group in groups.values():
-        parts = -(-len(group) // (size or _auto_size(group[0], device)))
-        if not size:  # every worker gets as many stacks as the others
-            parts = min(len(group), -(-parts // workers) * workers)
-        edges = [len(group) * i // parts for i in range(parts + 1)]
-        stacks += [group[i:j] for i, j in pairwise(edges)]
-    return stacks
-
-
-def _auto_size(trial: Trial, device: str) -> int:
-    """Measured on two cores: small images gain up to stacks of 32, large ones lose their place in the cache."""
-    if device.startswith("cuda"):
-        return 16
-    if isinstance(trial.model, TransformerSettings):
-        return 4
-    activation = 4 * trial.batch_size * trial.facts.pixels * getattr(trial.model, "width", 8)  # bytes of a layer
-    return max(2, min(32, 2**21 // activation))
 
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
@@ -123,14 +96,20 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     """Train one stack and record it. What cannot be trained together comes back as smaller stacks."""
     import torch
 
+    from runner.training.heap import keep_freed_memory
+    from runner.training.memory import room
     from runner.training.train import Options, failed_row, train
 
     torch.set_num_threads(job.threads)
     device = torch.device(job.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     dataset = job.datasets[stack[0].dataset]
     stamps = dict(job.stamps) | {"device": _device_name(device)}
     clock = time.time()
     try:
+        if short := room(stack, dataset, device, job.processes):
+            raise MemoryError(short)
         for report in train(stack, dataset, device, Options(job.eval_every, job.target_error)):
             records.append_curves(report.curves)
             records.append_cycles(report.cycles)
@@ -147,7 +126,9 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
         if len(stack) > 1:
             half = len(stack) // 2
             tell("note", f"a stack of {len(stack)} failed ({_reason(error)}); trying it in two halves")
-            return [stack[:half], stack[half:]]
+            halves = [stack[:half], stack[half:]]
+            StoredPlan(job.folder, records.lock).add(halves)
+            return halves
         row = stamps | failed_row(stack[0], _reason(error))
         records.append_trials([row])
         tell("trials", [(row["trial"], "failed", row["note"])])

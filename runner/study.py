@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ctypes.util
-import shlex
-import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import count, islice
 from pathlib import Path
 
-import yaml
-
-from runner import execute, stamps, workers
+from runner import execute, plan, stamps, workers
+from runner.commands import note_command
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DatasetSettings
@@ -99,7 +95,7 @@ def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSe
         _describe(folder, search, first)
         return Outcome(0, None)
     records = Records(folder)
-    _note_command(folder, group)
+    note_command(folder, group, records.lock)
     trained = _phase(folder, search, "search", first, datasets, deadline, records)
     if first.final_seeds and search.keys() <= records.done():
         final = _finalists(folder, search, first.final_seeds)
@@ -122,7 +118,8 @@ def _phase(
     if not missing:
         return 0
     workers_wanted = execute.worker_count(settings.workers, settings.device, len(missing))
-    stacks = execute.plan(missing, settings.device, settings.stack, workers_wanted)
+    stored = plan.StoredPlan(folder, records.lock)
+    stacks = stored.follow(missing, settings.device, settings.stack, workers_wanted)
     count = execute.worker_count(settings.workers, settings.device, len(stacks))
     job = execute.Job(
         folder=folder,
@@ -133,6 +130,8 @@ def _phase(
         eval_every=settings.eval_every,
         target_error=settings.target_error,
         deadline=deadline,
+        processes=count,
+        pace=_pace(folder, trials) if deadline else {},
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     _say(
@@ -147,6 +146,18 @@ def _phase(
     if progress.late:
         _say(f"max_minutes={settings.max_minutes:g}: {progress.late} {phase} trials left; the same command goes on")
     return len(missing) - progress.late
+
+
+def _pace(folder: Path, trials: dict[str, Trial]) -> dict[tuple[object, ...], float]:
+    """Seconds for each trial of a shape, from those that have been trained before."""
+    if not (folder / "trials.csv").exists():
+        return {}
+    rows = read(folder)
+    seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
+    for key, took in zip(rows["trial"], rows["seconds"], strict=True):
+        if key in trials and took == took:
+            seconds[trials[key].shape].append(took)
+    return {shape: sum(found) / len(found) for shape, found in seconds.items()}
 
 
 def _finalists(folder: Path, search: dict[str, Trial], seeds: int) -> dict[str, Trial]:
@@ -187,7 +198,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
 def _describe(folder: Path, search: dict[str, Trial], settings: Settings) -> None:
     done = set(read(folder)["trial"]) if (folder / "trials.csv").exists() else set()
     steps = sum(trial.per_epoch * trial.epochs for key, trial in search.items() if key not in done)
-    stacks = execute.plan((t for k, t in search.items() if k not in done), settings.device, settings.stack, 1)
+    stacks = plan.plan((t for k, t in search.items() if k not in done), settings.device, settings.stack, 1)
     left = len(search) - len(search.keys() & done)
     print(
         f"{folder}: {counted(len(search), 'trial')}, {len(search) - left} done, {left} to train in "
@@ -206,43 +217,6 @@ def _set_aside(folder: Path) -> None:
         except OSError as error:
             raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
         _say(f"resume=false: the earlier rows are now in {old}")
-
-
-def _note_command(folder: Path, group: Sequence[Settings]) -> None:
-    """Add this command and its settings to study.yaml, unless it is there."""
-    command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
-    path = folder / "study.yaml"
-    records = Records(folder)
-    with records.lock:
-        try:
-            known = list(yaml.safe_load_all(path.read_text())) if path.exists() else []
-        except (yaml.YAMLError, UnicodeDecodeError):
-            _say(f"note: {path} cannot be read; this command is not added to it")
-            return
-        if any(isinstance(entry, dict) and entry.get("command") == command for entry in known):
-            return
-        entry = {
-            "command": command,
-            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "version": stamps.version(),
-            "commit": stamps.commit(),
-            "settings": [_plain(s) for s in group],
-        }
-        text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
-        with path.open("a") as file:
-            file.write(text)
-
-
-def _plain(settings: Settings) -> dict[str, object]:
-    """Settings as YAML can hold them: tuples as lists."""
-    from dataclasses import asdict
-
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: plain(v) for key, v in value.items()}
-        return [plain(v) for v in value] if isinstance(value, tuple | list) else value
-
-    return {key: plain(value) for key, value in asdict(settings).items()}
 
 
 def _say(text: str) -> None:

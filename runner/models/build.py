@@ -5,7 +5,6 @@ A new model is a settings class in `settings.py`, a module here, and a row in `_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -32,17 +31,6 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
 def decays(parameter: Tensor) -> bool:
     """True for weights; False for the norms' scales and all biases, one axis per trial, which may be spared."""
     return parameter.dim() > 2
-
-
-def slots(settings: s.ModelSettings, trials: int) -> int:
-    """How many slots a stack of `trials` needs on the CPU for each to end in the same bits as in any other stack.
-
-    A grouped convolution of one group takes another path, with other roundings, than one of several; and batch
-    normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently.
-    """
-    width = getattr(settings, "width", 16)
-    multiple = 16 // math.gcd(16, width)
-    return max(2, -(-trials // multiple) * multiple)
 
 
 def _resnet(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:

@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from runner.training.feed import Images, Resident
 
-# Fixed, whatever the stack: another size would give other roundings.
-CHUNK = 250
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -31,14 +28,16 @@ def losses(logits: Tensor, y: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Resident, images: Images | None, trials: int, autocast: torch.autocast) -> Scores:
-    """Scores of `trials` stacked networks on `split`; the model is left in the mode that it was in."""
+def evaluate(
+    model: nn.Module, split: Resident, images: Images | None, trials: int, autocast: torch.autocast, batch: int
+) -> Scores:
+    """Scores of `trials` stacked networks on `split`, `batch` examples at a time; the model keeps its mode."""
     training = model.training
     model.eval()
     loss = torch.zeros(trials, dtype=torch.float64, device=split.x.device)
     wrong, wrong5, answers, top5 = torch.zeros_like(loss), torch.zeros_like(loss), 0, False
-    for start in range(0, len(split.x), CHUNK):
-        x, y = split.x[start : start + CHUNK], split.y[start : start + CHUNK]
+    for start in range(0, len(split.x), batch):
+        x, y = split.x[start : start + batch], split.y[start : start + batch]
         x = images.plain(x) if images is not None else x
         target = y.expand(trials, *y.shape)
         with autocast:

@@ -17,10 +17,12 @@ from optim import rules
 from optim.release import Ledger, released_rows
 from optim.stacked import Stacked, finite_gradients
 from runner.data.dataset import Dataset
-from runner.models.build import build, decays, slots
+from runner.models.build import build, decays
 from runner.models.layers import initialise
+from runner.models.sizes import evaluation_batch, slots
 from runner.training.evaluate import Scores, evaluate, losses
 from runner.training.feed import Feed, Images, Resident
+from runner.training.precision import autocast
 from runner.training.randomness import generator
 from runner.training.schedule import Length, multiplier
 from runner.trials import Trial
@@ -42,7 +44,8 @@ class Stack:
     ) -> None:
         first = trials[0]
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
-        padding = slots(first.model, len(trials)) - len(trials) if device.type == "cpu" else 0
+        shape = (first.model, first.batch_size, first.facts.pixels)
+        padding = slots(*shape, len(trials)) - len(trials) if device.type == "cpu" else 0
         self.trials = [*trials, *[first] * padding]  # the padding is frozen from the start
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
@@ -56,7 +59,8 @@ class Stack:
         for name, split in (("val", dataset.val), ("test", dataset.test)):
             if len(split):
                 self.splits[name] = Resident.of(split, device)
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=first.precision == "bf16")
+        self.autocast = autocast(first.precision, device)
+        self.evaluated = evaluation_batch(*shape)
         self.live = torch.arange(len(self.trials), device=device) < self.count
         self.died = torch.full((len(self.trials),), -1, device=device)  # the step that killed a trial, from 0
         self.ledger: Ledger | None = None  # of decay asked for and applied
@@ -95,7 +99,7 @@ class Stack:
 
     def scores(self, split: str) -> Scores:
         """Loss and error of every trial on `train`, `val` or `test`."""
-        found = evaluate(self.model, self.splits[split], self.images, len(self.trials), self.autocast)
+        found = evaluate(self.model, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated)
         n = self.count
         return Scores(found.loss[:n], found.error[:n], found.top5[:n] if found.top5 else None)
 

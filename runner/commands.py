@@ -1,0 +1,51 @@
+"""study.yaml: which commands made a study, with their resolved settings; `note_command(...)` adds one."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from runner import stamps
+from runner.settings import Settings
+
+
+def note_command(folder: Path, group: Sequence[Settings], lock: AbstractContextManager[None]) -> None:
+    """Add this command and its settings to study.yaml, unless it is there."""
+    command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
+    path = folder / "study.yaml"
+    with lock:
+        try:
+            known = list(yaml.safe_load_all(path.read_text())) if path.exists() else []
+        except (yaml.YAMLError, UnicodeDecodeError):
+            print(f"note: {path} cannot be read; this command is not added to it", flush=True)
+            return
+        if any(isinstance(entry, dict) and entry.get("command") == command for entry in known):
+            return
+        entry = {
+            "command": command,
+            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "version": stamps.version(),
+            "commit": stamps.commit(),
+            "settings": [_plain(s) for s in group],
+        }
+        text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
+        with path.open("a") as file:
+            file.write(text)
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    """Settings as YAML can hold them: tuples as lists."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+    return {key: plain(value) for key, value in asdict(settings).items()}

@@ -1,0 +1,71 @@
+"""How many trials share a stack on the CPU: `cpu_stack(...)`, and the slots that this takes: `slots(...)`.
+
+Measured on two cores, one thread, as the time of a step for each trial: small networks are bound by what a call
+costs and gain up to four times from a stack, until its activations leave the cache; large ones gain nothing. Imports
+nothing slow.
+"""
+
+from __future__ import annotations
+
+import math
+
+from runner.models.settings import ModelSettings, TransformerSettings
+
+CACHE = 2**20  # bytes of one layer's activations, over the stack, up to which the time for each trial falls
+LARGE = 2**22  # bytes of one trial's from which a convolution alone is as fast as one of two trials
+WIDE = 16  # channels; thinner convolutions alone are slow at any size
+MOST = 32
+EVALUATED = 250
+
+
+def layer_bytes(model: ModelSettings, batch: int, positions: int) -> int:
+    """Activations of one trial's widest float32 layer; `positions`: the pixels of an image or the tokens of a text."""
+    width = model.dim if isinstance(model, TransformerSettings) else getattr(model, "width", WIDE)
+    return 4 * batch * positions * width
+
+
+def alone(model: ModelSettings, batch: int, positions: int) -> bool:
+    """Whether trials of this shape are trained one by one on the CPU."""
+    size = layer_bytes(model, batch, positions)
+    if isinstance(model, TransformerSettings):
+        return size >= CACHE
+    return size >= LARGE and getattr(model, "width", WIDE) >= WIDE
+
+
+def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
+    """The number of trials in a stack of this shape."""
+    if alone(model, batch, positions):
+        return 1
+    return max(2, min(MOST, CACHE // layer_bytes(model, batch, positions)))
+
+
+def slots(model: ModelSettings, batch: int, positions: int, trials: int) -> int:
+    """How many slots `trials` need on the CPU for each to end in the same bits as in any other stack.
+
+    A grouped convolution of one group takes another path, with other roundings, than one of several; and batch
+    normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently. What
+    is trained one by one is never in another stack.
+    """
+    if trials == 1 and alone(model, batch, positions):
+        return 1
+    multiple = 16 // math.gcd(16, getattr(model, "width", 16))
+    return max(2, -(-trials // multiple) * multiple)
+
+
+def evaluation_batch(model: ModelSettings, batch: int, positions: int) -> int:
+    """Examples that are evaluated at a time: as few as fit the cache, but no smaller batches than in training.
+
+    The same for a trial in every stack, for another number would round otherwise.
+    """
+    return max(batch, min(EVALUATED, CACHE * batch // layer_bytes(model, batch, positions)))
+
+
+def rough_bytes(model: ModelSettings, batch: int, positions: int, trials: int) -> int:
+    """More memory than a stack of this shape takes, without looking at the network: three times and above."""
+    size = layer_bytes(model, batch, positions)
+    if isinstance(model, TransformerSettings):
+        kept, weights = model.layers * (16 + 4 * model.mlp) * size, 12 * model.layers * model.dim**2
+    else:
+        depth, width = getattr(model, "depth", 26), getattr(model, "width", WIDE)
+        kept, weights = 16 * depth * size, 9 * depth * (4 * width) ** 2
+    return trials * (2 * kept + 40 * weights) + 2**28

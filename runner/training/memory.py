@@ -1,0 +1,170 @@
+"""What a stack will need of a device's memory, known before it starts: `predicted(trials, dataset, device)`.
+
+One step and one evaluation are run on tensors without memory, counting what would be alive at any moment.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from runner.data.dataset import Dataset, Split
+from runner.models.build import Model, build
+from runner.models.settings import TransformerSettings
+from runner.models.sizes import evaluation_batch, rough_bytes, slots
+from runner.training import heap
+from runner.training.evaluate import losses
+from runner.training.feed import Images
+from runner.training.precision import autocast
+from runner.trials import Trial
+
+# What is freed comes back in pieces: a process holds more than was alive in a step, measured as 1.25 to 1.55 times for
+# seven convolutional shapes and 1.05 to 1.25 times for four Transformers, and what the first call of every operator
+# leaves behind. The larger blocks of an evaluation in larger batches fit in none of the pieces.
+HEAP, TRANSFORMER_HEAP, FIRST_CALLS = 1.4, 1.2, 50 * 2**20
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of all tensors alive, and the most that there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[int, tuple[int, weakref.ref[Any]]] = {}
+        self.now = self.most = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self._see(tensor.untyped_storage())
+        return out
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self.known:
+            self.known[key] = storage.nbytes(), weakref.ref(storage, lambda _: self._gone(key))
+            self.now += storage.nbytes()
+            self.most = max(self.most, self.now)
+
+    def _gone(self, key: int) -> None:
+        self.now -= self.known.pop(key)[0]
+
+
+def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
+    """Bytes that the stack will have in use at its peak: of the GPU, or of this process beyond what it has now."""
+    first, count = trials[0], len(trials)
+    if device.type == "cpu":
+        count = slots(first.model, first.batch_size, first.facts.pixels, count)
+    seeds = len({trial.seed for trial in trials})
+    with FakeTensorMode(), torch.device(device.type), Alive() as alive:
+        kept = _step(first, dataset, count, seeds)
+        step, alive.most = alive.most, alive.now
+        _evaluation(kept.model, first, dataset, kept.images, count)
+        evaluation = alive.most - alive.now
+        del kept
+    if device.type == "cpu":
+        larger = evaluation_batch(first.model, first.batch_size, first.facts.pixels) > first.batch_size
+        heap_share = TRANSFORMER_HEAP if isinstance(first.model, TransformerSettings) else HEAP
+        return int(heap_share * step + larger * evaluation) + FIRST_CALLS
+    resident = sum(s.x.nbytes + s.y.nbytes for s in (dataset.train, dataset.val, dataset.test))
+    return max(step, alive.most) + resident
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a stack holds from step to step."""
+
+    model: Model
+    images: Images | None
+    tensors: list[Tensor]
+
+
+def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
+    model = build(trial.model, dataset, count)
+    parameters = list(model.parameters())
+    moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2 if trial.rule.family == "adam" else 1)]
+    drawn = _epoch_draws(model, dataset, seeds)
+    images = None
+    if dataset.kind == "images":
+        # Made outside: a tensor from a list of numbers is a real one.
+        images = Images(dataset, torch.device("cpu"), torch.float32)
+        images.mean, images.scale = (torch.empty(len(dataset.mean)) for _ in range(2))
+    batch = min(trial.batch_size, len(dataset.train))
+    x = _examples(dataset.train, images, seeds, batch)[torch.zeros(count, dtype=torch.int64)]
+    y = torch.zeros(count, batch, *dataset.train.y.shape[1:], dtype=torch.int64)
+    noise = torch.empty(count, batch, model.noise_width) if model.noise_width else None
+    with autocast(trial.precision, x.device):
+        logits = model(x, noise)
+    losses(logits, y).mean(1).sum().backward()
+    del logits, x, y, noise
+    before = [p.detach().clone() for p in parameters]
+    moved = [p.detach() - q for p, q in zip(parameters, before, strict=True)]
+    del before, moved
+    return _Kept(model, images, [*drawn, *(m for part in moments for m in part)])
+
+
+def _epoch_draws(model: Model, dataset: Dataset, seeds: int) -> list[Tensor]:
+    """Order, augmentation and noise of an epoch, as the feed holds them."""
+    n = len(dataset.train)
+    drawn = [torch.empty(seeds, n, dtype=torch.int64)]
+    if dataset.kind == "images":
+        drawn.append(torch.empty(seeds, n, 3, dtype=torch.int64))
+    if model.noise_width:
+        drawn.append(torch.empty(seeds, n, model.noise_width))
+    return drawn
+
+
+def _examples(split: Split, images: Images | None, seeds: int, batch: int) -> Tensor:
+    shape = (seeds, batch, *split.x.shape[1:])
+    if images is None:
+        return torch.zeros(shape, dtype=torch.int64)
+    x = torch.empty(shape, dtype=torch.uint8)
+    return images.plain(x)
+
+
+@torch.no_grad()
+def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | None, count: int) -> None:
+    model.eval()
+    split = dataset.test if len(dataset.test) else dataset.train
+    chunk = evaluation_batch(trial.model, trial.batch_size, trial.facts.pixels)
+    x = _examples(split, images, 1, min(chunk, len(split)))[0]
+    with autocast(trial.precision, x.device):
+        model(x.expand(count, *x.shape))
+
+
+def available(device: torch.device) -> float:
+    """Bytes that can still be had; infinite where the system does not say."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return math.inf
+    kib = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), "")
+    return int(kib) * 1024.0 + heap.kept() if kib else math.inf
+
+
+def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, processes: int) -> str:
+    """Why this stack should not be tried beside `processes` - 1 others like it; "" where there is room.
+
+    A trial alone may have all the memory that there is.
+    """
+    free = available(device) if device.type == "cuda" or len(trials) == 1 else available(device) / processes
+    first = trials[0]
+    if rough_bytes(first.model, first.batch_size, first.facts.pixels, len(trials)) < free:
+        return ""
+    need = predicted(trials, dataset, device)
+    return "" if need <= free else f"needs about {need / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"
