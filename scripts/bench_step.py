@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """Time optimizer steps against torch.optim.AdamW, interleaved in one run: `python scripts/bench_step.py --help`.
 
-Each set of tensors is stepped by every contestant in turn, five steps in a row, round after round, so that what else
-the machine does meets all of them alike; medians over rounds are reported. Gradients are there before the clock
-starts. On CUDA time is that between two events around the steps, so it holds the host's share where the GPU has to
-wait for it.
+Each set of tensors is stepped by every contestant in turn, and a large buffer is copied, round after round, so that
+what else the machine does meets all of them alike; medians over rounds are reported. Gradients are there before the
+clock starts. Warm: five steps in a row, after one that is not timed. Cold (--cold): each after a large buffer was
+overwritten. On CUDA time is that between two events around the steps, so it holds the host's share where the GPU has
+to wait for it; of ways in a graph it is that of 20 steps in one graph, shared out.
+
+The floor is the time in which the copy would move the 28 bytes per parameter that a fused step has to move, share
+the floor over the median. On a CPU a share can pass 1: a copy there may first read what it overwrites, which is not
+counted, and a step does not. So can that of warm tensors that fit into a cache.
 """
 
 from __future__ import annotations
@@ -18,131 +23,70 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import optim
-from optim.release import released_rows
-from optim.rules import Rule, coefficients
-from optim.stacked import Stacked
-from runner.models.resnet import ResNet
-from runner.models.settings import ResNetSettings, ShakeShakeSettings
-from runner.models.shakeshake import ShakeShake
+from step_sets import sets
+from step_ways import BYTES, FUSED, Memory, Way, contestants
 
-Shapes = list[tuple[int, ...]]
-BYTES = {"optim": 28, "torch fused": 28, "torch foreach": 80}  # moved per parameter, from the passes over memory
-COLUMNS = "set trials tensors parameters way median_us min_us ratio bytes gb_per_s device threads torch python".split()
-
-
-def tiny() -> Shapes:
-    return [tuple(p.shape[1:]) for p in ResNet(ResNetSettings("resnet", 20, 8), 1, 3, 10).parameters()]
+REPEAT = 5  # timings of a way in a round
+COLUMNS = (
+    "set trials tensors parameters way cache median_us min_us ratio bytes gb_per_s copy_gb_per_s floor_us share "
+    "rounds device threads torch python"
+).split()
+HEAD = f"{'set':<11}{'trials':>6}{'parameters':>12}  {'way':<18}{'median us':>11}{'min us':>11}{'/ optim':>8}"
+HEAD += f"{'floor us':>10}{'share':>7}{'copy GB/s':>11}  cache"
 
 
-def resnet18() -> Shapes:
-    """torchvision's, for 1000 classes."""
-    shapes: Shapes = [(64, 3, 7, 7), (64,), (64,)]
-    before = 64
-    for width in (64, 128, 256, 512):
-        for inputs in (before, width):
-            shapes += [(width, inputs, 3, 3), (width,), (width,), (width, width, 3, 3), (width,), (width,)]
-            shapes += [(width, inputs, 1, 1), (width,), (width,)] if inputs != width else []
-        before = width
-    return [*shapes, (1000, 512), (1000,)]
-
-
-def shakeshake() -> Shapes:
-    with torch.device("meta"):
-        return [tuple(p.shape[1:]) for p in ShakeShake(ShakeShakeSettings("shakeshake"), 1, 3, 10).parameters()]
-
-
-def gpt2(width: int = 768) -> Shapes:
-    norm = [(width,), (width,)]
-    attention = [(width, 3 * width), (3 * width,), (width, width), (width,)]
-    mlp = [(width, 4 * width), (4 * width,), (4 * width, width), (width,)]
-    return [(50257, width), (1024, width), *(norm + attention + norm + mlp) * 12, *norm]
-
-
-SETS: dict[str, tuple[Callable[[], Shapes], int]] = {  # tensors of one network, and how many networks
-    "tiny": (tiny, 1),
-    "resnet18": (resnet18, 1),
-    "shakeshake": (shakeshake, 1),
-    "gpt2": (gpt2, 1),
-    "stack16": (tiny, 16),
-    "stack64": (tiny, 64),
-}
-
-
-def networks(shapes: Shapes, trials: int, device: torch.device) -> list[list[torch.Tensor]]:
-    """Parameters of `trials` separate networks, with gradients."""
-    made = [[torch.randn(s, device=device).mul_(0.1).requires_grad_() for s in shapes] for _ in range(trials)]
-    for p in (p for network in made for p in network):
-        p.grad = torch.randn_like(p) * 1e-2
-    return made
-
-
-def contestants(shapes: Shapes, trials: int, device: torch.device) -> dict[str, Callable[[], object]]:
-    """A step of each way, with memory of its own."""
-
-    def torchs(**how: bool) -> Callable[[], object]:
-        optimizers = [torch.optim.AdamW(p, 1e-3, weight_decay=1e-2, **how) for p in networks(shapes, trials, device)]
-        return lambda: [optimizer.step() for optimizer in optimizers]
-
-    ours = stacked(shapes, trials, device) if trials > 1 else optim.AdamW(networks(shapes, 1, device)[0]).step
-    return {"optim": ours, "torch fused": torchs(fused=True), "torch foreach": torchs(foreach=True)}
-
-
-def stacked(shapes: Shapes, trials: int, device: torch.device) -> Callable[[], object]:
-    """A stack in which every trial has its own rate and decay, and every other one is Adam."""
-    parameters = [torch.randn(trials, *s, device=device).mul_(0.1).requires_grad_() for s in shapes]
-    for p in parameters:
-        p.grad = torch.randn_like(p) * 1e-2
-    rules = [Rule("adam" if i % 2 else "adamw", 1e-3 * (1 + i), 1e-2 / (1 + i)) for i in range(trials)]
-    steps = 1000
-    table = [coefficients(rule, np.arange(steps) + 1, np.ones(steps), np.ones(steps)) for rule in rules]
-    rows = torch.from_numpy(released_rows(np.stack(table, -1))[0])
-    rows = rows.float().to(device) if device.type == "cuda" else rows
-    live = torch.ones(trials, dtype=torch.bool, device=device)
-    stack, count = Stacked(parameters, "adam", [len(s) > 1 for s in shapes]), 0
-
-    def step() -> None:
-        nonlocal count
-        stack.step(rows[count % steps], live)
-        count += 1
-
-    return step
-
-
-def clocked(step: Callable[[], object], device: torch.device, repeat: int = 5) -> float:
-    """Microseconds of one step, the mean of `repeat` in a row."""
+def clocked(call: Callable[[], object], device: torch.device, repeat: int = 1) -> float:
+    """Microseconds of one call, the mean of `repeat` in a row."""
     if device.type == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)
         begin.record()
         for _ in range(repeat):
-            step()
+            call()
         end.record()
         end.synchronize()
         return begin.elapsed_time(end) * 1e3 / repeat
     start = time.perf_counter()
     for _ in range(repeat):
-        step()
+        call()
     return (time.perf_counter() - start) * 1e6 / repeat
 
 
-def measure(name: str, device: torch.device, rounds: int) -> list[dict[str, object]]:
-    make, trials = SETS[name]
+def stepped(way: Way, memory: Memory, cold: bool) -> float:
+    """Microseconds of one step."""
+    device = memory.device
+    if cold and way.idle is None:
+        took = []
+        for _ in range(REPEAT):
+            memory.evict()
+            took.append(clocked(way.run, device))
+        return statistics.mean(took) / way.steps
+    way.run()  # the one before has left its own memory in the caches
+    time_of_all = clocked(way.run, device, REPEAT)
+    return (time_of_all - (clocked(way.idle, device, REPEAT) if way.idle else 0)) / way.steps
+
+
+def measure(name: str, memory: Memory, rounds: int, cold: bool) -> list[dict[str, object]]:
+    make, trials = sets(memory.device.type)[name]
     shapes = make()
     size = sum(torch.Size(s).numel() for s in shapes) * trials
-    ways = contestants(shapes, trials, device)
+    ways = contestants(shapes, trials, memory, cold)
     times: dict[str, list[float]] = {way: [] for way in ways}
+    copies = []
     for turn in range(rounds + 2):
-        for way, step in ways.items():
-            took = clocked(step, device)
-            if turn >= 2:  # the first rounds allocate moments and compile
-                times[way].append(took)
+        copied = clocked(memory.copy, memory.device, 2)
+        took = {way: stepped(how, memory, cold) for way, how in ways.items()}
+        if turn >= 2:  # the first rounds allocate moments and compile
+            copies.append(copied)
+            for way, one in took.items():
+                times[way].append(one)
     medians = {way: statistics.median(found) for way, found in times.items()}
+    bandwidth = memory.moved / statistics.median(copies) / 1e3
+    floor = FUSED * size / bandwidth / 1e3
     return [
         {
             "set": name,
@@ -150,12 +94,17 @@ def measure(name: str, device: torch.device, rounds: int) -> list[dict[str, obje
             "tensors": len(shapes),
             "parameters": size,
             "way": way,
-            "median_us": round(median, 1),
-            "min_us": round(min(times[way]), 1),
+            "cache": "cold" if cold else "warm",
+            "median_us": round(median, 2),
+            "min_us": round(min(times[way]), 2),
             "ratio": round(median / medians["optim"], 2),
-            "bytes": BYTES[way],
-            "gb_per_s": round(BYTES[way] * size / median / 1e3, 1),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+            "bytes": (moved := BYTES.get(way, FUSED)),
+            "gb_per_s": round(moved * size / median / 1e3, 1),
+            "copy_gb_per_s": round(bandwidth, 1),
+            "floor_us": round(floor, 2),
+            "share": round(floor / median, 3),
+            "rounds": rounds,
+            "device": device_name(memory.device),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -164,41 +113,56 @@ def measure(name: str, device: torch.device, rounds: int) -> list[dict[str, obje
     ]
 
 
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def shown(row: dict[str, object]) -> str:
+    return (
+        f"{row['set']:<11}{row['trials']:>6}{row['parameters']:>12,}  {row['way']:<18}{row['median_us']:>11,.1f}"
+        f"{row['min_us']:>11,.1f}{row['ratio']:>8}{row['floor_us']:>10,.1f}{row['share']:>7.0%}"
+        f"{row['copy_gb_per_s']:>11,.0f}  {row['cache']}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=f"{', '.join(SETS)} (default: all; gpt2 on CUDA only)")
+    on_cuda = ", ".join(sets("cuda"))
+    parser.add_argument(
+        "sets", nargs="*", metavar="SET", help=f"default: all; on the CPU {', '.join(sets('cpu'))}; on CUDA {on_cuda}"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="of the CPU")
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--cold", action="store_true", help="empty the caches before every step")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
     chosen = parser.parse_args()
-    if unknown := set(chosen.sets) - set(SETS):
-        parser.error(f"unknown set {', '.join(sorted(unknown))}: choose from {', '.join(SETS)}")
     device = torch.device(chosen.device)
+    known = sets(device.type)
+    if unknown := set(chosen.sets) - set(known):
+        parser.error(f"unknown set {', '.join(sorted(unknown))}: choose from {', '.join(known)}")
+    if chosen.rounds < 1 or (chosen.threads or 1) < 1:
+        parser.error("--rounds and --threads: 1 or more")
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
+    memory = Memory(device)
+    print(f"{device_name(device)}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}, "
+          f"n = {chosen.rounds} rounds\n{HEAD}")  # fmt: skip
     rows: list[dict[str, object]] = []
-    for name in chosen.sets or [name for name in SETS if name != "gpt2" or device.type == "cuda"]:
-        found = measure(name, device, chosen.rounds)
-        if not rows:
-            about = found[0]
-            print(
-                f"{about['device']}, {about['threads']} CPU threads, torch {about['torch']}, n = {chosen.rounds} rounds"
-            )
-            print(f"{'set':<11}{'trials':>7}{'parameters':>12}  {'way':<14}{'median us':>11}{'min us':>10}"
-                  f"{'/ optim':>9}{'B/param':>9}{'GB/s':>8}")  # fmt: skip
-        for row in found:
-            print(
-                f"{row['set']:<11}{row['trials']:>7}{row['parameters']:>12,}  {row['way']:<14}{row['median_us']:>11,}"
-                f"{row['min_us']:>10,}{row['ratio']:>9}{row['bytes']:>9}{row['gb_per_s']:>8}",
-                flush=True,
-            )
+    for name in chosen.sets or known:
+        found = measure(name, memory, chosen.rounds, chosen.cold)
+        print("\n".join(map(shown, found)), flush=True)
         rows += found
-    if chosen.csv:
-        with chosen.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+        if chosen.csv:  # after every set, so that what is stopped leaves what it had
+            with chosen.csv.open("w", newline="") as file:
+                writer = csv.DictWriter(file, COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows)
 
 
 if __name__ == "__main__":
