@@ -40,7 +40,7 @@ class Stacked:
         self.moments1 = [torch.zeros_like(p) for p in self.parameters]
         self.moments2 = [torch.zeros_like(p) for p in self.parameters] if family == "adam" else []
         self._rows: cpu.Rows | None = None
-        self._launch: Any = None
+        self.launch: Any = None
         moments = [self.moments1, self.moments2] if family == "adam" else [self.moments1]
         if cpu.serves(self.parameters, form):
             self._rows = cpu.Rows(self.parameters, self.kinds, moments)
@@ -49,22 +49,24 @@ class Stacked:
 
             trials = len(self.parameters[0])
             try:
-                self._launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
+                self.launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
             except ImportError as error:  # no Triton on this platform: slower, and as right
                 warnings.warn(f"{error}; until then a slower one is used", stacklevel=2)
 
     @torch.no_grad()
-    def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None) -> None:
+    def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None, clock: Tensor | None = None) -> None:
         """Update from `.grad`. rows: [2, COLUMNS, R], float64 or the parameters' dtype; live: bool [R].
 
         A trial that is not live keeps its parameters to the bit, whatever its gradients hold. `scale` [R] multiplies
-        each trial's gradients.
+        each trial's gradients. With `clock` `rows` is a table of steps, on CUDA only: see `optim.launch`.
         """
         gradients = [_gradient(p) for p in self.parameters]
-        if self._launch is not None:
+        if self.launch is not None:
             device = self.parameters[0].device
-            self._launch.step(gradients, rows.to(device, torch.float32), live, scale)
+            self.launch.step(gradients, rows.to(device, torch.float32), live, scale, clock)
             return
+        if clock is not None:
+            raise ValueError("a clock is for float32 parameters on CUDA, with Triton")
         if scale is not None:
             gradients = [g * _over_trials(scale, g) for g in gradients]
         if self._rows is not None:

@@ -93,6 +93,7 @@ _SCALARS: dict[str, type] = {
     "study": str,
     "results": str,
     "device": str,
+    "devices": int,
     "stack": int,
     "workers": int,
     "resume": bool,
@@ -101,11 +102,18 @@ _SCALARS: dict[str, type] = {
 }
 
 
+_ZERO: dict[str, tuple[object, ...]] = {  # words that mean 0
+    "stack": ("auto", None),
+    "workers": ("auto", None),
+    "devices": ("all",),
+}
+
+
 def _scalar(cfg: DictConfig, key: str) -> Any:
     value, kind = cfg.get(key), _SCALARS[key]
     if value is None and key in ("target_error", "max_minutes"):
         return None
-    if value in ("auto", None) and key in ("stack", "workers"):
+    if value in _ZERO.get(key, ()):
         return 0
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is bool and not isinstance(value, bool):

@@ -32,13 +32,14 @@ class Job:
     folder: Path
     plan: Plan
     datasets: Mapping[DatasetSettings, Dataset]
-    device: str
+    device: str  # of this process; `devices` for several
     stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version
     eval_every: int = 1
     target_error: float | None = None
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1
     processes: int = 1  # that share the device's memory
+    devices: tuple[str, ...] = ()  # one process each, where there are several
     pace: dict[tuple[object, ...], float] = field(default_factory=dict)  # seconds per trial, by shape
 
 
@@ -147,12 +148,14 @@ def _device_name(device: Any) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def worker_count(wanted: int, device: str, stacks: int) -> int:
-    """Processes to train with: one for a GPU, otherwise as many as there are cores and stacks.
+def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
+    """Processes to train with: one for each GPU, otherwise as many as there are cores, never more than stacks.
 
     A job of a launcher such as joblib is itself one of several processes and starts no more.
     """
-    if device.startswith("cuda") or multiprocessing.current_process().name != "MainProcess":
+    if multiprocessing.current_process().name != "MainProcess":
         return 1
+    if devices[0].startswith("cuda"):
+        return max(1, min(len(devices), stacks))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(wanted or cores, stacks))

@@ -15,7 +15,7 @@ from runner.errors import UserError
 from runner.models.settings import ModelSettings
 from runner.training.schedule import ScheduleSettings
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 DECAY_PARAMS = ("all", "weights")
 
 
@@ -82,9 +82,12 @@ _RANGES = {
     "final_seeds": (0, 1000),
     "stack": (0, 10**4),
     "workers": (0, 1024),
+    "devices": (0, 1024),
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
-RUN_KEYS = tuple("eval_every target_error final_seeds device stack workers resume dry_run max_minutes results".split())
+RUN_KEYS = tuple(
+    "eval_every target_error final_seeds device devices stack workers resume dry_run max_minutes results".split()
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Settings:
     study: str = ""
     results: str = "results"
     device: str = "auto"
+    devices: int = 1  # 0: all
     stack: int = 0  # 0: auto
     workers: int = 0  # 0: auto
     resume: bool = True

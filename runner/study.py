@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from runner.commands import note_command
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DatasetSettings
+from runner.devices import resolve
 from runner.errors import UserError
 from runner.models.check import check
 from runner.progress import Progress, counted
@@ -33,45 +33,42 @@ class Outcome:
     value: float | None
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What all studies of a command share."""
+
+    datasets: dict[DatasetSettings, Dataset]
+    devices: tuple[str, ...]
+
+    @property
+    def device(self) -> str:
+        """The kind of device, or the only one."""
+        return self.devices[0] if len(self.devices) == 1 else "cuda"
+
+
 def run(composed: Sequence[Settings]) -> Outcome:
     """Train what is missing of the trials that `composed` asks for, study by study, and report."""
     for key in RUN_KEYS:
         if len({getattr(s, key) for s in composed}) > 1:
             raise UserError(f"{key}: cannot be swept, it is the same for a whole study; give one value")
-    composed = [replace(s, device=_device(s.device)) for s in composed]
+    devices = resolve(composed[0].device, composed[0].devices)
     datasets: dict[DatasetSettings, Dataset] = {}
     studies: dict[Path, list[Settings]] = {}
     for s in composed:
         name = s.study or f"{s.dataset.name}-{s.model.name}"
         studies.setdefault(Path(s.results) / name, []).append(s)
-    if any(_has_work(folder, group) for folder, group in studies.items()):
+    if any(_has_work(folder, group, devices) for folder, group in studies.items()):
         workers.warm_up()
     for s in composed:
         if s.dataset not in datasets:
             datasets[s.dataset] = load(s.dataset)
         check(s.model, datasets[s.dataset])
-    outcomes = [_run_study(folder, group, datasets) for folder, group in studies.items()]
+    given = _Given(datasets, devices)
+    outcomes = [_run_study(folder, group, given) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
 
 
-def _device(name: str) -> str:
-    """A device that is there. torch, slow to import, is asked only on a machine that has a GPU driver."""
-    if name == "cpu":
-        return name
-    driver = any(ctypes.util.find_library(library) for library in ("cuda", "amdhip64"))
-    found = 0
-    if driver:
-        import torch
-
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return "cuda" if found else "cpu"
-    if int(name.partition(":")[2] or 0) >= found:
-        raise UserError(f"device={name}: this machine has {found} CUDA devices; use device=cpu or device=auto")
-    return name
-
-
-def _has_work(folder: Path, group: Sequence[Settings]) -> bool:
+def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -> bool:
     """A guess, before the data is read, whether several processes will be wanted."""
     points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in group)
     try:
@@ -81,26 +78,26 @@ def _has_work(folder: Path, group: Sequence[Settings]) -> bool:
     first = group[0]
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
     left = not first.resume or rows < points / 2
-    return left and not first.dry_run and execute.worker_count(first.workers, first.device, points) > 1
+    return left and not first.dry_run and execute.worker_count(first.workers, devices, points) > 1
 
 
-def _run_study(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSettings, Dataset]) -> Outcome:
+def _run_study(folder: Path, group: Sequence[Settings], given: _Given) -> Outcome:
     first = group[0]
-    facts = {settings: Facts.of(dataset) for settings, dataset in datasets.items()}
+    facts = {settings: Facts.of(dataset) for settings, dataset in given.datasets.items()}
     search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
     if not first.resume and not first.dry_run:
         _set_aside(folder)
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
-        _describe(folder, search, first)
+        _describe(folder, search, first, given)
         return Outcome(0, None)
     records = Records(folder)
     note_command(folder, group, records.lock)
-    trained = _phase(folder, search, "search", first, datasets, deadline, records)
+    trained = _phase(folder, search, "search", first, given, deadline, records)
     if first.final_seeds and search.keys() <= records.done():
         final = _finalists(folder, search, first.final_seeds)
-        trained += _phase(folder, final, "final", first, datasets, deadline, records)
-    return _conclude(folder, search, trained, first)
+        trained += _phase(folder, final, "final", first, given, deadline, records)
+    return _conclude(folder, search, trained, first, given)
 
 
 def _phase(
@@ -108,7 +105,7 @@ def _phase(
     trials: dict[str, Trial],
     phase: str,
     settings: Settings,
-    datasets: dict[DatasetSettings, Dataset],
+    given: _Given,
     deadline: float | None,
     records: Records,
 ) -> int:
@@ -117,26 +114,27 @@ def _phase(
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
         return 0
-    workers_wanted = execute.worker_count(settings.workers, settings.device, len(missing))
+    workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
     stored = plan.StoredPlan(folder, records.lock)
-    stacks = stored.follow(missing, settings.device, settings.stack, workers_wanted)
-    count = execute.worker_count(settings.workers, settings.device, len(stacks))
+    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted)
+    count = execute.worker_count(settings.workers, given.devices, len(stacks))
     job = execute.Job(
         folder=folder,
         plan=stacks,
-        datasets=datasets,
-        device=settings.device,
+        datasets=given.datasets,
+        device=given.devices[0],
+        devices=given.devices if len(given.devices) > 1 else (),
         stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
         eval_every=settings.eval_every,
         target_error=settings.target_error,
         deadline=deadline,
-        processes=count,
+        processes=1 if given.device.startswith("cuda") else count,
         pace=_pace(folder, trials) if deadline else {},
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     _say(
         f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(stacks), 'stack')}, "
-        f"{counted(count, 'process')} on {settings.device}"
+        f"{counted(count, 'process')} on {', '.join(given.devices)}"
     )
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
     try:
@@ -171,7 +169,7 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int) -> dict[str, 
     return unique(replace(search[key], seed=seed) for key in best["trial"] for seed in fresh)
 
 
-def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings) -> Outcome:
+def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: _Given) -> Outcome:
     from runner.report.write import summary, write_report
 
     if not (folder / "trials.csv").exists():
@@ -188,21 +186,21 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     for word in ("diverged", "failed"):
         if status[word]:
             _say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
-    if settings.dataset.name == "digits" and settings.device == "cpu":
+    if settings.dataset.name == "digits" and given.device == "cpu":
         _say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     _say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     error = asked["val_error"].mean()
     return Outcome(1 if status["failed"] else 0, float(error) if error == error else None)
 
 
-def _describe(folder: Path, search: dict[str, Trial], settings: Settings) -> None:
+def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: _Given) -> None:
     done = set(read(folder)["trial"]) if (folder / "trials.csv").exists() else set()
     steps = sum(trial.per_epoch * trial.epochs for key, trial in search.items() if key not in done)
-    stacks = plan.plan((t for k, t in search.items() if k not in done), settings.device, settings.stack, 1)
+    stacks = plan.plan((t for k, t in search.items() if k not in done), given.device, settings.stack, 1)
     left = len(search) - len(search.keys() & done)
     print(
         f"{folder}: {counted(len(search), 'trial')}, {len(search) - left} done, {left} to train in "
-        f"{counted(len(stacks), 'stack')} on {settings.device}, {steps} optimizer steps in all; nothing trained"
+        f"{counted(len(stacks), 'stack')} on {given.device}, {steps} optimizer steps in all; nothing trained"
     )
     if settings.final_seeds:
         print(f"then the best cell of each optimizer's arms, with {counted(settings.final_seeds, 'fresh seed')} each")

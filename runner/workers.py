@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -37,9 +38,10 @@ def _run_workers(job: Job, count: int, tell: Tell) -> None:
     context: Any = multiprocessing.get_context(_METHOD)
     workers: dict[Connection, Any] = {}
     try:
-        for _ in range(count):
+        for index in range(count):
+            mine = replace(job, device=job.devices[index]) if job.devices else job
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_main, args=(job, there), daemon=True)
+            process = context.Process(target=_main, args=(mine, there), daemon=True)
             process.start()
             there.close()
             workers[here] = process

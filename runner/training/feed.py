@@ -35,6 +35,11 @@ class Images:
         self.scale = 1 / torch.tensor(dataset.std, device=device, dtype=dtype)
         self.flip, self.pad = dataset.flip, dataset.pad
 
+    @property
+    def varied(self) -> bool:
+        """Whether training images are augmented."""
+        return self.flip or self.pad > 0
+
     def plain(self, x: Tensor) -> Tensor:
         """uint8 [..., H, W, C] to standardised [..., C, H, W]."""
         return ((x.to(self.mean.dtype) - self.mean) * self.scale).movedim(-1, -3)
@@ -50,7 +55,7 @@ class Images:
 
         The border is 0 after standardisation, that is the mean colour, as in the paper's code.
         """
-        if not (self.flip or self.pad):
+        if not self.varied:
             return self.plain(data[index])
         height, width = data.shape[1:3]
         flip, top, left = how.unbind(-1)
@@ -80,28 +85,49 @@ class Feed:
         self.distinct = sorted(set(seeds))
         self.place = torch.tensor([self.distinct.index(seed) for seed in seeds], device=device)
         self.count, self.batch_size, self.noise_width = len(dataset.train), batch_size, noise_width
+        self.full = self.count // batch_size  # batches with no example missing
         self.device, self.dtype = device, dtype
+        # Where a recorded step finds them: int64 [S, N], int64 [S, N, 3] and float32 [S, N, noise_width].
+        self.order, self.how, self.noise = (torch.empty(0, device=device) for _ in range(3))
 
     def epoch(self, epoch: int) -> None:
         """Draw the order, the augmentation and the noise of `epoch` (from 0) for every distinct seed."""
         orders, hows, noises = [], [], []
         for seed in self.distinct:
             orders.append(torch.randperm(self.count, generator=generator(seed, "order", epoch)))
-            if self.images is not None:
+            if self.images is not None and self.images.varied:
                 hows.append(self.images.draw(self.count, seed, epoch))
             if self.noise_width:
                 noises.append(torch.rand(self.count, self.noise_width, generator=generator(seed, "noise", epoch)))
-        self.order = torch.stack(orders).to(self.device)
-        self.how = torch.stack(hows).to(self.device) if hows else None
-        self.noise = torch.stack(noises).to(self.device) if noises else None
+        self.order, self.how, self.noise = (
+            self._put(there, drawn) for there, drawn in ((self.order, orders), (self.how, hows), (self.noise, noises))
+        )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """Step `step` of the epoch (from 0): x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width] or None."""
         part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        index = self.order[:, part]
-        if self.images is not None and self.how is not None:
-            x = self.images.augmented(self.train.x, index, self.how[:, part])
-        else:
-            x = self.train.x[index]
-        noise = None if self.noise is None else self.noise[:, part][self.place].to(self.dtype)
-        return x[self.place], self.train.y[index][self.place], noise
+        return self._batch(*(drawn[:, part] for drawn in (self.order, self.how, self.noise)))
+
+    def at(self, clock: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`batch` of the step that `clock`, int [1] on the device, says: one with a full batch."""
+        whole = self.full * self.batch_size
+        return self._batch(
+            *(
+                drawn[:, :whole].unflatten(1, (self.full, self.batch_size)).index_select(1, clock).squeeze(1)
+                if len(drawn)
+                else drawn
+                for drawn in (self.order, self.how, self.noise)
+            )
+        )
+
+    def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index]
+        shaking = noise[self.place].to(self.dtype) if self.noise_width else None
+        return x[self.place], self.train.y[index][self.place], shaking
+
+    def _put(self, there: Tensor, drawn: list[Tensor]) -> Tensor:
+        """The numbers of all seeds on the device, in the memory that is there once there is some."""
+        if not drawn:
+            return there.view(0, 0)
+        numbers = torch.stack(drawn)
+        return there.copy_(numbers) if there.shape == numbers.shape else numbers.to(self.device)

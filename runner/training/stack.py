@@ -15,16 +15,18 @@ from torch import Tensor
 
 from optim import rules
 from optim.release import Ledger, released_rows
-from optim.stacked import Stacked, finite_gradients
+from optim.stacked import Stacked
 from runner.data.dataset import Dataset
 from runner.models.build import build, decays
 from runner.models.layers import initialise
 from runner.models.sizes import evaluation_batch, slots
-from runner.training.evaluate import Scores, evaluate, losses
+from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
+from runner.training.graph import Graph
 from runner.training.precision import autocast
 from runner.training.randomness import generator
 from runner.training.schedule import Length, multiplier
+from runner.training.step import Step
 from runner.trials import Trial
 
 
@@ -51,7 +53,7 @@ class Stack:
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
         self.parameters: list[Tensor] = list(self.model.parameters())
-        self.optimizer = Stacked(self.parameters, first.rule.family, [decays(p) for p in self.parameters])
+        optimizer = Stacked(self.parameters, first.rule.family, [decays(p) for p in self.parameters])
         seeds = [trial.seed for trial in self.trials]
         self.feed = Feed(dataset, seeds, first.batch_size, self.model.noise_width, device, dtype)
         self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
@@ -61,8 +63,9 @@ class Stack:
                 self.splits[name] = Resident.of(split, device)
         self.autocast = autocast(first.precision, device)
         self.evaluated = evaluation_batch(*shape)
-        self.live = torch.arange(len(self.trials), device=device) < self.count
-        self.died = torch.full((len(self.trials),), -1, device=device)  # the step that killed a trial, from 0
+        live = torch.arange(len(self.trials), device=device) < self.count
+        self.step = Step(self.model, optimizer, live, self.autocast, half=first.precision == "fp16")
+        self.graph = Graph(self.step, self.feed, device) if optimizer.launch is not None else None
         self.ledger: Ledger | None = None  # of decay asked for and applied
         self.device = device
 
@@ -71,31 +74,32 @@ class Stack:
         """Parameters of one network."""
         return sum(p[0].numel() for p in self.parameters)
 
+    @property
+    def live(self) -> Tensor:
+        """Which trials still train: bool [R]."""
+        return self.step.live
+
     def run_epoch(self, epoch: int) -> Progress:
         """Train through `epoch` (from 0)."""
         self.model.train()
         self.feed.epoch(epoch)
         rows = self._rows(epoch)
-        total = torch.zeros(len(self.trials), dtype=torch.float64, device=self.device)
-        seen, before = 0, self.parameters
+        self.step.begin(epoch * self.per_epoch)
+        if self.graph is not None:
+            self.graph.begin(rows)
+        before = self.parameters
         for step in range(self.per_epoch):
-            x, y, noise = self.feed.batch(step)
-            for p in self.parameters:
-                p.grad = None
-            with self.autocast:
-                logits = self.model(x, noise)
-            loss = losses(logits, y).mean(1)
-            loss.sum().backward()  # a sum over trials keeps their gradients apart
-            self._freeze(torch.isfinite(loss.detach()) & finite_gradients(self.parameters), epoch, step)
             if step == self.per_epoch - 1:
                 before = [p.detach().clone() for p in self.parameters]
-            self.optimizer.step(rows[step], self.live)
-            total += loss.detach().double() * y.shape[1]
-            seen += y.shape[1]
+            if self.graph is not None and step < self.feed.full:
+                self.graph.run()
+            else:
+                self.step(self.feed.batch(step), rows[step])
         after = [p.detach() for p in self.parameters]
         moved = _norm([p - q for p, q in zip(after, before, strict=True)])
-        self._freeze(torch.isfinite(self._weight_norm()), epoch, self.per_epoch - 1)
-        return Progress((total / seen).tolist()[: self.count], moved.tolist()[: self.count])
+        self.step.freeze(torch.isfinite(self._weight_norm()), before=1)
+        running = self.step.total / self.feed.count
+        return Progress(running.tolist()[: self.count], moved.tolist()[: self.count])
 
     def scores(self, split: str) -> Scores:
         """Loss and error of every trial on `train`, `val` or `test`."""
@@ -109,7 +113,7 @@ class Stack:
 
     def died_at(self) -> list[int]:
         """For each trial the step, counted from 0, at which its loss or gradient was not finite; -1: it lives."""
-        return [int(step) for step in self.died.tolist()[: self.count]]
+        return [int(step) for step in self.step.died.tolist()[: self.count]]
 
     def eta(self, epoch: int) -> np.ndarray:
         """The schedules' multipliers of the steps of `epoch`: [trials, steps]."""
@@ -131,12 +135,6 @@ class Stack:
 
     def _weight_norm(self) -> Tensor:
         return _norm([p.detach() for p in self.parameters])
-
-    def _freeze(self, finite: Tensor, epoch: int, step: int) -> None:
-        """Stop the trials that are not finite; from here on their parameters keep their bits."""
-        dying = self.live & ~finite
-        self.died = torch.where(dying, epoch * self.per_epoch + step, self.died)
-        self.live = self.live & finite
 
 
 def _norm(parts: Sequence[Tensor]) -> Tensor:

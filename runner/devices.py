@@ -1,0 +1,45 @@
+"""Which devices a command trains on: `resolve(device, devices)`.
+
+torch, slow to import, is asked only on a machine that has a GPU driver.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+
+from runner.errors import UserError
+
+
+def resolve(device: str, devices: int) -> tuple[str, ...]:
+    """The names of the devices, one process each; `devices` 0: all that there are. UserError for what is not there."""
+    if device == "cpu":
+        _one(device, devices)
+        return ("cpu",)
+    found = _gpus()
+    if device == "auto":
+        if not found:
+            _one("auto, here cpu", devices)
+            return ("cpu",)
+        device = "cuda"
+    if int(device.partition(":")[2] or 0) >= found:
+        raise UserError(f"device={device}: this machine has {found} CUDA devices; use device=cpu or device=auto")
+    if ":" in device:
+        _one(device, devices)
+        return (device,)
+    if devices > found:
+        raise UserError(f"devices={devices}: this machine has {found} CUDA devices; use devices=all")
+    count = devices or found
+    return (device,) if count == 1 else tuple(f"cuda:{index}" for index in range(count))
+
+
+def _one(device: str, devices: int) -> None:
+    if devices > 1:
+        raise UserError(f"devices={devices}: device={device} is a single one; on the CPU use workers={devices}")
+
+
+def _gpus() -> int:
+    if not any(ctypes.util.find_library(library) for library in ("cuda", "amdhip64")):
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,0 +1,65 @@
+"""One training step of a stack: `Step(...)`, then call it with a batch and the step's coefficients.
+
+Everything happens in place, on tensors that stay where they are, and nothing waits for the device: so a CUDA graph
+can record a step (`runner.training.graph`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optim.stacked import Stacked, finite_gradients
+from runner.models.build import Model
+from runner.training.evaluate import losses
+from runner.training.scaling import LossScale
+
+
+class Step:
+    """`live`: bool [R], which trials still train; `died`: int64 [R], the step that killed a trial, from 0, or -1;
+    `total`: float64 [R], training loss summed over the examples of an epoch; `number`: int64, the step's number.
+    """
+
+    def __init__(self, model: Model, optimizer: Stacked, live: Tensor, autocast: torch.autocast, half: bool) -> None:
+        """`half`: the loss is scaled, as float16 needs."""
+        self.model, self.optimizer, self.autocast = model, optimizer, autocast
+        self.parameters = list(model.parameters())
+        trials, device = len(live), live.device
+        self.live = live
+        self.died = torch.full((trials,), -1, device=device)
+        self.total = torch.zeros(trials, dtype=torch.float64, device=device)
+        self.number = torch.zeros((), dtype=torch.int64, device=device)
+        self.scale = LossScale(trials, device) if half else None
+
+    def begin(self, number: int) -> None:
+        """A new epoch, whose first step has this number."""
+        self.total.zero_()
+        self.number.fill_(number)
+
+    def __call__(self, batch: tuple[Tensor, Tensor, Tensor | None], rows: Tensor, clock: Tensor | None = None) -> None:
+        """`rows`: coefficients of this step, or of many, of which `clock` says the one to take (see `optim.launch`)."""
+        x, y, noise = batch
+        for p in self.parameters:
+            p.grad = None
+        with self.autocast:
+            logits = self.model(x, noise)
+        loss = losses(logits, y).mean(1)
+        # A sum over trials keeps their gradients apart.
+        (loss if self.scale is None else loss * self.scale.value).sum().backward()
+        loss = loss.detach()
+        finite = finite_gradients(self.parameters)
+        if self.scale is None:
+            self.freeze(torch.isfinite(loss) & finite)
+            self.optimizer.step(rows, self.live, clock=clock)
+        else:
+            self.freeze(torch.isfinite(loss) & (finite | ~self.scale.exhausted()))
+            self.optimizer.step(rows, self.live & finite, self.scale.inverse(), clock)
+            self.scale.update(finite)
+        self.total += loss.double() * y.shape[1]
+        self.number += 1
+
+    def freeze(self, healthy: Tensor, before: int = 0) -> None:
+        """Stop the trials that are not `healthy`, since the step `before` this one; they keep their bits from here."""
+        dying = self.live & ~healthy
+        self.died.copy_(torch.where(dying, self.number - before, self.died))
+        self.live.logical_and_(healthy)

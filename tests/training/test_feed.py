@@ -1,0 +1,36 @@
+"""Batches: what a recorded step picks by its counter is what a plain step gets."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from runner.data.dataset import Dataset
+from runner.training.feed import Feed
+from tests.helpers import images, tokens
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "dataset", [images(50, flip=True, pad=1), images(50), tokens(50)], ids=["varied", "plain", "tokens"]
+)
+@pytest.mark.parametrize("noise", [0, 6])
+def test_a_batch_found_by_the_device_counter_is_the_batch_of_that_step(dataset: Dataset, noise: int) -> None:
+    feed = Feed(dataset, [0, 1, 0], 16, noise, CPU, torch.float32)
+    for epoch in (0, 1):
+        feed.epoch(epoch)
+        assert feed.full == 3
+        for step in range(feed.full):
+            plain, found = feed.batch(step), feed.at(torch.tensor([step], dtype=torch.int32))
+            for a, b in zip(plain, found, strict=True):
+                assert (a is None and b is None) or torch.equal(a, b)  # type: ignore[arg-type]
+
+
+def test_a_new_epoch_is_drawn_into_the_memory_of_the_last() -> None:
+    feed = Feed(images(50, flip=True, pad=1), [0, 1], 16, 4, CPU, torch.float32)
+    feed.epoch(0)
+    places, order = [t.data_ptr() for t in (feed.order, feed.how, feed.noise)], feed.order.clone()
+    feed.epoch(1)
+    assert [t.data_ptr() for t in (feed.order, feed.how, feed.noise)] == places
+    assert not torch.equal(feed.order, order)
