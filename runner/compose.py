@@ -98,6 +98,7 @@ _SCALARS: dict[str, type] = {
     "workers": int,
     "resume": bool,
     "dry_run": bool,
+    "diagnostics": bool,
     "max_minutes": float,
 }
 

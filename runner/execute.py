@@ -36,6 +36,7 @@ class Job:
     stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version
     eval_every: int = 1
     target_error: float | None = None
+    diagnostics: bool = False
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1
     processes: int = 1  # that share the device's memory
@@ -111,9 +112,11 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     try:
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
-        for report in train(stack, dataset, device, Options(job.eval_every, job.target_error)):
+        for report in train(stack, dataset, device, Options(job.eval_every, job.target_error, job.diagnostics)):
             records.append_curves(report.curves)
             records.append_cycles(report.cycles)
+            if report.dynamics:
+                records.append_dynamics(report.dynamics)
             records.append_trials([stamps | row for row in report.trials])
             errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
             tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))

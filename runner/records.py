@@ -15,9 +15,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from runner.errors import UserError
+from runner.lock import Lock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +36,18 @@ CURVES = (
     "weight_norm update_norm seconds"
 ).split()
 CYCLES = "trial cycle epoch val_loss val_error test_loss test_error".split()
+DYNAMICS = (
+    "trial epoch step layer kind weight_norm update_angle angle_cv predicted_angle decay_rank_correlation decay_cv "
+    "max_weight bound tau_epochs penalty_share"
+).split()
+_COLUMNS = {"trials": TRIALS, "curves": CURVES, "cycles": CYCLES, "dynamics": DYNAMICS}
 
 # Columns that differ between two runs of the same command; everything else must repeat.
 TIMING = ("seconds", "samples_per_second", "peak_mib", "started", "stack", "commit")
 
 _TEXT = set(
     "study trial phase status model dataset optimizer wd_convention schedule decay_params "
-    "commit version torch device precision started settings note".split()
+    "commit version torch device precision started settings note layer kind".split()
 )
 
 Row = Mapping[str, object]
@@ -139,24 +143,6 @@ class _Table:
         self.refresh()
 
 
-class _Lock:
-    """The file lock of a study; what the system refuses while it is held is the user's to mend."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.lock = path, FileLock(path)
-
-    def __enter__(self) -> None:
-        try:
-            self.lock.acquire()
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot write there ({error.strerror}); set results=...") from error
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self.lock.release()
-        if isinstance(error, OSError):
-            raise UserError(f"{error.filename or self.path}: {error.strerror or error}") from error
-
-
 class Records:
     """The three CSV files of one study, safe for many processes at once."""
 
@@ -166,10 +152,11 @@ class Records:
             (folder / ".state").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot write there ({error.strerror}); set results=...") from error
-        self.lock = _Lock(folder / ".state" / "records.lock")
+        self.lock = Lock(folder / ".state" / "records.lock")
         self.trials = _Table(folder / "trials.csv", TRIALS, "")
         self.curves = _Table(folder / "curves.csv", CURVES, "epoch")
         self.cycles = _Table(folder / "cycles.csv", CYCLES, "cycle")
+        self.dynamics = _Table(folder / "dynamics.csv", DYNAMICS, "epoch")
 
     def done(self) -> set[str]:
         """Ids of the trials that have a row, whoever wrote it."""
@@ -185,6 +172,9 @@ class Records:
 
     def append_cycles(self, rows: Iterable[Row]) -> None:
         self._append(self.cycles, rows)
+
+    def append_dynamics(self, rows: Iterable[Row]) -> None:
+        self._append(self.dynamics, rows)
 
     def _append(self, table: _Table, rows: Iterable[Row]) -> None:
         with self.lock:
@@ -208,13 +198,13 @@ def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
 
 
 def read(folder: Path, table: str = "trials") -> pd.DataFrame:
-    """`trials`, `curves` or `cycles` of a study as a DataFrame; empty cells and `nan` both become NaN.
+    """`trials`, `curves`, `cycles` or `dynamics` of a study as a DataFrame; empty cells and `nan` both become NaN.
 
     A torn last line is left out. Raises UserError where there is no such study.
     """
     import pandas as pd
 
-    columns = {"trials": TRIALS, "curves": CURVES, "cycles": CYCLES}[table]
+    columns = _COLUMNS[table]
     path = Path(folder) / f"{table}.csv"
     if not path.exists():
         if table == "trials":

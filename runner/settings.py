@@ -86,7 +86,8 @@ _RANGES = {
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
-    "eval_every target_error final_seeds device devices stack workers resume dry_run max_minutes results".split()
+    "eval_every target_error diagnostics final_seeds device devices stack workers resume dry_run max_minutes "
+    "results".split()
 )
 
 
@@ -116,6 +117,7 @@ class Settings:
     workers: int = 0  # 0: auto
     resume: bool = True
     dry_run: bool = False
+    diagnostics: bool = False
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:

@@ -127,6 +127,7 @@ def _phase(
         stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
         eval_every=settings.eval_every,
         target_error=settings.target_error,
+        diagnostics=settings.diagnostics,
         deadline=deadline,
         processes=1 if given.device.startswith("cuda") else count,
         pace=_pace(folder, trials) if deadline else {},

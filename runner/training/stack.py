@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from runner.data.dataset import Dataset
 from runner.models.build import build, decays
 from runner.models.layers import initialise
 from runner.models.sizes import evaluation_batch, slots
+from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
 from runner.training.graph import Graph
@@ -42,8 +44,14 @@ class Stack:
     """Networks, moments and data of a stack; `trials` share `Trial.shape`."""
 
     def __init__(
-        self, trials: Sequence[Trial], dataset: Dataset, device: torch.device, dtype: torch.dtype = torch.float32
+        self,
+        trials: Sequence[Trial],
+        dataset: Dataset,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        diagnostics: bool = False,
     ) -> None:
+        """`diagnostics`: follow what decay does to the weights, in plain steps without a CUDA graph."""
         first = trials[0]
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
         shape = (first.model, first.batch_size, first.facts.pixels)
@@ -65,7 +73,10 @@ class Stack:
         self.evaluated = evaluation_batch(*shape)
         live = torch.arange(len(self.trials), device=device) < self.count
         self.step = Step(self.model, optimizer, live, self.autocast, half=first.precision == "fp16")
-        self.graph = Graph(self.step, self.feed, device) if optimizer.launch is not None else None
+        if diagnostics:
+            self.step.diagnostics = Diagnostics(self.model, optimizer)
+        recorded = optimizer.launch is not None and not diagnostics
+        self.graph = Graph(self.step, self.feed, device) if recorded else None
         self.ledger: Ledger | None = None  # of decay asked for and applied
         self.device = device
 
@@ -110,6 +121,11 @@ class Stack:
     def weight_norm(self) -> list[float]:
         """Euclidean norm of all parameters of each trial."""
         return [float(n) for n in self._weight_norm().tolist()[: self.count]]
+
+    def dynamics(self, trial: int) -> list[dict[str, Any]]:
+        """Lines about the last step of one trial; see `runner.training.diagnostics`. Empty where that is off."""
+        watch = self.step.diagnostics
+        return watch.rows(trial, self.per_epoch) if watch is not None else []
 
     def died_at(self) -> list[int]:
         """For each trial the step, counted from 0, at which its loss or gradient was not finite; -1: it lives."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from optim.stacked import Stacked, finite_gradients
 from runner.models.build import Model
+from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
 from runner.training.scaling import LossScale
 
@@ -30,6 +31,7 @@ class Step:
         self.total = torch.zeros(trials, dtype=torch.float64, device=device)
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.scale = LossScale(trials, device) if half else None
+        self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
 
     def begin(self, number: int) -> None:
         """A new epoch, whose first step has this number."""
@@ -48,6 +50,8 @@ class Step:
         (loss if self.scale is None else loss * self.scale.value).sum().backward()
         loss = loss.detach()
         finite = finite_gradients(self.parameters)
+        if self.diagnostics is not None:
+            self.diagnostics.before(rows)
         if self.scale is None:
             self.freeze(torch.isfinite(loss) & finite)
             self.optimizer.step(rows, self.live, clock=clock)

@@ -30,6 +30,7 @@ class Report:
     curves: list[Row] = field(default_factory=list)
     cycles: list[Row] = field(default_factory=list)
     trials: list[Row] = field(default_factory=list)
+    dynamics: list[Row] = field(default_factory=list)  # rows of dynamics.csv, if they are asked for
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Options:
 
     eval_every: int = 1
     target_error: float | None = None
+    diagnostics: bool = False
 
 
 class Watch:
@@ -73,7 +75,7 @@ def train(
         torch.cuda.reset_peak_memory_stats(device)
     clock = time.perf_counter()
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    stack, watch = Stack(trials, dataset, device, dtype), Watch(len(trials), options.target_error)
+    stack, watch = Stack(trials, dataset, device, dtype, options.diagnostics), Watch(len(trials), options.target_error)
     selecting = "val" if "val" in stack.splits else "test"
     last = stack.epochs
     for epoch in range(1, stack.epochs + 1):
@@ -92,10 +94,10 @@ def train(
         ends = _cycle_rows(trials, epoch, scores)
         last = epoch
         if not final:
-            yield Report(epoch, curves, ends)
+            yield Report(epoch, curves, ends, dynamics=_dynamics_rows(stack, epoch))
             continue
         rows = _trial_rows(stack, scores, watch, seconds, started)
-        yield Report(last, curves, ends, rows)
+        yield Report(last, curves, ends, rows, _dynamics_rows(stack, epoch))
         return
 
 
@@ -123,6 +125,16 @@ def _curve_rows(stack: Stack, epoch: int, progress: Progress, scores: dict[str, 
         row |= {"weight_norm": norms[i], "update_norm": progress.update_norm[i], "seconds": round(seconds, 4)}
         rows.append(row)
     return rows
+
+
+def _dynamics_rows(stack: Stack, epoch: int) -> list[Row]:
+    died = stack.died_at()
+    return [
+        {"trial": trial.id, "epoch": epoch, "step": epoch * stack.per_epoch, **row}
+        for i, trial in enumerate(stack.trials[: stack.count])
+        if died[i] < 0
+        for row in stack.dynamics(i)
+    ]
 
 
 def _cycle_rows(trials: Sequence[Trial], epoch: int, scores: dict[str, Scores]) -> list[Row]:

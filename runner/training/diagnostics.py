@@ -1,0 +1,132 @@
+"""What decay does to the weights, layer by layer: `Diagnostics(model, optimizer)`, for `diagnostics=true`.
+
+Call `before(rows)` before every optimizer step; after it, `rows(...)` gives the lines of dynamics.csv about that step.
+Under Adam + L2 the penalty's share of the first moment is followed in a moment of its own, so that the decay it amounts
+to can be told from the rest of the step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optim.rules import BETA1, BIAS2, DECAY, EPS, L2, LR, RATE1, STEP
+from optim.stacked import Stacked
+from runner.models import layers
+from runner.training.mechanism import coefficient_of_variation, correlation, neurons, turn
+
+NEGLIGIBLE = 0.1  # of a layer's root mean square: smaller weights have no relative decay
+SAMPLED = 50_000  # coordinates of a layer, evenly spaced, of which decay and sqrt(v) are compared
+
+Row = dict[str, Any]
+
+
+class Diagnostics:
+    """Follows a stack of R trials; costs two copies of the parameters, and about as much time as the optimizer."""
+
+    def __init__(self, model: nn.Module, optimizer: Stacked) -> None:
+        self.optimizer = optimizer
+        self.names, self.kinds = zip(*_layers(model), strict=True)
+        self.parameters = optimizer.parameters
+        self.penalty = [torch.zeros_like(p) for p in self.parameters]  # the share of the first moments
+        self.old = [p.detach().clone() for p in self.parameters]
+        self.coefficients = torch.zeros(0)
+
+    @torch.no_grad()
+    def before(self, rows: Tensor) -> None:
+        """Before a step with these coefficients, [2, COLUMNS, R]."""
+        self.coefficients = rows
+        for index, p in enumerate(self.parameters):
+            row = rows[self.optimizer.kinds[index]].to(p.dtype)
+            rate = row[RATE1] if self.optimizer.family == "adam" else torch.ones_like(row[RATE1])
+            share = self.penalty[index]
+            share.mul_(_over(row[BETA1], p)).add_(_over(rate * row[L2], p) * p)
+            self.old[index].copy_(p)
+
+    @torch.no_grad()
+    def rows(self, trial: int, per_epoch: int) -> list[Row]:
+        """Lines about one trial after a step: one for each parameter and one, `all`, for the network."""
+        found, whole = [], []
+        for index, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
+            tensors = _Tensors(self, index, trial)
+            found.append({"layer": name, "kind": kind} | tensors.row(per_epoch))
+            whole.append(tensors)
+        return [{"layer": "all", "kind": "all"} | _Joined(whole).row(per_epoch), *found]
+
+
+class _Tensors:
+    """One parameter of one trial around a step, in float64: what is known of each coordinate, as flat vectors."""
+
+    def __init__(self, d: Diagnostics, index: int, trial: int) -> None:
+        row = d.coefficients[d.optimizer.kinds[index], :, trial].double()
+        moments2 = d.optimizer.moments2
+        self.decay, self.l2, self.lr, self.beta1 = (float(row[column]) for column in (DECAY, L2, LR, BETA1))
+        self.shape = d.parameters[index].shape[1:]
+        self.new = d.parameters[index][trial].detach().double().flatten()
+        self.old = d.old[index][trial].double().flatten()
+        self.moment = d.optimizer.moments1[index][trial].double().flatten()
+        self.penalty = d.penalty[index][trial].double().flatten()
+        self.adaptive = bool(moments2)
+        # What the step divides by: sqrt(v-hat) + eps; without a second moment everybody's is 1.
+        root = moments2[index][trial].double().flatten().sqrt() / row[BIAS2] if moments2 else torch.ones_like(self.new)
+        self.root = root
+        self.removed = self.decay * self.old + row[STEP] * self.penalty / (root + (row[EPS] if moments2 else 0))
+
+    def angles(self) -> Tensor:
+        """By how much each neuron's weights have turned in the step, in radians: [neurons]."""
+        old, new = (neurons(x.view(self.shape)) for x in (self.old, self.new))
+        return turn(old, new)
+
+    def row(self, per_epoch: int) -> Row:
+        angles = self.angles()
+        # A weight that just crosses zero has a large decay for its size, and none to speak of.
+        there = self.old.abs() > NEGLIGIBLE * self.old.square().mean().sqrt()
+        relative, root = self.removed[there] / self.old[there], self.root[there]
+        if len(relative) > SAMPLED:
+            every = torch.arange(0, len(relative), math.ceil(len(relative) / SAMPLED), device=relative.device)
+            relative, root = relative[every], root[every]
+        decoupled, coupled = self.decay > 0, self.l2 > 0
+        return {
+            "weight_norm": float(self.new.norm()),
+            "update_angle": float(angles.mean()),
+            "angle_cv": coefficient_of_variation(angles),
+            # Kosson et al. 2023: the rotation of a scale-invariant layer in equilibrium.
+            "predicted_angle": math.sqrt(2 * self.decay * (1 - self.beta1) / (1 + self.beta1))
+            if decoupled and self.adaptive
+            else None,
+            "decay_rank_correlation": correlation(relative, root) if coupled and self.adaptive else None,
+            "decay_cv": coefficient_of_variation(relative) if decoupled or coupled else None,
+            "max_weight": float(self.new.abs().max()),
+            "bound": self.lr / self.decay if decoupled else None,  # Xie & Li 2024: alpha / lambda
+            "tau_epochs": 1 / (self.decay * per_epoch) if decoupled else None,  # Wang & Aitchison 2024
+            "penalty_share": float(self.penalty.norm() / self.moment.norm()) if coupled and self.moment.any() else None,
+        }
+
+
+class _Joined(_Tensors):
+    """All parameters of a trial as one vector; one neuron, for turning."""
+
+    def __init__(self, parts: list[_Tensors]) -> None:
+        largest = max(parts, key=lambda part: part.decay + part.l2)  # where norms and biases are spared
+        self.decay, self.l2, self.lr, self.beta1 = largest.decay, largest.l2, largest.lr, largest.beta1
+        self.adaptive = largest.adaptive
+        for name in ("old", "new", "moment", "penalty", "root", "removed"):
+            setattr(self, name, torch.cat([getattr(part, name) for part in parts]))
+        self.shape = torch.Size([1, len(self.new)])
+
+
+def _layers(model: nn.Module) -> list[tuple[str, str]]:
+    """Name and kind of every parameter: `normalised` (a convolution: a norm follows each), `norm` or `plain`."""
+    found = []
+    for name, _ in model.named_parameters():
+        owner = model.get_submodule(name.rpartition(".")[0])
+        norm = isinstance(owner, layers.BatchNorm2d | layers.LayerNorm)
+        found.append((name, "norm" if norm else "normalised" if isinstance(owner, layers.Conv2d) else "plain"))
+    return found
+
+
+def _over(values: Tensor, like: Tensor) -> Tensor:
+    return values.view((-1,) + (1,) * (like.dim() - 1))
