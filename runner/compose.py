@@ -88,6 +88,7 @@ _SCALARS: dict[str, type] = {
     "batch_size": int,
     "precision": str,
     "eval_every": int,
+    "eval_all": bool,
     "target_error": float,
     "final_seeds": int,
     "study": str,

@@ -20,6 +20,7 @@ from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.plan import Plan, StoredPlan
 from runner.records import Records
+from runner.training.options import Options
 from runner.trials import Trial
 
 Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
@@ -34,9 +35,7 @@ class Job:
     datasets: Mapping[DatasetSettings, Dataset]
     device: str  # of this process; `devices` for several
     stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version
-    eval_every: int = 1
-    target_error: float | None = None
-    diagnostics: bool = False
+    options: Options = field(default_factory=Options)
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1
     processes: int = 1  # that share the device's memory
@@ -100,7 +99,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
 
     from runner.training.heap import keep_freed_memory
     from runner.training.memory import room
-    from runner.training.train import Options, failed_row, train
+    from runner.training.train import failed_row, train
 
     torch.set_num_threads(job.threads)
     device = torch.device(job.device)
@@ -112,7 +111,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     try:
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
-        for report in train(stack, dataset, device, Options(job.eval_every, job.target_error, job.diagnostics)):
+        for report in train(stack, dataset, device, job.options):
             records.append_curves(report.curves)
             records.append_cycles(report.cycles)
             if report.dynamics:

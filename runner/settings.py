@@ -86,7 +86,7 @@ _RANGES = {
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
-    "eval_every target_error diagnostics final_seeds device devices stack workers resume dry_run max_minutes "
+    "eval_every eval_all target_error diagnostics final_seeds device devices stack workers resume dry_run max_minutes "
     "results".split()
 )
 
@@ -107,6 +107,7 @@ class Settings:
     batch_size: int = 32
     precision: str = "fp32"
     eval_every: int = 1
+    eval_all: bool = False
     target_error: float | None = None
     final_seeds: int = 0
     study: str = ""

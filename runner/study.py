@@ -20,6 +20,7 @@ from runner.models.check import check
 from runner.progress import Progress, counted
 from runner.records import Records, read
 from runner.settings import RUN_KEYS, Settings
+from runner.training.options import Options
 from runner.trials import Facts, Trial, expand, unique
 
 FRESH = 1000  # the seeds of final runs begin here, or after the search's own
@@ -125,9 +126,7 @@ def _phase(
         device=given.devices[0],
         devices=given.devices if len(given.devices) > 1 else (),
         stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
-        eval_every=settings.eval_every,
-        target_error=settings.target_error,
-        diagnostics=settings.diagnostics,
+        options=Options(settings.eval_every, settings.target_error, settings.diagnostics, settings.eval_all),
         deadline=deadline,
         processes=1 if given.device.startswith("cuda") else count,
         pace=_pace(folder, trials) if deadline else {},
@@ -195,16 +194,28 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
 
 
 def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: _Given) -> None:
+    """What the command would do: trials, stacks, operations, time and memory."""
+    from runner.estimate import estimate
+
     done = set(read(folder)["trial"]) if (folder / "trials.csv").exists() else set()
-    steps = sum(trial.per_epoch * trial.epochs for key, trial in search.items() if key not in done)
-    stacks = plan.plan((t for k, t in search.items() if k not in done), given.device, settings.stack, 1)
-    left = len(search) - len(search.keys() & done)
+    left = [trial for key, trial in search.items() if key not in done]
+    count = execute.worker_count(settings.workers, given.devices, len(left))
+    stacks = plan.plan(left, given.device, settings.stack, count)
+    count = execute.worker_count(settings.workers, given.devices, len(stacks))
+    steps = sum(trial.per_epoch * trial.epochs for trial in left)
     print(
-        f"{folder}: {counted(len(search), 'trial')}, {len(search) - left} done, {left} to train in "
-        f"{counted(len(stacks), 'stack')} on {given.device}, {steps} optimizer steps in all; nothing trained"
+        f"{folder}: {counted(len(search), 'trial')}, {len(search) - len(left)} done, {len(left)} to train in "
+        f"{counted(len(stacks), 'stack')} and {counted(count, 'process')} on {given.device}, {steps} optimizer steps"
     )
+    arms = {(t.shape, t.schedule, t.optimizer.name, t.wd_convention, t.wd > 0) for t in search.values()}
+    fresh = settings.final_seeds * len(arms) / max(1, len(left))
+    if left:
+        device = given.devices[0]
+        print(estimate(stacks, given.datasets, device, count, fresh).text())
     if settings.final_seeds:
-        print(f"then the best cell of each optimizer's arms, with {counted(settings.final_seeds, 'fresh seed')} each")
+        seeds = counted(settings.final_seeds, "fresh seed")
+        print(f"then the best cell of each optimizer's arms, with {seeds} each (in the figures above)")
+    print("nothing trained")
 
 
 def _set_aside(folder: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from runner.data.dataset import Dataset
 from runner.training.evaluate import Scores
+from runner.training.options import Options
 from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
 from runner.trials import Trial
@@ -31,15 +32,6 @@ class Report:
     cycles: list[Row] = field(default_factory=list)
     trials: list[Row] = field(default_factory=list)
     dynamics: list[Row] = field(default_factory=list)  # rows of dynamics.csv, if they are asked for
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a run is watched; none of it changes what is trained."""
-
-    eval_every: int = 1
-    target_error: float | None = None
-    diagnostics: bool = False
 
 
 class Watch:
@@ -86,7 +78,7 @@ def train(
             yield Report(epoch)
             continue
         scores = {selecting: stack.scores(selecting)}
-        if final:
+        if final or options.eval_all:
             scores |= {name: stack.scores(name) for name in stack.splits if name not in scores}
         watch.see(epoch, scores[selecting].error)
         seconds = time.perf_counter() - clock

@@ -12,9 +12,10 @@ from scipy.stats import spearmanr
 
 from runner.training.diagnostics import Diagnostics
 from runner.training.mechanism import coefficient_of_variation, correlation, turn
+from runner.training.options import Options
 from runner.training.schedule import ScheduleSettings
 from runner.training.stack import Stack
-from runner.training.train import Options, train
+from runner.training.train import train
 from runner.trials import Trial
 from tests.helpers import images, optimizer, trial
 

@@ -9,7 +9,8 @@ import torch
 from runner.data.load import load
 from runner.data.settings import DigitsSettings, ModularSettings
 from runner.models.settings import ResNetSettings, TransformerSettings
-from runner.training.train import Options, train
+from runner.training.options import Options
+from runner.training.train import train
 from tests.helpers import trial
 
 

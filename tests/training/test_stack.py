@@ -12,9 +12,10 @@ from torch import Tensor
 
 from runner.data.dataset import Dataset
 from runner.records import TIMING
+from runner.training.options import Options
 from runner.training.schedule import OneCycleSettings, RestartsSettings
 from runner.training.stack import Stack
-from runner.training.train import Options, train
+from runner.training.train import train
 from runner.trials import Trial, normal
 from tests.helpers import images, optimizer, tokens, trial
 
