@@ -38,7 +38,8 @@ CURVES = (
 CYCLES = "trial cycle epoch val_loss val_error test_loss test_error".split()
 DYNAMICS = (
     "trial epoch step layer kind weight_norm update_angle angle_cv predicted_angle decay_rank_correlation decay_cv "
-    "max_weight bound tau_epochs penalty_share"
+    "max_weight bound tau_epochs penalty_share "
+    "root_1 root_2 root_3 root_4 root_5 decay_1 decay_2 decay_3 decay_4 decay_5"
 ).split()
 _COLUMNS = {"trials": TRIALS, "curves": CURVES, "cycles": CYCLES, "dynamics": DYNAMICS}
 

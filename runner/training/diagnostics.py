@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optim.rules import BETA1, BIAS2, DECAY, EPS, L2, LR, RATE1, STEP
+from optim.rules import BETA1, BIAS2, EPS, L2, LR, RATE1, STEP
 from optim.stacked import Stacked
 from runner.models import layers
 from runner.training.mechanism import coefficient_of_variation, correlation, neurons, turn
@@ -47,11 +47,15 @@ class Diagnostics:
             self.old[index].copy_(p)
 
     @torch.no_grad()
-    def rows(self, trial: int, per_epoch: int) -> list[Row]:
-        """Lines about one trial after a step: one for each parameter and one, `all`, for the network."""
+    def rows(self, trial: int, per_epoch: int, decay: tuple[float, float]) -> list[Row]:
+        """Lines about one trial after a step: one for each parameter and one, `all`, for the network.
+
+        `decay`: the fraction of weights, and of norms and biases, that the step was asked to remove. What it did
+        remove is rounded, and small decays wait for a later step (`optim.release`).
+        """
         found, whole = [], []
         for index, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
-            tensors = _Tensors(self, index, trial)
+            tensors = _Tensors(self, index, trial, decay[self.optimizer.kinds[index]])
             found.append({"layer": name, "kind": kind} | tensors.row(per_epoch))
             whole.append(tensors)
         return [{"layer": "all", "kind": "all"} | _Joined(whole).row(per_epoch), *found]
@@ -60,10 +64,11 @@ class Diagnostics:
 class _Tensors:
     """One parameter of one trial around a step, in float64: what is known of each coordinate, as flat vectors."""
 
-    def __init__(self, d: Diagnostics, index: int, trial: int) -> None:
+    def __init__(self, d: Diagnostics, index: int, trial: int, decay: float) -> None:
         row = d.coefficients[d.optimizer.kinds[index], :, trial].double()
         moments2 = d.optimizer.moments2
-        self.decay, self.l2, self.lr, self.beta1 = (float(row[column]) for column in (DECAY, L2, LR, BETA1))
+        self.decay = decay
+        self.l2, self.lr, self.beta1 = (float(row[column]) for column in (L2, LR, BETA1))
         self.shape = d.parameters[index].shape[1:]
         self.new = d.parameters[index][trial].detach().double().flatten()
         self.old = d.old[index][trial].double().flatten()
@@ -103,7 +108,7 @@ class _Tensors:
             "bound": self.lr / self.decay if decoupled else None,  # Xie & Li 2024: alpha / lambda
             "tau_epochs": 1 / (self.decay * per_epoch) if decoupled else None,  # Wang & Aitchison 2024
             "penalty_share": float(self.penalty.norm() / self.moment.norm()) if coupled and self.moment.any() else None,
-        }
+        } | (_fifths(relative, root) if self.adaptive and (coupled or decoupled) and len(relative) >= 25 else {})
 
 
 class _Joined(_Tensors):
@@ -125,6 +130,16 @@ def _layers(model: nn.Module) -> list[tuple[str, str]]:
         owner = model.get_submodule(name.rpartition(".")[0])
         norm = isinstance(owner, layers.BatchNorm2d | layers.LayerNorm)
         found.append((name, "norm" if norm else "normalised" if isinstance(owner, layers.Conv2d) else "plain"))
+    return found
+
+
+def _fifths(relative: Tensor, root: Tensor) -> Row:
+    """Medians of sqrt(v-hat) and of relative decay in each fifth of the coordinates, ordered by sqrt(v-hat)."""
+    order = root.argsort()
+    found: Row = {}
+    for name, values in (("root", root), ("decay", relative)):
+        parts = values[order].tensor_split(5)
+        found |= {f"{name}_{number}": float(part.median()) for number, part in enumerate(parts, 1)}
     return found
 
 

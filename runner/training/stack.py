@@ -122,10 +122,15 @@ class Stack:
         """Euclidean norm of all parameters of each trial."""
         return [float(n) for n in self._weight_norm().tolist()[: self.count]]
 
-    def dynamics(self, trial: int) -> list[dict[str, Any]]:
-        """Lines about the last step of one trial; see `runner.training.diagnostics`. Empty where that is off."""
-        watch = self.step.diagnostics
-        return watch.rows(trial, self.per_epoch) if watch is not None else []
+    def dynamics(self, trial: int, epoch: int) -> list[dict[str, Any]]:
+        """Lines of `runner.training.diagnostics` about one trial's last step of `epoch` (from 0); [] if that is off."""
+        watch, rule = self.step.diagnostics, self.trials[trial].rule
+        if watch is None:
+            return []
+        step = np.array([(epoch + 1) * self.per_epoch])
+        row = rules.coefficients(rule, step, self.eta(epoch)[trial, -1:], np.array([self.trials[trial].updates(epoch)]))
+        weights, others = row[0, :, rules.DECAY].tolist()
+        return watch.rows(trial, self.per_epoch, (weights, others))
 
     def died_at(self) -> list[int]:
         """For each trial the step, counted from 0, at which its loss or gradient was not finite; -1: it lives."""

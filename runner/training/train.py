@@ -125,7 +125,7 @@ def _dynamics_rows(stack: Stack, epoch: int) -> list[Row]:
         {"trial": trial.id, "epoch": epoch, "step": epoch * stack.per_epoch, **row}
         for i, trial in enumerate(stack.trials[: stack.count])
         if died[i] < 0
-        for row in stack.dynamics(i)
+        for row in stack.dynamics(i, epoch - 1)
     ]
 
 

@@ -55,6 +55,9 @@ def test_adamw_decays_every_weight_alike_and_adam_with_l2_those_with_large_gradi
     whole = [row for row in adam if row["layer"] == "all"]
     assert all(row["decay_rank_correlation"] < -0.3 for row in whole)  # type: ignore[operator]
     assert all(row["decay_cv"] > 0.3 and 0 < row["penalty_share"] < 2 for row in whole)  # type: ignore[operator]
+    for row in whole:
+        assert row["decay_1"] > row["decay_3"] > row["decay_5"]  # type: ignore[operator]
+    assert all(row["decay_1"] == pytest.approx(row["decay_5"]) for row in adamw if "decay_1" in row)
     assert all(row["decay_cv"] is None and row["bound"] is None for row in plain)
 
 
@@ -86,9 +89,9 @@ def test_bound_timescale_and_predicted_rotation_follow_their_formulas() -> None:
     (rows,) = dynamics([one]).values()
     decay = 0.01 * 0.5
     for row in rows:
-        assert row["bound"] == pytest.approx(1 / 0.5, rel=0.01)  # released decay is quantised
-        assert row["tau_epochs"] == pytest.approx(1 / (decay * one.per_epoch), rel=0.01)
-        assert row["predicted_angle"] == pytest.approx(math.sqrt(2 * decay * 0.1 / 1.9), rel=0.01)
+        assert row["bound"] == pytest.approx(1 / 0.5)
+        assert row["tau_epochs"] == pytest.approx(1 / (decay * one.per_epoch))
+        assert row["predicted_angle"] == pytest.approx(math.sqrt(2 * decay * 0.1 / 1.9))
     assert {row["kind"] for row in rows} == {"all", "normalised", "norm", "plain"}
 
 
