@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m runner.report",
         description="Tables and plots of a study from its CSV files, without training.",
-        epilog="Writes generalization.csv, generalization.md and plots/*.png into the study's folder.",
+        epilog="Writes generalization.csv, generalization.md, report.html and plots/*.png into the study's folder.",
     )
     parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as results/digits-resnet")
     folders = parser.parse_args(arguments).study

@@ -1,14 +1,14 @@
 """Heat maps of a search, the decoupled optimizer beside its L2 twin, as in the paper's Figures 1 and 2.
 
-`heatmap(block)` gives the figure, or None where there is no grid.
+`heatmap(block)` gives the figure, or None where there is no grid; with `overlays(block)` the paper's circles too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from runner.report.overlay import Overlay
+
 COLOURS = "viridis_r"  # bright is good; equal steps also in grey and for colour-blind readers
+_DIAMOND: dict[str, Any] = {"marker": "D", "s": 42, "color": "#E6007E", "edgecolors": "white", "linewidths": 1.0}
 PRINTED = 8  # values are printed in maps of at most 8 x 8 cells
 
 
@@ -88,8 +91,11 @@ def quantity(block: Block) -> str:
     return f"Mean {name} over {n} search seeds" if n > 1 else f"{name.capitalize()}, one seed"
 
 
-def heatmap(block: Block) -> Figure | None:
-    """Rows of panels by family, shared colours. None unless some arm has two learning rates or two decays."""
+def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure | None:
+    """Rows of panels by family, shared colours. None unless some arm has two learning rates or two decays.
+
+    over: the paper's Figure 2 by arm, drawn as diamonds (`runner.report.overlay.overlays`).
+    """
     panels = [map_ for map_ in maps(block) if len(map_.cells) > 1]
     if not panels:
         return None
@@ -100,18 +106,51 @@ def heatmap(block: Block) -> Figure | None:
     inch = 0.58 if widest <= PRINTED and tallest <= PRINTED else 0.42  # a cell's side
     width = max(5.5, 1.6 + across * max(3.2, inch * widest + 0.9))
     height = 1.3 + len(families) * max(1.8, inch * tallest + 0.8)
+    said = _caption(block, panels)
+    if over:
+        from runner.report.overlay import sentences  # it needs this module
+
+        said = "; ".join([said, *sentences(block, over)])
+        height += 0.5 + 0.01 * len(said) / width  # the caption's lines and the legend
     figure = figures.figure(block, quantity(block), width, height)
     wide = [max(len(line[k].wds) for line in lines if k < len(line)) for k in range(across)]
     grid = figure.subplots(len(families), across, squeeze=False, width_ratios=wide)
     norm = Normalize(*colour_range([map_.cells for map_ in panels]))
     for row, line in zip(grid, lines, strict=True):
         for axes, map_ in zip(row, line, strict=False):
-            _draw(axes, map_, norm)
+            _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
+            if over and map_.arm in over:
+                their = over[map_.arm]
+                places = [their.place(cell) for cell in their.theirs]
+                paper_marks(axes, [(x + _gap(map_) if x > 0 else x, y) for x, y in places])
         for axes in row[len(line) :]:
             axes.set_axis_off()
     colour_bar(figure, grid, block, norm)
-    figures.caption(figure, _caption(block, panels))
+    figures.caption(figure, said)
+    if over:
+        legend(figure, block)
     return figure
+
+
+def paper_marks(axes: Axes, points: Iterable[tuple[float, float]]) -> None:
+    """Diamonds at the paper's best cells, on top of everything; the few outside the axes are not drawn."""
+    where = np.array(list(points))
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.scatter(where[:, 0], where[:, 1], **_DIAMOND, zorder=5)
+    axes.set(xlim=limits[0], ylim=limits[1])
+
+
+def legend(figure: Figure, block: Block) -> None:
+    """Whose best cells the rings and the diamonds are, and what each was chosen by; below the caption."""
+    from matplotlib.lines import Line2D
+
+    ring = Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", markeredgecolor="black")
+    colours = {"markerfacecolor": _DIAMOND["color"], "markeredgecolor": _DIAMOND["edgecolors"]}
+    diamond = Line2D([], [], linestyle="", marker=_DIAMOND["marker"], markersize=7, **colours)
+    words = [f"ours, by {block.measure.select_name.partition(' (')[0]}", "the paper's Figure 2, by test error"]
+    # Constrained layout makes room for the caption only, so the caption gets two empty lines for this one.
+    figure.supxlabel(figure.get_supxlabel() + "\n \n ", fontsize=8, color=figures.GREY)
+    figure.legend([ring, diamond], words, loc="lower center", ncols=2, fontsize=9, frameon=False)
 
 
 def colour_bar(figure: Figure, grid: np.ndarray, block: Block, norm: Normalize) -> None:
@@ -119,21 +158,23 @@ def colour_bar(figure: Figure, grid: np.ndarray, block: Block, norm: Normalize) 
 
     low, high = float(norm.vmin or 0), float(norm.vmax or 0)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=grid, extend="max", fraction=0.05, pad=0.02, aspect=28)
-    bar.set_label(
-        f"{block.measure.select_name}\nfrom the best, {short(low, 3)}, clipped at {short(high, 3)}",
-        fontsize=9,
-        labelpad=6,
-    )
+    label = f"{block.measure.select_name}\nfrom the best, {short(low, 3)}, clipped at {short(high, 3)}"
+    bar.set_label(label, fontsize=9, labelpad=6)
     bar.ax.tick_params(labelsize=8)
 
 
-def _draw(axes: Axes, map_: Map, norm: Normalize) -> None:
+def _gap(map_: Map) -> float:
+    """Sets the column wd = 0 apart: it has no place on a logarithmic axis."""
+    return 0.18 if map_.wds[0] == 0 and len(map_.wds) > 1 else 0.0
+
+
+def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
     lrs, wds = map_.lrs, map_.wds
-    gap = 0.18 if wds[0] == 0 and len(wds) > 1 else 0.0  # sets wd = 0 apart: it has no place on a log axis
+    gap = _gap(map_)
     at_x = {wd: k + (gap if k else 0) for k, wd in enumerate(wds)}
     at_y = {lr: k for k, lr in enumerate(lrs)}
     colours = colormaps[COLOURS]
-    printed = len(lrs) <= PRINTED and len(wds) <= PRINTED
+    printed = numbers and len(lrs) <= PRINTED and len(wds) <= PRINTED
     for cell in map_.cells.to_dict("records"):
         x, y, score = at_x[cell["wd"]], at_y[cell["lr"]], float(cell["score"])
         bad = math.isnan(score)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,21 +14,33 @@ from matplotlib.colors import Normalize
 
 from runner.report import figures
 from runner.report.arms import Block
-from runner.report.heatmaps import COLOURS, Map, best_cells, colour_bar, colour_range, maps, quantity
+from runner.report.heatmaps import (
+    COLOURS,
+    Map,
+    best_cells,
+    colour_bar,
+    colour_range,
+    legend,
+    maps,
+    paper_marks,
+    quantity,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from runner.report.overlay import Overlay
+
 # column -> (its convention, conventions that are worth drawing in it)
 UNITS = {"wd_paper": ("paper", ("torch", "normalized")), "wd_torch": ("torch", ("paper", "normalized"))}
 
 
-def unit_map(block: Block, column: str) -> Figure | None:
+def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = None) -> Figure | None:
     """Cells as points over (`column`, lr) on logarithmic axes, coloured and circled as in the heat map.
 
     Decay per step in paper units is lr x wd of torch's convention: what is a column in one is a diagonal in
-    the other. wd = 0 has no place on the axis and is left out.
+    the other. wd = 0 has no place on the axis and is left out. over: as for `heatmap`.
     """
     unit, conventions = UNITS[column]
     panels = [map_ for map_ in maps(block) if map_.convention in conventions and len(map_.cells) > 1]
@@ -37,15 +50,23 @@ def unit_map(block: Block, column: str) -> Figure | None:
     figure = figures.figure(block, f"{quantity(block)}, in {unit} units", 1.6 + 4.6 * len(panels), 4.8)
     grid = figure.subplots(1, len(panels), squeeze=False)
     norm = Normalize(*colour_range([map_.cells for map_ in panels]))
+    shown = False
     for axes, map_ in zip(grid[0], panels, strict=True):
         _draw(axes, map_, column, norm)
         axes.set_xlabel(figures.wd_axis(unit, narrow=True), fontsize=9)
+        if over and map_.arm in over:
+            paper_marks(axes, [(wd if unit == "paper" else wd / lr, lr) for lr, wd in over[map_.arm].theirs if wd > 0])
+            shown = True
     colour_bar(figure, grid, block, norm)
     counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
     crossed = "; crosses: a run diverged" if any(_placed(map_, column)["diverged"].any() for map_ in panels) else ""
+    diamonds = "; diamonds: the paper's, as in the heat map" if shown else ""
     figures.caption(
-        figure, f"cells of the heat map; rings: best cells ({counts}), thick red: the best; wd = 0 left out{crossed}"
+        figure,
+        f"cells of the heat map; rings: best cells ({counts}), thick red: the best; wd = 0 left out{crossed}{diamonds}",
     )
+    if shown:
+        legend(figure, block)
     return figure
 
 

@@ -21,6 +21,7 @@ from runner.report.terminal import terminal_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
 NO_TRIALS = "no trials yet: nothing to report"
 # Names that this module gives; only such files are removed when they are out of date.
 _OURS = re.compile(r"(heatmap|heatmap_paper_units|heatmap_torch_units|error_vs_wd|curves|scatter)(-[0-9a-f]{6})?\.png")
@@ -37,7 +38,7 @@ class Report:
 
 
 def write_report(folder: Path) -> Report:
-    """Write `generalization.csv`, `generalization.md` and `plots/*.png` of the study from its CSV files alone.
+    """Write `generalization.csv`, `.md`, `report.html` and `plots/*.png` of the study from its CSV files alone.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
     under a temporary name and renamed. Raises UserError where there is no study or its files cannot be read.
@@ -58,10 +59,11 @@ def write_report(folder: Path) -> Report:
         _remove_stale(folder / "plots", {path.name for path, _ in plots})
         table = _write(folder / "generalization.csv", generalization(reported).to_csv(index=False, lineterminator="\n"))
         links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
-        text = _write(folder / "generalization.md", markdown(reported, links))
+        text = _write(folder / "generalization.md", markdown(reported, links) + PAGE)
+        pages = _pages(folder, reported, plots)  # the last: it shows the other files
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot write the report ({error.strerror or error})") from error
-    return Report(folder, (table, text, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped))
+    return Report(folder, (table, text, *pages, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped))
 
 
 def summary(folder: Path) -> str:
@@ -84,15 +86,30 @@ def _figures(
     from runner.report.curves import learning_curves
     from runner.report.error_vs_wd import error_vs_wd
     from runner.report.heatmaps import heatmap
+    from runner.report.overlay import overlays
     from runner.report.scatter import scatter
     from runner.report.units import UNITS, unit_map
 
-    yield "heatmap", "Heat maps of the search", heatmap(block), "no grid of two or more cells"
+    over = overlays(block)
+    yield "heatmap", "Heat maps of the search", heatmap(block, over), "no grid of two or more cells"
     for column, (unit, _) in UNITS.items():
-        yield f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", unit_map(block, column), ""
+        yield f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", unit_map(block, column, over), ""
     yield "error_vs_wd", "Best error for each weight decay", error_vs_wd(block), "no arm with two weight decays"
     yield "curves", "Learning curves of the winners", learning_curves(block, found, curves), "no curves of a winner"
     yield "scatter", "Test error against training loss", scatter(block), "no trial with both numbers"
+
+
+def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]]) -> list[Path]:
+    """overlay.csv, where the paper's Figure 2 has a map like ours, and report.html."""
+    from runner.report.overlay import overlay_table
+    from runner.report.page import page
+
+    made, over = [], overlay_table([block for block, _ in reported])
+    if over.empty:
+        (folder / "overlay.csv").unlink(missing_ok=True)
+    else:
+        made.append(_write(folder / "overlay.csv", over.to_csv(index=False, lineterminator="\n")))
+    return [*made, _write(folder / "report.html", page(folder, reported, plots))]
 
 
 def _plots(
