@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.compose import from_config
 from runner.errors import UserError
+from runner.interrupt import Interrupted
 from runner.refusal import one_line
 from runner.settings import Settings
 
@@ -70,9 +71,10 @@ def main() -> None:
         if verbose or codes:
             raise
         _refuse(one_line(error))
+    except Interrupted as error:
+        _interrupted(error.number)
     except KeyboardInterrupt:
-        print("\ninterrupted: finished trials are kept; the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+        _interrupted(signal.SIGINT)
     sys.exit(max(codes, default=0))
 
 
@@ -82,7 +84,12 @@ def _refuse(text: str) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    print("terminated: finished trials are kept; the same command goes on from there", file=sys.stderr)
+    raise Interrupted(number)
+
+
+def _interrupted(number: int) -> None:
+    word = "terminated" if number == signal.SIGTERM else "\ninterrupted"
+    print(f"{word}: nothing is lost; the same command goes on from there", file=sys.stderr)
     sys.exit(128 + number)
 
 

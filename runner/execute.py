@@ -12,16 +12,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.claims import Claims
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
-from runner.plan import Plan, StoredPlan
+from runner.interrupt import deferred
+from runner.plan import Plan, StoredPlan, name
 from runner.records import Records
 from runner.training.options import Options
 from runner.trials import Trial
+
+if TYPE_CHECKING:
+    from runner.training.checkpoint import Checkpoints
+    from runner.training.train import Report
 
 Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
 
@@ -108,19 +113,16 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     dataset = job.datasets[stack[0].dataset]
     stamps = dict(job.stamps) | {"device": _device_name(device)}
     clock = time.time()
+    checkpoints = _checkpoints(job, stack, tell)
     try:
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
-        for report in train(stack, dataset, device, job.options):
-            records.append_curves(report.curves)
-            records.append_cycles(report.cycles)
-            if report.dynamics:
-                records.append_dynamics(report.dynamics)
-            records.append_trials([stamps | row for row in report.trials])
-            errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
-            tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
-            if report.trials:
-                tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
+        with deferred():
+            saved = _saved(checkpoints, records)
+            for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=saved):
+                _record(report, stamps, records, tell)
+                errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
+                tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
     except UserError:
         raise
     except Exception as error:  # whatever it is, it must not stop the other trials
@@ -131,12 +133,44 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
             tell("note", f"a stack of {len(stack)} failed ({_reason(error)}); trying it in two halves")
             halves = [stack[:half], stack[half:]]
             StoredPlan(job.folder, records.lock).add(halves)
+            checkpoints.split([_checkpoints(job, part, tell) for part in halves])
             return halves
         row = stamps | failed_row(stack[0], _reason(error))
         records.append_trials([row])
         tell("trials", [(row["trial"], "failed", row["note"])])
+    checkpoints.remove()
     job.pace[stack[0].shape] = (time.time() - clock) / len(stack)
     return []
+
+
+def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: Tell) -> None:
+    """Append what an epoch has brought."""
+    records.append_curves(report.curves)
+    records.append_cycles(report.cycles)
+    if report.dynamics:
+        records.append_dynamics(report.dynamics)
+    records.append_trials([{**stamps, **row} for row in report.trials])
+    if report.trials:
+        tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
+
+
+def _saved(checkpoints: Checkpoints, records: Records) -> dict[str, Any] | None:
+    """The state to go on from, unless the records have lost what came before it."""
+    saved = checkpoints.load()
+    if saved is not None:
+        alive = [i for i, lives in zip(checkpoints.ids, saved["alive"], strict=True) if lives]
+        if not records.has_curves(alive, saved["recorded"]):
+            checkpoints.discard("is ahead of curves.csv")
+            return None
+    return saved
+
+
+def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
+    from runner.training.checkpoint import Checkpoints
+
+    path = job.folder / ".state" / "stacks" / f"{name(stack)}.pt"
+    ids = [trial.id for trial in stack]
+    return Checkpoints(path, ids, job.options.checkpoint_every, lambda text: tell("note", text))
 
 
 def _reason(error: Exception) -> str:

@@ -165,6 +165,12 @@ class Records:
             self.trials.refresh()
             return set(self.trials.last)
 
+    def has_curves(self, trials: Iterable[str], epoch: int) -> bool:
+        """Whether curves.csv goes as far as `epoch` for all these trials."""
+        with self.lock:
+            self.curves.refresh()
+            return all(self.curves.last.get(trial, 0) >= epoch for trial in trials)
+
     def append_trials(self, rows: Iterable[Row]) -> None:
         self._append(self.trials, rows)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -12,7 +14,9 @@ from typing import Any
 
 from runner.errors import UserError
 from runner.execute import Job, Tell, work
+from runner.interrupt import Interrupted
 
+SAVING = 4.5  # seconds that workers have to save their state in
 # A fork server imports torch once, while this process still reads its data, and every worker is a copy of it.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
@@ -47,12 +51,31 @@ def _run_workers(job: Job, count: int, tell: Tell) -> None:
             workers[here] = process
         _listen(workers, tell)
     except BaseException:
-        for process in workers.values():
-            process.terminate()
+        _stop(list(workers.values()))
         raise
     finally:
         for process in workers.values():
             process.join()
+
+
+def _stop(processes: Sequence[Any]) -> None:
+    """End workers: each saves the state of its stack first, if it can in time. A second signal ends them at once."""
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def kill(*_: object) -> None:
+        for process in processes:
+            process.kill()
+
+    for s in before:
+        signal.signal(s, kill)
+    for process in processes:
+        process.terminate()
+    end = time.monotonic() + SAVING
+    for process in processes:
+        process.join(max(0.0, end - time.monotonic()))
+    kill()
+    for s, handler in before.items():
+        signal.signal(s, handler)
 
 
 def _listen(workers: dict[Connection, Any], tell: Tell) -> None:
@@ -84,3 +107,5 @@ def _main(job: Job, parent: Connection) -> None:
         work(job, tell, wait=False)
     except UserError as error:
         tell("refused", str(error))
+    except Interrupted:
+        pass  # its state is saved, and the parent says so

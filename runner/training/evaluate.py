@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,9 +30,18 @@ def losses(logits: Tensor, y: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, split: Resident, images: Images | None, trials: int, autocast: torch.autocast, batch: int
+    model: nn.Module,
+    split: Resident,
+    images: Images | None,
+    trials: int,
+    autocast: torch.autocast,
+    batch: int,
+    pulse: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """Scores of `trials` stacked networks on `split`, `batch` examples at a time; the model keeps its mode."""
+    """Scores of `trials` stacked networks on `split`, `batch` examples at a time; the model keeps its mode.
+
+    `pulse` is called after each batch, and may raise.
+    """
     training = model.training
     model.eval()
     loss = torch.zeros(trials, dtype=torch.float64, device=split.x.device)
@@ -49,6 +59,7 @@ def evaluate(
         wrong += (~hit[..., 0]).flatten(1).sum(1)
         wrong5 += (~hit.any(-1)).flatten(1).sum(1)
         answers += y.numel()
+        pulse()
     model.train(training)
     return Scores(
         (loss / len(split.x)).tolist(),

@@ -29,13 +29,13 @@ class Graph:
         self.done = 0
         self.stream = torch.cuda.Stream(device)  # steps are recorded where they were first run
 
-    def begin(self, rows: Tensor) -> None:
-        """A new epoch with these rows."""
+    def begin(self, rows: Tensor, first: int = 0) -> None:
+        """A new epoch with these rows, from step `first` on."""
         if self.table is None:
             self.table = rows.clone()
         else:
             self.table.copy_(rows, non_blocking=True)
-        self.clock.fill_(-1)
+        self.clock.fill_(first - 1)
 
     def run(self) -> None:
         """The next step of the epoch, one with a full batch."""

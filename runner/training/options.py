@@ -12,4 +12,5 @@ class Options:
     eval_every: int = 1
     target_error: float | None = None
     diagnostics: bool = False
+    checkpoint_every: float = 30.0  # seconds
     eval_all: bool = False  # every split, at every evaluation

@@ -6,7 +6,7 @@ business of `runner.training.train`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,7 @@ class Stack:
         recorded = optimizer.launch is not None and not diagnostics
         self.graph = Graph(self.step, self.feed, device) if recorded else None
         self.ledger: Ledger | None = None  # of decay asked for and applied
+        self.epoch_ledger: Ledger | None = None  # as it was when the epoch began
         self.device = device
 
     @property
@@ -90,31 +91,36 @@ class Stack:
         """Which trials still train: bool [R]."""
         return self.step.live
 
-    def run_epoch(self, epoch: int) -> Progress:
-        """Train through `epoch` (from 0)."""
+    def run_epoch(self, epoch: int, first: int = 0, after: Callable[[int], None] = lambda taken: None) -> Progress:
+        """Train through `epoch` (from 0), from step `first` on; `after` is told the steps taken, but for the last."""
         self.model.train()
         self.feed.epoch(epoch)
+        self.epoch_ledger = self.ledger
         rows = self._rows(epoch)
-        self.step.begin(epoch * self.per_epoch)
+        if first == 0:
+            self.step.begin(epoch * self.per_epoch)
         if self.graph is not None:
-            self.graph.begin(rows)
+            self.graph.begin(rows, first)
         before = self.parameters
-        for step in range(self.per_epoch):
+        for step in range(first, self.per_epoch):
+            if step > first:
+                after(step)
             if step == self.per_epoch - 1:
                 before = [p.detach().clone() for p in self.parameters]
             if self.graph is not None and step < self.feed.full:
                 self.graph.run()
             else:
                 self.step(self.feed.batch(step), rows[step])
-        after = [p.detach() for p in self.parameters]
-        moved = _norm([p - q for p, q in zip(after, before, strict=True)])
+        moved = _norm([p.detach() - q for p, q in zip(self.parameters, before, strict=True)])
         self.step.freeze(torch.isfinite(self._weight_norm()), before=1)
         running = self.step.total / self.feed.count
         return Progress(running.tolist()[: self.count], moved.tolist()[: self.count])
 
-    def scores(self, split: str) -> Scores:
-        """Loss and error of every trial on `train`, `val` or `test`."""
-        found = evaluate(self.model, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated)
+    def scores(self, split: str, pulse: Callable[[], None] = lambda: None) -> Scores:
+        """Loss and error of every trial on `train`, `val` or `test`; `pulse` is called after each batch."""
+        found = evaluate(
+            self.model, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
+        )
         n = self.count
         return Scores(found.loss[:n], found.error[:n], found.top5[:n] if found.top5 else None)
 

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,10 +14,13 @@ from typing import Any
 import torch
 
 from runner.data.dataset import Dataset
+from runner.training.checkpoint import Checkpoints
 from runner.training.evaluate import Scores
 from runner.training.options import Options
 from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
+from runner.training.state import Run, captured, restore
+from runner.training.watch import Watch
 from runner.trials import Trial
 
 Row = dict[str, Any]
@@ -34,63 +37,82 @@ class Report:
     dynamics: list[Row] = field(default_factory=list)  # rows of dynamics.csv, if they are asked for
 
 
-class Watch:
-    """Follows each trial of a stack: best and target epochs."""
-
-    def __init__(self, trials: int, target: float | None) -> None:
-        self.target = target
-        self.best = [math.inf] * trials
-        self.best_epoch: list[int | None] = [None] * trials
-        self.target_epoch: list[int | None] = [None] * trials
-
-    def see(self, epoch: int, errors: Sequence[float]) -> None:
-        for i, error in enumerate(errors):
-            if error < self.best[i]:
-                self.best[i], self.best_epoch[i] = error, epoch
-            if self.target is not None and error <= self.target and self.target_epoch[i] is None:
-                self.target_epoch[i] = epoch
-
-
 def train(
     trials: Sequence[Trial],
     dataset: Dataset,
     device: torch.device,
     options: Options | None = None,
     dtype: torch.dtype = torch.float32,
+    checkpoints: Checkpoints | None = None,
+    saved: dict[str, Any] | None = None,
 ) -> Iterator[Report]:
     """Train `trials` (of one shape) as one stack. The last report holds one row of trials.csv per trial.
 
-    Rows lack the columns that only the study knows: study, phase, commit, version, device, started.
+    Rows lack the columns that only the study knows: study, phase, commit, version, device, started. `saved` is the
+    state to go on from, and `checkpoints` where it is saved; what is reported is taken to be on record when the next
+    report is asked for.
     """
     options = options or Options()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     clock = time.perf_counter()
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    stack, watch = Stack(trials, dataset, device, dtype, options.diagnostics), Watch(len(trials), options.target_error)
+    stack = Stack(trials, dataset, device, dtype, options.diagnostics)
+    run = Run(stack, Watch(len(trials), options.target_error))
+    if saved is not None and not restore(run, saved) and checkpoints is not None:
+        checkpoints.discard("is of another network")
+
+    def elapsed() -> float:
+        return run.seconds + time.perf_counter() - clock
+
+    def pulse() -> None:
+        if checkpoints is not None:
+            checkpoints.pulse(lambda: captured(run, elapsed()))
+
+    while True:
+        if run.progress is None:
+            run.progress = stack.run_epoch(run.epoch, run.step, _after_step(run, pulse))
+            run.step = stack.per_epoch
+        pulse()
+        report = _report(run, options, elapsed, started, pulse)
+        yield report
+        if report.trials:
+            return
+        run.epoch += 1
+        if report.curves:
+            run.recorded = run.epoch
+        run.step, run.progress = 0, None
+        pulse()
+
+
+def _after_step(run: Run, pulse: Callable[[], None]) -> Callable[[int], None]:
+    """What happens after each step but the last of an epoch, whose number of steps taken it is told."""
+
+    def after(step: int) -> None:
+        run.step = step
+        pulse()
+
+    return after
+
+
+def _report(
+    run: Run, options: Options, elapsed: Callable[[], float], started: str, pulse: Callable[[], None]
+) -> Report:
+    """The rows of an epoch whose steps are taken."""
+    stack, trials, epoch, progress = run.stack, run.stack.trials[: run.stack.count], run.epoch + 1, run.progress
+    assert progress is not None
+    final = epoch == stack.epochs or not bool(stack.live.any())
+    if not (epoch % options.eval_every == 0 or final or _cycle_ends(trials, epoch)):
+        return Report(epoch)
     selecting = "val" if "val" in stack.splits else "test"
-    last = stack.epochs
-    for epoch in range(1, stack.epochs + 1):
-        progress = stack.run_epoch(epoch - 1)
-        dead = not bool(stack.live.any())
-        final = epoch == stack.epochs or dead
-        if not (epoch % options.eval_every == 0 or final or _cycle_ends(trials, epoch)):
-            yield Report(epoch)
-            continue
-        scores = {selecting: stack.scores(selecting)}
-        if final or options.eval_all:
-            scores |= {name: stack.scores(name) for name in stack.splits if name not in scores}
-        watch.see(epoch, scores[selecting].error)
-        seconds = time.perf_counter() - clock
-        curves = _curve_rows(stack, epoch, progress, scores, seconds / len(trials))
-        ends = _cycle_rows(trials, epoch, scores)
-        last = epoch
-        if not final:
-            yield Report(epoch, curves, ends, dynamics=_dynamics_rows(stack, epoch))
-            continue
-        rows = _trial_rows(stack, scores, watch, seconds, started)
-        yield Report(last, curves, ends, rows, _dynamics_rows(stack, epoch))
-        return
+    wanted = [selecting, *(name for name in stack.splits if name != selecting and (final or options.eval_all))]
+    scores = {name: stack.scores(name, pulse) for name in wanted}
+    run.watch.see(epoch, scores[selecting].error)
+    seconds = elapsed()
+    curves = _curve_rows(stack, epoch, progress, scores, seconds / len(trials))
+    ends, dynamics = _cycle_rows(trials, epoch, scores), _dynamics_rows(stack, epoch)
+    rows = _trial_rows(stack, scores, run.watch, seconds, started) if final else []
+    return Report(epoch, curves, ends, rows, dynamics)
 
 
 def _cycle_ends(trials: Sequence[Trial], epoch: int) -> bool:

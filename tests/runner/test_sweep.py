@@ -168,10 +168,10 @@ def test_one_trial_that_fails_becomes_a_row_and_stops_nobody(tmp_path: Path, mon
     dataset, honest = images(), module.train
     trials = [trial(dataset, seed=seed, epochs=1) for seed in range(5)]
 
-    def train(some: list[Trial], *rest: object) -> object:
+    def train(some: list[Trial], *rest: object, **more: object) -> object:
         if any(t.seed == 3 for t in some):
             raise MemoryError("not enough\nmemory")
-        return honest(some, *rest)  # type: ignore[arg-type]
+        return honest(some, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "train", train)
     told: list[str] = []

@@ -1,0 +1,118 @@
+"""The state of a stack on disk: `Checkpoints(path, ids, ...)` saves it from time to time and gives it back.
+
+A checkpoint is written beside the last one, flushed to the disk and renamed, so that a kill at any instant leaves a
+whole one. It holds tensors and plain numbers only, and is read with `weights_only`: a file from elsewhere runs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from runner import interrupt
+
+FORMAT = 1
+
+State = dict[str, Any]  # beside what `runner.training.state` says: format, trials
+
+
+class Checkpoints:
+    """The checkpoint of one stack at `path`, of the trials with these `ids`, in the order of its slots.
+
+    `every`: seconds between two of them. `tell`: for a line to the user.
+    """
+
+    def __init__(
+        self, path: Path, ids: Sequence[str], every: float = 30.0, tell: Callable[[str], None] = print
+    ) -> None:
+        self.path, self.ids, self.every, self.tell = path, list(ids), every, tell
+        self.saved = time.monotonic()
+
+    def pulse(self, state: Callable[[], State]) -> None:
+        """To be called wherever `state()` is one to go on from: saves it if it is time, or if the end is asked for."""
+        number = interrupt.requested()
+        if number or time.monotonic() - self.saved >= self.every:
+            self.save(state())
+        if number:
+            raise interrupt.Interrupted(number)
+
+    def save(self, state: State) -> None:
+        """Write `state`; a disk that is full costs the checkpoint, not the training."""
+        draft = self.path.with_suffix(".part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                torch.save(state | {"format": FORMAT, "trials": self.ids}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path)
+            _sync_folder(self.path.parent)
+        except (OSError, RuntimeError) as error:
+            draft.unlink(missing_ok=True)
+            self.tell(f"{self.path}: cannot save a checkpoint ({_first_line(error)}); going on without")
+        self.saved = time.monotonic()
+
+    def load(self) -> State | None:
+        """The state to go on from; None where there is none of these trials. A damaged file is removed, and said so."""
+        if not self.path.exists():
+            return None
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever is in the file
+            reason = f"cannot be read ({_first_line(error)})"
+        else:
+            if not isinstance(state, dict) or state.get("format") != FORMAT:
+                reason = "is of another version"
+            elif state.get("trials") != self.ids:
+                reason = "is of other trials"
+            else:
+                return state
+        self.discard(reason)
+        return None
+
+    def discard(self, reason: str) -> None:
+        """Remove the checkpoint, and say why."""
+        self.tell(f"{self.path}: this checkpoint {reason}; its stack begins again")
+        self.remove()
+
+    def remove(self) -> None:
+        """When the rows are on record, or the stack will never be trained as it was."""
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".part").unlink(missing_ok=True)
+
+    def split(self, parts: Sequence[Checkpoints]) -> None:
+        """Hand the state over to smaller stacks of the same trials."""
+        state = self.load()
+        for part in parts if state is not None else ():
+            part.save(selected(state, [self.ids.index(i) for i in part.ids]))
+        self.remove()
+
+
+def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
+    """A state with only these slots: every tensor and list below `slots` has the trials as its first or last axis."""
+    if isinstance(value, dict):
+        return {name: selected(part, slots, str(name)) for name, part in value.items()}
+    if isinstance(value, Tensor) and value.dim():
+        return value[..., list(slots)].clone() if key.startswith("ledger") else value[list(slots)].clone()
+    if isinstance(value, list) and key in ("tensors", "penalty", "old"):
+        return [selected(part, slots) for part in value]
+    return [value[slot] for slot in slots] if isinstance(value, list) else value
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
