@@ -99,6 +99,7 @@ _SCALARS: dict[str, type] = {
     "workers": int,
     "resume": bool,
     "dry_run": bool,
+    "checkpoint_every": float,
     "diagnostics": bool,
     "max_minutes": float,
 }

@@ -86,7 +86,7 @@ _RANGES = {
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
-    "eval_every eval_all target_error diagnostics final_seeds device devices stack workers resume dry_run max_minutes "
+    "eval_every eval_all target_error diagnostics checkpoint_every final_seeds device devices stack workers resume dry_run max_minutes "
     "results".split()
 )
 
@@ -119,6 +119,7 @@ class Settings:
     resume: bool = True
     dry_run: bool = False
     diagnostics: bool = False
+    checkpoint_every: float = 30.0
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
@@ -129,6 +130,8 @@ class Settings:
             raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
         if self.target_error is not None and not 0 <= self.target_error <= 100:
             raise UserError(f"target_error={self.target_error}: must be a percentage from 0 to 100")
+        if not 0 <= self.checkpoint_every < math.inf:
+            raise UserError(f"checkpoint_every={self.checkpoint_every}: must be a number of seconds from 0")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise UserError(f"max_minutes={self.max_minutes}: must be a positive number")
         if self.study and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", self.study):

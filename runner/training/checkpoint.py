@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,8 @@ class Checkpoints:
             draft.replace(self.path)
             _sync_folder(self.path.parent)
         except (OSError, RuntimeError) as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             self.tell(f"{self.path}: cannot save a checkpoint ({_first_line(error)}); going on without")
         self.saved = time.monotonic()
 
@@ -63,7 +66,8 @@ class Checkpoints:
         if not self.path.exists():
             return None
         try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # about what a foreign file holds
+                state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever is in the file
             reason = f"cannot be read ({_first_line(error)})"
         else:

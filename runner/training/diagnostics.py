@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optim.rules import BETA1, BIAS2, EPS, L2, LR, RATE1, STEP
+from optim.rules import BETA1, BIAS2, DECAY, EPS, L2, LR, RATE1, STEP
 from optim.stacked import Stacked
 from runner.models import layers
 from runner.training.mechanism import coefficient_of_variation, correlation, neurons, turn
@@ -33,12 +34,10 @@ class Diagnostics:
         self.parameters = optimizer.parameters
         self.penalty = [torch.zeros_like(p) for p in self.parameters]  # the share of the first moments
         self.old = [p.detach().clone() for p in self.parameters]
-        self.coefficients = torch.zeros(0)
 
     @torch.no_grad()
     def before(self, rows: Tensor) -> None:
         """Before a step with these coefficients, [2, COLUMNS, R]."""
-        self.coefficients = rows
         for index, p in enumerate(self.parameters):
             row = rows[self.optimizer.kinds[index]].to(p.dtype)
             rate = row[RATE1] if self.optimizer.family == "adam" else torch.ones_like(row[RATE1])
@@ -47,15 +46,15 @@ class Diagnostics:
             self.old[index].copy_(p)
 
     @torch.no_grad()
-    def rows(self, trial: int, per_epoch: int, decay: tuple[float, float]) -> list[Row]:
+    def rows(self, trial: int, per_epoch: int, coefficients: np.ndarray) -> list[Row]:
         """Lines about one trial after a step: one for each parameter and one, `all`, for the network.
 
-        `decay`: the fraction of weights, and of norms and biases, that the step was asked to remove. What it did
-        remove is rounded, and small decays wait for a later step (`optim.release`).
+        `coefficients`: of that step, as asked for, [2, COLUMNS] (see `optim.rules`). What a step really removes is
+        rounded, and small decays wait for a later one (`optim.release`).
         """
         found, whole = [], []
         for index, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
-            tensors = _Tensors(self, index, trial, decay[self.optimizer.kinds[index]])
+            tensors = _Tensors(self, index, trial, coefficients[self.optimizer.kinds[index]])
             found.append({"layer": name, "kind": kind} | tensors.row(per_epoch))
             whole.append(tensors)
         return [{"layer": "all", "kind": "all"} | _Joined(whole).row(per_epoch), *found]
@@ -64,11 +63,9 @@ class Diagnostics:
 class _Tensors:
     """One parameter of one trial around a step, in float64: what is known of each coordinate, as flat vectors."""
 
-    def __init__(self, d: Diagnostics, index: int, trial: int, decay: float) -> None:
-        row = d.coefficients[d.optimizer.kinds[index], :, trial].double()
+    def __init__(self, d: Diagnostics, index: int, trial: int, row: np.ndarray) -> None:
         moments2 = d.optimizer.moments2
-        self.decay = decay
-        self.l2, self.lr, self.beta1 = (float(row[column]) for column in (L2, LR, BETA1))
+        self.decay, self.l2, self.lr, self.beta1 = (float(row[column]) for column in (DECAY, L2, LR, BETA1))
         self.shape = d.parameters[index].shape[1:]
         self.new = d.parameters[index][trial].detach().double().flatten()
         self.old = d.old[index][trial].double().flatten()
@@ -76,9 +73,15 @@ class _Tensors:
         self.penalty = d.penalty[index][trial].double().flatten()
         self.adaptive = bool(moments2)
         # What the step divides by: sqrt(v-hat) + eps; without a second moment everybody's is 1.
-        root = moments2[index][trial].double().flatten().sqrt() / row[BIAS2] if moments2 else torch.ones_like(self.new)
+        root = (
+            moments2[index][trial].double().flatten().sqrt() / float(row[BIAS2])
+            if moments2
+            else torch.ones_like(self.new)
+        )
         self.root = root
-        self.removed = self.decay * self.old + row[STEP] * self.penalty / (root + (row[EPS] if moments2 else 0))
+        self.removed = self.decay * self.old + float(row[STEP]) * self.penalty / (
+            root + float(row[EPS] if moments2 else 0)
+        )
 
     def angles(self) -> Tensor:
         """By how much each neuron's weights have turned in the step, in radians: [neurons]."""

@@ -11,6 +11,6 @@ class Options:
 
     eval_every: int = 1
     target_error: float | None = None
+    eval_all: bool = False  # every split, at every evaluation
     diagnostics: bool = False
     checkpoint_every: float = 30.0  # seconds
-    eval_all: bool = False  # every split, at every evaluation

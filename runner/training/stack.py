@@ -135,8 +135,7 @@ class Stack:
             return []
         step = np.array([(epoch + 1) * self.per_epoch])
         row = rules.coefficients(rule, step, self.eta(epoch)[trial, -1:], np.array([self.trials[trial].updates(epoch)]))
-        weights, others = row[0, :, rules.DECAY].tolist()
-        return watch.rows(trial, self.per_epoch, (weights, others))
+        return watch.rows(trial, self.per_epoch, row[0])
 
     def died_at(self) -> list[int]:
         """For each trial the step, counted from 0, at which its loss or gradient was not finite; -1: it lives."""

@@ -34,7 +34,8 @@ class Run:
 def captured(run: Run, seconds: float) -> State:
     """`seconds`: of training so far. Tensors are those of the stack itself: to be saved, not kept."""
     stack, watch, n = run.stack, run.watch, run.stack.count
-    ledger = stack.epoch_ledger
+    # An epoch's coefficients are made at its start: within one, it is that ledger which makes them again.
+    ledger = stack.epoch_ledger if run.step and run.progress is None else stack.ledger
     state: State = {
         "epoch": run.epoch,
         "step": run.step,

@@ -1,0 +1,125 @@
+"""Whatever kills a run, and whenever: the same command ends with the rows of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from runner.records import TIMING, read
+from tests.runner.killing import job, work
+
+KILLS = 60
+ORDER = {
+    "trials": ["trial"],
+    "curves": ["trial", "epoch"],
+    "cycles": ["trial", "cycle"],
+    "dynamics": ["trial", "epoch", "layer"],
+}
+COMMAND = [sys.executable, "-m", "runner", "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0.1", "model.width=4"]
+SLOW = ["epochs=200", "dataset.train=100", "eval_every=20", "study=s"]
+
+
+def rows(folder: Path, table: str) -> pd.DataFrame:
+    """All cells as text: bit for bit, and nothing about time or place."""
+    frame = pd.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False)
+    return frame.drop(columns=["study", *TIMING], errors="ignore").sort_values(ORDER[table]).reset_index(drop=True)
+
+
+def leftovers(folder: Path) -> list[str]:
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".csv"]
+    return [p.name for p in files if p.name not in ("records.lock", "study.yaml")]
+
+
+def test_60_sigkills_at_random_instants_leave_no_trace_in_the_rows(tmp_path: Path) -> None:
+    work(job(tmp_path / "calm"), lambda kind, content: None)
+    script = Path(__file__).with_name("killing.py")
+    command = [sys.executable, str(script), str(tmp_path / "killed"), str(KILLS), "0"]
+    root = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | root)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) >= KILLS
+    assert "Traceback" not in done.stderr
+    for folder in tmp_path.glob("killed*"):
+        for table in ORDER:
+            pd.testing.assert_frame_equal(rows(folder, table), rows(tmp_path / "calm", table))
+        assert leftovers(folder) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_saves_the_state_within_5_seconds_and_the_command_goes_on_from_it(
+    tmp_path: Path, number: int, code: int, workers: int
+) -> None:
+    command = [*COMMAND, *SLOW, f"workers={workers}", "stack=2"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    curves = tmp_path / "results" / "s" / "curves.csv"
+    end = time.monotonic() + 60
+    while not curves.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(random.Random(code + workers).random())
+    clock = time.monotonic()
+    running.send_signal(number)
+    _, said = running.communicate(timeout=30)
+    assert time.monotonic() - clock < 5
+    assert running.returncode == code
+    assert "Traceback" not in said
+    assert said.count("the same command goes on from there") == 1
+    assert len(list((curves.parent / ".state" / "stacks").glob("*.pt"))) == workers
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    calm = subprocess.run([*command, "study=calm"], cwd=tmp_path, capture_output=True, text=True)
+    assert calm.returncode == 0, calm.stderr
+    for table in ("trials", "curves"):
+        pd.testing.assert_frame_equal(rows(curves.parent, table), rows(curves.parents[1] / "calm", table))
+    assert not list((curves.parent / ".state" / "stacks").iterdir())
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_processes_at_once_train_every_trial_exactly_once(tmp_path: Path, count: int) -> None:
+    command = [
+        *COMMAND,
+        "seed=0,1,2",
+        "epochs=4",
+        "eval_every=2",
+        "dataset.train=100",
+        "study=s",
+        "workers=1",
+        "stack=2",
+    ]
+    running = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(count)]
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
+    frame = read(tmp_path / "results" / "s")
+    assert len(frame) == frame["trial"].nunique() == 12
+    curves = read(tmp_path / "results" / "s", "curves")
+    assert len(curves) == 24
+    assert not curves.duplicated(["trial", "epoch"]).any()
+
+
+def test_a_worker_that_is_killed_gives_its_trials_back(tmp_path: Path) -> None:
+    command = [*COMMAND, *SLOW, "workers=2", "stack=2"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    curves = tmp_path / "results" / "s" / "curves.csv"
+    end = time.monotonic() + 60
+    while not curves.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+    parents = {int(pid): int(parent) for pid, parent, *_ in (line.split(None, 2) for line in listed)}
+    servers = {pid for pid, parent in parents.items() if parent == running.pid}
+    workers = [pid for pid, parent in parents.items() if parent in servers]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 0, said
+    assert len(read(curves.parent)) == 4
+    assert (read(curves.parent)["status"] == "ok").all()
