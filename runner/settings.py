@@ -86,8 +86,8 @@ _RANGES = {
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
-    "eval_every eval_all target_error diagnostics checkpoint_every final_seeds device devices stack workers resume dry_run max_minutes "
-    "results".split()
+    "eval_every eval_all target_error diagnostics checkpoint_every final_seeds device devices stack workers resume "
+    "dry_run max_minutes results".split()
 )
 
 

@@ -24,7 +24,7 @@ ORDER = {
     "dynamics": ["trial", "epoch", "layer"],
 }
 COMMAND = [sys.executable, "-m", "runner", "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0.1", "model.width=4"]
-SLOW = ["epochs=200", "dataset.train=100", "eval_every=20", "study=s"]
+SLOW = ["epochs=80", "dataset.train=100", "eval_every=10", "study=s"]
 
 
 def rows(folder: Path, table: str) -> pd.DataFrame:
@@ -53,10 +53,20 @@ def test_60_sigkills_at_random_instants_leave_no_trace_in_the_rows(tmp_path: Pat
         assert leftovers(folder) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of an undisturbed command."""
+    folder = tmp_path_factory.mktemp("calm")
+    done = subprocess.run([*COMMAND, *SLOW], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "results" / "s"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 2)]
+)
 def test_a_signal_saves_the_state_within_5_seconds_and_the_command_goes_on_from_it(
-    tmp_path: Path, number: int, code: int, workers: int
+    tmp_path: Path, number: int, code: int, workers: int, calm: Path
 ) -> None:
     command = [*COMMAND, *SLOW, f"workers={workers}", "stack=2"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -75,25 +85,15 @@ def test_a_signal_saves_the_state_within_5_seconds_and_the_command_goes_on_from_
     assert len(list((curves.parent / ".state" / "stacks").glob("*.pt"))) == workers
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    calm = subprocess.run([*command, "study=calm"], cwd=tmp_path, capture_output=True, text=True)
-    assert calm.returncode == 0, calm.stderr
     for table in ("trials", "curves"):
-        pd.testing.assert_frame_equal(rows(curves.parent, table), rows(curves.parents[1] / "calm", table))
+        pd.testing.assert_frame_equal(rows(curves.parent, table), rows(calm, table))
     assert not list((curves.parent / ".state" / "stacks").iterdir())
 
 
 @pytest.mark.parametrize("count", [2, 8])
 def test_processes_at_once_train_every_trial_exactly_once(tmp_path: Path, count: int) -> None:
-    command = [
-        *COMMAND,
-        "seed=0,1,2",
-        "epochs=4",
-        "eval_every=2",
-        "dataset.train=100",
-        "study=s",
-        "workers=1",
-        "stack=2",
-    ]
+    quick = ["seed=0,1,2", "epochs=4", "eval_every=2", "dataset.train=100", "study=s", "workers=1", "stack=2"]
+    command = [*COMMAND, *quick]
     running = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(count)]
     for process in running:
         _, said = process.communicate(timeout=120)
