@@ -1,0 +1,211 @@
+"""What `scripts/bench_trials.py` trains: `make(name, options)` is a case, `Case.run(way, seed)` trains it once.
+
+A case is a command line of the runner. What the others have to train is read off the runner's own composition of it:
+the same trials in torch's convention, the same splits, and the initial weights of each seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_module
+from plain_models import Shape
+from roofline import Cost, cost
+
+from runner.compose import from_config
+from runner.data.dataset import Dataset
+from runner.data.load import load
+from runner.models.build import build
+from runner.models.layers import initialise
+from runner.settings import Settings
+from runner.training.randomness import generator
+from runner.trials import Facts, Trial, expand
+
+ROOT = Path(__file__).resolve().parent.parent
+OPTIMIZERS = ("adam", "adamw")
+TEST = 300  # images, where the training images are cut down
+RATES = (1e-3, 2e-3, 5e-4, 4e-3, 2.5e-4, 8e-3, 1.25e-4, 1.6e-2)
+NAMES = ("digits", "modular", "cifar16", "cifar64")
+Key = tuple[str, float, float, int]
+
+
+@dataclass(frozen=True)
+class Took:
+    """A sweep: wall seconds from the command to its end, and the errors of each trial in percent by split."""
+
+    seconds: float
+    errors: dict[Key, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`words`: the command line after `python -m runner -m optimizer=adam,adamw`; `folder`: for all that is written.
+
+    `threads`: of typed and tuned on the CPU, None for torch's default; the other ways take one thread in each process.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    device: str
+    precision: str
+    folder: Path
+    threads: int | None = None
+
+    def composed(self, seed: int) -> list[Settings]:
+        """For each optimizer what the runner makes of the command line."""
+        with initialize_config_module("configs", version_base="1.3"):
+            words = [[*self.words, f"optimizer={name}", f"seed={seed}"] for name in OPTIMIZERS]
+            return [from_config(compose("config", each)) for each in words]
+
+    def trials(self, seed: int) -> list[Trial]:
+        facts = Facts.of(self.dataset)
+        return [trial for settings in self.composed(seed) for trial in expand(settings, facts)]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return load(self.composed(0)[0].dataset)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of one trial."""
+        trial = self.trials(0)[0]
+        facts = trial.facts
+        evaluated = trial.epochs * facts.val_size + facts.train_size + facts.test_size
+        size, epochs = trial.batch_size, trial.epochs
+        return cost(asdict(trial.model), self.shape, size, facts.train_size, evaluated, epochs, trial.precision)
+
+    @property
+    def shape(self) -> Shape:
+        example = self.dataset.train.x.shape[1:]
+        if self.dataset.kind == "images":
+            example = (example[2], *example[:2])
+        return Shape(tuple(map(int, example)), self.dataset.classes, self.dataset.vocabulary)
+
+    def command(self, seed: int, results: Path) -> list[str]:
+        sweep = ["-m", f"optimizer={','.join(OPTIMIZERS)}", *self.words, f"seed={seed}"]
+        return [sys.executable, "-m", "runner", *sweep, f"device={self.device}", f"results={results}", "study=bench"]
+
+    def run(self, way: str, seed: int) -> Took:
+        folder = self.folder / f"{self.name}-{way}-{seed}"
+        folder.mkdir(parents=True)
+        if way == "ours":
+            rows = folder / "bench" / "trials.csv"
+            words = self.command(seed, folder)
+        else:
+            rows = folder / "rows.csv"
+            words = [sys.executable, str(ROOT / "scripts" / "peer.py"), "--way", way]
+            words += ["--job", str(self.job(seed, folder, rows))]
+        limit = {"OMP_NUM_THREADS": str(self.threads)} if self.threads and way in ("typed", "tuned") else {}
+        how: dict[str, Any] = {"cwd": ROOT, "env": os.environ | limit, "stderr": subprocess.STDOUT, "check": False}
+        start = time.perf_counter()
+        with (folder / "log").open("w") as log:
+            code = subprocess.run(words, stdout=log, **how).returncode
+        seconds = time.perf_counter() - start
+        if code:
+            raise SystemExit(f"{' '.join(words)}\nended with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+        with rows.open(newline="") as file:
+            errors = {key(row): {s: float(row[f"{s}_error"]) for s in ("val", "test")} for row in csv.DictReader(file)}
+        if missing := {key(peer_trial(trial)) for trial in self.trials(seed)} - errors.keys():
+            raise SystemExit(f"{' '.join(words)}\nleft no row for {len(missing)} trials")
+        return Took(seconds, errors)
+
+    def job(self, seed: int, folder: Path, rows: Path) -> Path:
+        trials = self.trials(seed)
+        first, dataset = trials[0], self.dataset
+        np.savez(data := folder / "data.npz", **arrays(dataset))
+        stacked = build(first.model, dataset, 1)
+        initialise(stacked, [generator(seed, "init")])
+        torch.save(stacked.state_dict(), initial := folder / "initial.pt")
+        about: dict[str, Any] = {
+            "model": asdict(first.model),
+            "data": str(data),
+            "mean": dataset.mean,
+            "std": dataset.std,
+            "flip": dataset.flip,
+            "pad": dataset.pad,
+            "epochs": first.epochs,
+            "batch_size": first.batch_size,
+            "device": self.device,
+            "precision": self.precision,
+            "rows": str(rows),
+            **asdict(self.shape),
+        }
+        # Each trial draws its own order: what two ways differ by is then not the luck of one order.
+        about["trials"] = [
+            peer_trial(trial) | {"number": 1000 * seed + i, "initial": str(initial)} for i, trial in enumerate(trials)
+        ]
+        (path := folder / "job.json").write_text(json.dumps(about, indent=1))
+        return path
+
+
+def key(row: dict[str, Any]) -> Key:
+    return row["optimizer"], float(row["lr"]), float(row["wd"]), int(row["seed"])
+
+
+def peer_trial(trial: Trial) -> dict[str, Any]:
+    """torch.optim's arguments: L2 is the same there, decoupled decay is wd / lr of the paper's."""
+    rule, decoupled = trial.rule, trial.decays()["wd_torch"]
+    return {
+        "optimizer": trial.optimizer.name,
+        "lr": trial.lr,
+        "wd": trial.wd,
+        "weight_decay": trial.wd if decoupled is None else decoupled,
+        "beta1": rule.beta1,
+        "beta2": rule.beta2,
+        "eps": rule.eps,
+        "seed": trial.seed,
+    }
+
+
+def arrays(dataset: Dataset) -> dict[str, Any]:
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+    return {f"{what}_{name}": getattr(part, what) for name, part in parts.items() for what in "xy"}
+
+
+def make(name: str, chosen: Namespace, folder: Path) -> Case:
+    """`chosen`: the options of `scripts/bench_trials.py`."""
+    words = [f"precision={chosen.precision}"]
+    if name == "digits":
+        words += ["grid=digits", "lr=[5e-3,1e-2,2e-2,4e-2]", "wd_convention=paper", "batch_size=32"]
+        words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2]", "grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2]"]
+        words += [f"epochs={chosen.epochs or 20}"]
+    elif name == "modular":
+        words += ["dataset=modular", "model=transformer", "lr=[1e-3,2e-3]", "wd=[0.01,0.1]", "batch_size=512"]
+        words += [f"epochs={chosen.epochs or 2}"]
+    else:
+        path = cut(chosen.cifar10, chosen.images, folder)
+        rates = ",".join(f"{rate:g}" for rate in sorted(RATES[: chosen.trials // len(OPTIMIZERS)]))
+        words += [
+            "dataset=npz",
+            f"dataset.path={path}",
+            "model=shakeshake",
+            f"model.width={name.removeprefix('cifar')}",
+        ]
+        words += [f"lr=[{rates}]", "wd=1.25e-4", "wd_convention=paper", "batch_size=128"]
+        words += [f"epochs={chosen.epochs or 2}"]
+    return Case(name, tuple(words), chosen.device, chosen.precision, folder, chosen.threads)
+
+
+def cut(path: Path, images: int, folder: Path) -> Path:
+    """The first `images` training images and some test images of an .npz; all of it with 0."""
+    if not images:
+        return path.resolve()
+    target = folder / f"images-{images}.npz"
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with np.load(path) as data:
+            lengths = {"train": images, "test": TEST}
+            np.savez(target, **{name: data[name][: lengths[name[2:]]] for name in data.files if name[2:] in lengths})
+    return target
