@@ -144,12 +144,18 @@ def _phase(
     )
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
     try:
-        workers.run(job, count, progress.tell)
+        workers.run(job, count, progress.tell, _import_report)
     finally:
         progress.close()
     if progress.late:
         _say(f"max_minutes={settings.max_minutes:g}: {progress.late} {phase} trials left; the same command goes on")
     return len(missing) - progress.late
+
+
+def _import_report() -> None:
+    """pandas and matplotlib take a second to import, which is free while others train."""
+    import runner.report.page
+    import runner.report.write  # noqa: F401
 
 
 def _pace(folder: Path, trials: dict[str, Trial]) -> dict[tuple[object, ...], float]:

@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -30,15 +30,18 @@ def warm_up() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def run(job: Job, count: int, tell: Tell) -> None:
-    """Train `job` with `count` processes, this one alone if `count` is 1; returns when every trial has its row."""
+def run(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Train `job` with `count` processes, this one alone if `count` is 1; returns when every trial has its row.
+
+    `meanwhile` is called in this process while others train.
+    """
     if count > 1:
-        _run_workers(job, count, tell)
+        _run_workers(job, count, tell, meanwhile)
     # Here alone, or here last: what a worker that was killed gave back, and the wait for other commands' trials.
     work(job, tell)
 
 
-def _run_workers(job: Job, count: int, tell: Tell) -> None:
+def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]) -> None:
     context: Any = multiprocessing.get_context(_METHOD)
     workers: dict[Connection, Any] = {}
     try:
@@ -49,6 +52,7 @@ def _run_workers(job: Job, count: int, tell: Tell) -> None:
             process.start()
             there.close()
             workers[here] = process
+        meanwhile()
         _listen(workers, tell)
     except BaseException:
         _stop(list(workers.values()))

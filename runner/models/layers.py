@@ -166,7 +166,7 @@ def per_image(coefficients: Tensor, channels: int) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, causal: bool) -> Tensor:
-    """Multi-head attention within each trial and example: q, k, v [R, B, T, D] to [R, B, T, D]."""
+    """Multi-head attention within each trial and example: q [R, B, Q, D], k, v [R, B, T, D] to [R, B, Q, D]."""
     q1, k1, v1 = (x.flatten(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
     y = F.scaled_dot_product_attention(q1, k1, v1, is_causal=causal)
     return y.transpose(1, 2).flatten(2).view(q.shape)

@@ -5,7 +5,6 @@ Differences from the paper's: the width is free, and shortcuts that change shape
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from runner.models import layers
@@ -26,8 +25,8 @@ class Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        y = self.norm1(self.conv1(x)).relu_()  # a norm's backward pass has no need of its output
+        return self.norm2(self.conv2(y)).add_(self.shortcut(x)).relu_()
 
 
 class ResNet(nn.Module):
@@ -51,5 +50,5 @@ class ResNet(nn.Module):
         self.head = layers.Linear(trials, inputs, classes)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        x = torch.relu(self.norm(self.stem(layers.pack(images))))
+        x = self.norm(self.stem(layers.pack(images))).relu_()
         return self.head(layers.pool(self.blocks(x), self.trials))

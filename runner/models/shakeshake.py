@@ -22,12 +22,13 @@ class Shake(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x1: Tensor, x2: Tensor, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(b)
-        return a * x1 + (1 - a) * x2
+        return torch.lerp(x2, x1, a)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         (b,), (gradient,) = ctx.saved_tensors, gradients
-        return b * gradient, (1 - b) * gradient, None, None
+        first = b * gradient
+        return first, gradient - first, None, None
 
 
 class Shortcut(nn.Module):
@@ -59,7 +60,7 @@ class Block(nn.Module):
             nn.ReLU(),
             layers.Conv2d(trials, inputs, outputs, 3, stride),
             layers.BatchNorm2d(trials, outputs),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),  # a norm's backward pass has no need of its output
             layers.Conv2d(trials, outputs, outputs, 3),
             layers.BatchNorm2d(trials, outputs),
         )

@@ -89,7 +89,9 @@ def test_thirty_steps_of_torch_end_in_the_same_weights(model: str, kind: str, dt
     theirs = plain.state_dict()
     for key, value in stack.model.state_dict().items():
         mine, own, before = counted(key, value[SLOT]), counted(key, theirs[key]), counted(key, first[key])
-        torch.testing.assert_close(own, mine, rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
+        # Adam divides by gradients near zero, where float32 keeps few digits; float64 shows that it is only that.
+        near = {"rtol": 1e-3, "atol": 1e-4} if dtype is torch.float32 else {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(own, mine, **near, msg=lambda text, key=key: f"{key}: {text}")
         assert (own - before).abs().max() > 1e-3, key
 
 
