@@ -1,0 +1,153 @@
+"""Repeat a row of a study from its own `settings`: `python -m runner.rerun results/<study> TRIAL`.
+
+Trains the trial once more, alone, writes nothing, and says whether it came out as recorded: to the bit on the CPU with
+the same torch, elsewhere to within `--tolerance`. Exit status 0: it matched; 1: it did not; 2: refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.data.dataset import Dataset
+from runner.data.load import load
+from runner.data.settings import DATASETS, DatasetSettings
+from runner.errors import UserError
+from runner.models.settings import MODELS
+from runner.records import read
+from runner.settings import OPTIMIZERS
+from runner.training.schedule import SCHEDULES
+from runner.trials import Facts, Trial
+
+COMPARED = "status steps params train_loss train_error val_loss val_error test_loss test_error test_top5_error".split()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="python -m runner.rerun", description=(__doc__ or "").split("\n\n", 1)[1])
+    parser.add_argument("study", type=Path, help="folder of a study, such as results/digits-cpu")
+    parser.add_argument("trial", help="the id of one of its trials, or the beginning of it")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N; default: cpu")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-3, help="relative, where bits cannot be expected to match"
+    )
+    parser.add_argument("--dataset", metavar="KEY=VALUE", action="append", default=[], help="such as path=FILE")
+    given = parser.parse_args(arguments)
+    try:
+        row = _row(given.study, given.trial)
+        recorded = settings_of(row)
+        trial, dataset = rebuilt(
+            recorded, given.study, dict(word.split("=", 1) for word in given.dataset if "=" in word)
+        )
+        if trial.id != row["trial"]:
+            raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
+        return _compare(row, _trained(trial, dataset, given.device), given.device, given.tolerance)
+    except UserError as error:
+        print(f"runner.rerun: {error}", file=sys.stderr)
+        return 2
+
+
+def _row(folder: Path, name: str) -> dict[str, Any]:
+    rows = read(folder)
+    found = rows[rows["trial"].str.startswith(name)] if name else rows[:0]
+    if len(found) != 1:
+        raise UserError(f"{folder / 'trials.csv'}: {len(found)} trials begin with {name!r}; give the id of one")
+    return {str(key): value for key, value in found.iloc[0].to_dict().items()}
+
+
+def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The `settings` cell of a row."""
+    try:
+        found = json.loads(row["settings"])
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{row['trial']}: its settings cannot be read")
+    return found
+
+
+def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> tuple[Trial, Dataset]:
+    """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`."""
+    place = _place(folder, str(flat.get("dataset"))) | dict(typed)
+    try:
+        own = _group(DATASETS, "dataset", flat, place)
+        optimizer = _group(OPTIMIZERS, "optimizer", flat, {"lr": flat["lr"]})
+        model, schedule = (
+            _group(known, name, flat, {}) for known, name in ((MODELS, "model"), (SCHEDULES, "schedule"))
+        )
+        single = {key: flat[key] for key in ("wd_convention", "lr", "wd", "seed", "epochs", "batch_size", "precision")}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"these settings are of another version ({error})") from error
+    dataset = load(own)
+    facts = Facts.of(dataset)
+    if facts.hash != flat.get("dataset.hash"):
+        raise UserError(
+            f"dataset={own.name}: its content is not what the trial saw (hash {facts.hash}); --dataset helps"
+        )
+    return Trial(model, own, facts, optimizer, schedule, **single), dataset
+
+
+def _place(folder: Path, name: str) -> dict[str, Any]:
+    """The settings in study.yaml that say where the data lies."""
+    where = {f.name for f in fields(DATASETS.get(name, DatasetSettings)) if not f.metadata.get("result", True)}
+    try:
+        entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
+        all_settings = [s["dataset"] for entry in entries for s in entry["settings"] if s["dataset"]["name"] == name]
+        return {key: value for key, value in all_settings[-1].items() if key in where}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, IndexError):
+        return {}
+
+
+def _group(registry: Mapping[str, type], group: str, flat: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
+    kind = registry[flat[group]]
+    keys = {key.partition(".")[2]: value for key, value in flat.items() if key.startswith(f"{group}.")}
+    names = {f.name for f in fields(kind)}
+    return kind(**{"name": flat[group]} | dict(more) | {key: value for key, value in keys.items() if key in names})
+
+
+def _trained(trial: Trial, dataset: Dataset, device: str) -> dict[str, Any]:
+    import torch
+
+    from runner.training.options import Options
+    from runner.training.train import train
+
+    torch.set_num_threads(1)
+    *_, last = train([trial], dataset, torch.device(device), Options(eval_every=trial.epochs))
+    return last.trials[0] | {"device": device}
+
+
+def _compare(row: Mapping[str, Any], again: Mapping[str, Any], device: str, tolerance: float) -> int:
+    exact = device == "cpu" == row["device"] and row["torch"] == again["torch"]
+    within = 0.0 if exact else tolerance
+    different = 0
+    print(f"{'column':<18}{'recorded':>24}{'again':>24}")
+    for name in COMPARED:
+        old, new = row[name], again.get(name)
+        if new is None and (old is None or old != old):
+            continue
+        same = old == new or (_number(old) and _number(new) and _close(float(old), float(new), within))  # type: ignore[arg-type]
+        different += not same
+        print(f"{name:<18}{old!s:>24}{new!s:>24}{'' if same else '  differs'}")
+    how = "to the bit" if exact else f"within {tolerance:g}"
+    print(f"matched {how}" if not different else f"{different} columns do not match {how}")
+    return 1 if different else 0
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _close(a: float, b: float, within: float) -> bool:
+    return (math.isnan(a) and math.isnan(b)) or math.isclose(a, b, rel_tol=within, abs_tol=within)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
