@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
 NO_TRIALS = "no trials yet: nothing to report"
 # Names that this module gives; only such files are removed when they are out of date.
-_OURS = re.compile(r"(heatmap|heatmap_paper_units|heatmap_torch_units|error_vs_wd|curves|scatter)(-[0-9a-f]{6})?\.png")
+_OURS = re.compile(
+    r"(heatmap(_paper_units|_torch_units)?|error_vs_wd|curves|scatter|mechanism)(-[0-9a-f]{6})?\.png"
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ def write_report(folder: Path) -> Report:
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
-    curves = _read(folder, "curves")
+    curves, dynamics = _read(folder, "curves"), _read(folder, "dynamics")
     reported = [(block, results(block)) for block in blocks]
     plots: list[tuple[Path, str]] = []
     skipped: list[str] = []
     try:
         for block, found in reported:
-            made, left_out = _plots(folder / "plots", block, found, curves, len(blocks) > 1)
+            made, left_out = _plots(folder / "plots", block, found, (curves, dynamics), len(blocks) > 1)
             plots += made
             skipped += left_out
         _remove_stale(folder / "plots", {path.name for path, _ in plots})
@@ -80,12 +82,13 @@ def _read(folder: Path, table: str) -> pd.DataFrame:
 
 
 def _figures(
-    block: Block, found: list[ArmResult], curves: pd.DataFrame
+    block: Block, found: list[ArmResult], curves: pd.DataFrame, dynamics: pd.DataFrame
 ) -> Iterator[tuple[str, str, Figure | None, str]]:
     """(name, caption, figure or None, why there is none), one figure at a time."""
     from runner.report.curves import learning_curves
     from runner.report.error_vs_wd import error_vs_wd
     from runner.report.heatmaps import heatmap
+    from runner.report.mechanism import mechanism
     from runner.report.overlay import overlays
     from runner.report.scatter import scatter
     from runner.report.units import UNITS, unit_map
@@ -96,6 +99,7 @@ def _figures(
         yield f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", unit_map(block, column, over), ""
     yield "error_vs_wd", "Best error for each weight decay", error_vs_wd(block), "no arm with two weight decays"
     yield "curves", "Learning curves of the winners", learning_curves(block, found, curves), "no curves of a winner"
+    yield "mechanism", "What decay did to the weights", mechanism(block, dynamics), ""
     yield "scatter", "Test error against training loss", scatter(block), "no trial with both numbers"
 
 
@@ -113,14 +117,14 @@ def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: l
 
 
 def _plots(
-    folder: Path, block: Block, found: list[ArmResult], curves: pd.DataFrame, several: bool
+    folder: Path, block: Block, found: list[ArmResult], followed: tuple[pd.DataFrame, pd.DataFrame], several: bool
 ) -> tuple[list[tuple[Path, str]], list[str]]:
     from runner.report.figures import save
 
     made, left_out = [], []
     suffix, where = (f"-{block.id}", f" ({block.label})") if several else ("", "")
     remark = f", {block.measure.remark}" if block.measure.remark else ""
-    for name, caption, figure, reason in _figures(block, found, curves):
+    for name, caption, figure, reason in _figures(block, found, *followed):
         if figure is not None:
             made.append((save(figure, folder / f"{name}{suffix}.png"), f"{caption}{where}{remark}"))
         elif reason:
