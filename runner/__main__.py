@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.compose import from_config
 from runner.errors import UserError
 from runner.interrupt import Interrupted
-from runner.refusal import one_line
+from runner.refusal import one_line, printable
 from runner.settings import Settings
 
 Plugins.instance()  # before the sweeper's base class is subclassed
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def _refuse(text: str) -> None:
-    print(f"runner: {text}", file=sys.stderr)
+    print(f"runner: {printable(text)}", file=sys.stderr)
     sys.exit(2)
 
 

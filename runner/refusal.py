@@ -33,6 +33,11 @@ def one_line(error: BaseException) -> str:
     return first.strip()
 
 
+def printable(text: str) -> str:
+    """As one line that a terminal shows as it is: control characters, which may have been typed, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _chain(error: BaseException) -> list[BaseException]:
     found: list[BaseException] = [error]
     while (inner := found[-1].__cause__) is not None and inner not in found:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
 NO_TRIALS = "no trials yet: nothing to report"
 # Names that this module gives; only such files are removed when they are out of date.
-_OURS = re.compile(
-    r"(heatmap(_paper_units|_torch_units)?|error_vs_wd|curves|scatter|mechanism)(-[0-9a-f]{6})?\.png"
-)
+_OURS = re.compile(r"(heatmap(_paper_units|_torch_units)?|error_vs_wd|curves|scatter|mechanism)(-[0-9a-f]{6})?\.png")
 
 
 @dataclass(frozen=True)
