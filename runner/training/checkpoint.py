@@ -35,6 +35,7 @@ class Checkpoints:
     ) -> None:
         self.path, self.ids, self.every, self.tell = path, list(ids), every, tell
         self.saved = time.monotonic()
+        self.failed = False  # and said so
 
     def pulse(self, state: Callable[[], State]) -> None:
         """To be called wherever `state()` is one to go on from: saves it if it is time, or if the end is asked for."""
@@ -58,7 +59,10 @@ class Checkpoints:
         except (OSError, RuntimeError) as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            self.tell(f"{self.path}: cannot save a checkpoint ({_first_line(error)}); going on without")
+            reason = error.strerror if isinstance(error, OSError) else "it cannot be written whole: is the disk full?"
+            if not self.failed:
+                self.tell(f"{self.path}: cannot save a checkpoint ({reason}); going on without")
+            self.failed = True
         self.saved = time.monotonic()
 
     def load(self) -> State | None:
