@@ -163,7 +163,9 @@ def test_odd_settings_files_do_not_stop_the_page(tmp_path: Path) -> None:
     blocks = [(b, results(b)) for b in split(records.read(write(tmp_path, [trial("adamw", 1e-3, 0.01, 0)])))]
     for content in (b"", b"\xff\xfe", b"a: [", b"- 1\n- 2\n", b"command: x\nsettings: 3\n", b"settings: [1, null]\n"):
         (tmp_path / "study.yaml").write_bytes(content)
-        Reader(page(tmp_path, blocks, []))
+        text = page(tmp_path, blocks, [])
+        assert text.rstrip().endswith("</html>")
+        Reader(text)
 
 
 def test_markdown_becomes_tables_lists_and_paragraphs() -> None:
