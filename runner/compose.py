@@ -91,6 +91,8 @@ _SCALARS: dict[str, type] = {
     "eval_all": bool,
     "target_error": float,
     "final_seeds": int,
+    "replicate": int,
+    "loss_multiplier": float,
     "study": str,
     "results": str,
     "device": str,

@@ -80,14 +80,15 @@ _RANGES = {
     "batch_size": (1, 10**7),
     "eval_every": (1, 10**6),
     "final_seeds": (0, 1000),
+    "replicate": (0, 10**4),
     "stack": (0, 10**4),
     "workers": (0, 1024),
     "devices": (0, 1024),
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
-    "eval_every eval_all target_error diagnostics checkpoint_every final_seeds device devices stack workers resume "
-    "dry_run max_minutes results".split()
+    "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
+    "resume dry_run max_minutes results".split()
 )
 
 
@@ -106,10 +107,12 @@ class Settings:
     epochs: int = 20
     batch_size: int = 32
     precision: str = "fp32"
+    loss_multiplier: float = 1.0
     eval_every: int = 1
     eval_all: bool = False
     target_error: float | None = None
     final_seeds: int = 0
+    replicate: int = 0
     study: str = ""
     results: str = "results"
     device: str = "auto"
@@ -128,6 +131,10 @@ class Settings:
                 raise UserError(f"{key}={getattr(self, key)}: must be a whole number from {least} to {most}")
         if self.precision not in PRECISIONS:
             raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
+        if not 0 < self.loss_multiplier < math.inf:
+            raise UserError(f"loss_multiplier={self.loss_multiplier}: must be a positive number")
+        if self.replicate and not self.final_seeds:
+            raise UserError(f"replicate={self.replicate}: needs final_seeds=N, the seeds to train those cells with")
         if self.target_error is not None and not 0 <= self.target_error <= 100:
             raise UserError(f"target_error={self.target_error}: must be a percentage from 0 to 100")
         if not 0 <= self.checkpoint_every < math.inf:

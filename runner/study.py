@@ -96,7 +96,7 @@ def _run_study(folder: Path, group: Sequence[Settings], given: _Given) -> Outcom
     note_command(folder, group, records.lock)
     trained = _phase(folder, search, "search", first, given, deadline, records)
     if first.final_seeds and search.keys() <= records.done():
-        final = _finalists(folder, search, first.final_seeds)
+        final = _finalists(folder, search, first.final_seeds, first.replicate)
         trained += _phase(folder, final, "final", first, given, deadline, records)
     return _conclude(folder, search, trained, first, given)
 
@@ -170,15 +170,16 @@ def _pace(folder: Path, trials: dict[str, Trial]) -> dict[tuple[object, ...], fl
     return {shape: sum(found) / len(found) for shape, found in seconds.items()}
 
 
-def _finalists(folder: Path, search: dict[str, Trial], seeds: int) -> dict[str, Trial]:
-    """Each arm's best cell with seeds that the search did not use."""
-    from runner.report.select import winners
+def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: int) -> dict[str, Trial]:
+    """Each arm's best cell, and `replicate` others of each block, with seeds that the search did not use."""
+    from runner.report.select import replicated, winners
 
     rows = read(folder)
-    best = winners(rows[rows["trial"].isin(list(search))])
+    asked = rows[rows["trial"].isin(list(search))]
+    chosen = [*winners(asked)["trial"], *replicated(asked, replicate)]
     used = {trial.seed for trial in search.values()}
     fresh = list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
-    return unique(replace(search[key], seed=seed) for key in best["trial"] for seed in fresh)
+    return unique(replace(search[key], seed=seed) for key in chosen for seed in fresh)
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: _Given) -> Outcome:
@@ -220,7 +221,8 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
         f"{counted(len(stacks), 'stack')} and {counted(count, 'process')} on {given.device}, {steps} optimizer steps"
     )
     arms = {(t.shape, t.schedule, t.optimizer.name, t.wd_convention, t.wd > 0) for t in search.values()}
-    fresh = settings.final_seeds * len(arms) / max(1, len(left))
+    blocks = {(t.shape, t.schedule) for t in search.values()}
+    fresh = settings.final_seeds * (len(arms) + settings.replicate * len(blocks)) / max(1, len(left))
     if left:
         device = given.devices[0]
         print(estimate(stacks, given.datasets, device, count, fresh).text())

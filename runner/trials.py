@@ -61,6 +61,7 @@ class Trial:
     epochs: int
     batch_size: int
     precision: str
+    loss_multiplier: float = 1.0
 
     @property
     def per_epoch(self) -> int:
@@ -103,6 +104,8 @@ class Trial:
             "batch_size": self.batch_size,
             "precision": self.precision,
         }
+        if self.loss_multiplier != 1:
+            flat["loss_multiplier"] = self.loss_multiplier
         for group in ("model", "dataset", "optimizer", "schedule"):
             flat |= _differing(group, getattr(self, group))
         return flat
@@ -167,6 +170,7 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,
                 precision=settings.precision,
+                loss_multiplier=settings.loss_multiplier,
             )
         )
         for lr in settings.lr

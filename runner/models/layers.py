@@ -82,6 +82,20 @@ class BatchNorm2d(Layer):
         return F.batch_norm(x, mean, var, weight, bias, training=self.training)
 
 
+class Bias2d(Layer):
+    """A bias for each channel: what is left of batch normalisation in a network without it."""
+
+    def __init__(self, trials: int, channels: int) -> None:
+        super().__init__(trials)
+        self.bias = self.parameter(channels)
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"bias": torch.zeros(self.bias.shape[1:])}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias.flatten()[:, None, None]
+
+
 class Linear(Layer):
     """Features [R, ..., inputs] to [R, ..., outputs]. `std` None: torch's default, uniform in 1 / sqrt(inputs)."""
 

@@ -5,24 +5,27 @@ Differences from the paper's: the width is free, and shortcuts that change shape
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from runner.models import layers
 from runner.models.settings import ResNetSettings
 
+Norm = Callable[[int, int], layers.Layer]
+_NORMS: dict[str, Norm] = {"batch": layers.BatchNorm2d, "none": layers.Bias2d}
+
 
 class Block(nn.Module):
-    def __init__(self, trials: int, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, trials: int, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.conv1 = layers.Conv2d(trials, inputs, outputs, 3, stride)
-        self.norm1 = layers.BatchNorm2d(trials, outputs)
+        self.norm1 = norm(trials, outputs)
         self.conv2 = layers.Conv2d(trials, outputs, outputs, 3)
-        self.norm2 = layers.BatchNorm2d(trials, outputs)
+        self.norm2 = norm(trials, outputs)
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                layers.Conv2d(trials, inputs, outputs, 1, stride), layers.BatchNorm2d(trials, outputs)
-            )
+            self.shortcut = nn.Sequential(layers.Conv2d(trials, inputs, outputs, 1, stride), norm(trials, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(self.conv1(x)).relu_()  # a norm's backward pass has no need of its output
@@ -39,12 +42,13 @@ class ResNet(nn.Module):
         self.trials = trials
         width = settings.width
         self.stem = layers.Conv2d(trials, channels, width, 3)
-        self.norm = layers.BatchNorm2d(trials, width)
+        norm = _NORMS[settings.norm]
+        self.norm = norm(trials, width)
         blocks, inputs = [], width
         for stage in range(3):
             for index in range((settings.depth - 2) // 6):
                 outputs = width * 2**stage
-                blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1))
+                blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1, norm))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
         self.head = layers.Linear(trials, inputs, classes)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from runner.errors import UserError
 
+NORMS = ("batch", "none")
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -19,12 +21,18 @@ def _at_least(key: str, value: int, low: int, high: int) -> None:
 
 @dataclass(frozen=True)
 class ResNetSettings(ModelSettings):
-    """CIFAR-style ResNet (He et al. 2016): depth 6n+2, three stages of `width`, 2 and 4 times `width` channels."""
+    """CIFAR-style ResNet (He et al. 2016): depth 6n+2, three stages of `width`, 2 and 4 times `width` channels.
+
+    `norm=none` has a bias for each channel in place of batch normalisation.
+    """
 
     depth: int = 8
     width: int = 8
+    norm: str = "batch"
 
     def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise UserError(f"model.norm={self.norm}: must be one of {', '.join(NORMS)}")
         _at_least("width", self.width, 1, 1024)
         if not 8 <= self.depth <= 1202 or (self.depth - 2) % 6:
             raise UserError(f"model.depth={self.depth}: must be 6n+2: 8, 14, 20, 26, 32, ...")

@@ -106,7 +106,7 @@ def _target(result: ArmResult) -> str:
     return f"{number(value.mean, 1)} ({value.n} of {result.n})" if value and value.n else NOTHING
 
 
-def _pipe(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def pipe(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     right = ["---"] + ["---:"] * (len(header) - 1)
     return "\n".join(f"| {' | '.join(x.replace('|', '/') for x in cells)} |" for cells in (header, right, *rows))
 
@@ -144,7 +144,7 @@ def _results(block: Block, found: Sequence[ArmResult]) -> str:
         ]
         for result in found
     ]
-    return _pipe(header, rows)
+    return pipe(header, rows)
 
 
 def _details(block: Block, found: Sequence[ArmResult]) -> str:
@@ -167,4 +167,4 @@ def _details(block: Block, found: Sequence[ArmResult]) -> str:
                 f"{result.search_failed} of {result.trials}; {result.failed} of {result.n + result.failed}",
             ]
         )
-    return _pipe(header, rows)
+    return pipe(header, rows)

@@ -14,6 +14,11 @@ import pandas as pd
 from runner import records
 from runner.errors import UserError
 from runner.report.arms import Block, split
+from runner.report.claims.claim import Claim
+from runner.report.claims.judge import judge
+from runner.report.claims.judge import markdown as claims_markdown
+from runner.report.claims.judge import summary as claims_summary
+from runner.report.claims.judge import table as claims_table
 from runner.report.results import ArmResult, results
 from runner.report.table import generalization, markdown
 from runner.report.terminal import terminal_table
@@ -21,6 +26,7 @@ from runner.report.terminal import terminal_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SAID = "\nThe paper's claims, judged on this study: {summary} (claims.md, claims.csv).\n"
 PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
 NO_TRIALS = "no trials yet: nothing to report"
 # Names that this module gives; only such files are removed when they are out of date.
@@ -38,7 +44,7 @@ class Report:
 
 
 def write_report(folder: Path) -> Report:
-    """Write `generalization.csv`, `.md`, `report.html` and `plots/*.png` of the study from its CSV files alone.
+    """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
     under a temporary name and renamed. Raises UserError where there is no study or its files cannot be read.
@@ -47,7 +53,7 @@ def write_report(folder: Path) -> Report:
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
-    curves, dynamics = _read(folder, "curves"), _read(folder, "dynamics")
+    curves, cycles, dynamics = (_read(folder, name) for name in ("curves", "cycles", "dynamics"))
     reported = [(block, results(block)) for block in blocks]
     plots: list[tuple[Path, str]] = []
     skipped: list[str] = []
@@ -59,11 +65,16 @@ def write_report(folder: Path) -> Report:
         _remove_stale(folder / "plots", {path.name for path, _ in plots})
         table = _write(folder / "generalization.csv", generalization(reported).to_csv(index=False, lineterminator="\n"))
         links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
-        text = _write(folder / "generalization.md", markdown(reported, links) + PAGE)
+        claims = judge(reported, curves, cycles, dynamics)
+        said = SAID.format(summary=claims_summary(claims)) if claims else ""
+        text = _write(folder / "generalization.md", markdown(reported, links) + said + PAGE)
+        judged = _claims(folder, claims)
         pages = _pages(folder, reported, plots)  # the last: it shows the other files
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot write the report ({error.strerror or error})") from error
-    return Report(folder, (table, text, *pages, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped))
+    return Report(
+        folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped)
+    )
 
 
 def summary(folder: Path) -> str:
@@ -99,6 +110,17 @@ def _figures(
     yield "curves", "Learning curves of the winners", learning_curves(block, found, curves), "no curves of a winner"
     yield "mechanism", "What decay did to the weights", mechanism(block, dynamics), ""
     yield "scatter", "Test error against training loss", scatter(block), "no trial with both numbers"
+
+
+def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
+    """claims.csv and claims.md, where the study speaks to any of the paper's claims."""
+    paths = [folder / "claims.csv", folder / "claims.md"]
+    if not claims:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return []
+    texts = (claims_table(claims).to_csv(index=False, lineterminator="\n"), claims_markdown(claims))
+    return [_write(path, text) for path, text in zip(paths, texts, strict=True)]
 
 
 def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]]) -> list[Path]:

@@ -127,12 +127,13 @@ class _Joined(_Tensors):
 
 
 def _layers(model: nn.Module) -> list[tuple[str, str]]:
-    """Name and kind of every parameter: `normalised` (a convolution: a norm follows each), `norm` or `plain`."""
-    found = []
+    """Name and kind of every parameter: `normalised` (a convolution that a norm follows), `norm` or `plain`."""
+    found, normed = [], any(isinstance(module, layers.BatchNorm2d) for module in model.modules())
     for name, _ in model.named_parameters():
         owner = model.get_submodule(name.rpartition(".")[0])
         norm = isinstance(owner, layers.BatchNorm2d | layers.LayerNorm)
-        found.append((name, "norm" if norm else "normalised" if isinstance(owner, layers.Conv2d) else "plain"))
+        scale_free = normed and isinstance(owner, layers.Conv2d)
+        found.append((name, "norm" if norm else "normalised" if scale_free else "plain"))
     return found
 
 

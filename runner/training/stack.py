@@ -72,7 +72,9 @@ class Stack:
         self.autocast = autocast(first.precision, device)
         self.evaluated = evaluation_batch(*shape)
         live = torch.arange(len(self.trials), device=device) < self.count
-        self.step = Step(self.model, optimizer, live, self.autocast, half=first.precision == "fp16")
+        multipliers = [trial.loss_multiplier for trial in self.trials]
+        wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
+        self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
         if diagnostics:
             self.step.diagnostics = Diagnostics(self.model, optimizer)
         recorded = optimizer.launch is not None and not diagnostics

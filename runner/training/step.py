@@ -21,8 +21,17 @@ class Step:
     `total`: float64 [R], training loss summed over the examples of an epoch; `number`: int64, the step's number.
     """
 
-    def __init__(self, model: Model, optimizer: Stacked, live: Tensor, autocast: torch.autocast, half: bool) -> None:
-        """`half`: the loss is scaled, as float16 needs."""
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Stacked,
+        live: Tensor,
+        autocast: torch.autocast,
+        half: bool,
+        multiplier: Tensor | None = None,
+    ) -> None:
+        """`half`: the loss is scaled, as float16 needs. `multiplier` [R]: what each trial's loss is multiplied by."""
+        self.multiplier = multiplier
         self.model, self.optimizer, self.autocast = model, optimizer, autocast
         self.parameters = list(model.parameters())
         trials, device = len(live), live.device
@@ -46,8 +55,9 @@ class Step:
         with self.autocast:
             logits = self.model(x, noise)
         loss = losses(logits, y).mean(1)
+        wanted = loss if self.multiplier is None else loss * self.multiplier
         # A sum over trials keeps their gradients apart.
-        (loss if self.scale is None else loss * self.scale.value).sum().backward()
+        (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
         loss = loss.detach()
         finite = finite_gradients(self.parameters)
         if self.diagnostics is not None:

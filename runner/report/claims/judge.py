@@ -1,0 +1,85 @@
+"""Judges the paper's claims on a study: `judge(reported, ...)` gives them, `table` and `markdown` write them down.
+
+The claims are those of the list in results/README.md, by their numbers there. Those that are plain algebra (8, 17)
+are unit tests, and 20 is a figure of the mechanism.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from runner.report.arms import Block
+from runner.report.claims import bests, budgets, curves, maps, training
+from runner.report.claims.claim import ALPHA, CONFIRMED, ON_PAR, REFUTED, SEEDS, UNDECIDED, Claim, decided
+from runner.report.claims.scene import Arena, Scene
+from runner.report.measures import NOTHING, short
+from runner.report.results import ArmResult
+from runner.report.table import pipe
+
+COLUMNS = "claim name figure statistic value low high n verdict why paper_value scope".split()
+
+
+def judge(
+    reported: Sequence[tuple[Block, Sequence[ArmResult]]],
+    curve_rows: pd.DataFrame,
+    cycle_rows: pd.DataFrame,
+    dynamics: pd.DataFrame,
+) -> list[Claim]:
+    """Every claim that the study's arms can speak to, with its verdict, in the order of the list."""
+    arenas = tuple(Arena(block, tuple(found)) for block, found in reported)
+    scene = Scene(arenas, curve_rows, cycle_rows, dynamics)
+    found = [claim for part in (bests, maps, budgets, curves, training) for claim in part.claims(scene)]
+    return sorted(decided(found), key=lambda claim: int(re.match(r"\d+", claim.claim).group()))  # type: ignore[union-attr]
+
+
+def table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """claims.csv: one row per claim; `why` is the reason of an undecided one and whatever else is to be said."""
+    rows = []
+    for claim in claims:
+        e = claim.evidence
+        row: dict[str, object] = {name: getattr(claim, name) for name in COLUMNS if hasattr(claim, name)}
+        row |= {"value": e.value, "low": e.low, "high": e.high, "n": e.n} if e else {}
+        row["why"] = "; ".join(part for part in (claim.why, claim.remark) if part)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+
+
+def summary(claims: Sequence[Claim]) -> str:
+    """'3 confirmed, 1 refuted, 5 undecided'."""
+    counts = {word: sum(claim.verdict == word for claim in claims) for word in (CONFIRMED, REFUTED, UNDECIDED)}
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def markdown(claims: Sequence[Claim]) -> str:
+    """claims.md: the rows, and the rules by which they were judged."""
+    several = len({claim.scope for claim in claims}) > 1
+    head = ["claim", "", "verdict", "value [95 %]", "n", "the paper's", "figure"] + ["scope"] * several
+    lines = []
+    for claim in claims:
+        e = claim.evidence
+        value = f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING
+        because = "; ".join(part for part in (claim.why, claim.remark) if part)
+        verdict = f"{claim.verdict} ({because})" if because else claim.verdict
+        what = f"{claim.name}: {claim.statistic}"
+        n = str(e.n) if e else NOTHING
+        cells = [claim.claim, what, verdict, value, n, claim.paper_value, claim.figure] + [claim.scope] * several
+        lines.append(cells)
+    scope = "" if several else f"All on {claims[0].scope}.\n\n"
+    return (
+        f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}.\n\n{scope}"
+        f"{pipe(head, lines)}\n\n{RULES}\n"
+    )
+
+
+RULES = (
+    f"Rules: cells are selected by validation error; bests are compared on at least {SEEDS} seeds that the search did "
+    "not use, paired by seed (Student's t); a best cell on its grid's edge, or a selection on test, leaves a "
+    f'comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map have their '
+    "noise from cells with several seeds and their interval from a parametric bootstrap. A claim is confirmed or "
+    f"refuted at the one-sided {short(100 * ALPHA)} % level after Holm's correction over all rows that could be "
+    "judged; the intervals are not corrected. The paper's values were read off its figures, of one run each and "
+    "selected on test."
+)
