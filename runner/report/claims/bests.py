@@ -39,7 +39,7 @@ def _better(arena: Arena, family: str) -> Iterator[Claim]:
     l2 = arena.l2(family)
     schedule = arena.block.settings["schedule"]
     for w in arena.decoupled(family):
-        if l2 is None:
+        if l2 is None or max(l2.cells, w.cells) < 2:  # nothing was searched: these are no bests
             continue
         mine, other = by_seed(arena, w), by_seed(arena, l2)
         papers = "not in the paper"
@@ -69,7 +69,7 @@ def _reduction(mine: dict[int, float], other: dict[int, float]) -> str:
 
 def _l2_gives(arena: Arena, family: str) -> Iterator[Claim]:
     l2, plain = arena.l2(family), arena.no_decay(family)
-    if l2 is None or plain is None or family != "adam":
+    if l2 is None or plain is None or family != "adam" or max(l2.cells, plain.cells) < 2:
         return
     margin = arena.block.measure.is_error
     yield Claim(
@@ -88,7 +88,7 @@ def _on_par_with_sgd(arena: Arena) -> Iterator[Claim]:
     pairs = [(a, s) for a in arena.decoupled("adam") for s in arena.decoupled("sgd")]
     name = arena.block.measure.report_name
     margin = "" if arena.block.measure.is_error else "no margin is known for losses"
-    for adamw, sgdw in pairs[:1]:
+    for adamw, sgdw in pairs[:1] if max(r.cells for r in arena.results) > 1 else []:
         yield Claim(
             "9",
             "AdamW rivals SGDW",

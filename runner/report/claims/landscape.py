@@ -113,10 +113,11 @@ def lowest(wd: np.ndarray, log_error: np.ndarray) -> float:
     near = log_error[at - 1 : at + 2]
     if not np.isfinite(near).all():
         return float(wd[at])
-    a, b, _ = np.polyfit(wd[at - 1 : at + 2] - wd[at], near, 2)
-    if a <= 0:
+    left, right = wd[at] - wd[at - 1], wd[at + 1] - wd[at]
+    down, up = (near[0] - near[1]) / left, (near[2] - near[1]) / right  # both at least 0
+    if down + up <= 0:
         return float(wd[at])
-    return float(wd[at] + np.clip(-b / (2 * a), wd[at - 1] - wd[at], wd[at + 1] - wd[at]))
+    return float(wd[at] + (down * right - up * left) / (2 * (down + up)))
 
 
 def slope_rows(land: Landscape) -> list[int]:
@@ -133,7 +134,8 @@ def slope_rows(land: Landscape) -> list[int]:
 def slope(land: Landscape, rows: list[int], log_error: np.ndarray) -> float:
     """Of log2(best decay per step) on log2(lr): 0 for a basin along the lr axis, -1 where lr x wd is what matters."""
     optima = [lowest(land.wd_paper[i], log_error[i]) for i in rows]
-    return float(np.polyfit(land.lr[rows], optima, 1)[0])
+    x = land.lr[rows] - land.lr[rows].mean()
+    return float(x @ np.array(optima) / (x @ x))
 
 
 def interaction(land: Landscape, log_error: np.ndarray, sd: float) -> float:
