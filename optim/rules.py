@@ -13,6 +13,7 @@ import numpy as np
 from optim import conventions
 
 FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd"}  # what can share a stack
+WD_SCHEDULES = ("follow_lr", "constant", "beta2_ramp")
 COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
 
 # The columns of a row of coefficients. SGD reads beta1 as its momentum and has no use for beta2, bias2 and eps.
@@ -26,7 +27,9 @@ COLUMNS = 12
 class Rule:
     """An optimizer variant with base learning rate `lr` and decay `wd` in its `convention`.
 
-    `decay_all` False spares norms and biases. `beta1` is the momentum of SGD.
+    `decay_all` False spares norms and biases. `beta1` is the momentum of SGD. `wd_schedule` is what decoupled decay
+    is multiplied by at step t: "follow_lr" the rate's multiplier eta_t, as in the paper and in torch; "constant" 1;
+    "beta2_ramp" eta_t sqrt(1 - beta2^t), which grows as Adam's second moment fills.
     """
 
     optimizer: str
@@ -37,18 +40,23 @@ class Rule:
     beta2: float = 0.999
     eps: float = 1e-8
     decay_all: bool = True
+    wd_schedule: str = "follow_lr"
 
     @property
     def family(self) -> str:
         return FAMILIES[self.optimizer]
 
-    def decay(self, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
-        """The fraction of a weight removed at each step, or for a coupled rule the L2 coefficient; shape of eta.
+    def decay(self, step: np.ndarray, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
+        """The fraction of a weight removed at each `step` (from 1), or for a coupled rule the L2 coefficient.
 
-        `updates`: B * T / b at each step, with T the epochs of the current cycle.
+        All of one shape. `updates`: B * T / b at each step, with T the epochs of the current cycle.
         """
         if self.optimizer in COUPLED:
             return np.full(len(eta), self.wd)
+        if self.wd_schedule == "constant":
+            eta = np.ones_like(eta)
+        elif self.wd_schedule == "beta2_ramp":
+            eta = eta * np.sqrt(1 - self.beta2**step)
         if self.convention == "normalized":
             return eta * self.wd / np.sqrt(updates)
         return eta * conventions.to_paper(self.convention, self.wd, self.lr, 1.0)
@@ -60,7 +68,7 @@ def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndar
     The middle axis holds first what weights get and then what norms and biases get.
     """
     rows = np.zeros((len(step), 2, COLUMNS))
-    decay = rule.decay(eta, updates)
+    decay = rule.decay(step, eta, updates)
     spared = np.array([1.0, float(rule.decay_all)])
     rows[:, :, L2 if rule.optimizer in COUPLED else DECAY] = decay[:, None] * spared
     rows[:, :, KEEP] = 1 - rows[:, :, DECAY]

@@ -93,6 +93,9 @@ _SCALARS: dict[str, type] = {
     "final_seeds": int,
     "replicate": int,
     "loss_multiplier": float,
+    "wd_schedule": str,
+    "wd_rule": str,
+    "wd_rule_constant": float,
     "study": str,
     "results": str,
     "device": str,
@@ -116,7 +119,7 @@ _ZERO: dict[str, tuple[object, ...]] = {  # words that mean 0
 
 def _scalar(cfg: DictConfig, key: str) -> Any:
     value, kind = cfg.get(key), _SCALARS[key]
-    if value is None and key in ("target_error", "max_minutes"):
+    if value is None and key in ("target_error", "max_minutes", "wd_rule_constant"):
         return None
     if value in _ZERO.get(key, ()):
         return 0
@@ -181,6 +184,8 @@ def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tup
             raise UserError(f"grid.{sorted(map(str, strange))[0]}: must be one of {', '.join(FAMILIES)}")
         lr, wd = (_numbers(cfg, f"{here}.{axis}", check) for axis, check in (("lr", _lr), ("wd", _wd)))
     lr = _numbers(cfg, "lr", _lr) or lr
+    if cfg.get("wd") is not None and cfg.get("wd_rule") not in ("none", None):
+        raise UserError(f"wd and wd_rule={cfg.get('wd_rule')} are both set: give one of them")
     wd = _numbers(cfg, "wd", _wd) or wd
     if set(grid) - {"name"} and (lr is None or wd is None):
         raise UserError(

@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> 
             _group(known, name, flat, {}) for known, name in ((MODELS, "model"), (SCHEDULES, "schedule"))
         )
         single = {key: flat[key] for key in ("wd_convention", "lr", "wd", "seed", "epochs", "batch_size", "precision")}
+        single |= {f.name: flat[f.name] for f in fields(Trial) if f.default is not MISSING and f.name in flat}
     except (KeyError, TypeError) as error:
         raise UserError(f"these settings are of another version ({error})") from error
     dataset = load(own)

@@ -9,12 +9,13 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from optim.rules import COUPLED
+from optim.rules import COUPLED, WD_SCHEDULES
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
 from runner.training.schedule import ScheduleSettings
 
+WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
 PRECISIONS = ("fp32", "bf16", "fp16")
 DECAY_PARAMS = ("all", "weights")
 
@@ -108,6 +109,9 @@ class Settings:
     batch_size: int = 32
     precision: str = "fp32"
     loss_multiplier: float = 1.0
+    wd_schedule: str = "follow_lr"
+    wd_rule: str = "none"
+    wd_rule_constant: float | None = None
     eval_every: int = 1
     eval_all: bool = False
     target_error: float | None = None
@@ -133,6 +137,19 @@ class Settings:
             raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
         if not 0 < self.loss_multiplier < math.inf:
             raise UserError(f"loss_multiplier={self.loss_multiplier}: must be a positive number")
+        if self.wd_schedule not in WD_SCHEDULES:
+            raise UserError(f"wd_schedule={self.wd_schedule}: must be one of {', '.join(WD_SCHEDULES)}")
+        if self.wd_schedule == "beta2_ramp" and not isinstance(self.optimizer, AdamSettings):
+            raise UserError(f"wd_schedule=beta2_ramp: {self.optimizer.name} has no beta2; use constant or follow_lr")
+        if self.wd_rule not in WD_RULES:
+            raise UserError(f"wd_rule={self.wd_rule}: must be one of {', '.join(WD_RULES)}")
+        if self.wd_rule_constant is not None and not 0 <= self.wd_rule_constant < math.inf:
+            raise UserError(f"wd_rule_constant={self.wd_rule_constant}: must be a number from 0")
+        if self.wd_rule != "none" and self.wd_convention != "torch":
+            raise UserError(
+                f"wd_rule={self.wd_rule}: is about decoupled decay in torch's convention, not {self.wd_convention}; "
+                "use optimizer=adamw or sgdw with wd_convention=torch"
+            )
         if self.replicate and not self.final_seeds:
             raise UserError(f"replicate={self.replicate}: needs final_seeds=N, the seeds to train those cells with")
         if self.target_error is not None and not 0 <= self.target_error <= 100:
@@ -145,3 +162,10 @@ class Settings:
             raise UserError(f"study={self.study}: must be a folder name of letters, digits, '.', '_' and '-'")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UserError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
+
+    def wds(self, lr: float) -> tuple[float, ...]:
+        """The weight decays to train with at this learning rate: the axis, or what a rule of thumb makes of lr."""
+        if self.wd_rule == "none":
+            return self.wd
+        constant = WD_RULES[self.wd_rule] if self.wd_rule_constant is None else self.wd_rule_constant
+        return (constant / (lr if self.wd_rule == "product" else self.batch_size),)

@@ -62,6 +62,7 @@ class Trial:
     batch_size: int
     precision: str
     loss_multiplier: float = 1.0
+    wd_schedule: str = "follow_lr"
 
     @property
     def per_epoch(self) -> int:
@@ -75,7 +76,9 @@ class Trial:
         if isinstance(o, SGDSettings):
             betas = {"beta1": o.momentum}
         everything = o.decay_params == "all"
-        return Rule(o.name, self.lr, self.wd, self.wd_convention, decay_all=everything, **betas)
+        return Rule(
+            o.name, self.lr, self.wd, self.wd_convention, decay_all=everything, wd_schedule=self.wd_schedule, **betas
+        )
 
     def updates(self, epoch: int) -> float:
         """B * T / b of normalized weight decay in `epoch` (from 0): T is the run, or the current cycle."""
@@ -106,6 +109,8 @@ class Trial:
         }
         if self.loss_multiplier != 1:
             flat["loss_multiplier"] = self.loss_multiplier
+        if self.wd_schedule != "follow_lr":
+            flat["wd_schedule"] = self.wd_schedule
         for group in ("model", "dataset", "optimizer", "schedule"):
             flat |= _differing(group, getattr(self, group))
         return flat
@@ -138,7 +143,12 @@ def _differing(group: str, settings: Any) -> dict[str, Any]:
 
 
 def normal(trial: Trial) -> Trial:
-    """The form that decides the id: without decay AdamW is Adam and SGDW is SGD, and trained once."""
+    """The form that decides the id: without decay AdamW is Adam and SGDW is SGD, and trained once.
+
+    What shapes decoupled decay alone says nothing about L2 or about no decay.
+    """
+    if trial.wd == 0 or trial.wd_convention == L2:
+        trial = replace(trial, wd_schedule="follow_lr")
     name = trial.optimizer.name
     if trial.wd == 0 and (name not in COUPLED or trial.optimizer.decay_params != "all"):
         plain = replace(trial.optimizer, name=_TWINS.get(name, name), decay_params="all")
@@ -171,10 +181,11 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
                 batch_size=settings.batch_size,
                 precision=settings.precision,
                 loss_multiplier=settings.loss_multiplier,
+                wd_schedule=settings.wd_schedule,
             )
         )
         for lr in settings.lr
-        for wd in settings.wd
+        for wd in settings.wds(lr)
         for seed in settings.seed
     ]
 

@@ -20,7 +20,7 @@ NAMES = {"adam": "Adam", "sgd": "SGD"}
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
 _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
 # What belongs to the arm or the cell and never to the block, beside everything below "optimizer.".
-_ARM_KEYS = ("optimizer", "wd_convention", "lr", "wd", "seed", "betas", *_HYPER_COLUMNS)
+_ARM_KEYS = ("optimizer", "wd_convention", "wd_schedule", "lr", "wd", "seed", "betas", *_HYPER_COLUMNS)
 # Derived from the other settings: they tell nothing more in a label.
 _DERIVED = ("dataset.test_size", "dataset.classes")
 _NUMBERS = (
@@ -126,6 +126,7 @@ def _hyper(row: Mapping[Any, Any], settings: dict[str, object] | None) -> str:
     else:
         found = {name.removeprefix("optimizer."): value for name, value in settings.items() if name in _HYPER_COLUMNS}
         found |= {name[10:]: value for name, value in settings.items() if name.startswith("optimizer.")}
+        found |= {name: settings[name] for name in ("wd_schedule",) if name in settings}
     skip = ("name", "lr", "wd", "wd_convention", "seed")
     return " ".join(f"{name}={_plain(value)}" for name, value in sorted(found.items()) if name not in skip)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import torch
 
 from runner.data.dataset import Dataset
@@ -132,8 +133,9 @@ def _curve_rows(stack: Stack, epoch: int, progress: Progress, scores: dict[str, 
     for i, trial in enumerate(stack.trials[: stack.count]):
         if died[i] >= 0:
             continue
-        decay = trial.rule.decay(eta[i], eta[i] * 0 + trial.updates(epoch - 1))[0]
-        row = {"trial": trial.id, "epoch": epoch, "step": epoch * stack.per_epoch}
+        step = epoch * stack.per_epoch
+        decay = trial.rule.decay(np.array([step]), eta[i], eta[i] * 0 + trial.updates(epoch - 1))[0]
+        row = {"trial": trial.id, "epoch": epoch, "step": step}
         row |= {"lr": float(trial.lr * eta[i, 0]), "wd_step": float(decay), "running_loss": progress.running_loss[i]}
         row |= _measured(scores, i)
         row |= {"weight_norm": norms[i], "update_norm": progress.update_norm[i], "seconds": round(seconds, 4)}
@@ -188,13 +190,19 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
             row["test_top5_error"] = top5[i]
         if diverged:
             row |= _chance(trial, row)
-            row["note"] = (
-                f"diverged in epoch {died[i] // stack.per_epoch + 1}: a smaller lr or wd, or a warm-up, may help"
-            )
+            row["note"] = _advice(trial, died[i])
         for what in ("loss", "error"):
             row[f"gap_{what}"] = row[f"test_{what}"] - row[f"train_{what}"]
         rows.append(row)
     return rows
+
+
+def _advice(trial: Trial, step: int) -> str:
+    """When it diverged, and what may help: early on a warm-up, if it had none."""
+    warm = trial.schedule.warmup_steps or trial.schedule.warmup_epochs
+    early = step < 0.1 * trial.epochs * trial.per_epoch and not warm
+    help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
+    return f"diverged in epoch {step // trial.per_epoch + 1}: {help} may help"
 
 
 def _identity(trial: Trial) -> Row:
