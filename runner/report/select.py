@@ -13,6 +13,7 @@ import pandas as pd
 
 from runner.report.arms import Block, split
 
+NONE_BETTER = "wd smallest, and no decay is better"
 WINNER_COLUMNS = (
     "block block_label arm family optimizer wd_convention lr wd hyper cell trial n_seeds seeds selected_by "
     "score tie_score trials cells complete_cells on_edge edge not_searched"
@@ -150,7 +151,8 @@ def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
 def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:
     """Where the winner touches its grid's edge, and the axes that were not searched at all.
 
-    wd = 0 belongs to the grid of every arm of the family, so with it the smallest positive wd has a neighbour.
+    wd = 0 belongs to the grid of every arm of the family, so with it the smallest positive wd has a neighbour; where
+    that is better still, the arm's best decay lies below all that were tried (`NONE_BETTER`).
     """
     mine = table[table["arm"] == best["arm"]]
     edge, single = [], []
@@ -160,12 +162,17 @@ def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:
     elif best["lr"] in (lrs[0], lrs[-1]):
         edge.append("lr smallest" if best["lr"] == lrs[0] else "lr largest")
     if best["wd"] > 0:
-        zero = bool(((table["family"] == best["family"]) & (table["wd"] == 0)).any())
-        wds = [0.0] * zero + sorted(set(mine["wd"]))
+        zero = table[(table["family"] == best["family"]) & (table["wd"] == 0)]
+        wds = [0.0] * (not zero.empty) + sorted(set(mine["wd"]))
+        none_better = bool((zero.loc[zero["complete"], "score_key"] < best["score_key"]).any())
         if len(wds) == 1:
             single.append("wd")
-        elif best["wd"] in (wds[0], wds[-1]):
-            edge.append("wd smallest" if best["wd"] == wds[0] else "wd largest")
+        elif best["wd"] == wds[-1]:
+            edge.append("wd largest")
+        elif best["wd"] == wds[0]:
+            edge.append("wd smallest")
+        elif best["wd"] == min(mine["wd"]) and none_better:
+            edge.append(NONE_BETTER)
     return ", ".join(edge), " ".join(single)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from runner.report.arms import Block
 from runner.report.claims.claim import SEEDS
 from runner.report.results import OPTIMISTIC, ArmResult
+from runner.report.select import NONE_BETTER
 
 # Parameters of the paper's networks, the epochs that it gave them, and its batch size.
 _PAPERS = {11_653_978: (25, 100, 400), 26_192_922: (1800,)}
@@ -88,8 +89,12 @@ def differences(a: dict[int, float], b: dict[int, float]) -> list[float]:
     return [round(a[seed] - b[seed], 9) for seed in sorted(a.keys() & b.keys())]
 
 
-def obstacle(pairs: Sequence[tuple[Arena, ArmResult]], searched: bool = True) -> str:
-    """What forbids a comparison of these arms' bests; '' where nothing does. `searched`: each must have had a grid."""
+def obstacle(pairs: Sequence[tuple[Arena, ArmResult]], searched: bool = True, with_none: bool = False) -> str:
+    """What forbids a comparison of these arms' bests; '' where nothing does.
+
+    `searched`: each must have had a grid. `with_none`: it does not matter that no decay is better than the smallest,
+    because no decay is part of the comparison.
+    """
     for arena, result in pairs:
         if arena.block.measure.on_test:
             return "selected on test"
@@ -99,7 +104,7 @@ def obstacle(pairs: Sequence[tuple[Arena, ArmResult]], searched: bool = True) ->
             return f"{result.arm} has no fresh seeds (final_seeds={SEEDS})"
         if searched and result.wd_convention and "wd" in result.not_searched.split():
             return f"{result.arm} was tried with one weight decay only"
-        if result.edge:
+        if result.edge and not (with_none and result.edge == NONE_BETTER):
             return f"{result.arm}'s best cell is on its grid's edge ({result.edge})"
         if result.failed:
             return f"{result.failed} runs of {result.arm} failed"

@@ -50,6 +50,25 @@ def test_a_best_cell_on_the_edge_leaves_the_comparison_undecided() -> None:
     assert "edge" in claim.why
 
 
+def test_where_no_decay_is_better_than_the_smallest_it_stands_for_l2_and_leaves_adamw_undecided() -> None:
+    def truth(optimizer: str, lr: float, wd: float) -> float:
+        if optimizer == "adam" and wd > 0:
+            return bowl(lr, WDS[3], 5.0 + 300 * wd)
+        return bowl(lr, wd, 4.5 if wd == 0 else 4.0)
+
+    found = judged(study(truth, spread=0.02))
+    (claim,) = [c for c in found if "AdamW's best cell" in c.name]
+    assert "AdamW minus Adam, no decay" in claim.statistic
+    assert claim.verdict == "confirmed"
+    assert verdict(found, "Adam gets nothing from L2") == "refuted"  # it loses by it
+
+    (claim,) = [
+        c for c in judged(study(lambda o, *cell: truth({"adam": "adamw"}.get(o, "adam"), *cell))) if c.claim == "1"
+    ]
+    assert claim.verdict == "undecided"
+    assert "no decay is better" in claim.why
+
+
 def test_without_enough_fresh_seeds_nothing_is_decided() -> None:
     truth = world(adam=5.0, adamw=4.0, plain=6.0)
     none, few = (next(c for c in judged(study(truth, fresh=f)) if c.claim == "1") for f in ((), FRESH[:4]))
