@@ -13,7 +13,7 @@ import pandas as pd
 
 from runner.report.arms import Block, split
 
-NONE_BETTER = "wd smallest, and no decay is better"
+NONE_BETTER = "no decay is better than any"
 WINNER_COLUMNS = (
     "block block_label arm family optimizer wd_convention lr wd hyper cell trial n_seeds seeds selected_by "
     "score tie_score trials cells complete_cells on_edge edge not_searched"
@@ -152,7 +152,7 @@ def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:
     """Where the winner touches its grid's edge, and the axes that were not searched at all.
 
     wd = 0 belongs to the grid of every arm of the family, so with it the smallest positive wd has a neighbour; where
-    that is better still, the arm's best decay lies below all that were tried (`NONE_BETTER`).
+    that is better still, no decay that was tried is the arm's best (`NONE_BETTER`).
     """
     mine = table[table["arm"] == best["arm"]]
     edge, single = [], []
@@ -171,7 +171,7 @@ def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:
             edge.append("wd largest")
         elif best["wd"] == wds[0]:
             edge.append("wd smallest")
-        elif best["wd"] == min(mine["wd"]) and none_better:
+        elif none_better:
             edge.append(NONE_BETTER)
     return ", ".join(edge), " ".join(single)
 
