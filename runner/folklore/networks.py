@@ -1,0 +1,62 @@
+"""What an optimizer's step costs on the runner's own networks: `costs()` gives rows of checks.csv (claim 9)."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import optim
+from runner.models.resnet import ResNet
+from runner.models.settings import ResNetSettings, TransformerSettings
+from runner.models.transformer import Transformer
+
+Row = dict[str, object]
+ROUNDS, STEPS = 7, 30
+
+
+def networks() -> dict[str, Callable[[], torch.nn.Module]]:
+    """The ResNet and the Transformer of the folklore studies, one trial each."""
+    small = TransformerSettings("transformer", layers=2, dim=32, heads=4, patch=2)
+    return {
+        "resnet": lambda: ResNet(ResNetSettings("resnet"), 1, 1, 10),
+        "transformer": lambda: Transformer(small, 1, (1, 8, 8), 10, 0, False),
+    }
+
+
+def costs() -> list[Row]:
+    """For each network and optimizer: microseconds per step (median, interleaved) and bytes kept per parameter."""
+    rows: list[Row] = []
+    for name, build in networks().items():
+        made = {"adam": _ready(build(), optim.Adam), "adamw": _ready(build(), optim.AdamW)}
+        times: dict[str, list[float]] = {key: [] for key in made}
+        for _ in range(ROUNDS):
+            for key, (_, optimizer) in made.items():
+                start = time.perf_counter()
+                for _ in range(STEPS):
+                    optimizer.step()
+                times[key].append((time.perf_counter() - start) / STEPS)
+        for key, (parameters, optimizer) in made.items():
+            kept = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
+            size = sum(v.numel() * v.element_size() for v in kept if v.numel() > 1)
+            per = size / sum(p.numel() for p in parameters if p.numel() > 1)
+            rows.append(_row(f"{name}_{key}_step", 1e6 * statistics.median(times[key]), "microseconds", "one step"))
+            rows.append(_row(f"{name}_{key}_state", per, "bytes per parameter", "what the optimizer keeps"))
+    return rows
+
+
+def _ready(model: torch.nn.Module, kind: Any) -> tuple[Sequence[Tensor], torch.optim.Optimizer]:
+    parameters = list(model.parameters())
+    optimizer = kind(parameters, lr=1e-3, weight_decay=1e-2)
+    for p in parameters:
+        p.grad = torch.full_like(p, 1e-3)
+    optimizer.step()
+    return parameters, optimizer
+
+
+def _row(name: str, value: float, unit: str, what: str) -> Row:
+    return {"check": name, "value": value, "unit": unit, "what": what}

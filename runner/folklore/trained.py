@@ -1,0 +1,201 @@
+"""Claims about training, 1 and 8 to 12, judged from studies: `read(folder)` gives one.
+
+Statistics are those of `runner.report.claims`: a one-sided level of 2.5 %, corrected (Holm) over a study's claims.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import records
+from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE, Verdict
+from runner.report.arms import split
+from runner.report.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
+from runner.report.claims.judge import judge
+from runner.report.claims.scene import Arena, by_seed, differences
+from runner.report.measures import number, short
+from runner.report.results import ArmResult, results
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One of the studies: its arenas (blocks with results) and what the paper's claims say about it."""
+
+    arenas: tuple[Arena, ...]
+    claims: Sequence[Claim]
+
+    def arena(self, schedule: str = "") -> Arena | None:
+        return next((a for a in self.arenas if not schedule or a.block.settings["schedule"] == schedule), None)
+
+    def claim(self, words: str, schedule: str = "") -> Claim | None:
+        return next((c for c in self.claims if words in c.name and f"{schedule} schedule" in c.scope), None)
+
+
+def read(folder: Path) -> Study:
+    """A study's folder as the judge wants it."""
+    blocks = split(records.read(folder))
+    reported = [(block, results(block)) for block in blocks]
+    tables = [records.read(folder, name) for name in ("curves", "cycles", "dynamics")]
+    return Study(tuple(Arena(block, tuple(found)) for block, found in reported), judge(reported, *tables))
+
+
+def uneven(mechanism: Study) -> Verdict:
+    l2, w = mechanism.claim("large gradients less"), mechanism.claim("all weights alike")
+    return Verdict(
+        1,
+        "AdamW is Adam with decay decoupled from the gradient step; L2 in Adam goes through the moments and is divided "
+        "by sqrt(v), so it acts unevenly",
+        "rank correlation of the relative decay with sqrt(v) under Adam + L2; spread of the relative decay under AdamW",
+        f"{_value(l2)}; {_value(w)}",
+        _both(l2, w),
+        "mechanism/dynamics.csv, mechanism/plots/mechanism.png",
+    )
+
+
+def generalizes(resnet: Study, transformer: Study) -> Verdict:
+    claims = [study.claim("AdamW's best cell beats", "cosine") for study in (resnet, transformer)]
+    won = [claim is not None and claim.verdict == CONFIRMED for claim in claims]
+    lost = [claim is not None and claim.verdict == REFUTED for claim in claims]
+    verdict = TRUE if all(won) else FALSE if any(lost) and not any(won) else PARTLY if any(won) else OPEN
+    return Verdict(
+        8,
+        "AdamW generalizes better than Adam, especially for Transformers (BERT, ViT); Adam + L2 suits small tasks",
+        "test error, AdamW minus Adam + L2, in points: ResNet, Transformer (both on digits)",
+        f"{_value(claims[0])}; {_value(claims[1])}",
+        verdict,
+        "resnet/claims.csv, transformer/claims.csv: claim 1",
+    )
+
+
+def cheaper(resnet: Study, transformer: Study, checks: Mapping[str, float]) -> Verdict:
+    """Fewer epochs and less memory, as a blog's table for ResNet-50 has it."""
+    parts, fewer = [], []
+    for name, study in (("resnet", resnet), ("transformer", transformer)):
+        pair = _twins(study.arena("cosine"))
+        if pair is None:
+            continue
+        arena, l2, w = pair
+        gap = below(_epochs(arena, w, l2))
+        fewer.append(gap is not None and gap.against_null <= 0.0125)  # two networks
+        parts.append(f"{name}: epochs to target {_signed(gap) if gap else '–'}")
+        for kind in ("step", "state"):
+            parts.append(f"{kind} {number(checks[f'{name}_adamw_{kind}'] / checks[f'{name}_adam_{kind}'])}x")
+    less = all(checks[f"{n}_adamw_state"] < 0.99 * checks[f"{n}_adam_state"] for n in ("resnet", "transformer"))
+    verdict = TRUE if all(fewer) and less else PARTLY if any(fewer) or less else FALSE
+    return Verdict(
+        9,
+        "ResNet-50 on ImageNet: Adam 76.2 % top-1, 120 epochs to converge, 10.3 GB; AdamW 77.1 %, 90 epochs, 9.8 GB",
+        "that AdamW needs fewer epochs and less memory: epochs to target, AdamW minus Adam + L2; time of the step and "
+        "bytes of state, AdamW's over Adam's",
+        "; ".join(parts),
+        verdict,
+        "table.csv; checks.csv: *_step, *_state",
+    )
+
+
+def strength(resnet: Study) -> Verdict:
+    """Whether the best decay moves with the rate. In torch's units AdamW's slope is one less than in the paper's."""
+    l2, w = resnet.claim("Adam + L2's basin", "cosine"), resnet.claim("AdamW's basin", "cosine")
+    slopes = [claim.evidence for claim in (l2, w) if claim and claim.evidence]
+    verdict, value = OPEN, f"{_value(l2)}; {_value(w)}"
+    if len(slopes) == 2:
+        value += f" in paper units, {number(slopes[1].value - 1)} in torch's"
+        moves, still = slopes[0].high < -0.5, slopes[1].low > -0.5 and slopes[1].high < 0.5
+        moved, diagonal = slopes[0].low > -0.5, slopes[1].high < -0.5 or slopes[1].low > 0.5
+        if moves and still:
+            verdict = PARTLY  # in torch's own units lr scales the decay of AdamW as well
+        elif moved or diagonal:
+            verdict = FALSE
+    return Verdict(
+        10,
+        "Learning rate influences the strength of decay in Adam + L2, not in AdamW",
+        "slope of log2(best wd) on log2(lr): Adam + L2, AdamW (partly true: so in the paper's units; torch's AdamW "
+        "multiplies decay by lr)",
+        value,
+        verdict,
+        "resnet/claims.csv: claims 5 and 6; resnet/plots/heatmap*.png",
+    )
+
+
+def no_switching(resnet: Study) -> Verdict:
+    claim = resnet.claim("AdamW rivals SGDW", "cosine")
+    evidence = claim.evidence if claim and not claim.why.startswith(("selected", "no ")) else None
+    verdict = OPEN
+    if evidence and claim and "edge" not in claim.why:
+        verdict = TRUE if evidence.high < 0.2 else FALSE if evidence.low > 0.2 else OPEN
+    return Verdict(
+        11,
+        "With AdamW one need no longer switch between SGD and Adam",
+        "test error, AdamW minus SGDW at tuned settings, in points (true: not worse by 0.2)",
+        _value(claim),
+        verdict,
+        "resnet/claims.csv: claim 9",
+    )
+
+
+def fastest(resnet: Study) -> Verdict:
+    """Epochs to target of AdamW with one cycle against every other arm."""
+    one, cosine = resnet.arena("onecycle"), resnet.arena("cosine")
+    mine = next(iter(one.decoupled("adam")), None) if one else None
+    rivals: list[tuple[str, Arena, ArmResult]] = []
+    for arena in (one, cosine):
+        if arena is not None:
+            name = arena.block.settings["schedule"]
+            rivals += [(f"{r.arm}, {name}", arena, r) for r in arena.results if r is not mine and r.wd_convention]
+    verdict, value = OPEN, "–"
+    if one is not None and mine is not None and rivals:
+        found = {name: below(_between(one, mine, arena, r)) for name, arena, r in rivals}
+        tested = {name: e for name, e in found.items() if e is not None}
+        if tested:
+            name, worst = max(tested.items(), key=lambda item: item[1].value)
+            value = f"{_signed(worst)} ({name})"
+            wins = len(tested) == len(found) and max(e.against_null for e in tested.values()) <= 0.025
+            loses = min(e.against_claim for e in tested.values()) * len(tested) <= 0.025
+            verdict = TRUE if wins else FALSE if loses else OPEN
+    return Verdict(
+        12,
+        "AdamW with super-convergence (1cycle) is the fastest way to train",
+        "epochs to target, AdamW with one cycle minus the fastest other arm",
+        value,
+        verdict,
+        "resnet/trials.csv: epochs_to_target of the final runs",
+    )
+
+
+def _twins(arena: Arena | None) -> tuple[Arena, ArmResult, ArmResult] | None:
+    l2 = arena.l2("adam") if arena else None
+    w = next(iter(arena.decoupled("adam")), None) if arena else None
+    return (arena, l2, w) if arena and l2 and w else None
+
+
+def _epochs(arena: Arena, w: ArmResult, l2: ArmResult) -> list[float]:
+    return _between(arena, w, arena, l2)
+
+
+def _between(here: Arena, mine: ArmResult, there: Arena, other: ArmResult) -> list[float]:
+    """Differences in epochs to target; a run that never got there took one epoch more than it had."""
+    last = float(here.block.settings["epochs"]) + 1
+    found = [by_seed(arena, r, "epochs_to_target") for arena, r in ((here, mine), (there, other))]
+    return differences(*({seed: last if math.isnan(e) else e for seed, e in one.items()} for one in found))
+
+
+def _signed(e: Evidence) -> str:
+    return f"{number(e.value, 1, True)} [{number(e.low, 1, True)}, {number(e.high, 1, True)}]"
+
+
+def _both(*claims: Claim | None) -> str:
+    states = [claim.verdict if claim else "" for claim in claims]
+    if all(state == CONFIRMED for state in states):
+        return TRUE
+    return FALSE if REFUTED in states else PARTLY if CONFIRMED in states else OPEN
+
+
+def _value(claim: Claim | None) -> str:
+    if claim is None or claim.evidence is None:
+        return f"– ({claim.why})" if claim and claim.why else "–"
+    e = claim.evidence
+    because = f" ({claim.why})" if claim.why else ""
+    return f"{short(e.value, 2)} [{short(e.low, 2)}, {short(e.high, 2)}], n = {e.n}{because}"
