@@ -1,7 +1,7 @@
 """The table of folklore: `python -m runner.folklore [FOLDER] [--checks]`, by default results/folklore.
 
-Measures checks.csv if it is not there (or with --checks), then writes folklore.csv, folklore.md and table.csv from the
-studies in the folder.
+Measures checks.csv and resume.csv if they are not there (or with --checks), then writes folklore.csv, folklore.md,
+table.csv and resume.png from them and the studies in the folder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import pandas as pd
 
 from runner.errors import UserError
 from runner.folklore.judge import STUDIES, verdicts
+from runner.folklore.resume import draw, kink, resumed
 from runner.folklore.verdict import Verdict
+from runner.report.measures import number
 from runner.report.table import pipe
 
 USAGE = "usage: python -m runner.folklore [FOLDER] [--checks]"
@@ -29,26 +31,30 @@ def main() -> int:
         return 2
     folder = Path(words[0] if words else "results/folklore")
     try:
-        if "--checks" in sys.argv or not (folder / "checks.csv").exists():
-            _measure(folder)
+        _measure(folder, again="--checks" in sys.argv)
         found = verdicts(folder)
         costs = table(folder)
         costs.to_csv(folder / "table.csv", index=False, lineterminator="\n")
         rows = pd.DataFrame([asdict(verdict) for verdict in found])
         rows.to_csv(folder / "folklore.csv", index=False, lineterminator="\n")
-        (folder / "folklore.md").write_text(markdown(found, costs), encoding="utf-8")
+        text = markdown(found, costs, pd.read_csv(folder / "resume.csv"))
+        draw(pd.read_csv(folder / "resume.csv"), folder / "resume.png")
+        (folder / "folklore.md").write_text(text, encoding="utf-8")
     except (UserError, OSError) as error:
         print(f"runner.folklore: {error}", file=sys.stderr)
         return 2
-    print(markdown(found, costs))
+    print(text)
     return 0
 
 
-def _measure(folder: Path) -> None:
+def _measure(folder: Path, again: bool) -> None:
+    """What is not in a study: trajectories, costs, and a resumed run."""
     from runner.folklore.checks import measured
 
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(measured()).to_csv(folder / "checks.csv", index=False, lineterminator="\n")
+    for name, make in (("checks.csv", lambda: pd.DataFrame(measured())), ("resume.csv", resumed)):
+        if again or not (folder / name).exists():
+            make().to_csv(folder / name, index=False, lineterminator="\n")
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -67,8 +73,9 @@ def table(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(found: list[Verdict], costs: pd.DataFrame) -> str:
+def markdown(found: list[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame) -> str:
     """folklore.md."""
+    lost = kink(resumes)
     head = ["#", "said", "what was measured", "value", "verdict", "behind it"]
     lines = [[str(v.number), v.said, v.measured, v.value, v.verdict, v.behind] for v in found]
     cost_lines = [[_cell(value) for value in row] for row in costs.to_numpy()]
@@ -77,7 +84,11 @@ def markdown(found: list[Verdict], costs: pd.DataFrame) -> str:
         "Verdicts are given by code from the CSV files beside this page, and could have come out either way "
         "(`python -m runner.folklore`). Distances are relative to how far training moved the weights.\n\n"
         f"{pipe(head, lines)}\n\n## Costs and errors of our own runs (claim 9)\n\n"
-        f"{pipe(list(costs.columns), cost_lines)}\n"
+        f"{pipe(list(costs.columns), cost_lines)}\n\n## Classic resume error: the optimizer state is not restored\n\n"
+        "The runner restores it. Where only the weights are restored, the training loss of the next 10 steps is "
+        f"{number(lost['kink'], 3)} nats higher [{number(lost['low'], 3)}, {number(lost['high'], 3)}] (resume.csv), "
+        "because Adam's first steps are as large as the rate, whatever the gradient.\n\n"
+        "![Loss and step size around the moment of resuming](resume.png)\n"
     )
 
 
