@@ -200,7 +200,7 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
 def _advice(trial: Trial, step: int) -> str:
     """When it diverged, and what may help: early on a warm-up, if it had none."""
     warm = trial.schedule.warmup_steps or trial.schedule.warmup_epochs
-    early = step < 0.1 * trial.epochs * trial.per_epoch and not warm
+    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and not warm
     help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
     return f"diverged in epoch {step // trial.per_epoch + 1}: {help} may help"
 
