@@ -13,9 +13,13 @@ from optim.optimizer import Optimizer, non_negative
 
 
 class SGD(Optimizer):
-    """SGD with heavy-ball momentum, the rate outside the buffer as in torch.optim.SGD.
+    """SGD with heavy-ball momentum and an L2 penalty, which passes through the momentum. No dampening, no Nesterov.
 
-    `weight_decay` is the L2 coefficient: it passes through the momentum. No dampening, no Nesterov.
+        g <- g + weight_decay theta;  m <- momentum m + g;  theta <- theta - lr m
+
+    Source: Loshchilov & Hutter 2019, Algorithm 1, the L2 branch, with the rate outside the buffer as in
+    torch.optim.SGD and in the code that the paper's experiments ran. Keeps 4 bytes for each float32 parameter (m, none
+    at momentum 0), moves 20 in a step.
     """
 
     decoupled = False
@@ -47,7 +51,9 @@ class SGD(Optimizer):
 class SGDW(SGD):
     """SGD with momentum and decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 1).
 
-    `convention` and `release` as in `optim.AdamW`. torch.optim has no such class; its state is that of SGD.
+        m <- momentum m + g;  theta <- theta - lr m - decay theta, of the old theta
+
+    Memory and traffic are those of `SGD`. `convention` and `release` as in `optim.AdamW`. torch.optim has no such class; its state is that of SGD.
     """
 
     decoupled = True
