@@ -23,6 +23,7 @@ from runner.report.heatmaps import Map, maps
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3
+RATES = 5  # learning rates that a slope is worth asking of
 
 
 def claims(scene: Scene) -> Iterator[Claim]:
@@ -31,7 +32,7 @@ def claims(scene: Scene) -> Iterator[Claim]:
         noise = noise_of(arena.block)
         found = {map_.arm: (map_, landscape(arena.block, map_, noise)) for map_ in maps(arena.block)}
         for map_, land in found.values():
-            if len(land.lr) >= 3 and len(land.wd) >= 3:
+            if len(land.lr) >= RATES and len(land.wd) >= 3:
                 yield _slope(arena, map_, land)
         for map_, land in found.values():
             twin = next((f for f in found.values() if f[0].family == map_.family and f[0].convention == "l2"), None)
