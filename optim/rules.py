@@ -12,7 +12,9 @@ import numpy as np
 
 from optim import conventions
 
-FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd"}  # what can share a stack
+# What can share a stack, and what cannot be stacked.
+FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd", "sparse_adamw": "sparse", "lomo": "lomo"}
+ALONE = {"sparse_adamw", "lomo"}
 WD_SCHEDULES = ("follow_lr", "constant", "beta2_ramp")
 COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
 

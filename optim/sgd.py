@@ -53,7 +53,8 @@ class SGDW(SGD):
 
         m <- momentum m + g;  theta <- theta - lr m - decay theta, of the old theta
 
-    Memory and traffic are those of `SGD`. `convention` and `release` as in `optim.AdamW`. torch.optim has no such class; its state is that of SGD.
+    Memory and traffic are those of `SGD`; `convention` and `release` as in `optim.AdamW`. torch.optim has no such
+    class; its state is that of SGD.
     """
 
     decoupled = True

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.plugins import Plugins
@@ -23,17 +24,20 @@ from runner.interrupt import Interrupted
 from runner.refusal import one_line, printable
 from runner.settings import Settings
 
+if TYPE_CHECKING:
+    from runner.launched import Launch
+
 Plugins.instance()  # before the sweeper's base class is subclassed
 
 codes: list[int] = []  # one exit status for each call of `sweep`; empty until the command line is understood
 
 
-def sweep(settings: Sequence[Settings]) -> float | None:
-    """Train everything that these settings ask for; the mean validation error."""
+def sweep(settings: Sequence[Settings], launch: Launch | None = None) -> float | None:
+    """Train everything that these settings ask for, by jobs of a launcher if there is one; mean validation error."""
     codes.append(1)  # what a crash from here on leaves behind
     from runner.study import run
 
-    outcome = run(settings)
+    outcome = run(settings, launch)
     codes[-1] = outcome.code
     return outcome.value
 
@@ -56,7 +60,7 @@ def main() -> None:
     """The console entry `runner`."""
     from runner.sweeper import register
 
-    register(train=sweep, launched=lambda: codes.append(0))
+    register(train=sweep)
     # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ

@@ -11,24 +11,32 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from runner.lock import refused
+
 
 class Claims:
     """The trials that this process has claimed in a study's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / ".state" / "claims"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise refused(self.folder, error) from error
         self.held: dict[str, FileLock] = {}
 
     def take(self, trials: Iterable[str]) -> set[str]:
         """Claim what nobody else holds; the ids that are now ours."""
-        ours = set()
+        ours: set[str] = set()
         for trial in trials:
             lock = FileLock(self.folder / trial, timeout=0)
             try:
                 lock.acquire()
             except Timeout:
                 continue
+            except (OSError, NotImplementedError) as error:
+                self.give(ours, set())
+                raise refused(self.folder, error) from error
             self.held[trial] = lock
             ours.add(trial)
         return ours

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from runner import stamps
+from runner.append import append, set_aside
 from runner.settings import Settings
 
 
@@ -23,9 +24,12 @@ def note_command(folder: Path, group: Sequence[Settings], lock: AbstractContextM
     with lock:
         try:
             known = list(yaml.safe_load_all(path.read_text())) if path.exists() else []
-        except (yaml.YAMLError, UnicodeDecodeError):
-            print(f"note: {path} cannot be read; this command is not added to it", flush=True)
-            return
+        except OSError:
+            raise
+        except Exception:  # such as ValueError for the 13th month; all of it is the file's fault
+            old = set_aside(path)
+            print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
+            known = []
         if any(isinstance(entry, dict) and entry.get("command") == command for entry in known):
             return
         entry = {
@@ -36,8 +40,7 @@ def note_command(folder: Path, group: Sequence[Settings], lock: AbstractContextM
             "settings": [_plain(s) for s in group],
         }
         text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
-        with path.open("a") as file:
-            file.write(text)
+        append(path, text.encode())
 
 
 def _plain(settings: Settings) -> dict[str, object]:

@@ -19,7 +19,7 @@ from optim.rules import FAMILIES
 from runner.data.settings import DATASETS
 from runner.errors import UserError
 from runner.models.settings import MODELS
-from runner.settings import OPTIMIZERS, OptimizerSettings, Settings
+from runner.settings import OPTIMIZERS, LookaheadSettings, OptimizerSettings, Settings
 from runner.training.schedule import SCHEDULES
 
 GROUPS: dict[str, Mapping[str, type]] = {
@@ -28,7 +28,7 @@ GROUPS: dict[str, Mapping[str, type]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
 }
-_OWN = ("grid", "lr", "wd", "seed", "wd_convention")  # keys that are more than a scalar
+_OWN = ("grid", "lr", "wd", "seed", "wd_convention", "lookahead")  # keys that are more than a scalar
 KEYS = (*GROUPS, *_OWN, *(f.name for f in fields(Settings) if f.name not in (*GROUPS, *_OWN)))
 
 
@@ -49,7 +49,8 @@ def from_config(cfg: DictConfig) -> Settings:
     seed = tuple(_numbers(cfg, "seed", _seed) or ())
     if not seed:
         raise UserError("seed: give at least one whole number")
-    return Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, **scalars)
+    lookahead = _structured(cfg, "lookahead", LookaheadSettings)
+    return Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, **scalars)
 
 
 def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:
@@ -59,8 +60,16 @@ def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:
         raise UserError(f"{name}: must be one of {', '.join(registry)}")
     if node.get("name") not in registry:
         raise UserError(f"{name}.name={node.get('name')}: must be one of {', '.join(registry)}")
+    return _structured(cfg, name, registry[node.name])
+
+
+def _structured(cfg: DictConfig, name: str, kind: type) -> Any:
+    """The keys below `name` through a dataclass."""
+    node = cfg.get(name)
+    if not isinstance(node, DictConfig):
+        raise UserError(f"{name}={node}: has keys of its own: {', '.join(f'{name}.{f.name}' for f in fields(kind))}")
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(registry[node.name]), node))
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node))
     except OmegaConfBaseException as error:
         raise UserError(explain(error, name)) from error
 
@@ -102,6 +111,7 @@ _SCALARS: dict[str, type] = {
     "devices": int,
     "stack": int,
     "workers": int,
+    "shards": int,
     "resume": bool,
     "dry_run": bool,
     "checkpoint_every": float,
@@ -113,6 +123,7 @@ _SCALARS: dict[str, type] = {
 _ZERO: dict[str, tuple[object, ...]] = {  # words that mean 0
     "stack": ("auto", None),
     "workers": ("auto", None),
+    "shards": ("auto", None),
     "devices": ("all",),
 }
 

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 
 from runner.errors import UserError
+
+PATIENCE = 3.0  # seconds of waiting before a word about it; a study's own processes hold its lock for milliseconds
+
+
+def acquire(lock: BaseFileLock, path: Path) -> None:
+    """Take `lock`, however long another process holds it; who waits for more than a few seconds is told for what."""
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        print(f"note: waiting for {path}, which another process holds; this goes on when it is free", file=sys.stderr)
+        sys.stderr.flush()
+        lock.acquire(timeout=-1)
+
+
+def refused(path: Path, error: OSError | NotImplementedError) -> UserError:
+    """What to raise where `path` cannot be locked; NotImplementedError is of a file system that has no locks."""
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"{path}: cannot write there ({reason}); free space, or set results=... to another folder")
 
 
 class Lock:
@@ -17,11 +36,14 @@ class Lock:
 
     def __enter__(self) -> None:
         try:
-            self.lock.acquire()
-        except OSError as error:
-            raise UserError(f"{self.path}: cannot write there ({error.strerror}); set results=...") from error
+            acquire(self.lock, self.path)
+        except (OSError, NotImplementedError) as error:
+            raise refused(self.path, error) from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self.lock.release()
         if isinstance(error, OSError):
-            raise UserError(f"{error.filename or self.path}: {error.strerror or error}") from error
+            raise UserError(
+                f"{error.filename or self.path}: {error.strerror or error}; mend it or move it away, then run the "
+                "same command again"
+            ) from error

@@ -9,13 +9,15 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 
+from optim.rules import ALONE
+from runner.append import append, set_aside
+from runner.lines import cells
 from runner.models.sizes import cpu_stack, layer_bytes
 from runner.trials import Trial
 
@@ -42,6 +44,8 @@ def plan(trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
 
 def stack_size(trial: Trial, device: str, size: int) -> int:
     """The trials of this shape that share a stack, where the user asks for `size` (0: auto)."""
+    if trial.optimizer.name in ALONE:
+        return 1
     shape = (trial.model, trial.batch_size, trial.facts.pixels)
     if device.startswith("cuda"):
         return size or max(1, min(GPU_MOST, GPU_LAYER // layer_bytes(*shape)))
@@ -66,37 +70,53 @@ class StoredPlan:
         A stored stack larger than the `size` that the user asks for is planned anew.
         """
         with self.lock:
-            places = self._read()
-            known: dict[str, list[Trial]] = defaultdict(list)
-            rest: list[Trial] = []
-            for trial in trials:
-                if trial.id in places:
-                    known[places[trial.id][0]].append(trial)
-                else:
-                    rest.append(trial)
+            known, rest = self._known(trials)
             kept: Plan = []
-            for stack in known.values():
+            for stack in known:
                 if len(stack) > stack_size(stack[0], device, size) and size:
                     rest += stack
                 else:
-                    kept.append(sorted(stack, key=lambda trial: places[trial.id][1]))
+                    kept.append(stack)
             fresh = plan(rest, device, size, workers)
             self._append(fresh)
         return kept + fresh
+
+    def known(self, trials: Iterable[Trial]) -> tuple[Plan, list[Trial]]:
+        """The stored stacks of `trials`, as far as they are there, and the trials that are in none."""
+        with self.lock:
+            return self._known(trials)
 
     def add(self, stacks: Plan) -> None:
         """Store stacks that were planned while training, as after running out of memory."""
         with self.lock:
             self._append(stacks)
 
+    def _known(self, trials: Iterable[Trial]) -> tuple[Plan, list[Trial]]:
+        places = self._read()
+        stacks: dict[str, list[Trial]] = defaultdict(list)
+        rest: list[Trial] = []
+        for trial in trials:
+            if trial.id in places:
+                stacks[places[trial.id][0]].append(trial)
+            else:
+                rest.append(trial)
+        return [sorted(stack, key=lambda trial: places[trial.id][1]) for stack in stacks.values()], rest
+
     def _read(self) -> dict[str, tuple[str, int]]:
-        """Stack and slot of every trial on file."""
+        """Stack and slot of every trial on file; a file that is no plan is put aside, and said so."""
         if not self.path.exists():
             return {}
-        text = self.path.read_text(errors="replace")
-        whole = text[: text.rfind("\n") + 1]
-        rows = (row for row in csv.DictReader(io.StringIO(whole)) if None not in row and None not in row.values())
-        return {row["trial"]: (row["stack"], int(row["slot"])) for row in rows if row["slot"].isdigit()}
+        text, right = self.path.read_bytes(), ",".join(COLUMNS).encode()
+        if right.startswith(text):  # a first write that was killed half-way
+            self.path.write_bytes(b"")
+            return {}
+        header, *lines = text.split(b"\n")[:-1] or [text]
+        if header.rstrip(b"\r") != right:
+            old = set_aside(self.path)
+            print(f"note: {self.path}: not a plan of stacks; it is now {old.name}, and the trials are planned anew")
+            return {}
+        rows = (row for line in lines if (row := cells(line.decode(errors="replace"), len(COLUMNS))) is not None)
+        return {trial: (stack, int(slot)) for stack, slot, trial in rows if slot.isascii() and slot.isdecimal()}
 
     def _append(self, stacks: Plan) -> None:
         if not stacks:
@@ -110,6 +130,4 @@ class StoredPlan:
             text.write("\n")  # a line that was torn by a kill stays alone and is passed over
         for stack in stacks:
             writer.writerows((name(stack), slot, trial.id) for slot, trial in enumerate(stack))
-        with self.path.open("ab", buffering=0) as file:
-            file.write(text.getvalue().encode())
-            os.fsync(file.fileno())
+        append(self.path, text.getvalue().encode())

@@ -7,21 +7,22 @@ appended: one block of whole lines, one write, under a file lock shared by every
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.append import append
 from runner.errors import UserError
+from runner.lines import SCHEMA as SCHEMA  # of what follows
+from runner.lines import cells, check_header, check_numbers, is_count, whole
 from runner.lock import Lock
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA = 1
 
 TRIALS = (
     "study trial phase status "
@@ -41,6 +42,8 @@ DYNAMICS = (
     "max_weight bound tau_epochs penalty_share "
     "root_1 root_2 root_3 root_4 root_5 decay_1 decay_2 decay_3 decay_4 decay_5"
 ).split()
+# What names a row.
+_KEYS = {"trials": "trial", "curves": "trial epoch", "cycles": "trial cycle", "dynamics": "trial epoch layer"}
 _COLUMNS = {"trials": TRIALS, "curves": CURVES, "cycles": CYCLES, "dynamics": DYNAMICS}
 
 # Columns that differ between two runs of the same command; everything else must repeat.
@@ -74,35 +77,43 @@ class _Table:
     order: str  # the column that, with `trial`, names a row: "" if there is one row per trial
 
     def __post_init__(self) -> None:
-        self.offset = 0
+        self.key, self.at = (self.columns.index(name or "trial") for name in ("trial", self.order))
+        self._forget()
+
+    def _forget(self) -> None:
+        self.offset = self.lines = 0
         self.last: dict[str, int] = {}  # trial -> the largest `order` value on file (0 without one)
 
     def refresh(self) -> None:
         """Read what other processes appended since the last look. The caller holds the lock."""
         if not self.path.exists():
-            self.offset, self.last = 0, {}
+            self._forget()
             return
         with self.path.open("rb") as file:
             if self.offset == 0:
-                line = file.readline()
-                check_header(self.path, line, self.columns)
-                if not line.endswith(b"\n"):
-                    if line:
+                header = file.readline()
+                check_header(self.path, header, self.columns)
+                if not header.endswith(b"\n"):
+                    if header:
                         self._cut(0)
                     return
-                self.offset = file.tell()
+                self.offset, self.lines = file.tell(), 1
             file.seek(self.offset)
-            text = file.read()
-        whole = text.rfind(b"\n") + 1
-        if whole < len(text):
-            self._cut(self.offset + whole)
-        at = self.columns.index(self.order) if self.order else -1
-        key = self.columns.index("trial")
-        for row in csv.reader(io.StringIO(text[:whole].decode(errors="replace"))):
-            if len(row) == len(self.columns):
-                value = int(row[at]) if at >= 0 else 0
-                self.last[row[key]] = max(value, self.last.get(row[key], value))
-        self.offset += whole
+            for line in file:
+                if not line.endswith(b"\n"):
+                    self._cut(self.offset)
+                    return
+                self._see(line[:-1].decode(errors="replace"))
+                self.lines += 1
+                self.offset += len(line)
+
+    def _see(self, line: str) -> None:
+        if (row := cells(line, len(self.columns))) is None:
+            return
+        if not self.order or not is_count(row[self.at]):
+            check_numbers(self.path, self.lines + 1, row, self.columns, _TEXT, self.order)
+        value = int(row[self.at]) if self.order else 0
+        self.last[row[self.key]] = max(value, self.last.get(row[self.key], value))
 
     def _cut(self, size: int) -> None:
         """Remove a torn last line: a write that was killed half-way and so never became a record."""
@@ -126,21 +137,7 @@ class _Table:
             if unknown:
                 raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
             writer.writerow([cell(row.get(name)) for name in self.columns])
-        block = text.getvalue().encode()
-        try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                written = os.write(descriptor, block)
-                if written != len(block):
-                    raise OSError(f"wrote {written} of {len(block)} bytes")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot append ({error.strerror or error}); free space or choose another "
-                "folder with results=..., then run the same command again: it goes on from the last row"
-            ) from error
+        append(self.path, text.getvalue().encode())
         self.refresh()
 
 
@@ -189,25 +186,10 @@ class Records:
             table.append(rows)
 
 
-def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
-    """Refuse a file that this version did not write, rather than mix two layouts in it."""
-    header = ",".join(columns)
-    text = line.decode(errors="replace")
-    if not text.endswith("\n") and header.startswith(text):
-        return  # nothing yet, or a first write that was killed half-way
-    if text.strip() != header:
-        pairs = enumerate(zip_longest(text.strip().split(","), columns, fillvalue=""), 1)
-        number, found, wanted = next((n, f, w) for n, (f, w) in pairs if f != w)
-        raise UserError(
-            f"{path}: not a records file of schema {SCHEMA} (column {number} is {found[:20]!a}, not '{wanted}'); "
-            "choose another study=... or move the file away"
-        )
-
-
 def read(folder: Path, table: str = "trials") -> pd.DataFrame:
     """`trials`, `curves`, `cycles` or `dynamics` of a study as a DataFrame; empty cells and `nan` both become NaN.
 
-    A torn last line is left out. Raises UserError where there is no such study.
+    Damaged lines, and repeated ones, are left out, and said so. Raises UserError where there is no such study.
     """
     import pandas as pd
 
@@ -220,25 +202,49 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
     try:
         first, _, rest = path.read_bytes().partition(b"\n")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
     check_header(path, first + b"\n" if rest or first.count(b",") + 1 >= len(columns) else first, columns)
-    lines = rest[: rest.rfind(b"\n") + 1].decode(errors="replace").splitlines()
-    whole = [line for line in lines if _fields(line) == len(columns)]
-    if len(whole) < len(lines):
-        number = next(n for n, line in enumerate(lines, 2) if _fields(line) != len(columns))
-        print(f"note: {path}: {len(lines) - len(whole)} damaged lines are left out, the first is {number}", flush=True)
+    lines = rest[: rest.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
+    kept = [line for line in lines if whole(line, len(columns))]
+    if len(kept) < len(lines):
+        number = next(number for number, line in enumerate(lines, 2) if not whole(line, len(columns)))
+        _note(f"{path}: {len(lines) - len(kept)} damaged lines are left out, the first is {number}")
     kinds: dict[str, type] = {name: str for name in columns if name in _TEXT}
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
     asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     exact: dict[str, Any] = asked
-    frame = pd.read_csv(io.StringIO("\n".join([",".join(columns), *whole])), dtype=kinds, **exact)
+    text = io.StringIO("\n".join([",".join(columns), *kept]))
+    frame = pd.read_csv(text, dtype=kinds, **exact)
     for name in columns:
         if name in kinds:
             frame[name] = frame[name].fillna("")
-        elif whole and not pd.api.types.is_numeric_dtype(frame[name]):
+        elif kept and not pd.api.types.is_numeric_dtype(frame[name]):
+            for number, line in enumerate(lines, 2):
+                if (row := cells(line, len(columns))) is not None:
+                    check_numbers(path, number, row, columns, _TEXT)
             raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
+    twice = frame.duplicated(_KEYS[table].split())
+    if twice.any():
+        _note(f"{path}: {twice.sum()} lines repeat the {_KEYS[table]} of an earlier one; left out")
+        frame = frame[~twice].reset_index(drop=True)
+    _look_for_curves(Path(folder), table, frame)
     return frame
 
 
-def _fields(line: str) -> int:
-    return len(next(csv.reader([line]), [])) if '"' in line else line.count(",") + 1
+def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame) -> None:
+    """A trial that has ended well has rows in curves.csv too, unless that file was damaged: then say so."""
+    path, lacking = folder / "curves.csv", frame["trial"][:0]
+    if table == "trials" and not path.exists():
+        lacking = frame["trial"][frame["status"] == "ok"]
+    elif table == "curves" and (folder / "trials.csv").exists():
+        trials = read(folder)
+        lacking = trials["trial"][(trials["status"] == "ok") & ~trials["trial"].isin(frame["trial"].unique())]
+    if len(lacking):
+        what = "has no rows" if path.exists() else "is missing, with the rows"
+        _note(f"{path}: {what} of {len(lacking)} trials in trials.csv; they are drawn without learning curves")
+
+
+@functools.cache
+def _note(text: str) -> None:
+    """Said once, however often a file is read."""
+    print(f"note: {text}", flush=True)

@@ -9,6 +9,8 @@ from hydra.errors import OverrideParseException
 
 from runner.compose import GROUPS, KEYS
 
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `cluster`
+
 
 def one_line(error: BaseException) -> str:
     """The text of a configuration error as a single line, with the nearest valid name where one is close."""
@@ -17,6 +19,8 @@ def one_line(error: BaseException) -> str:
         group, choice = match.groups()
         found = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
         choices = found.group(1).split() if found else []
+        if (group, choice.partition("/")[0]) == ("hydra", "launcher") and choice.partition("/")[2] in LAUNCHERS:
+            return f"hydra/launcher={choice.partition('/')[2]}: not installed; pip install '.[cluster]' brings it"
         return f"{group}={choice}: no such choice; {_near(choice, choices)}the choices are {', '.join(choices)}"
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown(match.group(1))

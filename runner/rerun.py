@@ -23,7 +23,7 @@ from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import MODELS
 from runner.records import read
-from runner.settings import OPTIMIZERS
+from runner.settings import OPTIMIZERS, LookaheadSettings
 from runner.training.schedule import SCHEDULES
 from runner.trials import Facts, Trial
 
@@ -85,6 +85,8 @@ def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> 
         )
         single = {key: flat[key] for key in ("wd_convention", "lr", "wd", "seed", "epochs", "batch_size", "precision")}
         single |= {f.name: flat[f.name] for f in fields(Trial) if f.default is not MISSING and f.name in flat}
+        if "lookahead.k" in flat:
+            single["lookahead"] = LookaheadSettings(flat["lookahead.k"], flat["lookahead.alpha"])
     except (KeyError, TypeError) as error:
         raise UserError(f"these settings are of another version ({error})") from error
     dataset = load(own)

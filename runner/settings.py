@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from optim.rules import COUPLED, WD_SCHEDULES
+from optim.rules import ALONE, COUPLED, WD_SCHEDULES
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
@@ -68,11 +68,27 @@ class SGDSettings(OptimizerSettings):
             raise UserError(f"optimizer.momentum={self.momentum}: must be from 0 to below 1")
 
 
+@dataclass(frozen=True)
+class LookaheadSettings:
+    """`k` fast steps for each slow one, 0: none; `alpha`, the slow step's size. The paper's are 5 and 0.5."""
+
+    k: int = 0
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.k <= 10**6:
+            raise UserError(f"lookahead.k={self.k}: must be a whole number from 0 (none) to 1000000")
+        if not 0 < self.alpha <= 1:
+            raise UserError(f"lookahead.alpha={self.alpha}: must be above 0, at most 1")
+
+
 OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
     "adam": AdamSettings,
     "adamw": AdamSettings,
     "sgd": SGDSettings,
     "sgdw": SGDSettings,
+    "sparse_adamw": AdamSettings,
+    "lomo": OptimizerSettings,
 }
 
 
@@ -85,11 +101,12 @@ _RANGES = {
     "stack": (0, 10**4),
     "workers": (0, 1024),
     "devices": (0, 1024),
+    "shards": (0, 10**4),
 }
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
     "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
-    "resume dry_run max_minutes results".split()
+    "shards resume dry_run max_minutes results".split()
 )
 
 
@@ -110,6 +127,7 @@ class Settings:
     precision: str = "fp32"
     loss_multiplier: float = 1.0
     wd_schedule: str = "follow_lr"
+    lookahead: LookaheadSettings = field(default_factory=LookaheadSettings)
     wd_rule: str = "none"
     wd_rule_constant: float | None = None
     eval_every: int = 1
@@ -123,6 +141,7 @@ class Settings:
     devices: int = 1  # 0: all
     stack: int = 0  # 0: auto
     workers: int = 0  # 0: auto
+    shards: int = 0  # 0: auto
     resume: bool = True
     dry_run: bool = False
     diagnostics: bool = False
@@ -137,6 +156,9 @@ class Settings:
             raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
         if not 0 < self.loss_multiplier < math.inf:
             raise UserError(f"loss_multiplier={self.loss_multiplier}: must be a positive number")
+        if self.optimizer.name in ALONE and (self.precision == "fp16" or self.lookahead.k):
+            key = "lookahead.k" if self.lookahead.k else "precision=fp16"
+            raise UserError(f"{key}: not with optimizer={self.optimizer.name}, whose trials are trained alone")
         if self.wd_schedule not in WD_SCHEDULES:
             raise UserError(f"wd_schedule={self.wd_schedule}: must be one of {', '.join(WD_SCHEDULES)}")
         if self.wd_schedule == "beta2_ramp" and not isinstance(self.optimizer, AdamSettings):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
-from runner import execute, plan, stamps, workers
+from runner import execute, launched, plan, workers
 from runner.commands import note_command
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
+from runner.launched import Launch
 from runner.models.check import check
-from runner.progress import Progress, counted
+from runner.phase import Given, Trained, say, train
+from runner.progress import counted
 from runner.records import Records, read
 from runner.settings import RUN_KEYS, Settings
-from runner.training.options import Options
 from runner.trials import Facts, Trial, expand, unique
 
 FRESH = 1000  # the seeds of final runs begin here, or after the search's own
@@ -34,38 +35,30 @@ class Outcome:
     value: float | None
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What all studies of a command share."""
+def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
+    """Train what is missing of the trials that `composed` asks for, study by study, and report.
 
-    datasets: dict[DatasetSettings, Dataset]
-    devices: tuple[str, ...]
-
-    @property
-    def device(self) -> str:
-        """The kind of device, or the only one."""
-        return self.devices[0] if len(self.devices) == 1 else "cuda"
-
-
-def run(composed: Sequence[Settings]) -> Outcome:
-    """Train what is missing of the trials that `composed` asks for, study by study, and report."""
+    With `launch`, the jobs of a launcher train, and this process only waits for them.
+    """
     for key in RUN_KEYS:
         if len({getattr(s, key) for s in composed}) > 1:
             raise UserError(f"{key}: cannot be swept, it is the same for a whole study; give one value")
-    devices = resolve(composed[0].device, composed[0].devices)
+    devices = ("cpu",) if launch else resolve(composed[0].device, composed[0].devices)
     datasets: dict[DatasetSettings, Dataset] = {}
     studies: dict[Path, list[Settings]] = {}
     for s in composed:
         name = s.study or f"{s.dataset.name}-{s.model.name}"
         studies.setdefault(Path(s.results) / name, []).append(s)
-    if any(_has_work(folder, group, devices) for folder, group in studies.items()):
+    if composed[0].shards and not launch:
+        say(f"shards={composed[0].shards}: is for a launcher (hydra/launcher=joblib or submitit_slurm); training here")
+    if not launch and any(_has_work(folder, group, devices) for folder, group in studies.items()):
         workers.warm_up()
     for s in composed:
         if s.dataset not in datasets:
             datasets[s.dataset] = load(s.dataset)
         check(s.model, datasets[s.dataset])
-    given = _Given(datasets, devices)
-    outcomes = [_run_study(folder, group, given) for folder, group in studies.items()]
+    given = Given(datasets, devices)
+    outcomes = [_run_study(folder, group, given, launch) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
 
 
@@ -82,7 +75,7 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
     return left and not first.dry_run and execute.worker_count(first.workers, devices, points) > 1
 
 
-def _run_study(folder: Path, group: Sequence[Settings], given: _Given) -> Outcome:
+def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: Launch | None) -> Outcome:
     first = group[0]
     facts = {settings: Facts.of(dataset) for settings, dataset in given.datasets.items()}
     search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
@@ -94,80 +87,18 @@ def _run_study(folder: Path, group: Sequence[Settings], given: _Given) -> Outcom
         return Outcome(0, None)
     records = Records(folder)
     note_command(folder, group, records.lock)
-    trained = _phase(folder, search, "search", first, given, deadline, records)
+
+    def phase(trials: dict[str, Trial], name: str) -> Trained:
+        if launch:
+            return launched.train(folder, trials, name, group, given, launch, records)
+        return train(folder, trials, name, first, given, deadline, records)
+
+    trained = phase(search, "search")
     if first.final_seeds and search.keys() <= records.done():
         final = _finalists(folder, search, first.final_seeds, first.replicate)
-        trained += _phase(folder, final, "final", first, given, deadline, records)
-    return _conclude(folder, search, trained, first, given)
-
-
-def _phase(
-    folder: Path,
-    trials: dict[str, Trial],
-    phase: str,
-    settings: Settings,
-    given: _Given,
-    deadline: float | None,
-    records: Records,
-) -> int:
-    """Train what has no row yet; the number of trials that were trained."""
-    done = records.done()
-    missing = [trial for key, trial in trials.items() if key not in done]
-    if not missing:
-        return 0
-    workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
-    stored = plan.StoredPlan(folder, records.lock)
-    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted)
-    count = execute.worker_count(settings.workers, given.devices, len(stacks))
-    job = execute.Job(
-        folder=folder,
-        plan=stacks,
-        datasets=given.datasets,
-        device=given.devices[0],
-        devices=given.devices if len(given.devices) > 1 else (),
-        stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
-        options=Options(
-            settings.eval_every,
-            settings.target_error,
-            settings.eval_all,
-            settings.diagnostics,
-            settings.checkpoint_every,
-        ),
-        deadline=deadline,
-        processes=1 if given.device.startswith("cuda") else count,
-        pace=_pace(folder, trials) if deadline else {},
-    )
-    kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
-    _say(
-        f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(stacks), 'stack')}, "
-        f"{counted(count, 'process')} on {', '.join(given.devices)}"
-    )
-    progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
-    try:
-        workers.run(job, count, progress.tell, _import_report)
-    finally:
-        progress.close()
-    if progress.late:
-        _say(f"max_minutes={settings.max_minutes:g}: {progress.late} {phase} trials left; the same command goes on")
-    return len(missing) - progress.late
-
-
-def _import_report() -> None:
-    """pandas and matplotlib take a second to import, which is free while others train."""
-    import runner.report.page
-    import runner.report.write  # noqa: F401
-
-
-def _pace(folder: Path, trials: dict[str, Trial]) -> dict[tuple[object, ...], float]:
-    """Seconds for each trial of a shape, from those that have been trained before."""
-    if not (folder / "trials.csv").exists():
-        return {}
-    rows = read(folder)
-    seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
-    for key, took in zip(rows["trial"], rows["seconds"], strict=True):
-        if key in trials and took == took:
-            seconds[trials[key].shape].append(took)
-    return {shape: sum(found) / len(found) for shape, found in seconds.items()}
+        trained += phase(final, "final")
+    outcome = _conclude(folder, search, trained.count, first, given)
+    return replace(outcome, code=1) if trained.lost else outcome
 
 
 def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: int) -> dict[str, Trial]:
@@ -182,11 +113,11 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: in
     return unique(replace(search[key], seed=seed) for key in chosen for seed in fresh)
 
 
-def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: _Given) -> Outcome:
+def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
     from runner.report.write import summary, write_report
 
     if not (folder / "trials.csv").exists():
-        _say("no trial has been trained yet")
+        say("no trial has been trained yet")
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
@@ -195,18 +126,18 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     print(summary(folder) if drawn and not trained else write_report(folder).terminal)
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
-        _say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
+        say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
     for word in ("diverged", "failed"):
         if status[word]:
-            _say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
+            say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
     if settings.dataset.name == "digits" and given.device == "cpu":
-        _say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
-    _say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
+        say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
+    say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     error = asked["val_error"].mean()
     return Outcome(1 if status["failed"] else 0, float(error) if error == error else None)
 
 
-def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: _Given) -> None:
+def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: Given) -> None:
     """What the command would do: trials, stacks, operations, time and memory."""
     from runner.estimate import estimate
 
@@ -240,8 +171,4 @@ def _set_aside(folder: Path) -> None:
             folder.rename(old)
         except OSError as error:
             raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
-        _say(f"resume=false: the earlier rows are now in {old}")
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
+        say(f"resume=false: the earlier rows are now in {old}")

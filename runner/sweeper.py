@@ -2,14 +2,15 @@
 
 Hydra's own sweeper starts a job, and composes twice, for every point. Here the swept values of lr, wd and seed
 become lists of one composition; what is left (groups, other keys) is composed once per combination.
-With another launcher than Hydra's basic one, each of these combinations is a job of that launcher, and all
-append to the same records.
+With another launcher than Hydra's basic one, all trials are handed to it in `shards` jobs, which append to the same
+records (runner/launched.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -21,15 +22,18 @@ from omegaconf import open_dict
 from runner.compose import from_config
 from runner.settings import Settings
 
+if TYPE_CHECKING:
+    from runner.launched import Ended, Launch, Shards
+
 AXES = ("lr", "wd", "seed")
 TARGET = "hydra_plugins.runner.StackSweeper"  # the name in configs/hydra/sweeper/stack.yaml
+SUBMITIT_FOLDER = "./.submitit/%j"  # where that plugin keeps its files unless told otherwise
 
 
 class StackSweeper(BasicSweeper):
-    """Composes a sweep and hands all of it to `train`; calls `launched` before another launcher gets jobs."""
+    """Composes a sweep and hands all of it to `train`, with a way to launch jobs where it is not to train itself."""
 
-    train: Callable[[Sequence[Settings]], Any]
-    launched: Callable[[], None]
+    train: Callable[[Sequence[Settings], Launch | None], Any]
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.config is not None
@@ -38,18 +42,26 @@ class StackSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides(self._parse_config() + list(arguments))
         (combinations,) = self.split_arguments(axes_as_lists(overrides, parser), None)
-        if not isinstance(self.launcher, BasicLauncher):
-            assert self.launcher is not None
-            StackSweeper.launched()
-            returned = self.launcher.launch(combinations, initial_job_idx=0)
-            return [job.return_value for job in returned]
         settings = []
         for combination in combinations:
             cfg = loader.load_sweep_config(self.config, list(combination))
             with open_dict(cfg):
                 del cfg["hydra"]
             settings.append(from_config(cfg))
-        return StackSweeper.train(settings)
+        return StackSweeper.train(settings, None if isinstance(self.launcher, BasicLauncher) else self._launch)
+
+    def _launch(self, task: Shards, folder: Path) -> list[Ended]:
+        """One job of the launcher for each of the task's parts."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        params = getattr(self.launcher, "params", {})
+        if params.get("submitit_folder") == SUBMITIT_FOLDER:  # a run leaves nothing but its study's folder
+            params["submitit_folder"] = str(folder / ".state" / "submitit" / "%j")
+        self.launcher.setup(hydra_context=self.hydra_context, task_function=task, config=self.config)
+        count = len(task.parts)
+        jobs = [[f"+shard={number}/{count}"] for number in range(1, count + 1)]
+        return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]
 
 
 def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> list[Override]:
@@ -64,7 +76,7 @@ def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> lis
     return found
 
 
-def register(train: Callable[[Sequence[Settings]], Any], launched: Callable[[], None]) -> None:
+def register(train: Callable[[Sequence[Settings], Launch | None], Any]) -> None:
     """Make the sweeper known to Hydra 1.3, which accepts plugins by name and only under `hydra_plugins`."""
-    StackSweeper.train, StackSweeper.launched = staticmethod(train), staticmethod(launched)
+    StackSweeper.train = staticmethod(train)
     Plugins.instance().class_name_to_class[TARGET] = StackSweeper

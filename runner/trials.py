@@ -14,15 +14,16 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from optim.conventions import L2, equivalents
-from optim.rules import COUPLED, Rule
+from optim.rules import ALONE, COUPLED, Rule
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
 from runner.records import SCHEMA
-from runner.settings import AdamSettings, OptimizerSettings, Settings, SGDSettings
+from runner.settings import AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
 from runner.training.schedule import ScheduleSettings, cycle_epochs
 
+NO_LOOKAHEAD = LookaheadSettings()
 _TWINS = {"adamw": "adam", "sgdw": "sgd"}
 
 
@@ -63,6 +64,7 @@ class Trial:
     precision: str
     loss_multiplier: float = 1.0
     wd_schedule: str = "follow_lr"
+    lookahead: LookaheadSettings = NO_LOOKAHEAD
 
     @property
     def per_epoch(self) -> int:
@@ -75,6 +77,8 @@ class Trial:
         betas = {"beta1": o.beta1, "beta2": o.beta2, "eps": o.eps} if isinstance(o, AdamSettings) else {}
         if isinstance(o, SGDSettings):
             betas = {"beta1": o.momentum}
+        if o.name == "lomo":
+            betas = {"beta1": 0.0}
         everything = o.decay_params == "all"
         return Rule(
             o.name, self.lr, self.wd, self.wd_convention, decay_all=everything, wd_schedule=self.wd_schedule, **betas
@@ -111,6 +115,8 @@ class Trial:
             flat["loss_multiplier"] = self.loss_multiplier
         if self.wd_schedule != "follow_lr":
             flat["wd_schedule"] = self.wd_schedule
+        if self.lookahead.k:
+            flat |= {"lookahead.k": self.lookahead.k, "lookahead.alpha": self.lookahead.alpha}
         for group in ("model", "dataset", "optimizer", "schedule"):
             flat |= _differing(group, getattr(self, group))
         return flat
@@ -145,11 +151,15 @@ def _differing(group: str, settings: Any) -> dict[str, Any]:
 def normal(trial: Trial) -> Trial:
     """The form that decides the id: without decay AdamW is Adam and SGDW is SGD, and trained once.
 
-    What shapes decoupled decay alone says nothing about L2 or about no decay.
+    What shapes decoupled decay alone says nothing about L2 or about no decay; alpha says nothing without k.
     """
+    if not trial.lookahead.k:
+        trial = replace(trial, lookahead=NO_LOOKAHEAD)
     if trial.wd == 0 or trial.wd_convention == L2:
         trial = replace(trial, wd_schedule="follow_lr")
     name = trial.optimizer.name
+    if name in ALONE:
+        return trial
     if trial.wd == 0 and (name not in COUPLED or trial.optimizer.decay_params != "all"):
         plain = replace(trial.optimizer, name=_TWINS.get(name, name), decay_params="all")
         return replace(trial, optimizer=plain, wd_convention=L2)
@@ -182,6 +192,7 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
                 precision=settings.precision,
                 loss_multiplier=settings.loss_multiplier,
                 wd_schedule=settings.wd_schedule,
+                lookahead=settings.lookahead,
             )
         )
         for lr in settings.lr

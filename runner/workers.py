@@ -30,15 +30,16 @@ def warm_up() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def run(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None] = lambda: None) -> None:
+def run(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None] = lambda: None, wait: bool = True) -> None:
     """Train `job` with `count` processes, this one alone if `count` is 1; returns when every trial has its row.
 
-    `meanwhile` is called in this process while others train.
+    `meanwhile` is called in this process while others train. Without `wait`, trials that another command has claimed
+    are left to it.
     """
     if count > 1:
         _run_workers(job, count, tell, meanwhile)
     # Here alone, or here last: what a worker that was killed gave back, and the wait for other commands' trials.
-    work(job, tell)
+    work(job, tell, wait)
 
 
 def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]) -> None:

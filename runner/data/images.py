@@ -8,6 +8,7 @@ import numpy as np
 
 from runner.data.check import check_split
 from runner.data.dataset import Dataset, Split
+from runner.data.reading import place
 from runner.data.settings import ImageSettings
 from runner.data.split import hold_out
 
@@ -29,7 +30,7 @@ def image_dataset(
     UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
     """
     name = settings.label or settings.name
-    check_split(train, "images", classes, f"dataset={settings.name}: train")
+    check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
         train, val = hold_out(train, settings.validation)
     mean, std = normalisation or statistics(train.x)

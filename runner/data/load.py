@@ -13,6 +13,7 @@ from typing import Any
 from runner.data import digits, files, folder, modular, text, vision
 from runner.data.check import check, content_hash
 from runner.data.dataset import Dataset
+from runner.data.reading import place
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 
@@ -39,6 +40,7 @@ def load(settings: DatasetSettings) -> Dataset:
     where = f"dataset={settings.name}"
     if settings.name not in LOADERS:
         raise UserError(f"{where}: must be one of {', '.join(LOADERS)}")
+    where = place(settings)
     try:
         dataset = LOADERS[settings.name](settings)
         check(dataset, settings.validation, where)

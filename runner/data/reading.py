@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 
 
@@ -22,9 +23,15 @@ def existing(path: str, example: str, folder: bool = False) -> Path:
     # os.path answers False where pathlib raises: behind a folder that may not be entered, say.
     if not os.path.exists(found):
         raise UserError(f"dataset.path={path}: there is no {kind} {os.path.abspath(found)}; give one, as in {example}")
-    if os.path.isdir(found) != folder:
+    if not (os.path.isdir(found) if folder else os.path.isfile(found)):  # a pipe or a device would be read for ever
         raise UserError(f"dataset.path={path}: must be a {kind}, as in {example}")
     return found
+
+
+def place(settings: DatasetSettings) -> str:
+    """The settings that say which data it is, for the beginning of a message."""
+    path = getattr(settings, "path", "")
+    return f"dataset={settings.name}" + f" dataset.path={path}" * bool(path)
 
 
 @contextmanager

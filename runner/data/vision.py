@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from runner.data.reading import reason
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
+from runner.lock import acquire
 
 TIMEOUT = 30  # seconds of silence after which a server counts as not there
 
@@ -105,9 +107,27 @@ def _alone(root: Path, name: str) -> Iterator[None]:
 
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    with FileLock(root / f".{name}.lock"):
-        socket.setdefaulttimeout(TIMEOUT)
-        try:
+    lock = FileLock(root / f".{name}.lock")
+    acquire(lock, Path(lock.lock_file))
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        with _inside():
             yield
-        finally:
-            socket.setdefaulttimeout(before)
+    finally:
+        socket.setdefaulttimeout(before)
+        lock.release()
+
+
+@contextmanager
+def _inside() -> Iterator[None]:
+    """No member of a tar archive is unpacked to outside the folder, nor as a link there.
+
+    torchvision asks for no filter, and before Python 3.14 none is the default; 3.11.0 to 3.11.3 have none.
+    """
+    before = getattr(tarfile.TarFile, "extraction_filter", None)
+    if hasattr(tarfile, "data_filter") and before is None:
+        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -143,15 +144,37 @@ class Embedding(Layer):
     def __init__(self, trials: int, tokens: int, dim: int, std: float) -> None:
         super().__init__(trials)
         self.std = std
+        self.sparse = False  # whether the gradient holds only the rows that were looked up; for one trial
         self.weight = self.parameter(tokens, dim)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
         return {"weight": torch.randn(self.weight.shape[1:], generator=generator) * self.std}
 
     def forward(self, tokens: Tensor) -> Tensor:
+        if self.sparse:
+            looked_up: Tensor = _Rows.apply(self.weight, tokens)
+            return looked_up
         first = torch.arange(self.trials, device=tokens.device) * self.weight.shape[1]
         shape = (self.trials,) + (1,) * (tokens.dim() - 1)
         return F.embedding(tokens + first.view(shape), self.weight.flatten(0, 1))
+
+
+class _Rows(torch.autograd.Function):
+    """Rows of a weight [1, N, dim], whose gradient is sparse: torch's own sparse embedding takes no trial axis."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, tokens: Tensor) -> Tensor:
+        ctx.save_for_backward(tokens)
+        ctx.shape = weight.shape
+        return F.embedding(tokens, weight[0])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (tokens,) = ctx.saved_tensors
+        rows = tokens.flatten()
+        indices = torch.stack([torch.zeros_like(rows), rows])
+        values = gradient.flatten(0, -2)
+        return torch.sparse_coo_tensor(indices, values, ctx.shape, check_invariants=False), None
 
 
 def pack(images: Tensor) -> Tensor:

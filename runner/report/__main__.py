@@ -21,10 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as results/digits-resnet")
     folders = parser.parse_args(arguments).study
     status = 0
+    from runner.report.progress_note import progress_note
     from runner.report.write import write_report
 
     for number, folder in enumerate(folders):
         try:
+            if note := progress_note(folder):
+                print("\n".join([*([""] if number else []), note]), flush=True)
             report = write_report(folder)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from runner.report.claims.judge import judge
 from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
+from runner.report.progress_note import progress_note
 from runner.report.results import ArmResult, results
 from runner.report.table import generalization, markdown
 from runner.report.terminal import terminal_table
@@ -31,6 +34,7 @@ PAGE = "\nThe same and more (settings, versions, the paper beside it) as one pag
 NO_TRIALS = "no trials yet: nothing to report"
 # Names that this module gives; only such files are removed when they are out of date.
 _OURS = re.compile(r"(heatmap(_paper_units|_torch_units)?|error_vs_wd|curves|scatter|mechanism)(-[0-9a-f]{6})?\.png")
+_DRAFT = re.compile(r"\..+\.([1-9]\d*)\.part")
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def write_report(folder: Path) -> Report:
     plots: list[tuple[Path, str]] = []
     skipped: list[str] = []
     try:
+        _remove_torn(folder)
         for block, found in reported:
             made, left_out = _plots(folder / "plots", block, found, (curves, dynamics), len(blocks) > 1)
             plots += made
@@ -67,11 +72,16 @@ def write_report(folder: Path) -> Report:
         links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
         claims = judge(reported, curves, cycles, dynamics)
         said = SAID.format(summary=claims_summary(claims)) if claims else ""
-        text = _write(folder / "generalization.md", markdown(reported, links) + said + PAGE)
+        partial = f"{note}\n\n" if (note := progress_note(folder)) else ""
+        text = _write(folder / "generalization.md", partial + markdown(reported, links) + said + PAGE)
         judged = _claims(folder, claims)
         pages = _pages(folder, reported, plots)  # the last: it shows the other files
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: cannot write the report ({error.strerror or error})") from error
+        where = error.filename2 or error.filename or folder
+        raise UserError(
+            f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
+            f"python -m runner.report {folder}: no row is lost"
+        ) from error
     return Report(
         folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped)
     )
@@ -157,6 +167,28 @@ def _remove_stale(folder: Path, fresh: set[str]) -> None:
     for path in folder.glob("*.png") if folder.is_dir() else ():
         if _OURS.fullmatch(path.name) and path.name not in fresh:
             path.unlink()
+
+
+def _remove_torn(folder: Path) -> None:
+    """Remove the drafts of a report that was killed while it wrote.
+
+    None that is younger than ten seconds: it may be of a process on another machine.
+    """
+    for path in (*folder.glob(".*.part"), *folder.glob("plots/.*.part")):
+        found = _DRAFT.fullmatch(path.name)
+        with suppress(OSError):  # another report has removed it
+            if found and not _lives(int(found[1])) and time.time() - path.stat().st_mtime > 10:
+                path.unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _write(path: Path, text: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,10 @@ from torch import Tensor
 from runner import interrupt
 
 FORMAT = 1
+KEYS = frozenset(
+    "epoch step recorded alive seconds progress best best_epoch target_epoch number tensors "
+    "ledger_asked ledger_applied".split()
+)
 
 State = dict[str, Any]  # beside what `runner.training.state` says: format, trials
 
@@ -51,7 +56,7 @@ class Checkpoints:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
-                torch.save(state | {"format": FORMAT, "trials": self.ids}, file)
+                torch.save(state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}, file)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self.path)
@@ -70,13 +75,19 @@ class Checkpoints:
         if not self.path.exists():
             return None
         try:
+            with zipfile.ZipFile(self.path) as archive:  # torch.load does not look at the checksums
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
             with warnings.catch_warnings(action="ignore"):  # about what a foreign file holds
                 state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever is in the file
             reason = f"cannot be read ({_first_line(error)})"
         else:
-            if not isinstance(state, dict) or state.get("format") != FORMAT:
+            if not isinstance(state, dict) or state.get("format") != FORMAT or not state.keys() >= KEYS:
                 reason = "is of another version"
+            elif state.get("torch") != torch.__version__:  # which may round otherwise
+                reason = f"is of torch {state.get('torch')}, and this is {torch.__version__}"
             elif state.get("trials") != self.ids:
                 reason = "is of other trials"
             else:
@@ -91,8 +102,9 @@ class Checkpoints:
 
     def remove(self) -> None:
         """When the rows are on record, or the stack will never be trained as it was."""
-        self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".part").unlink(missing_ok=True)
+        for path in (self.path, self.path.with_suffix(".part")):
+            with suppress(OSError):  # not there, or no file; nothing is lost with it
+                path.unlink()
 
     def split(self, parts: Sequence[Checkpoints]) -> None:
         """Hand the state over to smaller stacks of the same trials."""

@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from optim.rules import ALONE
 from runner.data.dataset import Dataset, Split
 from runner.models.build import Model, build
 from runner.models.settings import TransformerSettings
@@ -65,7 +66,7 @@ class Alive(TorchDispatchMode):
 def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
     """Bytes that the stack will have in use at its peak: of the GPU, or of this process beyond what it has now."""
     first, count = trials[0], len(trials)
-    if device.type == "cpu":
+    if device.type == "cpu" and first.optimizer.name not in ALONE:
         count = slots(first.model, first.batch_size, first.facts.pixels, count)
     seeds = len({trial.seed for trial in trials})
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
@@ -94,7 +95,8 @@ class _Kept:
 def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     model = build(trial.model, dataset, count)
     parameters = list(model.parameters())
-    moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2 if trial.rule.family == "adam" else 1)]
+    copies = (2 if trial.rule.family == "adam" else 1) + bool(trial.lookahead.k)
+    moments = [[torch.zeros_like(p) for p in parameters] for _ in range(copies)]
     drawn = _epoch_draws(model, dataset, seeds)
     images = None
     if dataset.kind == "images":

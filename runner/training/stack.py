@@ -21,10 +21,12 @@ from runner.data.dataset import Dataset
 from runner.models.build import build, decays
 from runner.models.layers import initialise
 from runner.models.sizes import evaluation_batch, slots
+from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
 from runner.training.graph import Graph
+from runner.training.lookahead import Lookahead
 from runner.training.precision import autocast
 from runner.training.randomness import generator
 from runner.training.schedule import Length, multiplier
@@ -55,13 +57,17 @@ class Stack:
         first = trials[0]
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
         shape = (first.model, first.batch_size, first.facts.pixels)
-        padding = slots(*shape, len(trials)) - len(trials) if device.type == "cpu" else 0
+        alone = first.optimizer.name in rules.ALONE
+        padding = slots(*shape, len(trials)) - len(trials) if device.type == "cpu" and not alone else 0
         self.trials = [*trials, *[first] * padding]  # the padding is frozen from the start
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
         self.parameters: list[Tensor] = list(self.model.parameters())
-        optimizer = Stacked(self.parameters, first.rule.family, [decays(p) for p in self.parameters])
+        weights = [decays(p) for p in self.parameters]
+        optimizer: Stacked | Alone = (
+            Alone(self.model, first.rule, weights) if alone else Stacked(self.parameters, first.rule.family, weights)
+        )
         seeds = [trial.seed for trial in self.trials]
         self.feed = Feed(dataset, seeds, first.batch_size, self.model.noise_width, device, dtype)
         self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
@@ -75,7 +81,10 @@ class Stack:
         multipliers = [trial.loss_multiplier for trial in self.trials]
         wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
         self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
-        if diagnostics:
+        if any(trial.lookahead.k for trial in self.trials):
+            ks, alphas = zip(*((trial.lookahead.k, trial.lookahead.alpha) for trial in self.trials), strict=True)
+            self.step.lookahead = Lookahead(self.parameters, ks, alphas)
+        if diagnostics and isinstance(optimizer, Stacked):
             self.step.diagnostics = Diagnostics(self.model, optimizer)
         recorded = optimizer.launch is not None and not diagnostics
         self.graph = Graph(self.step, self.feed, device) if recorded else None
@@ -113,6 +122,8 @@ class Stack:
                 self.graph.run()
             else:
                 self.step(self.feed.batch(step), rows[step])
+        if isinstance(self.step.optimizer, Alone):
+            self.step.optimizer.settle()
         moved = _norm([p.detach() - q for p, q in zip(self.parameters, before, strict=True)])
         self.step.freeze(torch.isfinite(self._weight_norm()), before=1)
         running = self.step.total / self.feed.count

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from optim.release import Ledger
+from runner.training.alone import Alone
 from runner.training.stack import Progress, Stack
 from runner.training.watch import Watch
 
@@ -65,6 +66,11 @@ def restore(run: Run, state: State) -> bool:
         return False
     for target, source in zip(mine, saved, strict=True):
         target[:n].copy_(source)
+    if isinstance(stack.step.optimizer, Alone):
+        first = len(stack.parameters) + len(list(stack.model.buffers()))
+        count = len(stack.step.optimizer.moments1)
+        moments = saved[first : first + count], saved[first + count : first + 2 * count]
+        stack.step.optimizer.restore(state["number"], *moments)
     stack.step.number.fill_(state["number"])
     if state["ledger_asked"] is not None:
         stack.ledger = Ledger(*(_widened(state[f"ledger_{name}"], stack) for name in ("asked", "applied")))
@@ -83,6 +89,8 @@ def tensors(stack: Stack) -> list[Tensor]:
     found += list(stack.model.buffers())
     found += step.optimizer.moments1 + step.optimizer.moments2
     found += [step.live, step.died, step.total]
+    if step.lookahead is not None:
+        found += step.lookahead.slow
     if step.scale is not None:
         found += [step.scale.value, step.scale.good]
     if step.diagnostics is not None:

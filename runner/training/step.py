@@ -11,8 +11,10 @@ from torch import Tensor
 
 from optim.stacked import Stacked, finite_gradients
 from runner.models.build import Model
+from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
+from runner.training.lookahead import Lookahead
 from runner.training.scaling import LossScale
 
 
@@ -24,7 +26,7 @@ class Step:
     def __init__(
         self,
         model: Model,
-        optimizer: Stacked,
+        optimizer: Stacked | Alone,
         live: Tensor,
         autocast: torch.autocast,
         half: bool,
@@ -40,6 +42,7 @@ class Step:
         self.total = torch.zeros(trials, dtype=torch.float64, device=device)
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.scale = LossScale(trials, device) if half else None
+        self.lookahead: Lookahead | None = None
         self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
 
     def begin(self, number: int) -> None:
@@ -55,11 +58,14 @@ class Step:
         with self.autocast:
             logits = self.model(x, noise)
         loss = losses(logits, y).mean(1)
+        alone = self.optimizer if isinstance(self.optimizer, Alone) else None
+        if alone is not None:
+            alone.prepare(rows, self.live & torch.isfinite(loss.detach()))
         wanted = loss if self.multiplier is None else loss * self.multiplier
         # A sum over trials keeps their gradients apart.
         (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
         loss = loss.detach()
-        finite = finite_gradients(self.parameters)
+        finite = finite_gradients(self.parameters) if alone is None else alone.finite()
         if self.diagnostics is not None:
             self.diagnostics.before(rows)
         if self.scale is None:
@@ -71,6 +77,8 @@ class Step:
             self.scale.update(finite)
         self.total += loss.double() * y.shape[1]
         self.number += 1
+        if self.lookahead is not None:
+            self.lookahead(self.number, self.live)
 
     def freeze(self, healthy: Tensor, before: int = 0) -> None:
         """Stop the trials that are not `healthy`, since the step `before` this one; they keep their bits from here."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from runner.data.dataset import Dataset
+from runner.settings import AdamSettings, SGDSettings
 from runner.training.checkpoint import Checkpoints
 from runner.training.evaluate import Scores
 from runner.training.options import Options
@@ -207,7 +208,7 @@ def _advice(trial: Trial, step: int) -> str:
 
 def _identity(trial: Trial) -> Row:
     rule, o = trial.rule, trial.optimizer
-    adam = rule.family == "adam"
+    adam = isinstance(o, AdamSettings)
     return {
         "trial": trial.id,
         "model": trial.model.name,
@@ -223,7 +224,7 @@ def _identity(trial: Trial) -> Row:
         "beta1": rule.beta1 if adam else None,
         "beta2": rule.beta2 if adam else None,
         "eps": rule.eps if adam else None,
-        "momentum": None if adam else rule.beta1,
+        "momentum": rule.beta1 if isinstance(o, SGDSettings) else None,
         "decay_params": o.decay_params,
         **trial.decays(),
         "train_size": trial.facts.train_size,

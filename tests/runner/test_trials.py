@@ -9,7 +9,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 
 from runner.compose import from_config
-from runner.settings import Settings
+from runner.settings import LookaheadSettings, Settings
 from runner.trials import Facts, Trial, expand, unique
 from tests.helpers import images, trial
 
@@ -92,7 +92,7 @@ def test_the_settings_of_a_row_are_json_and_flat() -> None:
 
 def test_every_field_of_a_trial_is_part_of_its_settings() -> None:
     """A new setting that changes the result must not be forgotten in the id."""
-    some = replace(trial(images()), loss_multiplier=2.0, wd_schedule="constant")
+    some = replace(trial(images()), loss_multiplier=2.0, wd_schedule="constant", lookahead=LookaheadSettings(5, 0.5))
 
     def leaves(value: Any, prefix: str) -> set[str]:
         if is_dataclass(value):

@@ -1,0 +1,186 @@
+"""What AdamW does to rows whose gradient is zero, over any number of steps at once: `Resting(...).bring(...)`.
+
+Such a row (theta, m, v), last touched at step t, is moved by dense AdamW at every later step s all the same:
+
+    theta <- (1 - d_s) theta - size_s m_s / (sqrt(v_s) / root_s + eps)      m_s = beta1^(s-t) m   v_s = beta2^(s-t) v
+
+with size_s = lr_s / (1 - beta1^s), root_s = sqrt(1 - beta2^s) and d_s the decay of the step. Over the steps up to T,
+with P(t, s) the product of 1 - d over t+1 .. s, b_s = beta2^((s-t)/2) / root_s and x = sqrt(v), that is
+
+    theta_T = P(t, T) (theta - m F(x))      F(x) = sum_s a_s / (b_s x + eps)      a_s = size_s beta1^(s-t) / P(t, s)
+
+F has one shape for all rows with the same t, whatever their x. With c a typical b and u = (c x - eps) / (c x + eps),
+
+    1 / (b x + eps) = 1 / (c x + eps) * 1/q (1 + 2 sum_n (-w)^n T_n(u))      q = sqrt(b / c)      w = (q - 1) / (q + 1)
+
+(the Chebyshev series of 1 / (1 + r (b/c - 1)) in r = (u + 1) / 2, which lies between 0 and 1 for every x). So a few
+numbers per t, kept up to date from step to step, replay all steps at once; what the series leaves out is summed as
+well, and where it is more than rounding the steps are replayed one by one. Nothing is approximated beyond rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+KEEP, LOG1, LOG2, SIZE, ROOT, CENTER, LEAST, ERROR, SERIES = range(9)  # columns; the first three are summed logarithms
+ZERO_BETA = 1e-300  # stands for beta1 = 0, which has no logarithm
+MOST_TERMS = 24
+
+
+class Resting:
+    """A parameter p [n, ...] of which some rows are behind: `last` int32 [n] holds the step that each row is at.
+
+    `tensors` is always (p, m, v); `rows` are indices without repetition, or a slice.
+    """
+
+    def __init__(self, p: Tensor, step: int, betas: tuple[float, float], eps: float) -> None:
+        self.history = History(step, betas, eps, torch.finfo(p.dtype).eps)
+        self.last = np.full(len(p), step, dtype=np.int32)
+
+    def bring(self, tensors: Sequence[Tensor], rows: Tensor | slice) -> None:
+        """Bring rows up to the history's latest step, in place."""
+        if (self.last[_on_host(rows)] < self.history.step).any():
+            self.write(tensors, rows, self.read(tensors, rows))
+
+    def read(self, tensors: Sequence[Tensor], rows: Tensor | slice) -> list[Tensor]:
+        """(p, m, v) of the rows, as they are after the latest step; not written back."""
+        last, old = self.last[_on_host(rows)], [t[rows] for t in tensors]
+        return old if (last == self.history.step).all() else list(replay(self.history, last, *old))
+
+    def write(self, tensors: Sequence[Tensor], rows: Tensor | slice, values: Sequence[Tensor]) -> None:
+        """Store rows that are as after the latest step."""
+        for whole, part in zip(tensors, values, strict=True):
+            whole[rows] = part
+        self.last[_on_host(rows)] = self.history.step
+
+
+def _on_host(rows: Tensor | slice) -> Any:
+    return rows.cpu().numpy() if isinstance(rows, Tensor) else rows
+
+
+class History:
+    """The scalars of all steps since `first`, float64: about 120 bytes for each step, kept on the host.
+
+    `precision` is the machine epsilon of the rows; it decides what counts as rounding.
+    """
+
+    def __init__(self, first: int, betas: tuple[float, float], eps: float, precision: float) -> None:
+        self.first, self.count, self.eps = first, 0, eps
+        self.rounding = precision / 8  # of the whole movement of a row at rest
+        self.log_window = math.log(self.rounding / 256)  # when (beta1 / sqrt(beta2))^k is that small, m has run out
+        self.terms = _terms(betas, self.rounding, self.log_window)
+        self.table = np.zeros((64, SERIES + self.terms))
+        self._centre(0, betas)
+
+    @property
+    def step(self) -> int:
+        """The number of the latest step."""
+        return self.first + self.count
+
+    def append(self, lr: float, betas: tuple[float, float], decay: float) -> None:
+        """Add a step; rows still in movement get its part of their sums."""
+        self.count += 1
+        if self.count == len(self.table):
+            self.table = np.concatenate([self.table, np.zeros_like(self.table)])
+        now, before = self.table[self.count], self.table[self.count - 1]
+        now[KEEP] = before[KEEP] + math.log1p(-decay)
+        now[LOG1] = before[LOG1] + math.log(max(betas[0], ZERO_BETA))
+        now[LOG2] = before[LOG2] + math.log(betas[1])
+        now[SIZE] = lr / (1 - betas[0] ** self.step)
+        now[ROOT] = math.sqrt(1 - betas[1] ** self.step)
+        self._centre(self.count, betas)
+        fading = self.table[: self.count, LOG1] - self.table[: self.count, LOG2] / 2  # falls from step to step
+        oldest = np.searchsorted(-fading, self.log_window - (now[LOG1] - now[LOG2] / 2))
+        moving = self.table[oldest : self.count]
+        part, b = _parts(now, moving)
+        q = np.sqrt(b / moving[:, CENTER])
+        w = (q - 1) / (q + 1)
+        moving[:, LEAST] += part * np.minimum(1, 1 / q**2)
+        moving[:, ERROR] += part / q * 2 * np.abs(w) ** self.terms / (1 - np.abs(w))
+        term = part / q
+        for n in range(self.terms):
+            moving[:, SERIES + n] += term
+            term *= -w if n else -2 * w
+
+    def _centre(self, index: int, betas: tuple[float, float]) -> None:
+        """The value of b about which the movement of a row touched at this step is expanded."""
+        lag = 2 / (1 - betas[0] / math.sqrt(betas[1]))
+        step = self.first + index + lag
+        self.table[index, CENTER] = betas[1] ** (lag / 2) / math.sqrt(1 - betas[1] ** step)
+
+
+def _terms(betas: tuple[float, float], rounding: float, log_window: float) -> int:
+    """How many terms the series needs late in training, and some more for early steps, where b changes faster."""
+    ratio = betas[0] / math.sqrt(betas[1])
+    lag = np.arange(1, min(10_000, int(log_window / math.log(max(ratio, ZERO_BETA))) + 2))
+    q = betas[1] ** ((lag - 2 / (1 - ratio)) / 4)
+    w, part = np.abs((q - 1) / (q + 1)), betas[0] ** lag.astype(float) / q
+    for terms in range(2, MOST_TERMS - 3):
+        if np.sum(part * 2 * w**terms / (1 - w)) <= rounding * np.sum(part):
+            return terms + 3
+    return MOST_TERMS
+
+
+def _parts(now: np.ndarray, past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """a_s and b_s of steps `now`, for rows last touched at steps `past`; either may be one row of the table."""
+    part = now[..., SIZE] * np.exp(now[..., LOG1] - past[..., LOG1] - (now[..., KEEP] - past[..., KEEP]))
+    return part, np.exp((now[..., LOG2] - past[..., LOG2]) / 2) / now[..., ROOT]
+
+
+def replay(history: History, last: np.ndarray, p: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows p, m, v [rows, ...] as they are after the history's latest step; `last` [rows]: the steps they are at."""
+    index = last - history.first
+    past, now = history.table[index], history.table[history.count]
+    series = past[:, ERROR] <= history.rounding * past[:, LEAST]
+    root = v.sqrt()
+    if series.all():
+        force = _by_series(past, root, history.eps)
+    else:
+        force = torch.zeros_like(p)
+        moving = m.flatten(1).ne(0).any(1).cpu().numpy()
+        for some, way in ((series & moving, _by_series), (~series & moving, None)):
+            if some.any():
+                at = torch.from_numpy(np.flatnonzero(some)).to(p.device)
+                x = root[at]
+                force[at] = way(past[some], x, history.eps) if way else _by_steps(history, index[some], x)
+    behind = now[[KEEP, LOG1, LOG2]] - past[:, [KEEP, LOG1, LOG2]]
+    keep, beta1, beta2 = (_over_rows(factor, p) for factor in np.exp(behind).T)
+    return torch.addcmul(p, m, force, value=-1).mul_(keep), m * beta1, v * beta2
+
+
+def _by_series(past: np.ndarray, x: Tensor, eps: float) -> Tensor:
+    """F(x) by Clenshaw's recurrence."""
+    scaled = x * _over_rows(past[:, CENTER], x)
+    below = scaled + eps
+    u = (scaled - eps).div_(below)
+    terms = [_over_rows(column, x) for column in past[:, SERIES:].T]
+    one, two = torch.zeros_like(x), torch.zeros_like(x)
+    for term in reversed(terms[1:]):
+        one, two = torch.addcmul(term - two, u, one, value=2), one
+    return torch.addcmul(terms[0] - two, u, one).div_(below)
+
+
+def _by_steps(history: History, index: np.ndarray, x: Tensor) -> Tensor:
+    """F(x), step by step until the moments have run out."""
+    past, total = history.table[index], torch.zeros_like(x)
+    for gap in range(1, history.count + 1 - int(index.min())):
+        at = np.minimum(index + gap, history.count)
+        now = history.table[at]
+        fading = now[:, LOG1] - past[:, LOG1] - (now[:, LOG2] - past[:, LOG2]) / 2
+        alive = (index + gap <= history.count) & (fading > history.log_window)
+        if not alive.any():
+            break
+        part, b = _parts(now, past)
+        total += _over_rows(np.where(alive, part, 0.0), x) / (x * _over_rows(b, x) + history.eps)
+    return total
+
+
+def _over_rows(values: np.ndarray, like: Tensor) -> Tensor:
+    """values [rows], so shaped that they meet the first axis of `like` [rows, ...]."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(like).view((-1,) + (1,) * (like.dim() - 1))

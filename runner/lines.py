@@ -1,0 +1,89 @@
+"""The lines of a records file that may have been damaged: its header, and the cells of a row, or nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from runner.errors import UserError
+
+SCHEMA = 1
+
+
+def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
+    """Refuse a file that this version did not write, rather than mix two layouts in it."""
+    header = ",".join(columns)
+    text = line.decode(errors="replace")
+    if not text.endswith("\n") and header.startswith(text):
+        return  # nothing yet, or a first write that was killed half-way
+    if text.strip() == header:
+        return
+    there = text.strip().split(",")
+    lacking, more = ([name for name in one if name not in other] for one, other in ((columns, there), (there, columns)))
+    if len(lacking) < len(columns) / 2 or (lacking and not more):
+        # Most of it is ours: of another version, or what a spreadsheet made of it.
+        differ = [f"it {verb} {_some(names)}" for verb, names in (("lacks", lacking), ("has", more)) if names]
+        raise UserError(
+            f"{path}: of another version than schema {SCHEMA} ({' and '.join(differ) or 'columns in another order'}); "
+            "move the file away, or choose another study=..., and its trials are trained again"
+        )
+    pairs = enumerate(zip_longest(there, columns, fillvalue=""), 1)
+    number, found, wanted = next((n, f, w) for n, (f, w) in pairs if f != w)
+    raise UserError(
+        f"{path}: not a records file of schema {SCHEMA} (column {number} is {found[:20]!a}, not '{wanted}'); "
+        "choose another study=... or move the file away"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    first = f"{names[0][:20]!a}"
+    return f"the column {first}" if len(names) == 1 else f"{len(names)} columns, the first is {first}"
+
+
+def whole(line: str, width: int) -> bool:
+    """Whether this is a row of `width` cells: not cut, run together with another, or something else than text."""
+    if '"' in line:
+        return cells(line, width) is not None
+    return line.count(",") == width - 1 and "\r" not in line[:-1] and "\0" not in line
+
+
+def cells(line: str, width: int) -> list[str] | None:
+    """The cells of a row; None if it is not `whole`."""
+    if '"' not in line:
+        return line.removesuffix("\r").split(",") if whole(line, width) else None
+    try:
+        found = next(csv.reader([line.removesuffix("\r")], strict=True), [])
+    except csv.Error:
+        return None
+    return found if len(found) == width and "\0" not in line else None
+
+
+def check_numbers(
+    path: Path, number: int, found: Sequence[str], columns: Sequence[str], words: set[str], counted: str = ""
+) -> None:
+    """Refuse a row with something else than a number outside the columns `words`; `number` is its line, from 1.
+
+    The column `counted` must hold a whole number.
+    """
+    for name, cell in zip(columns, found, strict=True):
+        if name not in words and not (is_count(cell) if name == counted else _is_number(cell)):
+            raise UserError(
+                f"{path}: line {number}: {name} is {cell[:30]!a}, which is not a {'whole ' * (name == counted)}number; "
+                "mend that cell, or remove the line"
+            )
+
+
+def is_count(cell: str) -> bool:
+    """Whether it is a whole number from 0."""
+    return cell.isascii() and cell.isdecimal()
+
+
+def _is_number(cell: str) -> bool:
+    """Or empty: not measured."""
+    try:
+        float(cell or 0)
+    except ValueError:
+        return False
+    return "_" not in cell

@@ -1,0 +1,117 @@
+"""One phase of a study, the search or the fresh-seed runs: `train(...)` trains what has no row yet, on this machine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import execute, plan, stamps, workers
+from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
+from runner.progress import Progress, counted
+from runner.records import Records, read
+from runner.settings import Settings
+from runner.training.options import Options
+from runner.trials import Trial
+
+
+@dataclass(frozen=True)
+class Given:
+    """What all studies of a command share."""
+
+    datasets: Mapping[DatasetSettings, Dataset]
+    devices: tuple[str, ...]
+
+    @property
+    def device(self) -> str:
+        """The kind of device, or the only one."""
+        return self.devices[0] if len(self.devices) == 1 else "cuda"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """`count` trials were trained, `late` were not because of max_minutes, `lost` for another reason."""
+
+    count: int = 0
+    late: int = 0
+    lost: int = 0
+
+    def __add__(self, other: Trained) -> Trained:
+        return Trained(self.count + other.count, self.late + other.late, self.lost + other.lost)
+
+
+def train(
+    folder: Path,
+    trials: Mapping[str, Trial],
+    phase: str,
+    settings: Settings,
+    given: Given,
+    deadline: float | None,
+    records: Records,
+    wait: bool = True,
+) -> Trained:
+    """Train what has no row yet. Without `wait`, what another command is training is left to it."""
+    done = records.done()
+    missing = [trial for key, trial in trials.items() if key not in done]
+    if not missing:
+        return Trained()
+    workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
+    stored = plan.StoredPlan(folder, records.lock)
+    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted)
+    count = execute.worker_count(settings.workers, given.devices, len(stacks))
+    job = execute.Job(
+        folder=folder,
+        plan=stacks,
+        datasets=given.datasets,
+        device=given.devices[0],
+        devices=given.devices if len(given.devices) > 1 else (),
+        stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
+        options=Options(
+            settings.eval_every,
+            settings.target_error,
+            settings.eval_all,
+            settings.diagnostics,
+            settings.checkpoint_every,
+        ),
+        deadline=deadline,
+        processes=1 if given.device.startswith("cuda") else count,
+        pace=_pace(folder, trials) if deadline else {},
+    )
+    kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
+    say(
+        f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(stacks), 'stack')}, "
+        f"{counted(count, 'process')} on {', '.join(given.devices)}"
+    )
+    progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
+    try:
+        workers.run(job, count, progress.tell, _import_report, wait)
+    finally:
+        progress.close()
+    if progress.late:
+        say(f"max_minutes={settings.max_minutes:g}: {progress.late} {phase} trials left; the same command goes on")
+    return Trained(len(missing) - progress.late, progress.late)
+
+
+def _import_report() -> None:
+    """pandas and matplotlib take a second to import, which is free while others train."""
+    import runner.report.page
+    import runner.report.write  # noqa: F401
+
+
+def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[tuple[object, ...], float]:
+    """Seconds for each trial of a shape, from those that have been trained before."""
+    if not (folder / "trials.csv").exists():
+        return {}
+    rows = read(folder)
+    seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
+    for key, took in zip(rows["trial"], rows["seconds"], strict=True):
+        if key in trials and took == took:
+            seconds[trials[key].shape].append(took)
+    return {shape: sum(found) / len(found) for shape, found in seconds.items()}
+
+
+def say(text: str) -> None:
+    """A line of what a command is doing."""
+    print(text, flush=True)

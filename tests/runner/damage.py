@@ -1,0 +1,139 @@
+"""Commands on damaged files: `command(folder, ...)` runs the command line, `refused(said)` checks how it ended.
+
+A command is a fork of a process that has imported everything, so that it takes a second; it is the same `main` with
+the same arguments, output and exit status. `process(...)` is `python -m runner` itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from runner.records import TIMING
+
+MOUNTS = "cannot mount a file system here"
+# The smallest study: two trials of one shape in one stack, of one epoch each.
+QUICK = ("epochs=1", "model.width=4", "dataset.train=20", "dataset.test=1700", "study=s", "workers=1")
+TWO = ("seed=[0,1]", *QUICK)
+MORE = ("seed=[0,1,2]", *QUICK)  # the same two and another
+_PRELOAD = (
+    "matplotlib.backends.backend_agg runner.__main__ runner.report.overlay runner.report.page runner.report.write "
+    "runner.study runner.training.train sklearn.datasets sklearn.model_selection"
+)
+
+
+Damage = Callable[[Path], Any]  # of a file or a study's folder
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and what it said."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+
+def command(folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner") -> Said:
+    """`python -m MODULE ARGUMENTS` in `folder`; `before` is called in the process, and must be a module's function."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD.split())
+    child = context.Process(target=_main, args=(folder, module, arguments, before))
+    child.start()
+    child.join(60)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+    out, err = (folder / name for name in ("stdout.txt", "stderr.txt"))
+    said = Said(child.exitcode, out.read_text(), err.read_text())
+    out.unlink()
+    err.unlink()
+    return said
+
+
+def _main(folder: Path, module: str, arguments: tuple[str, ...], before: Callable[[], None] | None) -> None:
+    os.chdir(folder)
+    for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    sys.argv = [module, *arguments]
+    if before is not None:
+        before()
+    if module == "runner":
+        from runner.__main__ import main
+
+        main()
+    else:
+        from runner.report.__main__ import main as report
+
+        sys.exit(report(arguments))
+
+
+def process(folder: Path, *arguments: str, before: Callable[[], None] | None = None) -> Said:
+    """The same, in a Python of its own."""
+    words = [sys.executable, "-m", "runner", *arguments]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, preexec_fn=before)
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def refused(said: Said, *parts: str) -> str:
+    """The one line of a refusal: with these parts in it, nothing else on stderr, and status 2."""
+    assert "Traceback" not in said.text, said.text
+    lines = [line for line in said.text.splitlines() if line.startswith("runner: ")]
+    assert len(lines) == 1, said.text
+    assert said.code == 2, said.text
+    assert len(lines[0]) < 500, lines[0]
+    for part in parts:
+        assert part in lines[0], lines[0]
+    return lines[0]
+
+
+def went_on(said: Said, *parts: str) -> None:
+    """A command that mended what was wrong, and said so."""
+    assert "Traceback" not in said.text, said.text
+    assert said.code == 0, said.text
+    for part in parts:
+        assert part in said.text, said.text
+
+
+def rows(folder: Path, table: str = "trials") -> pd.DataFrame:
+    """All cells as text, but those of time and place."""
+    frame = pd.read_csv(folder / "results" / "s" / f"{table}.csv", dtype=str, keep_default_na=False)
+    keys = ["trial", *(["epoch"] if table == "curves" else [])]
+    return frame.drop(columns=list(TIMING), errors="ignore").sort_values(keys).reset_index(drop=True)
+
+
+def half(text: bytes) -> bytes:
+    return text[: len(text) // 2]
+
+
+def mounted(folder: Path, size: str) -> None:
+    """A file system of `size` at `folder`, in memory; the test is skipped where that is not allowed."""
+    folder.mkdir(exist_ok=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(words, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip(MOUNTS)
+    if done.returncode:
+        pytest.skip(MOUNTS)
+
+
+def remounted(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True, capture_output=True)
+
+
+def unmounted(folder: Path) -> None:
+    subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True)

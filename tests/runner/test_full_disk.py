@@ -1,0 +1,194 @@
+"""Disks that are full or read-only, and locks that others hold: one line says so, and the same command goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from runner.append import append
+from runner.errors import UserError
+from runner.lock import PATIENCE, Lock
+from runner.records import Records, read
+from tests.runner.damage import MORE, TWO, command, mounted, process, refused, remounted, rows, unmounted, went_on
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two trials."""
+    folder = tmp_path_factory.mktemp("two")
+    went_on(command(folder, *TWO))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three trials, undisturbed."""
+    folder = tmp_path_factory.mktemp("calm")
+    went_on(command(folder, *MORE))
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own for the results."""
+    mounted(tmp_path / "results", "4m")
+    yield tmp_path
+    unmounted(tmp_path / "results")
+
+
+def fill(folder: Path) -> Path:
+    """Not a byte is left."""
+    filler, room = folder / "filler", os.statvfs(folder)
+    filler.write_bytes(bytes(room.f_bavail * room.f_frsize))
+    assert os.statvfs(folder).f_bavail == 0
+    return filler
+
+
+def test_a_disk_too_small_for_the_report_has_the_rows(disk: Path, calm: Path) -> None:
+    remounted(disk / "results", "size=64k")
+    refused(command(disk, *MORE), "cannot write the report (No space left on device)", "free space", "no row is lost")
+    pd.testing.assert_frame_equal(rows(disk), rows(calm))
+    assert not list(disk.rglob(".*.part"))
+    remounted(disk / "results", "size=4m")
+    went_on(process(disk, *MORE), "already done")
+    assert (disk / "results" / "s" / "report.html").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("name", ["trials.csv", "curves.csv", "study.yaml", "plan.csv"])
+def test_a_disk_that_is_full_leaves_each_file_as_it_was_and_the_same_command_goes_on(
+    name: str, disk: Path, two: Path, calm: Path
+) -> None:
+    study = disk / "results" / "s"
+    shutil.copytree(two / "results" / "s", study)
+    # The disk hands out 4096 bytes at a time: this file has 4 left, so of what is appended the most has no room.
+    path, pad = study / name, b"#" if name == "study.yaml" else b"x"
+    path.write_bytes(path.read_bytes() + pad * (4091 - path.stat().st_size) + b"\n")
+    before = path.read_bytes()
+    filler = fill(disk / "results")
+    refused(command(disk, *MORE), f"results/s/{name}: cannot append (No space left on device)", "free space", "goes on")
+    assert path.read_bytes() == before
+    filler.unlink()
+    said = command(disk, *MORE)
+    went_on(said)
+    assert "torn" not in said.text
+    mine, wanted = (read(folder / "results" / "s").drop(columns=["started"]) for folder in (disk, calm))
+    assert sorted(mine["trial"]) == sorted(wanted["trial"])
+    assert path.read_bytes().startswith(before)
+
+
+def no_file_above_2000_bytes() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+
+def test_a_limit_on_the_size_of_files_is_one_line_and_no_row_is_torn(tmp_path: Path, two: Path, calm: Path) -> None:
+    shutil.copytree(two / "results", tmp_path / "results")
+    path = tmp_path / "results" / "s" / "trials.csv"
+    before = path.read_bytes()
+    assert len(before) < 2000
+    said = command(tmp_path, *MORE, before=no_file_above_2000_bytes)
+    refused(said, "cannot append (File too large)", "free space")
+    assert path.read_bytes() == before
+    went_on(command(tmp_path, *MORE))
+    pd.testing.assert_frame_equal(rows(tmp_path), rows(calm))
+
+
+def test_a_read_only_disk_is_refused_before_anything_is_trained(disk: Path, two: Path) -> None:
+    shutil.copytree(two / "results" / "s", disk / "results" / "s")
+    remounted(disk / "results", "ro")
+    refused(command(disk, *MORE), "cannot write there (Read-only file system)", "results=")
+    refused(command(disk, *MORE, "study=another"), "cannot write there (Read-only file system)", "results=")
+    said = command(disk, "results/s", module="runner.report")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "Read-only file system" in said.err
+    remounted(disk / "results", "rw")
+
+
+def test_results_below_a_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused(command(tmp_path, *MORE, "results=file/below"), "file/below/s", "cannot write there", "results=")
+
+
+@pytest.mark.parametrize(("number", "call"), [(errno.EIO, "fsync"), (errno.ENOSPC, "write"), (errno.EDQUOT, "write")])
+def test_what_the_disk_refuses_leaves_the_file_as_it_was(
+    number: int, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(tmp_path / "file", b"whole\n")
+    honest, calls = getattr(os, call), 0
+
+    def refuse(descriptor: int, data: bytes = b"") -> int:
+        nonlocal calls
+        calls += 1
+        if call == "write" and calls == 1:
+            return int(honest(descriptor, data[:5]))  # a short write, as at the end of a disk
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(UserError, match=f"cannot append .{os.strerror(number)}.*free space"):
+        append(tmp_path / "file", b"of which only a part is written\n")
+    assert (tmp_path / "file").read_bytes() == b"whole\n"
+
+
+def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: honest(descriptor, data[:7]))
+    Records(tmp_path).append_trials([{"trial": "a", "status": "failed"}])
+    monkeypatch.undo()
+    assert list(read(tmp_path)["trial"]) == ["a"]
+
+
+def test_a_command_says_which_lock_it_waits_for_and_goes_on_when_it_is_free(tmp_path: Path, two: Path) -> None:
+    shutil.copytree(two / "results", tmp_path / "results")
+    lock = tmp_path / "results" / "s" / ".state" / "records.lock"
+    holder = (
+        "import sys, filelock; lock = filelock.FileLock(sys.argv[1])\nwith lock: print('held', flush=True); input()"
+    )
+    words = [sys.executable, "-c", holder, str(lock)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        words = [sys.executable, "-m", "runner", *TWO]
+        with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as mine:
+            assert mine.stderr is not None
+            line = mine.stderr.readline()
+            assert line.startswith("note: waiting for results/s/.state/records.lock, which another process holds")
+            time.sleep(0.5)
+            assert mine.poll() is None
+            other.kill()  # which frees it: the system takes a lock from the dead
+            out, err = mine.communicate(timeout=30)
+    assert (mine.returncode, err) == (0, "")
+    assert "already done" in out
+
+
+def test_a_short_wait_for_a_lock_is_not_worth_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    other = FileLock(tmp_path / "lock", thread_local=False)
+    other.acquire()
+    timer = threading.Timer(0.3, other.release)
+    timer.start()
+    clock = time.monotonic()
+    with Lock(tmp_path / "lock"):
+        assert 0.2 < time.monotonic() - clock < PATIENCE
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")])
+def test_a_file_system_without_locks_is_one_line(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(UserError, match=r"records.lock: cannot write there \(.*results="):
+        Records(tmp_path).done()
