@@ -18,7 +18,7 @@ class Lookahead(torch.optim.Optimizer):
 
         phi <- phi + alpha (theta - phi)        theta <- phi
 
-    phi begins as theta before the first step. The moments of `fast` are kept as they are (Zhang et al., appendix C:
+    phi begins as theta when this object is made, or the group added. The moments of `fast` are kept as they are (Zhang et al., appendix C:
     "maintain"). Defaults k = 5, alpha = 0.5, the paper's. `param_groups` are those of `fast`, so LR schedulers and
     clipping work on either. Memory: 4 bytes per float32 parameter besides those of `fast`.
     """
@@ -35,16 +35,17 @@ class Lookahead(torch.optim.Optimizer):
         super().__init__([{"params": list(group["params"])} for group in fast.param_groups], fast.defaults)
         self._made = True
         self._share()
+        self._begin()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if self._made:
             self.fast.add_param_group(param_group)
+            self._begin()
         else:
             super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are then replaced
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
-        self._begin()
         loss = self.fast.step(closure)
         self.count += 1
         if self.count % self.k == 0:
@@ -53,7 +54,6 @@ class Lookahead(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """{"fast": that of `fast`, "slow": tensors in the order of the parameters, "count", "k", "alpha"}."""
-        self._begin()
         slow = [self.slow[p] for p in self._parameters()]
         return {"fast": self.fast.state_dict(), "slow": slow, "count": self.count, "k": self.k, "alpha": self.alpha}
 
@@ -76,7 +76,7 @@ class Lookahead(torch.optim.Optimizer):
         return {name: getattr(self, name) for name in ("fast", "k", "alpha", "count", "slow")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["fast"], state["k"], state["alpha"])  # type: ignore[misc]
+        Lookahead.__init__(self, state["fast"], state["k"], state["alpha"])
         self.count, self.slow = state["count"], state["slow"]
 
     def _share(self) -> None:

@@ -50,13 +50,17 @@ class Resting:
 
     def read(self, tensors: Sequence[Tensor], rows: Tensor | slice) -> list[Tensor]:
         """(p, m, v) of the rows, as they are after the latest step; not written back."""
-        last, old = self.last[_on_host(rows)], [t[rows] for t in tensors]
+        old = [t.index_select(0, rows) if isinstance(rows, Tensor) else t[rows] for t in tensors]
+        last = self.last[_on_host(rows)]
         return old if (last == self.history.step).all() else list(replay(self.history, last, *old))
 
     def write(self, tensors: Sequence[Tensor], rows: Tensor | slice, values: Sequence[Tensor]) -> None:
         """Store rows that are as after the latest step."""
         for whole, part in zip(tensors, values, strict=True):
-            whole[rows] = part
+            if isinstance(rows, Tensor):
+                whole.index_copy_(0, rows, part)
+            else:
+                whole[rows] = part
         self.last[_on_host(rows)] = self.history.step
 
 
@@ -149,17 +153,17 @@ def replay(history: History, last: np.ndarray, p: Tensor, m: Tensor, v: Tensor) 
                 at = torch.from_numpy(np.flatnonzero(some)).to(p.device)
                 x = root[at]
                 force[at] = way(past[some], x, history.eps) if way else _by_steps(history, index[some], x)
-    behind = now[[KEEP, LOG1, LOG2]] - past[:, [KEEP, LOG1, LOG2]]
-    keep, beta1, beta2 = (_over_rows(factor, p) for factor in np.exp(behind).T)
+    keep, beta1, beta2 = _over_rows(np.exp(now[: LOG2 + 1] - past[:, : LOG2 + 1]), p)
     return torch.addcmul(p, m, force, value=-1).mul_(keep), m * beta1, v * beta2
 
 
 def _by_series(past: np.ndarray, x: Tensor, eps: float) -> Tensor:
     """F(x) by Clenshaw's recurrence."""
-    scaled = x * _over_rows(past[:, CENTER], x)
+    (center,) = _over_rows(past[:, CENTER : CENTER + 1], x)
+    terms = _over_rows(past[:, SERIES:], x)
+    scaled = x * center
     below = scaled + eps
     u = (scaled - eps).div_(below)
-    terms = [_over_rows(column, x) for column in past[:, SERIES:].T]
     one, two = torch.zeros_like(x), torch.zeros_like(x)
     for term in reversed(terms[1:]):
         one, two = torch.addcmul(term - two, u, one, value=2), one
@@ -176,11 +180,12 @@ def _by_steps(history: History, index: np.ndarray, x: Tensor) -> Tensor:
         alive = (index + gap <= history.count) & (fading > history.log_window)
         if not alive.any():
             break
-        part, b = _parts(now, past)
-        total += _over_rows(np.where(alive, part, 0.0), x) / (x * _over_rows(b, x) + history.eps)
+        a, b = _parts(now, past)
+        part, scale = _over_rows(np.stack([np.where(alive, a, 0.0), b], 1), x)
+        total += part / (x * scale + history.eps)
     return total
 
 
-def _over_rows(values: np.ndarray, like: Tensor) -> Tensor:
-    """values [rows], so shaped that they meet the first axis of `like` [rows, ...]."""
-    return torch.from_numpy(np.ascontiguousarray(values)).to(like).view((-1,) + (1,) * (like.dim() - 1))
+def _over_rows(columns: np.ndarray, like: Tensor) -> tuple[Tensor, ...]:
+    """Each of the columns of [rows, columns], so shaped that it meets the first axis of `like` [rows, ...]."""
+    return torch.from_numpy(columns).to(like).view(*columns.shape, *(1,) * (like.dim() - 1)).unbind(1)

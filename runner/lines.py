@@ -49,6 +49,11 @@ def whole(line: str, width: int) -> bool:
     return line.count(",") == width - 1 and "\r" not in line[:-1] and "\0" not in line
 
 
+def is_plain(line: bytes) -> bool:
+    """Whether counting commas is enough to know the cells of a line."""
+    return b'"' not in line and b"\r" not in line and b"\0" not in line
+
+
 def cells(line: str, width: int) -> list[str] | None:
     """The cells of a row; None if it is not `whole`."""
     if '"' not in line:

@@ -10,7 +10,7 @@ import csv
 import functools
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runner.append import append
 from runner.errors import UserError
 from runner.lines import SCHEMA as SCHEMA  # of what follows
-from runner.lines import cells, check_header, check_numbers, is_count, whole
+from runner.lines import cells, check_header, check_numbers, is_count, is_plain, whole
 from runner.lock import Lock
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
-    return str(value)
+    return str(value).translate({0: " ", 10: " ", 13: " "})  # a row is one line
 
 
 @dataclass
@@ -99,11 +99,23 @@ class _Table:
                     return
                 self.offset, self.lines = file.tell(), 1
             file.seek(self.offset)
+            commas, last = len(self.columns) - 1, self.last
+            plain = (self.key, self.at) == (0, 1)
             for line in file:
                 if not line.endswith(b"\n"):
                     self._cut(self.offset)
                     return
-                self._see(line[:-1].decode(errors="replace"))
+                if plain and line.count(b",") == commas and is_plain(line):
+                    # Millions of rows: what names one stands at its beginning.
+                    name, number, _ = line.split(b",", 2)
+                    if number.isdigit():
+                        trial, value = name.decode(errors="replace"), int(number)
+                        if last.get(trial, -1) < value:
+                            last[trial] = value
+                    else:
+                        self._see(line[:-1].decode(errors="replace"))
+                else:
+                    self._see(line[:-1].decode(errors="replace"))
                 self.lines += 1
                 self.offset += len(line)
 
@@ -186,10 +198,11 @@ class Records:
             table.append(rows)
 
 
-def read(folder: Path, table: str = "trials") -> pd.DataFrame:
+def read(folder: Path, table: str = "trials", only: Collection[str] | None = None) -> pd.DataFrame:
     """`trials`, `curves`, `cycles` or `dynamics` of a study as a DataFrame; empty cells and `nan` both become NaN.
 
-    Damaged lines, and repeated ones, are left out, and said so. Raises UserError where there is no such study.
+    `only`: the trials whose rows are wanted, which takes little memory however long the file is. Damaged lines, and
+    repeated ones, are left out, and said so. Raises UserError where there is no such study.
     """
     import pandas as pd
 
@@ -199,45 +212,65 @@ def read(folder: Path, table: str = "trials") -> pd.DataFrame:
         if table == "trials":
             raise UserError(f"{path}: no such file; give a study's folder, such as results/digits-resnet")
         return pd.DataFrame(columns=columns)
-    try:
-        first, _, rest = path.read_bytes().partition(b"\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
-    check_header(path, first + b"\n" if rest or first.count(b",") + 1 >= len(columns) else first, columns)
-    lines = rest[: rest.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
-    kept = [line for line in lines if whole(line, len(columns))]
-    if len(kept) < len(lines):
-        number = next(number for number, line in enumerate(lines, 2) if not whole(line, len(columns)))
-        _note(f"{path}: {len(lines) - len(kept)} damaged lines are left out, the first is {number}")
+    kept, damaged = _whole_lines(path, columns, None if only is None else frozenset(only))
+    if damaged:
+        _note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
     kinds: dict[str, type] = {name: str for name in columns if name in _TEXT}
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
     asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     exact: dict[str, Any] = asked
-    text = io.StringIO("\n".join([",".join(columns), *kept]))
-    frame = pd.read_csv(text, dtype=kinds, **exact)
+    text = io.BytesIO(b"".join([",".join(columns).encode(), b"\n", *kept]))
+    frame = pd.read_csv(text, dtype=kinds, encoding_errors="replace", **exact)
     for name in columns:
         if name in kinds:
             frame[name] = frame[name].fillna("")
         elif kept and not pd.api.types.is_numeric_dtype(frame[name]):
-            for number, line in enumerate(lines, 2):
-                if (row := cells(line, len(columns))) is not None:
-                    check_numbers(path, number, row, columns, _TEXT)
+            with path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    row = cells(line[:-1].decode(errors="replace"), len(columns))
+                    if number > 1 and line.endswith(b"\n") and row is not None:
+                        check_numbers(path, number, row, columns, _TEXT)
             raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
     twice = frame.duplicated(_KEYS[table].split())
     if twice.any():
         _note(f"{path}: {twice.sum()} lines repeat the {_KEYS[table]} of an earlier one; left out")
         frame = frame[~twice].reset_index(drop=True)
-    _look_for_curves(Path(folder), table, frame)
+    _look_for_curves(Path(folder), table, frame, only)
     return frame
 
 
-def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame) -> None:
+def _whole_lines(path: Path, columns: Sequence[str], only: frozenset[str] | None) -> tuple[list[bytes], list[int]]:
+    """The lines that are rows (of `only` these trials), with their ends, and the numbers of those that are damaged."""
+    kept, damaged, commas = [], [], len(columns) - 1
+    key = columns.index("trial")
+    wanted = None if only is None else {trial.encode() for trial in only}
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            rest = file.peek(1)
+            check_header(path, first if rest or first.count(b",") >= commas else first.rstrip(b"\n"), columns)
+            for number, line in enumerate(file, 2):
+                if not line.endswith(b"\n"):
+                    break  # torn, or being written
+                if not (line.count(b",") == commas and is_plain(line)) and not whole(
+                    line[:-1].decode(errors="replace"), len(columns)
+                ):
+                    damaged.append(number)
+                elif wanted is None or line.split(b",", key + 1)[key] in wanted:
+                    kept.append(line)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
+    return kept, damaged
+
+
+def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
     """A trial that has ended well has rows in curves.csv too, unless that file was damaged: then say so."""
     path, lacking = folder / "curves.csv", frame["trial"][:0]
     if table == "trials" and not path.exists():
         lacking = frame["trial"][frame["status"] == "ok"]
     elif table == "curves" and (folder / "trials.csv").exists():
         trials = read(folder)
+        trials = trials if only is None else trials[trials["trial"].isin(list(only))]
         lacking = trials["trial"][(trials["status"] == "ok") & ~trials["trial"].isin(frame["trial"].unique())]
     if len(lacking):
         what = "has no rows" if path.exists() else "is missing, with the rows"

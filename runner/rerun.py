@@ -105,7 +105,7 @@ def _place(folder: Path, name: str) -> dict[str, Any]:
         entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
         all_settings = [s["dataset"] for entry in entries for s in entry["settings"] if s["dataset"]["name"] == name]
         return {key: value for key, value in all_settings[-1].items() if key in where}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, IndexError):
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return {}
 
 

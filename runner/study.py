@@ -121,7 +121,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
-    page = folder / "generalization.md"
+    page = folder / "report.html"  # the last that a report writes
     drawn = page.exists() and page.stat().st_mtime >= (folder / "trials.csv").stat().st_mtime
     print(summary(folder) if drawn and not trained else write_report(folder).terminal)
     status = Counter(asked["status"])

@@ -118,6 +118,7 @@ def main() -> None:
         rows.append(measure(chosen.width, chosen.layers, tokens))
         print(shown(rows[-1]), flush=True)
     if chosen.csv:
+        chosen.csv.parent.mkdir(parents=True, exist_ok=True)
         with chosen.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()

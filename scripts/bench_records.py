@@ -89,6 +89,12 @@ def measured(quick: bool) -> Iterator[Row]:
             folder = made_up(Path(place) / str(trials), trials, epochs)
             yield read("read trials.csv", "count = len(records.read(folder))", folder, trials)
             yield read("read curves.csv", "count = len(records.read(folder, 'curves'))", folder, trials * epochs)
+            yield read(
+                "read curves.csv, 100 trials of it",
+                "count = len(records.read(folder, 'curves', only=[f'{n:010x}' for n in range(100)]))",
+                folder,
+                100 * epochs,
+            )
             yield read(DONE, "count = len(records.Records(folder).done())", folder, trials)
             yield read(
                 ENDS,

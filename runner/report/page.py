@@ -49,12 +49,12 @@ def page(folder: Path, reported: Reported, plots: Sequence[tuple[Path, str]]) ->
     title = ", ".join(names[:3]) or folder.resolve().name
     several = len(reported) > 1
     left = progress(folder, set(rows["trial"].astype(str)))
-    sections = [
+    claims = _claims(folder)
+    sections = [("claims", "The paper's claims", claims)] if claims else []
+    sections += [
         (f"block-{block.id}", block.title, _block(folder, block, found, _mine(block, plots, several)))
         for block, found in reported
     ]
-    claims = _claims(folder)
-    sections += [("claims", "The paper's claims", claims)] if claims else []
     sections += [
         ("paper", "Beside the paper", beside_paper([block for block, _ in reported])),
         ("made", "How it was made", made_by(folder) + provenance(rows)),

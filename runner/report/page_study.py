@@ -21,6 +21,8 @@ from runner.report.measures import NOTHING, number, short
 from runner.report.overlay import overlays, scale
 from runner.report.page_html import table
 
+# What a study.yaml that somebody has edited can end in: a 13th month, a bad tag, brackets without end.
+UNREADABLE = (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
 _GROUPS = ("optimizer", "schedule", "model", "dataset")
 _PLACES = ("study", "results")
 
@@ -29,7 +31,7 @@ def made_by(folder: Path) -> str:
     """The commands of study.yaml with their settings; a sentence where there is none that can be read."""
     try:
         entries = list(yaml.safe_load_all((folder / "study.yaml").read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+    except UNREADABLE:
         return "<p>There is no study.yaml that can be read: the settings stand in each row of trials.csv.</p>"
     parts = []
     for entry in entries:

@@ -56,5 +56,5 @@ def _final_seeds(folder: Path) -> int:
     try:
         *_, last = yaml.safe_load_all((folder / "study.yaml").read_text())
         return int(last["settings"][0]["final_seeds"])
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError, IndexError, ValueError):
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return 0

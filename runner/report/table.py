@@ -106,8 +106,9 @@ def _target(result: ArmResult) -> str:
     return f"{number(value.mean, 1)} ({value.n} of {result.n})" if value and value.n else NOTHING
 
 
-def pipe(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    right = ["---"] + ["---:"] * (len(header) - 1)
+def pipe(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
+    """A table in Markdown, the first column and those of `words` (indices) aligned to the left, the others right."""
+    right = ["---" if k == 0 or k in words else "---:" for k in range(len(header))]
     return "\n".join(f"| {' | '.join(x.replace('|', '/') for x in cells)} |" for cells in (header, right, *rows))
 
 

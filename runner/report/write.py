@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +57,10 @@ def write_report(folder: Path) -> Report:
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
-    curves, cycles, dynamics = (_read(folder, name) for name in ("curves", "cycles", "dynamics"))
     reported = [(block, results(block)) for block in blocks]
+    shown = {str(t) for _, found in reported for r in found if r.rows is not None for t in r.rows["trial"]}
+    curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
+    dynamics = _read(folder, "dynamics")
     plots: list[tuple[Path, str]] = []
     skipped: list[str] = []
     try:
@@ -93,9 +95,9 @@ def summary(folder: Path) -> str:
     return terminal_table([(block, results(block)) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
 
 
-def _read(folder: Path, table: str) -> pd.DataFrame:
+def _read(folder: Path, table: str, only: Collection[str] | None = None) -> pd.DataFrame:
     try:
-        return records.read(folder, table)
+        return records.read(folder, table, only)
     except (ValueError, OSError) as error:
         raise UserError(f"{folder / table}.csv: cannot be read ({str(error).splitlines()[0]})") from error
 

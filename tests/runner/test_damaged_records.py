@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.records import CURVES, TIMING, TRIALS, read
+from runner.records import CURVES, TIMING, TRIALS, Records, read
 from tests.runner.damage import MORE, TWO, Damage, command, half, refused, rows, went_on
 
 
@@ -220,3 +220,11 @@ def test_curves_that_are_missing_are_missed_even_where_nothing_is_left_to_train(
 def test_a_dry_run_refuses_what_the_run_would(folder: Path) -> None:
     (folder / "results" / "s" / "trials.csv").write_bytes(b"name,score\n")
     refused(command(folder, *MORE, "dry_run=true"), "not a records file")
+
+
+def test_a_row_is_one_line_whatever_it_holds(tmp_path: Path) -> None:
+    odd = 'two\nlines, "quoted"\r\0\u2028\x0c end'
+    Records(tmp_path).append_trials([{"trial": name, "status": "ok", "note": odd} for name in "ab"])
+    assert Records(tmp_path).done() == {"a", "b"}
+    assert (tmp_path / "trials.csv").read_bytes().count(b"\n") == 3
+    assert list(read(tmp_path)["note"]) == ['two lines, "quoted"  \u2028\x0c end'] * 2

@@ -54,28 +54,38 @@ def summary(claims: Sequence[Claim]) -> str:
 
 
 def markdown(claims: Sequence[Claim]) -> str:
-    """claims.md: the rows, and the rules by which they were judged."""
-    several = len({claim.scope for claim in claims}) > 1
-    head = ["claim", "", "verdict", "value [95 %]", "n", "the paper's", "figure"] + ["scope"] * several
-    lines = []
-    for claim in claims:
-        e = claim.evidence
-        value = f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING
-        because = "; ".join(part for part in (claim.why, claim.remark) if part)
-        verdict = f"{claim.verdict} ({because})" if because else claim.verdict
-        what = f"{claim.name}: {claim.statistic}"
-        n = str(e.n) if e else NOTHING
-        cells = [claim.claim, what, verdict, value, n, claim.paper_value, claim.figure] + [claim.scope] * several
-        lines.append(cells)
-    scope = "" if several else f"All on {claims[0].scope}.\n\n"
-    return (
-        f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}.\n\n{scope}"
-        f"{pipe(head, lines)}\n\n{RULES}\n"
-    )
+    """claims.md: a table for each scope, and the rules by which they were judged."""
+    parts = [f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}."]
+    for scope in dict.fromkeys(claim.scope for claim in claims):
+        mine = [claim for claim in claims if claim.scope == scope]
+        lines = [_cells(claim) for claim in mine]
+        parts.append(f"## On {scope}\n\n{pipe(HEAD, lines, words=(1, 2, 5, 6))}")
+    return "\n\n".join([*parts, f"## Rules\n\n{RULES}"]) + "\n"
+
+
+HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
+
+
+def _cells(claim: Claim) -> list[str]:
+    e = claim.evidence
+    value = f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING
+    because = "; ".join(part for part in (claim.why, claim.remark) if part)
+    verdict = claim.verdict if claim.verdict == UNDECIDED else f"**{claim.verdict}**"
+    says = f"{claim.name}: {claim.statistic}"
+    n = str(e.n) if e else NOTHING
+    return [
+        claim.claim,
+        says,
+        f"{verdict}: {because}" if because else verdict,
+        value,
+        n,
+        claim.paper_value,
+        claim.figure,
+    ]
 
 
 RULES = (
-    f"Rules: cells are selected by validation error; bests are compared on at least {SEEDS} seeds that the search did "
+    f"Cells are selected by validation error; bests are compared on at least {SEEDS} seeds that the search did "
     "not use, paired by seed (Student's t); a best cell on its grid's edge, or a selection on test, leaves a "
     f'comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map have their '
     "noise from cells with several seeds and their interval from a parametric bootstrap. A claim is confirmed or "

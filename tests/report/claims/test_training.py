@@ -141,8 +141,8 @@ def test_scale_freeness(adam: float, adamw: float, expected: str) -> None:
                 settings = {"loss_multiplier": 100.0} if factor > 1 else {}
                 rows.append(trial(optimizer, 0.01, 0.1, seed, error=error, settings=settings))
     claims = judged(rows)
-    assert verdict(claims, "Multiplying the loss changes Adam + L2's error") == expected
-    assert verdict(claims, "Multiplying the loss does not change AdamW's error") == expected
+    assert verdict(claims, "A loss times 100 changes Adam + L2's error") == expected
+    assert verdict(claims, "A loss times 100 does not change AdamW's error") == expected
 
 
 def _modular(least: dict[str, float]) -> list[Row]:

@@ -1,0 +1,260 @@
+"""Lookahead: slow weights follow the formula, the inner optimizer is untouched, and trials of a stack do not mix."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import optim
+from optim.lookahead import Slow
+from tests.optim.citizens import same, train, weights
+
+INNER: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "torch SGD": lambda p: torch.optim.SGD(p, 1e-2, 0.9),
+    "torch AdamW": lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=0.1),
+    "AdamW": lambda p: optim.AdamW(p, 1e-2, weight_decay=0.1),
+}
+
+
+def by_hand(p: list[Tensor], fast: torch.optim.Optimizer, k: int, alpha: float, steps: int) -> None:
+    slow = [q.detach().clone() for q in p]
+    for step in range(steps):
+        train(p, fast, step, step + 1)
+        if (step + 1) % k == 0:
+            with torch.no_grad():
+                for q, s in zip(p, slow, strict=True):
+                    s += alpha * (q - s)
+                    q.copy_(s)
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize(("k", "alpha"), [(1, 0.3), (5, 0.5), (6, 0.8)])
+def test_it_is_the_loop_written_by_hand(inner: str, k: int, alpha: float) -> None:
+    mine, theirs = weights(torch.float64), weights(torch.float64)
+    train(mine, optim.Lookahead(INNER[inner](mine), k, alpha), 0, 23)
+    by_hand(theirs, INNER[inner](theirs), k, alpha, 23)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-14)
+
+
+def test_on_a_constant_gradient_it_is_the_formula_in_closed_form() -> None:
+    p = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    optimizer = optim.Lookahead(torch.optim.SGD([p], lr=0.1), k=4, alpha=0.25)
+    for step in range(1, 15):
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+        slow = 3.0 - (step // 4) * 0.25 * 4 * 0.1  # each pull keeps a quarter of four steps of 0.1
+        assert p.item() == pytest.approx(slow - step % 4 * 0.1, rel=1e-14)
+        assert optimizer.slow[p].item() == pytest.approx(slow, rel=1e-14)
+
+
+def test_alpha_1_changes_no_bit_and_alpha_0_goes_back_to_the_start() -> None:
+    plain, one, none = weights(), weights(), weights()
+    train(plain, INNER["AdamW"](plain), 0, 20)
+    train(one, optim.Lookahead(INNER["AdamW"](one), 5, 1.0), 0, 20)
+    train(none, optim.Lookahead(INNER["AdamW"](none), 5, 0.0), 0, 20)
+    assert same(one, plain)
+    assert same(none, weights())
+
+
+def test_torchs_schedulers_and_new_groups_reach_the_inner_optimizer() -> None:
+    ends = []
+    for wrapped in (False, True):
+        p = weights()
+        inner = INNER["torch AdamW"](p[:2])
+        optimizer: Any = optim.Lookahead(inner, 3, 1.0) if wrapped else inner
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20)
+        for step in range(20):
+            if step == 10:
+                optimizer.add_param_group({"params": p[2:], "lr": 0.1})
+                scheduler.base_lrs.append(0.1)
+                optimizer.param_groups[-1]["initial_lr"] = 0.1
+            train(p if step >= 10 else p[:2], optimizer, step, step + 1)
+            scheduler.step()
+        assert len(inner.param_groups) == 2
+        assert inner.param_groups is optimizer.param_groups
+        ends.append(p)
+    assert same(*ends)
+
+
+def test_a_closure_goes_to_the_inner_optimizer_and_zero_grad_clears() -> None:
+    p = weights()
+    optimizer = optim.Lookahead(INNER["torch SGD"](p), 3)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = sum(((q - 1) ** 2).sum() for q in p)
+        assert isinstance(loss, Tensor)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(20)]
+    assert losses[-1] < losses[0]
+    optimizer.zero_grad()
+    assert all(q.grad is None for q in p)
+
+
+@pytest.mark.parametrize("way", ["state_dict", "weights_only file", "pickle", "deepcopy"])
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("first", [0, 12])
+def test_a_resumed_run_ends_in_the_same_bits(inner: str, way: str, first: int) -> None:
+    whole, mine = weights(), weights()
+    train(whole, optim.Lookahead(INNER[inner](whole), 5, 0.3), 0, 30)
+    optimizer = optim.Lookahead(INNER[inner](mine), 5, 0.3)
+    train(mine, optimizer, 0, first)
+    if way == "pickle":
+        mine, optimizer = pickle.loads(pickle.dumps((mine, optimizer)))
+    elif way == "deepcopy":
+        mine, optimizer = copy.deepcopy((mine, optimizer))
+    else:
+        state: Any = optimizer.state_dict()
+        file = io.BytesIO()
+        torch.save(state, file)
+        file.seek(0)
+        state = torch.load(file, weights_only=True) if way == "weights_only file" else state
+        old = mine, optimizer
+        mine = [p.detach().clone().requires_grad_() for p in mine]
+        optimizer = optim.Lookahead(INNER[inner](mine))  # k and alpha come with the state
+        optimizer.load_state_dict(state)
+        train(*old, first, first + 5) if way != "state_dict" else None
+    train(mine, optimizer, first, 30)
+    assert same(mine, whole)
+
+
+def test_around_sparse_adamw_it_pulls_rows_that_are_up_to_date() -> None:
+    ends = []
+    for sparse in (True, False):
+        torch.manual_seed(0)
+        table = nn.Embedding(40, 3, sparse=sparse).double()
+        inner = optim.SparseAdamW(table.parameters(), 1e-2) if sparse else torch.optim.AdamW(table.parameters(), 1e-2)
+        if isinstance(inner, optim.SparseAdamW):
+            inner.follow(table)
+        optimizer = optim.Lookahead(inner, 5, 0.5)
+        for step in range(60):
+            optimizer.zero_grad()
+            (table(torch.tensor([step % 40, 7 * step % 40])) ** 2).sum().backward()
+            optimizer.step()
+        ends.append(table.state_dict()["weight"].clone())
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-13)
+
+
+def test_around_lomo_it_pulls_what_backward_has_moved() -> None:
+    ends = []
+    for make in (optim.LOMO, torch.optim.SGD):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 3)
+        optimizer = optim.Lookahead(make(model.parameters(), lr=0.1), 3, 0.5)
+        for step in range(10):
+            optimizer.zero_grad()
+            (model(torch.full((2, 4), step / 10)) ** 2).sum().backward()
+            optimizer.step()
+        ends.append([p.detach() for p in model.parameters()])
+    assert same(*ends)
+
+
+def test_what_it_cannot_serve_is_refused() -> None:
+    p = weights()
+    for options, says in (({"k": 0}, "k=0"), ({"k": 2.5}, "k=2.5"), ({"alpha": 1.5}, "alpha=1.5")):
+        with pytest.raises(ValueError, match=says):
+            optim.Lookahead(INNER["AdamW"](p), **options)
+    optimizer = optim.Lookahead(INNER["AdamW"](p))
+    with pytest.raises(ValueError, match="not a state_dict of .*: alpha, count, fast, k, slow missing"):
+        optimizer.load_state_dict(INNER["AdamW"](p).state_dict())
+    with pytest.raises(ValueError, match="do not have the shapes"):
+        optim.Lookahead(INNER["AdamW"](p[:2])).load_state_dict(optimizer.state_dict())
+    for stacked, says in (
+        ({"k": -1}, "0 or more"),
+        ({"k": torch.tensor([1, 2])}, "one for each of 3"),
+        ({"alpha": 2.0}, "between"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            Slow([torch.zeros(3, 2)], **stacked)
+
+
+def stack(dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Parameters of four trials, [4, ...]."""
+    g = torch.Generator().manual_seed(0)
+    return [torch.randn(4, *s, generator=g, dtype=torch.float64).to(dtype).requires_grad_() for s in [(3, 2), (5,), ()]]
+
+
+def drift(p: list[Tensor], step: int) -> None:
+    """Stands for an optimizer step."""
+    g = torch.Generator().manual_seed(step)
+    with torch.no_grad():
+        for q in p:
+            q += torch.randn(q.shape[1:], generator=g, dtype=torch.float64).to(q.dtype)  # trials see the same
+
+
+K, ALPHA = torch.tensor([1, 5, 3, 0]), torch.tensor([0.25, 0.5, 0.8, 0.5], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("count", ["int", "0-D tensor", "per trial"])
+def test_each_trial_of_a_stack_is_pulled_as_it_would_be_alone(count: str) -> None:
+    p = stack()
+    slow, live = Slow(p, K, ALPHA), torch.ones(4, dtype=torch.bool)
+    alone = [[q[i].detach().clone() for q in p] for i in range(4)]
+    kept = [[q.clone() for q in trial] for trial in alone]
+    for step in range(1, 16):
+        drift(p, step)
+        taken: Any = {"int": step, "0-D tensor": torch.tensor(step), "per trial": torch.full((4,), step)}[count]
+        slow.step(taken, live)
+        for i, (trial, begun) in enumerate(zip(alone, kept, strict=True)):
+            g = torch.Generator().manual_seed(step)
+            for q, s in zip(trial, begun, strict=True):
+                q += torch.randn(q.shape, generator=g, dtype=torch.float64)
+                if K[i] and step % int(K[i]) == 0:
+                    s += ALPHA[i] * (q - s)
+                    q.copy_(s)
+    for i, trial in enumerate(alone):
+        for q, expected in zip(p, trial, strict=True):
+            torch.testing.assert_close(q[i].detach(), expected, rtol=1e-13, atol=1e-14)
+
+
+def test_trials_that_are_not_live_or_not_due_keep_their_bits_whatever_the_others_hold() -> None:
+    p = stack(torch.float32)
+    slow = Slow(p, 1, 0.5)
+    live = torch.tensor([True, False, True, True])
+    drift(p, 1)
+    with torch.no_grad():
+        for q in p:
+            q[0], q[1] = torch.nan, torch.inf
+    before = [q.detach().clone() for q in p]
+    healthy = [q.clone() for q in slow.slow]
+    slow.step(torch.tensor([1, 1, 1, 1]), live)
+    for q, s, was, begun in zip(p, slow.slow, before, healthy, strict=True):
+        assert q[0].isnan().all()
+        assert torch.equal(q[1], was[1])
+        assert torch.equal(s[1], begun[1])
+        torch.testing.assert_close(q[2:].detach(), (was[2:] + begun[2:]) / 2)
+        assert torch.equal(q[2:], s[2:])
+
+
+def test_slow_weights_of_a_stack_go_on_from_their_state() -> None:
+    whole = stack()
+    one = Slow(whole, K, ALPHA)
+    mine = stack()
+    first, live = Slow(mine, K, ALPHA), torch.ones(4, dtype=torch.bool)
+    for step in range(1, 21):
+        drift(whole, step)
+        one.step(step, live)
+        if step == 8:
+            second = Slow(mine, K, ALPHA)
+            second.load_state_dict(copy.deepcopy(first.state_dict()))
+            first = second
+        drift(mine, step)
+        first.step(step, live)
+    assert same(mine, whole)
+
+
+def test_a_pull_asks_nothing_of_the_host() -> None:
+    with torch.device("meta"):  # values are not there to be asked for
+        p = [torch.zeros(4, 3), torch.zeros(4)]
+        live, taken = torch.ones(4, dtype=torch.bool), torch.zeros((), dtype=torch.int64)
+    Slow(p, K, ALPHA).step(taken, live)
