@@ -18,8 +18,8 @@ class Lookahead(torch.optim.Optimizer):
 
         phi <- phi + alpha (theta - phi)        theta <- phi
 
-    phi begins as theta when this object is made, or the group added. The moments of `fast` are kept as they are (Zhang et al., appendix C:
-    "maintain"). Defaults k = 5, alpha = 0.5, the paper's. `param_groups` are those of `fast`, so LR schedulers and
+    phi begins as theta when this object is made, or the group added; load a model's weights before. The moments of
+    `fast` are kept as they are. Defaults: k = 5, alpha = 0.5. `param_groups` are those of `fast`, so LR schedulers and
     clipping work on either. Memory: 4 bytes per float32 parameter besides those of `fast`.
     """
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from optim import rules
+from optim.lookahead import Slow
 from optim.release import Ledger, released_rows
 from optim.stacked import Stacked
 from runner.data.dataset import Dataset
@@ -26,7 +27,6 @@ from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
 from runner.training.graph import Graph
-from runner.training.lookahead import Lookahead
 from runner.training.precision import autocast
 from runner.training.randomness import generator
 from runner.training.schedule import Length, multiplier
@@ -83,7 +83,7 @@ class Stack:
         self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
         if any(trial.lookahead.k for trial in self.trials):
             ks, alphas = zip(*((trial.lookahead.k, trial.lookahead.alpha) for trial in self.trials), strict=True)
-            self.step.lookahead = Lookahead(self.parameters, ks, alphas)
+            self.step.slow = Slow(self.parameters, torch.tensor(ks), torch.tensor(alphas, dtype=torch.float64))
         if diagnostics and isinstance(optimizer, Stacked):
             self.step.diagnostics = Diagnostics(self.model, optimizer)
         recorded = optimizer.launch is not None and not diagnostics

@@ -89,8 +89,8 @@ def tensors(stack: Stack) -> list[Tensor]:
     found += list(stack.model.buffers())
     found += step.optimizer.moments1 + step.optimizer.moments2
     found += [step.live, step.died, step.total]
-    if step.lookahead is not None:
-        found += step.lookahead.slow
+    if step.slow is not None:
+        found += step.slow.slow
     if step.scale is not None:
         found += [step.scale.value, step.scale.good]
     if step.diagnostics is not None:

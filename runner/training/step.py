@@ -9,12 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from optim.lookahead import Slow
 from optim.stacked import Stacked, finite_gradients
 from runner.models.build import Model
 from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
-from runner.training.lookahead import Lookahead
 from runner.training.scaling import LossScale
 
 
@@ -42,7 +42,7 @@ class Step:
         self.total = torch.zeros(trials, dtype=torch.float64, device=device)
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.scale = LossScale(trials, device) if half else None
-        self.lookahead: Lookahead | None = None
+        self.slow: Slow | None = None
         self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
 
     def begin(self, number: int) -> None:
@@ -77,8 +77,8 @@ class Step:
             self.scale.update(finite)
         self.total += loss.double() * y.shape[1]
         self.number += 1
-        if self.lookahead is not None:
-            self.lookahead(self.number, self.live)
+        if self.slow is not None:
+            self.slow.step(self.number, self.live)
 
     def freeze(self, healthy: Tensor, before: int = 0) -> None:
         """Stop the trials that are not `healthy`, since the step `before` this one; they keep their bits from here."""

@@ -1,4 +1,4 @@
-"""Lookahead in a stack is its formula, for each trial with its own k and alpha, and survives a checkpoint."""
+"""Lookahead as a setting: for each trial its own, and no neighbour notices (the formula: tests/optim/test_slow.py)."""
 
 from __future__ import annotations
 
@@ -9,44 +9,11 @@ import torch
 
 from runner.errors import UserError
 from runner.settings import LookaheadSettings
-from runner.training.lookahead import Lookahead
 from runner.training.stack import Stack
 from tests.helpers import images, trial
 from tests.training.test_recipes import composed
 
 SOME, CPU = images(), torch.device("cpu")
-
-
-def test_slow_weights_follow_the_papers_formula_for_each_trial() -> None:
-    random = torch.Generator().manual_seed(0)
-    p = torch.randn(3, 4, dtype=torch.float64, generator=random)
-    expected = [(p[i].clone(), p[i].clone()) for i in range(3)]  # fast, slow
-    k, alpha = (2, 3, 0), (0.5, 0.8, 0.5)
-    ahead = Lookahead([p], k, alpha)
-    live = torch.tensor([True, True, True])
-    for step in range(1, 13):
-        update = torch.randn(3, 4, dtype=torch.float64, generator=random)
-        p += update
-        ahead(torch.tensor(step), live)
-        for i in range(3):
-            fast, slow = expected[i]
-            fast = fast + update[i]
-            if k[i] and step % k[i] == 0:
-                slow = slow + alpha[i] * (fast - slow)
-                fast = slow.clone()
-            expected[i] = fast, slow
-        torch.testing.assert_close(p, torch.stack([fast for fast, _ in expected]), rtol=1e-14, atol=1e-14)
-
-
-def test_a_trial_that_is_not_live_keeps_its_bits() -> None:
-    p = torch.ones(2, 3)
-    ahead = Lookahead([p], (1, 1), (0.5, 0.5))
-    p += torch.tensor([[1.0], [float("nan")]])
-    before = p[1].clone()
-    ahead(torch.tensor(1), torch.tensor([True, False]))
-    assert p[0].tolist() == [1.5] * 3
-    assert repr(p[1]) == repr(before)
-    assert ahead.slow[0][1].tolist() == [1.0] * 3
 
 
 def test_trials_with_and_without_it_share_a_stack_and_do_not_notice() -> None:
