@@ -155,6 +155,7 @@ class SparseAdamW(torch.optim.Optimizer):
 
     def _step_rows(self, group: dict[str, Any], p: Tensor, gradient: Tensor) -> None:
         _refuse_gradient(p, gradient)
+        _check_betas(group)  # a scheduler may have moved them
         lr, betas, eps, decay = group["lr"], group["betas"], group["eps"], _decay(group)
         if p in self._resting and self._resting[p].history.eps != eps:
             self.catch_up(p)  # a history holds for one eps
@@ -208,9 +209,7 @@ def _decay(group: dict[str, Any]) -> float:
 def _check(group: dict[str, Any]) -> None:
     _refuse_options(group)
     non_negative(group, "lr", "eps", "weight_decay")
-    beta1, beta2 = group["betas"]
-    if not (beta1 >= 0 and 0 < beta2 < 1 and beta1**2 < beta2):
-        raise ValueError(f"betas={group['betas']!r}: must be 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1")
+    _check_betas(group)
     if not group["eps"]:
         raise ValueError("eps=0: must be above 0, or rows never touched would move by 0/0")
     if group["convention"] not in CONVENTIONS:
@@ -220,6 +219,12 @@ def _check(group: dict[str, Any]) -> None:
     for p in group["params"]:
         if p.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"optim.SparseAdamW serves float32 and float64 parameters; got {p.dtype}")
+
+
+def _check_betas(group: dict[str, Any]) -> None:
+    beta1, beta2 = group["betas"]
+    if not (beta1 >= 0 and 0 < beta2 < 1 and beta1**2 < beta2):
+        raise ValueError(f"betas={group['betas']!r}: must be 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1")
 
 
 def _refuse_options(group: dict[str, Any]) -> None:

@@ -70,7 +70,9 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    def __init__(self, channels: int, classes: int, depth: int = 8, width: int = 8) -> None:
+    def __init__(self, channels: int, classes: int, depth: int = 8, width: int = 8, norm: str = "batch") -> None:
+        if norm != "batch":
+            raise ValueError(f"norm={norm!r}: only batch normalisation is written here")
         super().__init__()
         self.stem = conv(channels, width, 3)
         self.norm = nn.BatchNorm2d(width)

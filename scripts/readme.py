@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put the committed digits study's table into README.md, between its two markers: `python scripts/readme.py`."""
+"""Put the tables of committed studies into README.md, between their markers: `python scripts/readme.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKS = re.compile(r"(<!-- digits table -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKS = r"(<!-- {name} -->\n).*?(<!-- end -->)"
+# What the claims table shows: (study, a word that the scope holds).
+SHOWN = (
+    ("claims-cpu", "cosine schedule"),
+    ("claims-cpu", ""),  # claims 2 and 3, which are about several schedules
+    ("restarts-cpu", "restarts"),
+    ("budgets-cpu", "budget"),
+    ("mechanism-cpu", ""),
+    ("scale-free-cpu", ""),
+    ("grokking-cpu", "fractions"),
+)
+SEVERAL = ("2", "3")  # claims about several schedules
+WHOLE = ("10", "11")  # claims about several budgets
 
 
 def table(results: pd.DataFrame) -> str:
@@ -37,10 +49,47 @@ def table(results: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str, results: pd.DataFrame) -> str:
-    return MARKS.sub(lambda match: match[1] + table(results) + match[2], readme)
+def claims(results: Path) -> str:
+    """The README's table of verdicts, from the claims.csv of the committed studies."""
+    lines = ["| claim | verdict | measured [95 %] | the paper |", "|---|---|---:|---|"]
+    rows = [row for study, word in SHOWN for row in _shown(results / study / "claims.csv", study, word)]
+    for row in sorted(rows, key=lambda row: int(re.match(r"\d+", str(row["claim"])).group())):  # type: ignore[union-attr]
+        because = str(row["why"]).split(";")[0] if row["verdict"] == "undecided" else ""
+        value = f"{row['value']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" if pd.notna(row["value"]) else "–"
+        verdict = f"{row['verdict']} ({because})" if because and value == "–" else row["verdict"]
+        what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
+        unit = " points" if what.startswith("points") else ""
+        link = f"[{row['claim']}](results/{row['study']}/claims.md)"
+        lines.append(f"| {link}. {row['name']} | {verdict} | {value}{unit} | {row['paper_value']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
+    found = []
+    for row in pd.read_csv(path, dtype={"claim": str}, keep_default_na=True).fillna({"why": ""}).to_dict("records"):
+        several, whole = row["claim"] in SEVERAL, row["claim"] in WHOLE
+        if study == "claims-cpu" and several != (word == ""):
+            continue
+        if study == "budgets-cpu" and not whole:
+            continue
+        if study in ("mechanism-cpu", "scale-free-cpu") and row["claim"] not in ("18", "19", "21"):
+            continue
+        if study in ("restarts-cpu",) and row["claim"] != "15":
+            continue
+        if study in ("claims-cpu", "grokking-cpu") and word not in str(row["scope"]):
+            continue
+        found.append({str(key): value for key, value in row.items()} | {"study": study})
+    return found
+
+
+def with_tables(readme: str, results: Path) -> str:
+    """README.md with both tables as the committed studies have them."""
+    digits = table(pd.read_csv(results / "digits-cpu" / "generalization.csv"))
+    for name, text in (("digits table", digits), ("claims table", claims(results))):
+        readme = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], readme, flags=re.DOTALL)
+    return readme
 
 
 if __name__ == "__main__":
     path = ROOT / "README.md"
-    path.write_text(with_table(path.read_text(), pd.read_csv(ROOT / "results" / "digits-cpu" / "generalization.csv")))
+    path.write_text(with_tables(path.read_text(), ROOT / "results"))

@@ -38,7 +38,7 @@ def sparse_gradient(p: Tensor, step: int, rows: int) -> Tensor:
 
 
 def groups(p: list[Tensor], **more: Any) -> list[dict[str, Any]]:
-    return [{"params": p[:1], **more}, {"params": p[1:], "lr": 3e-3, "weight_decay": 2.0, "betas": (0.6, 0.9), **more}]
+    return [{"params": p[:1], **more}, {"params": p[1:], "lr": 3e-3, "weight_decay": 2.0, "betas": (0.6, 0.95), **more}]
 
 
 def sparse(p: list[Tensor], convention: str = "torch") -> torch.optim.Optimizer:

@@ -98,6 +98,9 @@ def test_gradients_and_decays_that_it_cannot_serve_are_refused_before_anything_m
     p.grad = torch.ones(3, 2).to_sparse(1)
     with pytest.raises(ValueError, match="decay must be below 1"):
         optimizer.step()
+    optimizer.param_groups[0].update(lr=0.1, betas=(0.95, 0.9))
+    with pytest.raises(ValueError, match="beta1 < sqrt"):
+        optimizer.step()
     assert torch.equal(p, torch.ones(3, 2))
     with pytest.raises(ValueError, match="amsgrad"):
         optimizer.load_state_dict(torch.optim.AdamW([p], amsgrad=True).state_dict())

@@ -10,7 +10,7 @@ import pytest
 
 WRONG = {
     "optimiser=adamw": "did you mean optimizer?",
-    "optimizer=adamx": "adam, adamw, sgd, sgdw",
+    "optimizer=adamx": "adam, adamw, lomo, sgd, sgdw, sparse_adamw",
     "dataset=digit": "did you mean digits?",
     "lr=abc": "lr=abc: must be a number",
     "lr=-1": "lr=-1: must be a positive number",
@@ -33,7 +33,7 @@ WRONG = {
     "model=null": "a group needs a choice",
     "foo": "write KEY=VALUE",
     "lr=[1,2": "write KEY=VALUE",
-    "grid=nope": "budgets, digits, fig1",
+    "grid=nope": "budgets, claims, digits, digits_sgd, fig1",
     "grid=paper": "has no grid.adamw.torch",
     "wd_convention=foo": "torch, paper, normalized",
     "precision=fp8": "fp32, bf16",
@@ -97,7 +97,7 @@ def test_what_needs_no_training_does_not_import_torch(arguments: list[str], tmp_
 
 def test_help_names_the_groups_and_examples(tmp_path: Path) -> None:
     text = runner("--help", cwd=tmp_path).stdout
-    for word in ("optimizer: adam, adamw, sgd, sgdw", "+experiment=digits", "runner.report"):
+    for word in ("optimizer: adam, adamw, lomo, sgd, sgdw, sparse_adamw", "+experiment=digits", "runner.report"):
         assert word in text
 
 
