@@ -20,11 +20,9 @@ STUDIES = tuple(COMMANDS)
 
 def verdicts(folder: Path) -> list[Verdict]:
     """All twelve, in their order; UserError where a study or checks.csv is missing."""
-    for name in STUDIES:
-        if not (folder / name / "trials.csv").exists():
-            raise UserError(f"{folder / name}: no such study; {COMMANDS[name]} makes it")
+    places = {name: _place(folder, name) for name in STUDIES}
     checks = dict(pd.read_csv(folder / "checks.csv")[["check", "value"]].itertuples(index=False, name=None))
-    resnet, transformer, mechanism = (trained.read(folder / name) for name in STUDIES)
+    resnet, transformer, mechanism = (trained.read(places[name]) for name in STUDIES)
     return [
         trained.uneven(mechanism),
         algebra.same_and_cheaper(checks),
@@ -39,3 +37,11 @@ def verdicts(folder: Path) -> list[Verdict]:
         trained.no_switching(resnet),
         trained.fastest(resnet),
     ]
+
+
+def _place(folder: Path, name: str) -> Path:
+    """A study's folder: here, or among the committed ones."""
+    for place in (folder / name, folder.parent / f"{name}-cpu"):
+        if (place / "trials.csv").exists():
+            return place
+    raise UserError(f"{folder / name}: no such study; {COMMANDS[name]} makes it")

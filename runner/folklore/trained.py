@@ -51,7 +51,7 @@ def uneven(mechanism: Study) -> Verdict:
         "rank correlation of the relative decay with sqrt(v) under Adam + L2; spread of the relative decay under AdamW",
         f"{_value(l2)}; {_value(w)}",
         _both(l2, w),
-        "mechanism/dynamics.csv, mechanism/plots/mechanism.png",
+        "the mechanism study: dynamics.csv, plots/mechanism.png",
     )
 
 
