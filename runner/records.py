@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runner.append import append
 from runner.errors import UserError
 from runner.lines import SCHEMA as SCHEMA  # of what follows
-from runner.lines import cells, check_header, check_numbers, is_count, is_plain, whole
+from runner.lines import cells, check_header, check_numbers, is_count, is_plain, whole_lines
 from runner.lock import Lock
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
         if table == "trials":
             raise UserError(f"{path}: no such file; give a study's folder, such as results/digits-resnet")
         return pd.DataFrame(columns=columns)
-    kept, damaged = _whole_lines(path, columns, None if only is None else frozenset(only))
+    kept, damaged = whole_lines(path, columns, only)
     if damaged:
         _note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
     kinds: dict[str, type] = {name: str for name in columns if name in _TEXT}
@@ -237,30 +237,6 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
         frame = frame[~twice].reset_index(drop=True)
     _look_for_curves(Path(folder), table, frame, only)
     return frame
-
-
-def _whole_lines(path: Path, columns: Sequence[str], only: frozenset[str] | None) -> tuple[list[bytes], list[int]]:
-    """The lines that are rows (of `only` these trials), with their ends, and the numbers of those that are damaged."""
-    kept, damaged, commas = [], [], len(columns) - 1
-    key = columns.index("trial")
-    wanted = None if only is None else {trial.encode() for trial in only}
-    try:
-        with path.open("rb") as file:
-            first = file.readline()
-            rest = file.peek(1)
-            check_header(path, first if rest or first.count(b",") >= commas else first.rstrip(b"\n"), columns)
-            for number, line in enumerate(file, 2):
-                if not line.endswith(b"\n"):
-                    break  # torn, or being written
-                if not (line.count(b",") == commas and is_plain(line)) and not whole(
-                    line[:-1].decode(errors="replace"), len(columns)
-                ):
-                    damaged.append(number)
-                elif wanted is None or line.split(b",", key + 1)[key] in wanted:
-                    kept.append(line)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
-    return kept, damaged
 
 
 def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:

@@ -122,12 +122,35 @@ def _alone(root: Path, name: str) -> Iterator[None]:
 def _inside() -> Iterator[None]:
     """No member of a tar archive is unpacked to outside the folder, nor as a link there.
 
-    torchvision asks for no filter, and before Python 3.14 none is the default; 3.11.0 to 3.11.3 have none.
+    torchvision asks for no filter, and before Python 3.14 none is the default; 3.11.0 to 3.11.3 have none to ask for.
     """
+    if not hasattr(tarfile, "data_filter"):
+        whole = tarfile.TarFile.extractall
+        tarfile.TarFile.extractall = _extract_checked(whole)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            tarfile.TarFile.extractall = whole  # type: ignore[method-assign]
+        return
     before = getattr(tarfile.TarFile, "extraction_filter", None)
-    if hasattr(tarfile, "data_filter") and before is None:
+    if before is None:
         tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         yield
     finally:
         tarfile.TarFile.extraction_filter = before
+
+
+def _extract_checked(whole: Any) -> Any:
+    """`TarFile.extractall` that first looks at every member: a plain file or folder, below the folder."""
+
+    def extractall(archive: tarfile.TarFile, path: str = ".", *more: Any, **named: Any) -> None:
+        top = os.path.realpath(path)
+        for member in archive.getmembers():
+            member.name = member.name.lstrip("/")
+            place = os.path.realpath(os.path.join(top, member.name))
+            if not (member.isfile() or member.isdir()) or os.path.commonpath([top, place]) != top:
+                raise tarfile.TarError(f"{member.name!r} would be unpacked outside the folder, or is no plain file")
+        whole(archive, path, *more, **named)
+
+    return extractall
