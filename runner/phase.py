@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from optim.rules import ALONE
 from runner import execute, plan, stamps, workers
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -61,6 +62,8 @@ def train(
     stored = plan.StoredPlan(folder, records.lock)
     stacks = stored.follow(missing, given.device, settings.stack, workers_wanted)
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
+    for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
+        say(f"{name}: cannot be stacked, so its trials run one by one")
     job = execute.Job(
         folder=folder,
         plan=stacks,

@@ -15,7 +15,7 @@ import pandas as pd
 
 from runner.report.measures import Measure, measure_of, short
 
-NAMES = {"adam": "Adam", "sgd": "SGD"}
+NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "SparseAdam", "lomo": "LOMO"}
 # Columns that make a block, as fallback for rows without readable settings.
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
 _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
