@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from runner.lock import refused
+from runner.errors import UserError
+from runner.lock import Lock, refused
 
 
 class Claims:
@@ -23,20 +22,19 @@ class Claims:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise refused(self.folder, error) from error
-        self.held: dict[str, FileLock] = {}
+        self.held: dict[str, Lock] = {}
 
     def take(self, trials: Iterable[str]) -> set[str]:
         """Claim what nobody else holds; the ids that are now ours."""
         ours: set[str] = set()
         for trial in trials:
-            lock = FileLock(self.folder / trial, timeout=0)
+            lock = Lock(self.folder / trial)
             try:
-                lock.acquire()
-            except Timeout:
-                continue
-            except (OSError, NotImplementedError) as error:
+                if not lock.take(0):
+                    continue
+            except UserError:
                 self.give(ours, set())
-                raise refused(self.folder, error) from error
+                raise
             self.held[trial] = lock
             ours.add(trial)
         return ours
@@ -44,7 +42,4 @@ class Claims:
     def give(self, trials: Iterable[str], done: set[str]) -> None:
         """Release claims. A lock's file goes only when its trial is `done`: whoever locks it later sees the row."""
         for trial in trials:
-            lock = self.held.pop(trial)
-            if trial in done:
-                Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
+            self.held.pop(trial).release(remove=trial in done)

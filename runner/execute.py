@@ -46,11 +46,12 @@ class Job:
     processes: int = 1  # that share the device's memory
     devices: tuple[str, ...] = ()  # one process each, where there are several
     pace: dict[tuple[object, ...], float] = field(default_factory=dict)  # seconds per trial, by shape
+    part: str = ""  # of the records, which it writes: "" for the study's own tables
 
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
     """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs."""
-    records, claims = Records(job.folder), Claims(job.folder)
+    records, claims = Records(job.folder, job.part), Claims(job.folder)
     queue = [stack for stack in job.plan if _open(stack, records)]
     told_waiting = False
     while queue:
@@ -132,7 +133,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
             half = len(stack) // 2
             tell("note", f"a stack of {len(stack)} failed ({_reason(error)}); trying it in two halves")
             halves = [stack[:half], stack[half:]]
-            StoredPlan(job.folder, records.lock).add(halves)
+            StoredPlan(job.folder, records.lock, job.part).add(halves)
             checkpoints.split([_checkpoints(job, part, tell) for part in halves])
             return halves
         row = stamps | failed_row(stack[0], _reason(error))

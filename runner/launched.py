@@ -1,8 +1,8 @@
 """A phase of a study through one of Hydra's launchers: `train(...)` hands it shards and waits for them.
 
 A shard is one job of the launcher: a list of trials, which it stacks and trains on whatever machine it is given,
-appending to the records that all share. A shard never waits for another; what is lost with one is what has no row when
-all have ended, and the same command again trains that.
+writing a part of the records that nobody else writes. A shard never waits for another; what is lost with one is what
+has no row when all have ended, and the same command again trains that.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from runner import parts
 from runner import phase as here
 from runner.data.dataset import Dataset
 from runner.data.load import load
@@ -28,6 +29,7 @@ from runner.data.settings import DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
 from runner.interrupt import Interrupted
+from runner.merge import merging
 from runner.phase import Given, Trained, say
 from runner.plan import Plan
 from runner.progress import counted
@@ -55,13 +57,15 @@ class Shards:
     folder: Path
     phase: str
     settings: Settings  # of the study as a whole: RUN_KEYS
-    parts: Plan
+    shares: Plan
+    launched: str  # when: jobs of later launches come later in the records
 
     def __call__(self, cfg: Mapping[str, Any]) -> Ended:
-        part = self.parts[number(str(cfg.get("shard")), len(self.parts)) - 1]
+        shard = number(str(cfg.get("shard")), len(self.shares))
+        part = parts.new(self.launched, shard)
         try:
             with _ending_with_a_saved_state():
-                return self._train(part)
+                return self._train(self.shares[shard - 1], part)
         except UserError as error:
             return Ended(problem=str(error))
         except Exception as error:
@@ -69,12 +73,14 @@ class Shards:
                 raise  # its own affair: the job's time is over
             traceback.print_exc()
             return Ended(problem=f"{type(error).__name__}: {error}".splitlines()[0])
+        finally:
+            parts.end(parts.home(self.folder, part))
 
-    def _train(self, part: Sequence[Trial]) -> Ended:
+    def _train(self, share: Sequence[Trial], part: str) -> Ended:
         s = self.settings
         deadline = time.time() + 60 * s.max_minutes if s.max_minutes else None
         datasets: dict[DatasetSettings, Dataset] = {}
-        for trial in part:
+        for trial in share:
             if trial.dataset not in datasets:
                 datasets[trial.dataset] = load(trial.dataset)
             if Facts.of(datasets[trial.dataset]) != trial.facts:
@@ -82,8 +88,8 @@ class Shards:
         given = Given(datasets, resolve(s.device, s.devices))
         if not s.workers:
             s = replace(s, workers=_cpus())
-        trials = {trial.id: trial for trial in part}
-        done = here.train(self.folder, trials, self.phase, s, given, deadline, Records(self.folder), wait=False)
+        trials = {trial.id: trial for trial in share}
+        done = here.train(self.folder, trials, self.phase, s, given, deadline, part)
         return Ended(done.late)
 
 
@@ -157,19 +163,22 @@ def train(
     if not missing:
         return Trained()
     wanted = group[0].shards or len(group)
-    parts = split(units(missing.values(), folder, records.lock), wanted, _cost(missing.values(), given))
-    Ledger(folder).note(parts, phase, records.lock)
+    shares = split(units(missing.values(), folder, records.lock), wanted, _cost(missing.values(), given))
+    launched = Ledger(folder).note(shares, phase, records.lock)
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
-    say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(parts), 'shard')}")
+    say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
     ended: Sequence[Ended] = ()
     try:
-        ended = launch(Shards(folder, phase, group[0], parts), folder)
+        with merging(folder):
+            ended = launch(Shards(folder, phase, group[0], shares, launched), folder)
+    except UserError:
+        raise
     except Exception as error:  # each launcher has its own, for what happens to jobs
         told = " ".join(str(error).splitlines()[:2])
         say(f"the launcher gave up: {type(error).__name__}: {told}; jobs that run go on")
     for shard, end in enumerate(ended, 1):
         if end.problem:
-            say(f"shard {shard}/{len(parts)}: {end.problem}")
+            say(f"shard {shard}/{len(shares)}: {end.problem}")
     left = len(missing.keys() - records.done())
     late = min(left, sum(end.late for end in ended))
     if left:

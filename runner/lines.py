@@ -1,18 +1,16 @@
-"""The lines of a records file that may have been damaged: its header, and the cells of a row, or nothing.
-
-`whole_lines(path, columns)` reads those of a file that are rows.
-"""
+"""The lines of a records file that may have been damaged: its header, and the cells of a row, or nothing."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from runner.columns import SCHEMA
 from runner.errors import UserError
 
-SCHEMA = 1
+BLOCK = 2**24  # bytes of a file that are read at a time
 
 
 def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
@@ -66,32 +64,6 @@ def cells(line: str, width: int) -> list[str] | None:
     except csv.Error:
         return None
     return found if len(found) == width and "\0" not in line else None
-
-
-def whole_lines(
-    path: Path, columns: Sequence[str], only: Collection[str] | None = None
-) -> tuple[list[bytes], list[int]]:
-    """The lines that are rows (of `only` these trials), with their ends, and the numbers of those that are damaged."""
-    kept, damaged, commas = [], [], len(columns) - 1
-    key = columns.index("trial")
-    wanted = None if only is None else {trial.encode() for trial in only}
-    try:
-        with path.open("rb") as file:
-            first = file.readline()
-            rest = file.peek(1)
-            check_header(path, first if rest or first.count(b",") >= commas else first.rstrip(b"\n"), columns)
-            for number, line in enumerate(file, 2):
-                if not line.endswith(b"\n"):
-                    break  # torn, or being written
-                if not (line.count(b",") == commas and is_plain(line)) and not whole(
-                    line[:-1].decode(errors="replace"), len(columns)
-                ):
-                    damaged.append(number)
-                elif wanted is None or line.split(b",", key + 1)[key] in wanted:
-                    kept.append(line)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
-    return kept, damaged
 
 
 def check_numbers(

@@ -1,49 +1,92 @@
-"""The lock of a study, shared by every process that works on it: `with Lock(path):`."""
+"""The locks of a study, shared by the processes that work on it: `with Lock(path):`.
+
+Where the file system has no locks (some network file systems), they are taken in this machine's own temporary folder.
+What runs on several machines does not depend on them: see runner/parts.py.
+"""
 
 from __future__ import annotations
 
+import errno
+import functools
+import getpass
+import hashlib
 import sys
+import tempfile
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from runner.errors import UserError
 
 PATIENCE = 3.0  # seconds of waiting before a word about it; a study's own processes hold its lock for milliseconds
-
-
-def acquire(lock: BaseFileLock, path: Path) -> None:
-    """Take `lock`, however long another process holds it; who waits for more than a few seconds is told for what."""
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        print(f"note: waiting for {path}, which another process holds; this goes on when it is free", file=sys.stderr)
-        sys.stderr.flush()
-        lock.acquire(timeout=-1)
+LACKING = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def refused(path: Path, error: OSError | NotImplementedError) -> UserError:
-    """What to raise where `path` cannot be locked; NotImplementedError is of a file system that has no locks."""
+    """What to raise where `path` cannot be locked."""
     reason = getattr(error, "strerror", None) or error
     return UserError(f"{path}: cannot write there ({reason}); free space, or set results=... to another folder")
 
 
+def _here(path: Path) -> Path:
+    """The place of a lock in this machine's own temporary folder."""
+    folder = Path(tempfile.gettempdir()) / f"adamw-runner-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:20]}.lock"
+
+
 class Lock:
-    """The file lock of a study; what the system refuses while it is held is the user's to mend."""
+    """A file lock; what the system refuses while it is held is the user's to mend."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.lock = path, FileLock(path)
+        self.path, self.lock, self.shared = path, FileLock(path), True
+
+    def take(self, timeout: float = -1) -> bool:
+        """Whether it is ours now, after at most `timeout` seconds; -1: however long it takes."""
+        try:
+            self.lock.acquire(timeout=timeout)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError) as error:
+            number = error.errno if isinstance(error, OSError) else errno.ENOSYS
+            if number not in LACKING or not self.shared:
+                raise refused(self.path, error) from error
+            self.lock, self.shared = FileLock(_here(self.path)), False
+            _note(self.path.parent, str(getattr(error, "strerror", None) or error))
+            return self.take(timeout)
+        return True
+
+    def release(self, remove: bool = False) -> None:
+        """Let others have it. `remove` its file too, where nobody will want the lock again."""
+        if remove:
+            Path(self.lock.lock_file).unlink(missing_ok=True)
+        self.lock.release()
+
+    def wait(self) -> None:
+        """Take it, however long that takes; who waits for more than a few seconds is told for what."""
+        if not self.take(PATIENCE):
+            text = f"note: waiting for {self.path}, which another process holds; this goes on when it is free"
+            print(text, file=sys.stderr, flush=True)
+            self.take()
 
     def __enter__(self) -> None:
-        try:
-            acquire(self.lock, self.path)
-        except (OSError, NotImplementedError) as error:
-            raise refused(self.path, error) from error
+        self.wait()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self.lock.release()
+        self.release()
         if isinstance(error, OSError):
             raise UserError(
                 f"{error.filename or self.path}: {error.strerror or error}; mend it or move it away, then run the "
                 "same command again"
             ) from error
+
+
+@functools.cache
+def _note(folder: Path, reason: str) -> None:
+    """Said once by each process."""
+    print(
+        f"note: {folder}: a file system without locks ({reason}); they are taken in {tempfile.gettempdir()}, which "
+        "other machines do not see: give one command at a time for this study",
+        file=sys.stderr,
+        flush=True,
+    )

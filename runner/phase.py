@@ -12,7 +12,8 @@ from runner import execute, plan, stamps, workers
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.progress import Progress, counted
-from runner.records import Records, read
+from runner.reading import exists, read
+from runner.records import Records
 from runner.settings import Settings
 from runner.training.options import Options
 from runner.trials import Trial
@@ -50,16 +51,16 @@ def train(
     settings: Settings,
     given: Given,
     deadline: float | None,
-    records: Records,
-    wait: bool = True,
+    part: str = "",
 ) -> Trained:
-    """Train what has no row yet. Without `wait`, what another command is training is left to it."""
+    """Train what has no row yet. `part`: for the job of a launcher, which leaves to others what they are training."""
+    records = Records(folder, part)
     done = records.done()
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
         return Trained()
     workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
-    stored = plan.StoredPlan(folder, records.lock)
+    stored = plan.StoredPlan(folder, records.lock, part)
     stacks = stored.follow(missing, given.device, settings.stack, workers_wanted)
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
@@ -81,6 +82,7 @@ def train(
         deadline=deadline,
         processes=1 if given.device.startswith("cuda") else count,
         pace=_pace(folder, trials) if deadline else {},
+        part=part,
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(
@@ -89,7 +91,7 @@ def train(
     )
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
     try:
-        workers.run(job, count, progress.tell, _import_report, wait)
+        workers.run(job, count, progress.tell, _import_report, wait=not part)
     finally:
         progress.close()
     if progress.late:
@@ -105,7 +107,7 @@ def _import_report() -> None:
 
 def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[tuple[object, ...], float]:
     """Seconds for each trial of a shape, from those that have been trained before."""
-    if not (folder / "trials.csv").exists():
+    if not exists(folder):
         return {}
     rows = read(folder)
     seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)

@@ -6,9 +6,7 @@ put a trial among the same neighbours. The file only grows: where a trial is nam
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from optim.rules import ALONE
+from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
 from runner.models.sizes import cpu_stack, layer_bytes
@@ -23,6 +22,7 @@ from runner.trials import Trial
 
 Plan = list[list[Trial]]
 COLUMNS = ("stack", "slot", "trial")
+HEADER = ",".join(COLUMNS)
 GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
 
@@ -34,10 +34,10 @@ def plan(trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
         groups[trial.shape].append(trial)
     stacks: Plan = []
     for group in groups.values():
-        parts = -(-len(group) // stack_size(group[0], device, size))
+        count = -(-len(group) // stack_size(group[0], device, size))
         if not size:  # every worker gets as many stacks as the others
-            parts = min(len(group), -(-parts // workers) * workers)
-        edges = [len(group) * i // parts for i in range(parts + 1)]
+            count = min(len(group), -(-count // workers) * workers)
+        edges = [len(group) * i // count for i in range(count + 1)]
         stacks += [group[i:j] for i, j in pairwise(edges)]
     return stacks
 
@@ -59,10 +59,14 @@ def name(stack: Sequence[Trial]) -> str:
 
 
 class StoredPlan:
-    """The plan of a study's folder; `lock` is held while the file is read and written."""
+    """The plan of a study's folder; `lock` is held while the file is read and written.
 
-    def __init__(self, folder: Path, lock: AbstractContextManager[None]) -> None:
-        self.path, self.lock = folder / "plan.csv", lock
+    The job of a launcher writes its `part`'s own file, and follows the study's too.
+    """
+
+    def __init__(self, folder: Path, lock: AbstractContextManager[None], part: str = "") -> None:
+        self.path, self.lock = parts.home(folder, part) / "plan.csv", lock
+        self.whole = [folder / "plan.csv"] if part else []
 
     def follow(self, trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
@@ -102,32 +106,52 @@ class StoredPlan:
                 rest.append(trial)
         return [sorted(stack, key=lambda trial: places[trial.id][1]) for stack in stacks.values()], rest
 
+    def take(self, path: Path) -> None:
+        """Store what another file of a plan has and this one has not; the caller holds the lock."""
+        there = set(_rows(path))
+        if there:
+            self._mend()
+            there -= set(_rows(self.path))
+            self._write(row for row in _rows(path) if row in there)
+
     def _read(self) -> dict[str, tuple[str, int]]:
         """Stack and slot of every trial on file; a file that is no plan is put aside, and said so."""
+        self._mend()
+        rows = (row for path in (*self.whole, self.path) for row in _rows(path))
+        return {trial: (stack, int(slot)) for stack, slot, trial in rows}
+
+    def _mend(self) -> None:
         if not self.path.exists():
-            return {}
-        text, right = self.path.read_bytes(), ",".join(COLUMNS).encode()
+            return
+        text, right = self.path.read_bytes(), HEADER.encode()
         if right.startswith(text):  # a first write that was killed half-way
             self.path.write_bytes(b"")
-            return {}
-        header, *lines = text.split(b"\n")[:-1] or [text]
-        if header.rstrip(b"\r") != right:
+        elif text.partition(b"\n")[0].rstrip(b"\r") != right:
             old = set_aside(self.path)
             print(f"note: {self.path}: not a plan of stacks; it is now {old.name}, and the trials are planned anew")
-            return {}
-        rows = (row for line in lines if (row := cells(line.decode(errors="replace"), len(COLUMNS))) is not None)
-        return {trial: (stack, int(slot)) for stack, slot, trial in rows if slot.isascii() and slot.isdecimal()}
 
     def _append(self, stacks: Plan) -> None:
-        if not stacks:
+        self._write((name(stack), str(slot), trial.id) for stack in stacks for slot, trial in enumerate(stack))
+
+    def _write(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        lines = "".join(f"{','.join(row)}\n" for row in rows)
+        if not lines:
             return
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         size = self.path.stat().st_size if self.path.exists() else 0
         if not size:
-            writer.writerow(COLUMNS)
+            lines = f"{HEADER}\n{lines}"
         elif not self.path.read_bytes().endswith(b"\n"):
-            text.write("\n")  # a line that was torn by a kill stays alone and is passed over
-        for stack in stacks:
-            writer.writerows((name(stack), slot, trial.id) for slot, trial in enumerate(stack))
-        append(self.path, text.getvalue().encode())
+            lines = f"\n{lines}"  # a line that was torn by a kill stays alone and is passed over
+        append(self.path, lines.encode())
+
+
+def _rows(path: Path) -> list[tuple[str, str, str]]:
+    """The whole rows of a plan's file, none where there is no such file."""
+    try:
+        header, *lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    if header.rstrip(b"\r") != HEADER.encode():
+        return []
+    found = (cells(line.decode(errors="replace"), len(COLUMNS)) for line in lines[:-1])
+    return [(row[0], row[1], row[2]) for row in found if row and row[1].isascii() and row[1].isdecimal()]

@@ -22,7 +22,7 @@ from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import MODELS
-from runner.records import read
+from runner.reading import read
 from runner.settings import OPTIMIZERS, LookaheadSettings
 from runner.training.schedule import SCHEDULES
 from runner.trials import Facts, Trial

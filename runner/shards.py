@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -64,8 +65,8 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.path = folder / ".state" / "shards.csv"
 
-    def note(self, parts: Plan, phase: str, lock: AbstractContextManager[None]) -> None:
-        """Append a launch of jobs."""
+    def note(self, shares: Plan, phase: str, lock: AbstractContextManager[None]) -> str:
+        """Append a launch of jobs; its name, which sorts behind those of earlier launches."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -75,9 +76,10 @@ class Ledger:
                 writer.writerow(COLUMNS)
             elif not there.endswith(b"\n"):  # torn by a kill
                 os.truncate(self.path, there.rfind(b"\n") + 1)
-            for number, part in enumerate(parts, 1):
-                writer.writerows((now, phase, f"{number}/{len(parts)}", trial.id) for trial in part)
+            for number, share in enumerate(shares, 1):
+                writer.writerows((now, phase, f"{number}/{len(shares)}", trial.id) for trial in share)
             append(self.path, text.getvalue().encode())
+        return re.sub(r"\W", "", now)
 
     def read(self) -> list[dict[str, str]]:
         """Its rows; none where no launcher was used."""

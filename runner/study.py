@@ -17,10 +17,12 @@ from runner.data.settings import DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
 from runner.launched import Launch
+from runner.merge import Merger
 from runner.models.check import check
 from runner.phase import Given, Trained, say, train
 from runner.progress import counted
-from runner.records import Records, read
+from runner.reading import exists, read
+from runner.records import Records
 from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
 
@@ -87,11 +89,12 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
         return Outcome(0, None)
     records = Records(folder)
     note_command(folder, group, records.lock)
+    Merger(folder).merge()
 
     def phase(trials: dict[str, Trial], name: str) -> Trained:
         if launch:
             return launched.train(folder, trials, name, group, given, launch, records)
-        return train(folder, trials, name, first, given, deadline, records)
+        return train(folder, trials, name, first, given, deadline)
 
     trained = phase(search, "search")
     if first.final_seeds and search.keys() <= records.done():
@@ -116,7 +119,7 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: in
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
     from runner.report.write import summary, write_report
 
-    if not (folder / "trials.csv").exists():
+    if not exists(folder):
         say("no trial has been trained yet")
         return Outcome(0, None)
     rows = read(folder)
@@ -141,7 +144,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     """What the command would do: trials, stacks, operations, time and memory."""
     from runner.estimate import estimate
 
-    done = set(read(folder)["trial"]) if (folder / "trials.csv").exists() else set()
+    done = set(read(folder)["trial"]) if exists(folder) else set()
     left = [trial for key, trial in search.items() if key not in done]
     count = execute.worker_count(settings.workers, given.devices, len(left))
     stacks = plan.plan(left, given.device, settings.stack, count)

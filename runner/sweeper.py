@@ -51,7 +51,7 @@ class StackSweeper(BasicSweeper):
         return StackSweeper.train(settings, None if isinstance(self.launcher, BasicLauncher) else self._launch)
 
     def _launch(self, task: Shards, folder: Path) -> list[Ended]:
-        """One job of the launcher for each of the task's parts."""
+        """One job of the launcher for each of the shares of a task."""
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.launcher is not None
@@ -59,7 +59,7 @@ class StackSweeper(BasicSweeper):
         if params.get("submitit_folder") == SUBMITIT_FOLDER:  # a run leaves nothing but its study's folder
             params["submitit_folder"] = str(folder / ".state" / "submitit" / "%j")
         self.launcher.setup(hydra_context=self.hydra_context, task_function=task, config=self.config)
-        count = len(task.parts)
+        count = len(task.shares)
         jobs = [[f"+shard={number}/{count}"] for number in range(1, count + 1)]
         return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]
 

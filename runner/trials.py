@@ -15,11 +15,11 @@ from typing import Any
 
 from optim.conventions import L2, equivalents
 from optim.rules import ALONE, COUPLED, Rule
+from runner.columns import SCHEMA
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
-from runner.records import SCHEMA
 from runner.settings import AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
 from runner.training.schedule import ScheduleSettings, cycle_epochs
 

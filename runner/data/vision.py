@@ -23,7 +23,7 @@ from runner.data.reading import reason
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
-from runner.lock import acquire
+from runner.lock import Lock
 
 TIMEOUT = 30  # seconds of silence after which a server counts as not there
 
@@ -103,12 +103,10 @@ def _both(maker: Any, root: Path, download: bool) -> tuple[Any, Any]:
 @contextmanager
 def _alone(root: Path, name: str) -> Iterator[None]:
     """One process at a time downloads; the next finds the files. A silent server is given up."""
-    from filelock import FileLock
-
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    lock = FileLock(root / f".{name}.lock")
-    acquire(lock, Path(lock.lock_file))
+    lock = Lock(root / f".{name}.lock")
+    lock.wait()
     socket.setdefaulttimeout(TIMEOUT)
     try:
         with _inside():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import records
+from runner import reading
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE, Verdict
 from runner.report.arms import split
 from runner.report.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
@@ -36,9 +36,9 @@ class Study:
 
 def read(folder: Path) -> Study:
     """A study's folder as the judge wants it."""
-    blocks = split(records.read(folder))
+    blocks = split(reading.read(folder))
     reported = [(block, results(block)) for block in blocks]
-    tables = [records.read(folder, name) for name in ("curves", "cycles", "dynamics")]
+    tables = [reading.read(folder, name) for name in ("curves", "cycles", "dynamics")]
     return Study(tuple(Arena(block, tuple(found)) for block, found in reported), judge(reported, *tables))
 
 

@@ -56,7 +56,7 @@ class Block:
 def split(trials: pd.DataFrame) -> list[Block]:
     """The blocks of a study in the order of their first rows; [] for an empty one.
 
-    `trials` is `records.read(folder)`. Rows without a number for lr, wd or seed cannot be placed and are left out.
+    `trials` is `reading.read(folder)`. Rows without a number for lr, wd or seed cannot be placed and are left out.
     """
     frame = trials.copy()
     for name in _NUMBERS:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def learning_curves(block: Block, found: Sequence[ArmResult], curves: pd.DataFrame) -> Figure | None:
     """Mean over seeds with the range from the smallest to the largest as a band, of the runs that are reported.
 
-    curves: `records.read(folder, "curves")`. A diverged run's curve ends early: from there on the others' mean is
+    curves: `reading.read(folder, "curves")`. A diverged run's curve ends early: from there on the others' mean is
     dotted, for it no longer is the mean of all.
     """
     wanted = [block.measure.select, "running_loss"]

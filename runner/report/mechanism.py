@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def mechanism(block: Block, dynamics: pd.DataFrame) -> Figure | None:
-    """Six panels; `dynamics` is `records.read(folder, "dynamics")`."""
+    """Six panels; `dynamics` is `reading.read(folder, "dynamics")`."""
     shown = _shown(block, dynamics)
     if not shown:
         return None

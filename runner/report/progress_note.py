@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from runner import records
+from runner import reading
 from runner.plan import COLUMNS as PLANNED
 from runner.shards import Ledger, whole_rows
 
@@ -22,7 +22,7 @@ def progress_note(folder: Path) -> str:
     planned = {row["trial"] for row in rows_of_plan if len(row["trial"]) == ID}  # not what a kill left of one
     if not planned:
         return ""
-    rows = records.read(folder) if (folder / "trials.csv").exists() else None
+    rows = reading.read(folder) if reading.exists(folder) else None
     done = set() if rows is None else set(rows["trial"])
     if planned <= done:
         return ""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from runner import records
+from runner import reading
 from runner.errors import UserError
+from runner.parts import alive
 from runner.report.arms import Block, split
 from runner.report.claims.claim import Claim
 from runner.report.claims.judge import judge
@@ -97,7 +98,7 @@ def summary(folder: Path) -> str:
 
 def _read(folder: Path, table: str, only: Collection[str] | None = None) -> pd.DataFrame:
     try:
-        return records.read(folder, table, only)
+        return reading.read(folder, table, only)
     except (ValueError, OSError) as error:
         raise UserError(f"{folder / table}.csv: cannot be read ({str(error).splitlines()[0]})") from error
 
@@ -179,18 +180,8 @@ def _remove_torn(folder: Path) -> None:
     for path in (*folder.glob(".*.part"), *folder.glob("plots/.*.part")):
         found = _DRAFT.fullmatch(path.name)
         with suppress(OSError):  # another report has removed it
-            if found and not _lives(int(found[1])) and time.time() - path.stat().st_mtime > 10:
+            if found and not alive(int(found[1])) and time.time() - path.stat().st_mtime > 10:
                 path.unlink()
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _write(path: Path, text: str) -> Path:

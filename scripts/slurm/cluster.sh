@@ -30,13 +30,18 @@ END
 }
 
 configure() {
-    local dir=$1 user host ports
+    local dir=$1 user host ports gpus=
     user=$(id -un) host=$(hostname -s)
     read -r -a ports <<<"$(free_ports 3)"
     mkdir -p "$dir"/{bin,ctld,n1,n2,munge}
     chmod 700 "$dir/munge"
     head -c 1024 /dev/urandom >"$dir/munge/key"
     chmod 600 "$dir/munge/key"
+    # What Slurm takes for two GPUs on each node, and hands out one by one: it wants devices, which only root can make.
+    if mknod "$dir/gpu0" c 1 3 2>/dev/null && mknod "$dir/gpu1" c 1 3; then
+        gpus=Gres=gpu:2
+        echo "NodeName=n[1-2] Name=gpu File=$dir/gpu[0-1]" >"$dir/gres.conf"
+    fi
     cat >"$dir/slurm.conf" <<END
 ClusterName=loopback
 SlurmctldHost=$host(127.0.0.1)
@@ -62,8 +67,9 @@ SlurmdTimeout=10
 KillWait=5
 # A job whose node died is lost, and not begun again by Slurm: that is what the test is about.
 JobRequeue=0
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=2 RealMemory=1000
-NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=2 RealMemory=1000
+GresTypes=gpu
+NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=2 RealMemory=1000 $gpus
+NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=2 RealMemory=1000 $gpus
 PartitionName=all Nodes=n1,n2 Default=YES MaxTime=60
 END
     cat >"$dir/env" <<END

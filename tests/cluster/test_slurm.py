@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.records import read
+from runner import parts
+from runner.reading import exists, read
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "scripts" / "slurm" / "cluster.sh"
@@ -47,11 +48,11 @@ def environment(cluster: Path) -> dict[str, str]:
     return os.environ | {"SLURM_CONF": str(cluster / "slurm.conf"), "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
-def start(cluster: Path, cwd: Path, *more: str) -> subprocess.Popen[str]:
+def start(cluster: Path, cwd: Path, *more: str, path: str = "") -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "runner", *SWEEP, *more]
-    return subprocess.Popen(
-        words, cwd=cwd, env=environment(cluster), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    known = environment(cluster)
+    known["PYTHONPATH"] = f"{path}:{known['PYTHONPATH']}"
+    return subprocess.Popen(words, cwd=cwd, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def until(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -63,10 +64,7 @@ def until(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
 
 
 def rows(folder: Path) -> int:
-    try:
-        return (folder / "trials.csv").read_bytes().count(b"\n") - 1
-    except OSError:
-        return 0
+    return len(read(folder)) if exists(folder) else 0
 
 
 def report(folder: Path) -> str:
@@ -92,6 +90,35 @@ def test_four_jobs_on_two_nodes_train_every_trial_once_and_the_winners_after(clu
     assert sorted(shards(folder).groupby(["phase", "shard"]).size()) == [1, 1, 1, 1, 6, 6, 6, 6]
     assert "Partial" not in report(folder)
     assert {path.name for path in tmp_path.iterdir()} == {"results"}
+    assert parts.of(folder) == []
+    assert len(pd.read_csv(folder / "trials.csv")) == 28
+
+
+# What each task of a job does when its Python starts.
+TELL_GPU = """
+import os, pathlib
+if "SLURM_PROCID" in os.environ and "SLURM_STEP_ID" in os.environ:
+    name = "-".join(os.environ[f"SLURM_{n}"] for n in ("JOB_ID", "PROCID"))
+    pathlib.Path(FOLDER, f"{name}.gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make the devices that Slurm takes for GPUs")
+def test_tasks_with_a_gpu_each_share_the_shard_of_their_job(cluster: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(TELL_GPU.replace("FOLDER", repr(str(tmp_path))))
+    wanted = (
+        "+cluster=slurm_gpu device=cpu shards=2 epochs=5 hydra.launcher.mem_gb=null hydra.launcher.tasks_per_node=2"
+    )
+    process = start(cluster, tmp_path, *wanted.split(), path=str(tmp_path))
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said
+    assert "24 search trials in 2 shards" in said
+    frame = read(tmp_path / "results" / "digits-resnet")
+    assert len(frame) == 24
+    assert frame["trial"].is_unique
+    seen = {path.stem: path.read_text() for path in tmp_path.glob("*.gpu")}
+    assert sorted(name.split("-")[1] for name in seen) == ["0", "0", "1", "1"]  # two tasks in each of two jobs
+    assert sorted(seen.values()) == ["0", "0", "1", "1"]
 
 
 def test_what_is_lost_with_a_node_is_trained_by_the_same_command_once(cluster: Path, tmp_path: Path) -> None:
@@ -121,6 +148,7 @@ def test_what_is_lost_with_a_node_is_trained_by_the_same_command_once(cluster: P
     assert len(frame) == 24
     assert frame["trial"].is_unique
     # What was there stays as it was, and only the rest was handed out again.
-    pd.testing.assert_frame_equal(frame[: len(survived)], survived)
-    assert set(launches["trial"][24:]) == set(frame["trial"][len(survived) :])
+    old = frame[frame["trial"].isin(survived["trial"])].sort_values("trial", ignore_index=True)
+    pd.testing.assert_frame_equal(old, survived.sort_values("trial", ignore_index=True))
+    assert set(launches["trial"][24:]) == set(frame["trial"]) - set(survived["trial"])
     assert len(launches) == 24 + lost

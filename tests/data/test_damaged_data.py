@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.data.test_files import arrays, folder
-from tests.runner.damage import command, refused
+from tests.runner.damage import check_refused, command
 
 QUICK = ("epochs=1", "model.width=4", "workers=1")
 Y = np.arange(40) % 4
@@ -94,7 +94,7 @@ NPZ: dict[str, tuple[Callable[[Path], Path], str]] = {
 def test_a_damaged_npz_is_refused(case: str, tmp_path: Path) -> None:
     damaged, part = NPZ[case]
     path = damaged(tmp_path)
-    refused(command(tmp_path, "dataset=npz", f"dataset.path={path.name}", *QUICK), path.name, part)
+    check_refused(command(tmp_path, "dataset=npz", f"dataset.path={path.name}", *QUICK), path.name, part)
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "results").exists()
 
@@ -127,7 +127,7 @@ def test_a_damaged_image_is_refused_by_name(case: str, tmp_path: Path) -> None:
     folder(tmp_path / "images", ("train", "test"))
     (tmp_path / "images" / "train" / "red" / "3.png").write_bytes(IMAGES[case])
     said = command(tmp_path, "dataset=folder", "dataset.path=images", *QUICK)
-    refused(said, "images/train/red/3.png", "cannot be read", "must be an image")
+    check_refused(said, "images/train/red/3.png", "cannot be read", "must be an image")
     assert not (tmp_path / "results").exists()
 
 
@@ -153,7 +153,9 @@ TEXTS: dict[str, tuple[Callable[[Path], str], str]] = {
 def test_a_text_that_is_none_is_refused(case: str, tmp_path: Path) -> None:
     made, part = TEXTS[case]
     name = made(tmp_path)
-    refused(command(tmp_path, "dataset=text", f"dataset.path={name}", "model=transformer", "epochs=1"), name, part)
+    check_refused(
+        command(tmp_path, "dataset=text", f"dataset.path={name}", "model=transformer", "epochs=1"), name, part
+    )
     assert not (tmp_path / "results").exists()
 
 
@@ -170,5 +172,5 @@ def test_a_damaged_imagenet32_batch_is_refused_by_name(damage: str, tmp_path: Pa
         labels = np.array([1]) if damage == "labels short" else np.array([0, 1])
         np.savez(tmp_path / name, data=np.zeros((2, 3072), np.uint8), labels=labels)
     said = command(tmp_path, "dataset=imagenet32", "dataset.path=.", *QUICK)
-    refused(said, "labels from -1" if damage == "labels from 0" else name)
+    check_refused(said, "labels from -1" if damage == "labels from 0" else name)
     assert not (tmp_path / "ran").exists()

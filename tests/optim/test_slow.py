@@ -93,6 +93,7 @@ def test_a_pull_asks_nothing_of_the_host() -> None:
         p = [torch.zeros(4, 3), torch.zeros(4)]
         live, taken = torch.ones(4, dtype=torch.bool), torch.zeros((), dtype=torch.int64)
     Slow(p, K, ALPHA).step(taken, live)
+    assert all(t.is_meta for t in p)
 
 
 def test_what_it_cannot_serve_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from runner import records
+from runner import reading
 from runner.report import figures, paper
 from runner.report.arms import Block, split
 from runner.report.heatmaps import heatmap
@@ -51,7 +51,7 @@ def _copy(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def block(folder: Path, rows: Sequence[dict[str, object]]) -> Block:
-    return split(records.read(write(folder, rows, curves=False)))[0]
+    return split(reading.read(write(folder, rows, curves=False)))[0]
 
 
 def test_at_full_scale_the_circles_are_the_papers_cells_and_are_counted(tmp_path: Path) -> None:

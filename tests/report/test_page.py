@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import records
+from runner import reading
 from runner.report import figures
 from runner.report.arms import split
 from runner.report.page import page
@@ -56,7 +56,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search and fresh runs of the winners, reported once."""
     folder = tmp_path_factory.mktemp("results") / "made-up"
     write(folder, search())
-    for row in winners(records.read(folder)).to_dict("records"):
+    for row in winners(reading.read(folder)).to_dict("records"):
         write(folder, final({str(key): value for key, value in row.items()}, range(100, 105)))
     (folder / "study.yaml").write_text(
         "---\ncommand: python -m runner -m optimizer=adam,adamw\nversion: 0.1.0\nsettings:\n"
@@ -113,7 +113,7 @@ def test_everything_from_the_files_is_escaped(tmp_path: Path) -> None:
     (tmp_path / "claims.md").write_text(
         f"# {EVIL}\n\n## {EVIL}\n\n{EVIL}\n\n- {EVIL}\n\n| {EVIL} |\n|---|\n| {EVIL} |\n"
     )
-    blocks = [(block, results(block)) for block in split(records.read(write(tmp_path, rows, curves=False)))]
+    blocks = [(block, results(block)) for block in split(reading.read(write(tmp_path, rows, curves=False)))]
     (tmp_path / f"plot-{blocks[0][0].id}.png").write_bytes(bytes(16) + (100).to_bytes(4, "big") * 2)
     text = page(tmp_path, blocks, [(tmp_path / f"plot-{blocks[0][0].id}.png", EVIL)])
     assert "<script" not in text.lower()
@@ -129,7 +129,7 @@ def test_links_in_text_go_only_to_files_beside_the_page() -> None:
 
 def test_blocks_get_sections_of_their_own_with_their_own_plots(tmp_path: Path) -> None:
     rows = [row for width in (8, 16) for row in search(lrs=LRS[:2], seeds=(0,), settings={"model.width": width})]
-    blocks = [(block, results(block)) for block in split(records.read(write(tmp_path, rows, curves=False)))]
+    blocks = [(block, results(block)) for block in split(reading.read(write(tmp_path, rows, curves=False)))]
     plots = [(tmp_path / "plots" / f"{name}-{block.id}.png", name) for block, _ in blocks for name in ("heatmap", "b")]
     (tmp_path / "plots").mkdir()
     for path, _ in plots:
@@ -147,7 +147,7 @@ def test_a_study_that_is_under_way_says_how_much_is_done(tmp_path: Path) -> None
     plan = "stack,slot,trial\n" + "".join(f"a,{slot},{row['trial']}\n" for slot, row in enumerate(rows))
     write(tmp_path, rows[:3])
     (tmp_path / "plan.csv").write_text(plan + "b,0,")  # a torn last line names no trial
-    text = page(tmp_path, [(block, results(block)) for block in split(records.read(tmp_path))], [])
+    text = page(tmp_path, [(block, results(block)) for block in split(reading.read(tmp_path))], [])
     assert f"Not finished: 3 of {len(rows)} planned trials are done" in text
     assert progress(tmp_path, {str(row["trial"]) for row in rows}) == ""
     assert progress(tmp_path / "nowhere", set()) == ""
@@ -155,12 +155,12 @@ def test_a_study_that_is_under_way_says_how_much_is_done(tmp_path: Path) -> None
 
 def test_rows_that_do_not_tell_their_size_get_no_scale(tmp_path: Path) -> None:
     rows = [trial("adamw", 1e-3, wd, 0) | {"train_size": None, "epochs": None, "batch_size": None} for wd in (0.1, 0.2)]
-    blocks = [(block, results(block)) for block in split(records.read(write(tmp_path, rows, curves=False)))]
+    blocks = [(block, results(block)) for block in split(reading.read(write(tmp_path, rows, curves=False)))]
     assert "this study" in page(tmp_path, blocks, [])
 
 
 def test_odd_settings_files_do_not_stop_the_page(tmp_path: Path) -> None:
-    blocks = [(b, results(b)) for b in split(records.read(write(tmp_path, [trial("adamw", 1e-3, 0.01, 0)])))]
+    blocks = [(b, results(b)) for b in split(reading.read(write(tmp_path, [trial("adamw", 1e-3, 0.01, 0)])))]
     for content in (b"", b"\xff\xfe", b"a: [", b"- 1\n- 2\n", b"command: x\nsettings: 3\n", b"settings: [1, null]\n"):
         (tmp_path / "study.yaml").write_bytes(content)
         text = page(tmp_path, blocks, [])

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pytest
 
-from runner.records import TRIALS
+from runner.columns import TRIALS
 from runner.report.arms import split
 from runner.report.heatmaps import best_cells, maps
 from runner.report.select import WINNER_COLUMNS, cells, winners

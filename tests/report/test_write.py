@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner import records
+from runner import reading
+from runner.columns import TRIALS
 from runner.errors import UserError
 from runner.report import figures
 from runner.report.__main__ import main
@@ -29,7 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = search()
     rows[7] = trial("adam", 3e-4, 1e-1, 0, status="diverged")
     write(folder, rows)
-    for row in winners(records.read(folder)).to_dict("records"):
+    for row in winners(reading.read(folder)).to_dict("records"):
         write(folder, final({str(key): value for key, value in row.items()}, range(100, 105)))
     return folder
 
@@ -64,7 +65,7 @@ def test_the_csv_reads_back_and_the_markdown_links_the_plots(study: Path) -> Non
 
 
 def test_equal_data_give_equal_bytes(study: Path, tmp_path: Path) -> None:
-    block = split(records.read(study))[0]
+    block = split(reading.read(study))[0]
     found = []
     for name in ("first.png", "second.png"):
         figure = scatter(block)
@@ -74,7 +75,7 @@ def test_equal_data_give_equal_bytes(study: Path, tmp_path: Path) -> None:
 
 
 def test_titles_and_captions_name_quantity_unit_and_count(study: Path) -> None:
-    block = split(records.read(study))[0]
+    block = split(reading.read(study))[0]
     figure = heatmap(block)
     assert figure is not None
     assert "Mean validation error over 2 search seeds" in figure.get_suptitle()
@@ -90,7 +91,7 @@ def test_titles_and_captions_name_quantity_unit_and_count(study: Path) -> None:
 
 def test_plot_titles_say_selected_on_test_and_one_seed(tmp_path: Path) -> None:
     rows = [row | {"val_size": 0, "val_error": None, "val_loss": None} for row in search(seeds=(0,))]
-    block = split(records.read(write(tmp_path, rows)))[0]
+    block = split(reading.read(write(tmp_path, rows)))[0]
     for figure in (heatmap(block), scatter(block)):
         assert figure is not None
         assert "selected on test" in figure.get_suptitle()
@@ -113,7 +114,7 @@ def test_blocks_get_files_of_their_own_and_stale_plots_go(tmp_path: Path) -> Non
     (tmp_path / "plots" / "mine.png").write_bytes(b"not ours")
     write(tmp_path, search(lrs=LRS[:1], seeds=(0,), settings={"model.width": 16}))
     report = write_report(tmp_path)
-    ids = {block.id for block in split(records.read(tmp_path))}
+    ids = {block.id for block in split(reading.read(tmp_path))}
     assert {path.name for path in report.files} >= {f"heatmap-{name}.png" for name in ids}
     assert len(ids) == 2
     assert not (tmp_path / "plots" / "heatmap.png").exists()
@@ -144,7 +145,7 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_study_without_rows_or_curves(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_text(",".join(records.TRIALS) + "\n")
+    (tmp_path / "trials.csv").write_text(",".join(TRIALS) + "\n")
     report = write_report(tmp_path)
     assert "no trials yet" in report.terminal
     assert report.files == ()
@@ -184,9 +185,7 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_undecodable_rows_are_a_user_error(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_bytes(
-        (",".join(records.TRIALS) + "\n").encode() + b",".join([b"\xff"] * 49) + b"\n"
-    )
+    (tmp_path / "trials.csv").write_bytes((",".join(TRIALS) + "\n").encode() + b",".join([b"\xff"] * 49) + b"\n")
     with pytest.raises(UserError):
         write_report(tmp_path)
 

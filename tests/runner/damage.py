@@ -1,4 +1,4 @@
-"""Commands on damaged files: `command(folder, ...)` runs the command line, `refused(said)` checks how it ended.
+"""Commands on damaged files: `command(folder, ...)` runs the command line, `check_refused(said)` checks how it ended.
 
 A command is a fork of a process that has imported everything, so that it takes a second; it is the same `main` with
 the same arguments, output and exit status. `process(...)` is `python -m runner` itself.
@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from runner.records import TIMING
+from runner.columns import TIMING
 
 MOUNTS = "cannot mount a file system here"
 # The smallest study: two trials of one shape in one stack, of one epoch each.
@@ -88,7 +88,7 @@ def process(folder: Path, *arguments: str, before: Callable[[], None] | None = N
     return Said(done.returncode, done.stdout, done.stderr)
 
 
-def refused(said: Said, *parts: str) -> str:
+def check_refused(said: Said, *parts: str) -> str:
     """The one line of a refusal: with these parts in it, nothing else on stderr, and status 2."""
     assert "Traceback" not in said.text, said.text
     lines = [line for line in said.text.splitlines() if line.startswith("runner: ")]
@@ -100,7 +100,7 @@ def refused(said: Said, *parts: str) -> str:
     return lines[0]
 
 
-def went_on(said: Said, *parts: str) -> None:
+def check_went_on(said: Said, *parts: str) -> None:
     """A command that mended what was wrong, and said so."""
     assert "Traceback" not in said.text, said.text
     assert said.code == 0, said.text

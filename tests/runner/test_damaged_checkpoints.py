@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
+from runner.columns import TIMING
 from runner.execute import Job, work
 from runner.interrupt import Interrupted
-from runner.records import TIMING, read
+from runner.reading import read
 from runner.training.checkpoint import KEYS, Checkpoints
 from runner.training.options import Options
 from tests.helpers import images, trial
-from tests.runner.damage import TWO, Damage, command, half, went_on
+from tests.runner.damage import TWO, Damage, check_went_on, command, half
 
 DATASET = images(flip=True, pad=1)
 TRIALS = [trial(DATASET, seed=seed, epochs=3) for seed in range(2)]
@@ -146,6 +147,6 @@ def test_a_command_says_that_a_checkpoint_is_damaged_and_goes_on(tmp_path: Path)
     (path,) = (tmp_path / "results" / "s" / ".state" / "stacks").glob("*.pt")
     flipped(path)
     said = command(tmp_path, *TWO)
-    went_on(said, f"{path.relative_to(tmp_path)}: this checkpoint cannot be read (the checksum of", BEGUN)
+    check_went_on(said, f"{path.relative_to(tmp_path)}: this checkpoint cannot be read (the checksum of", BEGUN)
     assert len(read(tmp_path / "results" / "s")) == 2
     assert not path.exists()

@@ -9,24 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.records import CURVES, TIMING, TRIALS, Records, read
-from tests.runner.damage import MORE, TWO, Damage, command, half, refused, rows, went_on
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of two trials."""
-    folder = tmp_path_factory.mktemp("two")
-    went_on(command(folder, *TWO))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The three trials, undisturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    went_on(command(folder, *MORE))
-    return folder
+from runner.columns import CURVES, TIMING, TRIALS
+from runner.reading import read
+from runner.records import Records
+from tests.runner.damage import MORE, TWO, Damage, check_refused, check_went_on, command, half, rows
 
 
 @pytest.fixture
@@ -112,7 +98,7 @@ def test_a_study_with_a_file_that_is_not_ours_is_refused_and_left_as_it_is(case:
     damage(study)
     names = ("trials.csv", "curves.csv", "cycles.csv", "plan.csv")
     before = {name: (study / name).read_bytes() for name in names if (study / name).is_file()}
-    refused(command(folder, *MORE), *parts)
+    check_refused(command(folder, *MORE), *parts)
     assert {name: (study / name).read_bytes()[: len(text)] for name, text in before.items()} == before
     assert (study / "trials.csv").is_dir() or (study / "trials.csv").read_bytes() == before["trials.csv"]
 
@@ -123,7 +109,9 @@ IN_THE_WAY = {"plots": is_file("plots"), "report.html": is_folder("report.html")
 @pytest.mark.parametrize("name", ["plots", "report.html"])
 def test_a_report_that_cannot_be_written_costs_no_row(name: str, folder: Path, calm: Path) -> None:
     IN_THE_WAY[name](folder / "results" / "s")
-    refused(command(folder, *MORE), f"results/s/{name}: cannot write the report", "runner.report results/s", "no row")
+    check_refused(
+        command(folder, *MORE), f"results/s/{name}: cannot write the report", "runner.report results/s", "no row"
+    )
     pd.testing.assert_frame_equal(rows(folder), rows(calm))
 
 
@@ -206,7 +194,7 @@ def test_what_can_be_mended_is_and_the_rows_are_those_of_an_undisturbed_study(
     for damage, _ in MENDED[case]:
         damage(study)
     said = command(folder, *MORE)
-    went_on(said, *(part for _, part in MENDED[case]))
+    check_went_on(said, *(part for _, part in MENDED[case]))
     assert said.out.count("note: ") == sum(part != "" for _, part in MENDED[case]), said.out
     mine, wanted = (read(f / "results" / "s").sort_values("trial", ignore_index=True) for f in (folder, calm))
     pd.testing.assert_frame_equal(mine.drop(columns=list(TIMING)), wanted.drop(columns=list(TIMING)))
@@ -214,12 +202,12 @@ def test_what_can_be_mended_is_and_the_rows_are_those_of_an_undisturbed_study(
 
 def test_curves_that_are_missing_are_missed_even_where_nothing_is_left_to_train(folder: Path) -> None:
     (folder / "results" / "s" / "curves.csv").unlink()
-    went_on(command(folder, *TWO), "curves.csv: is missing, with the rows of 2 trials", "already done")
+    check_went_on(command(folder, *TWO), "curves.csv: is missing, with the rows of 2 trials", "already done")
 
 
 def test_a_dry_run_refuses_what_the_run_would(folder: Path) -> None:
     (folder / "results" / "s" / "trials.csv").write_bytes(b"name,score\n")
-    refused(command(folder, *MORE, "dry_run=true"), "not a records file")
+    check_refused(command(folder, *MORE, "dry_run=true"), "not a records file")
 
 
 def test_a_row_is_one_line_whatever_it_holds(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from runner.columns import CURVES, CYCLES, DYNAMICS, TRIALS
 from runner.folklore import algebra, trained
 from runner.folklore.checks import measured
 from runner.folklore.trained import Study
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE
-from runner.records import CURVES, CYCLES, DYNAMICS, TRIALS
 from runner.report.arms import split
 from runner.report.claims.judge import judge
 from runner.report.claims.scene import Arena

@@ -12,32 +12,30 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from filelock import FileLock
 
 from runner.append import append
+from runner.claims import Claims
 from runner.errors import UserError
-from runner.lock import PATIENCE, Lock
-from runner.records import Records, read
-from tests.runner.damage import MORE, TWO, command, mounted, process, refused, remounted, rows, unmounted, went_on
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of two trials."""
-    folder = tmp_path_factory.mktemp("two")
-    went_on(command(folder, *TWO))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three trials, undisturbed."""
-    folder = tmp_path_factory.mktemp("calm")
-    went_on(command(folder, *MORE))
-    return folder
+from runner.lock import PATIENCE, Lock, _note
+from runner.reading import read
+from runner.records import Records
+from tests.runner.damage import (
+    MORE,
+    TWO,
+    check_refused,
+    check_went_on,
+    command,
+    mounted,
+    process,
+    remounted,
+    rows,
+    unmounted,
+)
 
 
 @pytest.fixture
@@ -58,11 +56,13 @@ def fill(folder: Path) -> Path:
 
 def test_a_disk_too_small_for_the_report_has_the_rows(disk: Path, calm: Path) -> None:
     remounted(disk / "results", "size=64k")
-    refused(command(disk, *MORE), "cannot write the report (No space left on device)", "free space", "no row is lost")
+    check_refused(
+        command(disk, *MORE), "cannot write the report (No space left on device)", "free space", "no row is lost"
+    )
     pd.testing.assert_frame_equal(rows(disk), rows(calm))
     assert not list(disk.rglob(".*.part"))
     remounted(disk / "results", "size=4m")
-    went_on(process(disk, *MORE), "already done")
+    check_went_on(process(disk, *MORE), "already done")
     assert (disk / "results" / "s" / "report.html").stat().st_size > 50_000
 
 
@@ -77,11 +77,13 @@ def test_a_disk_that_is_full_leaves_each_file_as_it_was_and_the_same_command_goe
     path.write_bytes(path.read_bytes() + pad * (4091 - path.stat().st_size) + b"\n")
     before = path.read_bytes()
     filler = fill(disk / "results")
-    refused(command(disk, *MORE), f"results/s/{name}: cannot append (No space left on device)", "free space", "goes on")
+    check_refused(
+        command(disk, *MORE), f"results/s/{name}: cannot append (No space left on device)", "free space", "goes on"
+    )
     assert path.read_bytes() == before
     filler.unlink()
     said = command(disk, *MORE)
-    went_on(said)
+    check_went_on(said)
     assert "torn" not in said.text
     mine, wanted = (read(folder / "results" / "s").drop(columns=["started"]) for folder in (disk, calm))
     assert sorted(mine["trial"]) == sorted(wanted["trial"])
@@ -98,17 +100,17 @@ def test_a_limit_on_the_size_of_files_is_one_line_and_no_row_is_torn(tmp_path: P
     before = path.read_bytes()
     assert len(before) < 2000
     said = command(tmp_path, *MORE, before=no_file_above_2000_bytes)
-    refused(said, "cannot append (File too large)", "free space")
+    check_refused(said, "cannot append (File too large)", "free space")
     assert path.read_bytes() == before
-    went_on(command(tmp_path, *MORE))
+    check_went_on(command(tmp_path, *MORE))
     pd.testing.assert_frame_equal(rows(tmp_path), rows(calm))
 
 
 def test_a_read_only_disk_is_refused_before_anything_is_trained(disk: Path, two: Path) -> None:
     shutil.copytree(two / "results" / "s", disk / "results" / "s")
     remounted(disk / "results", "ro")
-    refused(command(disk, *MORE), "cannot write there (Read-only file system)", "results=")
-    refused(command(disk, *MORE, "study=another"), "cannot write there (Read-only file system)", "results=")
+    check_refused(command(disk, *MORE), "cannot write there (Read-only file system)", "results=")
+    check_refused(command(disk, *MORE, "study=another"), "cannot write there (Read-only file system)", "results=")
     said = command(disk, "results/s", module="runner.report")
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert "Read-only file system" in said.err
@@ -117,7 +119,7 @@ def test_a_read_only_disk_is_refused_before_anything_is_trained(disk: Path, two:
 
 def test_results_below_a_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    refused(command(tmp_path, *MORE, "results=file/below"), "file/below/s", "cannot write there", "results=")
+    check_refused(command(tmp_path, *MORE, "results=file/below"), "file/below/s", "cannot write there", "results=")
 
 
 @pytest.mark.parametrize(("number", "call"), [(errno.EIO, "fsync"), (errno.ENOSPC, "write"), (errno.EDQUOT, "write")])
@@ -183,12 +185,36 @@ def test_a_short_wait_for_a_lock_is_not_worth_a_word(tmp_path: Path, capfd: pyte
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock here")])
-def test_a_file_system_without_locks_is_one_line(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_a_file_system_has_no_locks_those_of_this_machine_serve(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise error
+    honest = FileLock.acquire
+
+    def refuse(self: FileLock, *given: Any, **more: Any) -> Any:
+        if Path(self.lock_file).is_relative_to(tmp_path):
+            raise error
+        return honest(self, *given, **more)
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    with pytest.raises(UserError, match=r"records.lock: cannot write there \(.*results="):
+    _note.cache_clear()
+    one, other = Lock(tmp_path / "lock"), Lock(tmp_path / "lock")
+    with one:
+        assert not other.take(0)
+    assert other.take(0)
+    other.release()
+    said = capfd.readouterr().err
+    assert said.count("a file system without locks") == 1
+    assert "give one command at a time" in said
+    Records(tmp_path).append_trials([{"trial": "a", "status": "failed"}])
+    assert Claims(tmp_path).take(["a"]) == {"a"}
+    assert Claims(tmp_path).take(["a"]) == set()
+    assert list(read(tmp_path)["trial"]) == ["a"]
+
+
+def test_a_lock_that_is_refused_for_another_reason_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(UserError, match=r"records.lock: cannot write there \(Permission denied.*results="):
         Records(tmp_path).done()

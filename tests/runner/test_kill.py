@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.records import TIMING, read
+from runner.columns import TIMING
+from runner.reading import read
 from tests.runner.killing import job, work
 
 KILLS = 60

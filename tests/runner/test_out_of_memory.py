@@ -12,8 +12,9 @@ import torch
 
 import runner.training.step as step_module
 from optim.stacked import Stacked
+from runner.columns import TIMING
 from runner.execute import Job, work
-from runner.records import TIMING, read
+from runner.reading import read
 from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials import Trial

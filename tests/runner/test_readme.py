@@ -28,7 +28,7 @@ def test_every_file_that_the_documents_link_to_is_there() -> None:
 
 
 def test_the_column_dictionary_names_every_column() -> None:
-    from runner.records import CURVES, CYCLES, TRIALS
+    from runner.columns import CURVES, CYCLES, TRIALS
 
     words = set(re.findall(r"[a-z0-9_]+", (ROOT / "results" / "README.md").read_text()))
     missing = {*TRIALS, *CURVES, *CYCLES} - words

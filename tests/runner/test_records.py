@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from runner.columns import CURVES, TRIALS
 from runner.errors import UserError
-from runner.records import CURVES, TRIALS, Records, read
+from runner.reading import read
+from runner.records import Records
 
 
 def row(trial: str, **more: object) -> dict[str, object]:

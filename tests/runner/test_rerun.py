@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import rerun
-from runner.records import read
+from runner.reading import read
 
 STUDY = Path(__file__).parents[2] / "results" / "digits-cpu"
 

@@ -20,7 +20,8 @@ from runner.errors import UserError
 from runner.launched import Ended, Shards, number
 from runner.phase import Given
 from runner.plan import StoredPlan, name
-from runner.records import Records, read
+from runner.reading import read
+from runner.records import Records
 from runner.report.progress_note import progress_note
 from runner.settings import Settings
 from runner.shards import Ledger, split, steps, units
@@ -91,7 +92,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Tr
 def run(task: Shards, shards: list[int]) -> list[Ended]:
     """Jobs of a launcher, each in a copy of the task as it would arrive on another machine."""
     copy = pickle.dumps(task)
-    return [pickle.loads(copy)({"shard": f"{shard}/{len(task.parts)}"}) for shard in shards]
+    return [pickle.loads(copy)({"shard": f"{shard}/{len(task.shares)}"}) for shard in shards]
 
 
 def test_a_lost_shard_is_told_and_trained_by_the_next_launch_once(
@@ -116,8 +117,8 @@ def test_a_lost_shard_is_told_and_trained_by_the_next_launch_once(
     sizes: list[int] = []
 
     def whole_launch(task: Shards, folder: Path) -> list[Ended]:
-        sizes.extend(map(len, task.parts))
-        return run(task, list(range(1, len(task.parts) + 1)))
+        sizes.extend(map(len, task.shares))
+        return run(task, list(range(1, len(task.shares) + 1)))
 
     again = launched.train(tmp_path, trials, "search", [whole], given, whole_launch, records)
     assert (again.count, again.lost, sum(sizes)) == (2, 0, 2)

@@ -15,7 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 
 from runner import execute, plan
-from runner.records import TIMING, Records, read
+from runner.columns import TIMING
+from runner.reading import read
+from runner.records import Records
 from runner.sweeper import TARGET, StackSweeper, axes_as_lists, register
 from runner.trials import Trial
 from tests.helpers import images, trial

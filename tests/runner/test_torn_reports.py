@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner.damage import TWO, command, went_on
+from tests.runner.damage import TWO, check_went_on, command
 
 
 def killed_in_the_middle() -> None:
@@ -45,13 +45,13 @@ def test_drafts_of_a_killed_report_go_with_the_next(tmp_path: Path) -> None:
         path.touch()
     for path in {*killed, alive, other}:
         os.utime(path, (time.time() - 60,) * 2)
-    went_on(command(tmp_path, *TWO), "generalization.md")
+    check_went_on(command(tmp_path, *TWO), "generalization.md")
     assert drafts(study) == sorted([alive, fresh, other])  # of a process that lives, of just now, of somebody else
 
 
 @pytest.mark.parametrize("module", ["runner", "runner.report"])
 def test_a_killed_report_is_written_again(module: str, tmp_path: Path) -> None:
     assert command(tmp_path, *TWO, before=killed_in_the_middle).code == 9
-    went_on(command(tmp_path, *(TWO if module == "runner" else ("results/s",)), module=module))
+    check_went_on(command(tmp_path, *(TWO if module == "runner" else ("results/s",)), module=module))
     made = {path.name for path in (tmp_path / "results" / "s").iterdir()}
     assert {"generalization.csv", "generalization.md", "report.html"} <= made

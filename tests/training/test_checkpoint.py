@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from runner import interrupt
+from runner.columns import TIMING
 from runner.data.dataset import Dataset
 from runner.interrupt import Interrupted
-from runner.records import TIMING
 from runner.training.checkpoint import Checkpoints, selected
 from runner.training.options import Options
 from runner.training.schedule import RestartsSettings

@@ -14,7 +14,7 @@ import torch
 from runner.execute import Job, work
 from runner.models.settings import ModelSettings, ResNetSettings, TransformerSettings
 from runner.models.sizes import rough_bytes
-from runner.records import read
+from runner.reading import read
 from runner.training import memory
 from runner.trials import Trial
 from tests.helpers import images, tokens, trial

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from runner.columns import TIMING
 from runner.data.dataset import Dataset
-from runner.records import TIMING
 from runner.training.options import Options
 from runner.training.schedule import OneCycleSettings, RestartsSettings
 from runner.training.stack import Stack

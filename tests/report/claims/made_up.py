@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from runner.records import CURVES, CYCLES, DYNAMICS, TRIALS
+from runner.columns import CURVES, CYCLES, DYNAMICS, TRIALS
 from runner.report.arms import split
 from runner.report.claims.claim import Claim
 from runner.report.claims.judge import judge

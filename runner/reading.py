@@ -1,0 +1,117 @@
+"""The tables of a study as pandas has them: `read(folder, "curves")`."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner import parts
+from runner.columns import COLUMNS, TEXT, names
+from runner.errors import UserError
+from runner.lines import cells, check_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def exists(folder: Path, table: str = "trials") -> bool:
+    """Whether anything of it has been written, here or in a part."""
+    return any((place / f"{table}.csv").exists() for place in (folder, *parts.of(folder)))
+
+
+def read(folder: Path, table: str = "trials", only: Collection[str] | None = None) -> pd.DataFrame:
+    """`trials`, `curves`, `cycles` or `dynamics` of a study as a DataFrame; empty cells and `nan` both become NaN.
+
+    Rows of jobs that still run are among them. `only`: the trials whose rows are wanted, which takes little memory
+    however long the file is. Damaged lines, and repeated ones, are left out, and said so. Raises UserError where there
+    is no such study.
+    """
+    import pandas as pd
+
+    folder = Path(folder)
+    if not exists(folder, table):
+        if table == "trials":
+            raise UserError(f"{folder / table}.csv: no such file; give a study's folder, such as results/digits-resnet")
+        return pd.DataFrame(columns=COLUMNS[table])
+    # The parts first, the study last: what is merged meanwhile is then seen in one of them.
+    jobs = [_file(place / f"{table}.csv", table, only) for place in parts.of(folder)]
+    own = _file(folder / f"{table}.csv", table, only)
+    twice = own.duplicated(names(table))
+    if twice.any():
+        path = folder / f"{table}.csv"
+        _note(f"{path}: {twice.sum()} lines repeat the {' '.join(names(table))} of an earlier one; left out")
+    frame = own
+    if jobs or twice.any():
+        frame = pd.concat([f for f in (own, *jobs) if len(f)] or [own], ignore_index=True)
+        frame = frame.drop_duplicates(names(table), ignore_index=True)
+    _look_for_curves(folder, table, frame, only)
+    return frame
+
+
+def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
+    """The rows of one file, twice where they are there twice."""
+    import pandas as pd
+
+    from runner.blocks import whole_lines
+
+    columns = COLUMNS[table]
+    damaged: list[int] = []
+    frames: list[pd.DataFrame] = []
+    for lines in whole_lines(path, columns, only):
+        damaged += lines.damaged
+        if lines.rows or not frames:
+            frames.append(_parsed(lines.rows, columns))
+    if damaged:
+        _note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
+    filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns)]
+    frame = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+    for name in columns:
+        if name in TEXT:
+            frame[name] = frame[name].fillna("")
+        elif len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
+            _refuse_words(path, columns)
+            raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
+    return frame
+
+
+def _parsed(rows: bytes, columns: Collection[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    kinds: dict[str, type] = {name: str for name in columns if name in TEXT}
+    # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
+    asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+    exact: dict[str, Any] = asked
+    text = io.BytesIO(b"".join([",".join(columns).encode(), b"\n", rows]))
+    return pd.read_csv(text, dtype=kinds, encoding_errors="replace", **exact)
+
+
+def _refuse_words(path: Path, columns: list[str]) -> None:
+    """Name the first cell that should be a number and is none."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            row = cells(line[:-1].decode(errors="replace"), len(columns))
+            if number > 1 and line.endswith(b"\n") and row is not None:
+                check_numbers(path, number, row, columns, TEXT)
+
+
+def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
+    """A trial that has ended well has rows in curves.csv too, unless that file was damaged: then say so."""
+    path, lacking = folder / "curves.csv", frame["trial"][:0]
+    if table == "trials" and not exists(folder, "curves"):
+        lacking = frame["trial"][frame["status"] == "ok"]
+    elif table == "curves" and exists(folder):
+        trials = read(folder)
+        trials = trials if only is None else trials[trials["trial"].isin(list(only))]
+        lacking = trials["trial"][(trials["status"] == "ok") & ~trials["trial"].isin(frame["trial"].unique())]
+    if len(lacking):
+        what = "has no rows" if path.exists() else "is missing, with the rows"
+        _note(f"{path}: {what} of {len(lacking)} trials in trials.csv; they are drawn without learning curves")
+
+
+@functools.cache
+def _note(text: str) -> None:
+    """Said once, however often a file is read."""
+    print(f"note: {text}", flush=True)

@@ -1,0 +1,161 @@
+"""One CSV file that only grows: `Table(path, "curves").append(rows)` adds the rows that are not there yet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.append import append
+from runner.columns import COLUMNS, COUNT, TEXT, WORDS
+from runner.errors import UserError
+from runner.lines import BLOCK, cells, check_header, check_numbers, is_count
+
+Row = Mapping[str, object]
+FAR = 2**20  # no table counts so far: a damaged line does
+MANY = 2**16  # bytes that are better read in blocks
+
+
+def cell(value: object) -> str:
+    """One CSV cell: None is empty (not measured), floats in the shortest form that reads back exactly."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    return str(value).translate({0: " ", 10: " ", 13: " "})  # a row is one line
+
+
+class Table:
+    """A file of the table `name`, and which rows of it this process has seen.
+
+    `seen`: the words that name a row, joined by commas, to the set of its counts, as bits of an integer.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path, self.columns, self.count = path, COLUMNS[name], COUNT[name]
+        self.words = [self.columns.index(word) for word in WORDS[name]]
+        self.at = self.columns.index(self.count) if self.count else -1
+        self.quick = [*self.words, self.at] == [0, 1]  # what names a row stands at its beginning
+        self._forget()
+
+    def _forget(self) -> None:
+        self.offset = self.lines = 0
+        self.seen: dict[str, int] = {}
+
+    def has(self, row: Row) -> bool:
+        """Whether the row of this name has been seen; a row of the table, or a part of one that names it."""
+        count = int(str(row[self.count])) if self.count else 0
+        return bool(self.seen.get(",".join(str(row[self.columns[i]]) for i in self.words), 0) >> count & 1)
+
+    def reaches(self, trial: str) -> int:
+        """The largest count that a trial has, -1 for none."""
+        return self.seen.get(trial, 0).bit_length() - 1
+
+    def refresh(self, mend: bool) -> None:
+        """See what has been appended since the last look.
+
+        `mend`: this process may write the file, and holds its lock; a torn last line is removed.
+        """
+        if self.quick and self._size() - self.offset > MANY and (file := self._begun(mend)):
+            from runner.blocks import skim
+
+            with file:
+                while len(block := file.read(BLOCK)) == BLOCK or block.endswith(b"\n"):
+                    lines = block[: block.rfind(b"\n") + 1]
+                    if not lines or (found := skim(lines, len(self.columns))) is None:
+                        break
+                    for name, bits in found:
+                        self.seen[name] = self.seen.get(name, 0) | bits
+                    self.offset += len(lines)
+                    self.lines += lines.count(b"\n")
+                    file.seek(self.offset)
+        for _ in self.fresh(mend):
+            pass
+
+    def fresh(self, mend: bool = False) -> Iterator[bytes]:
+        """`refresh`, and the whole lines that it sees."""
+        if not (file := self._begun(mend)):
+            return
+        with file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    if mend:
+                        self._cut(self.offset)
+                    return
+                whole = self._see(line[:-1].decode(errors="replace"))
+                self.lines += 1
+                self.offset += len(line)
+                if whole:
+                    yield line
+
+    def _begun(self, mend: bool) -> BinaryIO | None:
+        """The file behind what has been seen of it, if there is one with a header."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            self._forget()
+            return None
+        if self.offset == 0:
+            header = file.readline()
+            try:
+                check_header(self.path, header, self.columns)
+            except UserError:
+                file.close()
+                raise
+            if not header.endswith(b"\n"):
+                file.close()
+                if header and mend:
+                    self._cut(0)
+                return None
+            self.offset, self.lines = file.tell(), 1
+        file.seek(self.offset)
+        return file
+
+    def _size(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError:  # which opening it will say
+            return 0
+
+    def _see(self, line: str) -> bool:
+        """Whether it is a row."""
+        if (row := cells(line, len(self.columns))) is None:
+            return False
+        if not self.count or not is_count(row[self.at]):
+            check_numbers(self.path, self.lines + 1, row, self.columns, TEXT, self.count)
+        name = ",".join(row[i] for i in self.words)
+        self.seen[name] = self.seen.get(name, 0) | _bit(row[self.at] if self.count else "0")
+        return True
+
+    def _cut(self, size: int) -> None:
+        """Remove a torn last line: a write that was killed half-way and so never became a record."""
+        os.truncate(self.path, size)
+        print(f"note: {self.path}: removed a torn last line (a run was killed while it wrote)", flush=True)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add rows; the caller holds the file's lock, has refreshed it, and leaves out what is there."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for row in rows:
+            unknown = set(row) - set(self.columns)
+            if unknown:
+                raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
+            writer.writerow([cell(row.get(name)) for name in self.columns])
+        self.append_lines(text.getvalue().encode())
+
+    def append_lines(self, lines: bytes) -> None:
+        """`append`, of rows as they stand in another file of this table."""
+        if lines:
+            header = "" if self.offset else ",".join(self.columns) + "\n"
+            append(self.path, header.encode() + lines)
+            self.refresh(mend=True)
+
+
+def _bit(count: bytes | str) -> int:
+    number = int(count)
+    return 1 << number if number < FAR else 0

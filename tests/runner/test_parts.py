@@ -1,0 +1,220 @@
+"""Part files: rows of jobs on any machine are read at once and merged once, whoever dies in between."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner import merge, parts
+from runner.append import append
+from runner.columns import CURVES
+from runner.errors import UserError
+from runner.merge import Merger, merging
+from runner.plan import StoredPlan
+from runner.reading import read
+from runner.records import Records
+from tests.helpers import images, trial
+
+ELSEWHERE = "20260102T030405Z-0001-another_node-77"
+QUICK = "model.width=4 epochs=2 dataset.train=100 eval_every=1 study=s".split()
+SWEEP = "-m optimizer=adam,adamw lr=1e-3,1e-2 wd=0,0.1 final_seeds=2".split()
+
+
+def trials(*names: str) -> list[dict[str, object]]:
+    return [{"study": "s", "trial": name, "phase": "search", "status": "ok"} for name in names]
+
+
+def epochs(name: str, *numbers: int) -> list[dict[str, object]]:
+    return [{"trial": name, "epoch": number, "step": 10 * number} for number in numbers]
+
+
+def job(folder: Path, shard: int = 1) -> tuple[Records, Path]:
+    """The records of a job of this process, and its part."""
+    part = parts.new("20260102T030405Z", shard)
+    return Records(folder, part), parts.home(folder, part)
+
+
+def test_rows_of_a_running_job_are_read_with_the_studys_and_merged_when_it_has_ended(tmp_path: Path) -> None:
+    Records(tmp_path).append_trials(trials("a"))
+    records, part = job(tmp_path)
+    records.append_curves(epochs("b", 1, 2))
+    records.append_trials(trials("a", "b"))
+    assert list(read(tmp_path)["trial"]) == ["a", "b"]
+    assert records.done() == Records(tmp_path).done() == {"a", "b"}
+    assert (tmp_path / "trials.csv").read_text().count("\n") == 2
+    Merger(tmp_path).merge()
+    assert (tmp_path / "trials.csv").read_text().count("\n") == 3
+    assert part.exists()
+    records.append_trials(trials("c"))
+    parts.end(part)
+    Merger(tmp_path).merge()
+    assert not part.exists()
+    assert list(read(tmp_path)["trial"]) == ["a", "b", "c"]
+    assert list(read(tmp_path, "curves")["epoch"]) == [1, 2]
+
+
+def test_a_study_of_which_only_parts_are_written_can_be_read(tmp_path: Path) -> None:
+    records, _ = job(tmp_path)
+    records.append_curves(epochs("a", 1))
+    records.append_trials(trials("a"))
+    assert not (tmp_path / "trials.csv").exists()
+    assert list(read(tmp_path)["trial"]) == ["a"]
+    assert list(read(tmp_path, "curves", only=["a"])["epoch"]) == [1]
+
+
+def test_a_killed_job_of_this_machine_has_ended_and_one_of_another_after_a_day(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    here = parts.home(tmp_path, parts.new("20260102T030405Z", 1).rpartition("-")[0] + f"-{gone.pid}")
+    there = parts.home(tmp_path, ELSEWHERE)
+    for part, name in ((here, "a"), (there, "b")):
+        Records(tmp_path, part.name).append_trials(trials(name))
+    Merger(tmp_path).merge()
+    assert not here.exists()
+    assert there.exists()
+    before = time.time() - 2 * parts.LONG
+    for path in (*there.iterdir(), there):
+        os.utime(path, (before, before))
+    Merger(tmp_path).merge()
+    assert not there.exists()
+    assert sorted(read(tmp_path)["trial"]) == ["a", "b"]
+
+
+def test_what_a_job_writes_after_a_merge_is_in_the_next(tmp_path: Path) -> None:
+    records, part = job(tmp_path)
+    merger = Merger(tmp_path)
+    for number in range(1, 5):
+        records.append_curves(epochs("a", number))
+        merger.merge()
+    with (part / "curves.csv").open("a") as file:
+        file.write("a,5,50,torn")
+    parts.end(part)
+    merger.merge()
+    assert list(read(tmp_path, "curves")["epoch"]) == [1, 2, 3, 4]
+
+
+def test_a_merge_that_is_cut_short_is_done_again_without_a_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, part = job(tmp_path)
+    records.append_curves(epochs("a", 1, 2, 3))
+    records.append_trials(trials("a"))
+    parts.end(part)
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "trials.csv":
+            raise UserError(f"{path}: cannot append (No space left on device)")
+        append(path, data)
+
+    monkeypatch.setattr("runner.table.append", full)
+    with pytest.raises(UserError, match="No space left"):
+        Merger(tmp_path).merge()
+    assert part.exists()
+    assert list(read(tmp_path)["trial"]) == ["a"]
+    monkeypatch.undo()
+    Merger(tmp_path).merge()
+    assert (tmp_path / "curves.csv").read_text().count("\n") == 4
+    assert (tmp_path / "trials.csv").read_text().count("\n") == 2
+    assert not part.exists()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_order_of_jobs_and_merges_every_row_is_there_once(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("study")
+    names = ["20260102T030405Z-0001-n1-1", "20260102T030405Z-0002-n2-1", "20260103T030405Z-0001-n1-2"]
+    jobs = {name: Records(folder, name) for name in names} | {"": Records(folder)}
+    merger, wrote = Merger(folder), set()
+    for _ in range(data.draw(st.integers(1, 12))):
+        who = data.draw(st.sampled_from([*jobs, "merge", "merge anew"]))
+        if who.startswith("merge"):
+            merger = merger if who == "merge" else Merger(folder)
+            merger.merge()
+            continue
+        trial, epoch = data.draw(st.sampled_from("ab")), data.draw(st.integers(1, 6))
+        jobs[who].append_curves(epochs(trial, epoch))
+        wrote.add((trial, epoch))
+        if who and data.draw(st.booleans()):
+            parts.end(parts.home(folder, who))
+            del jobs[who]
+    curves = read(folder, "curves")
+    assert sorted(zip(curves["trial"], curves["epoch"], strict=True)) == sorted(wrote)
+    for name in jobs.keys() - {""}:
+        parts.end(parts.home(folder, name))
+    Merger(folder).merge()
+    lines = (folder / "curves.csv").read_text().splitlines() if wrote else [",".join(CURVES)]
+    assert sorted(tuple(line.split(",")[:2]) for line in lines[1:]) == sorted((t, str(e)) for t, e in wrote)
+    assert parts.of(folder) == []
+
+
+def test_the_plan_of_a_job_is_merged_too(tmp_path: Path) -> None:
+    mine = [trial(images(), seed=seed) for seed in range(4)]
+    records, part = job(tmp_path)
+    stacks = StoredPlan(tmp_path, records.lock, part.name).follow(mine, "cpu", 2, 1)
+    assert not (tmp_path / "plan.csv").exists()
+    for _ in range(2):
+        Merger(tmp_path).merge()
+    assert (tmp_path / "plan.csv").read_text().count("\n") == 1 + 4
+    assert StoredPlan(tmp_path, Records(tmp_path).lock).known(mine) == (stacks, [])
+
+
+def test_rows_are_merged_while_jobs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "EVERY", 0.05)
+    records, _ = job(tmp_path)
+    with merging(tmp_path):
+        records.append_trials(trials("a"))
+        end = time.monotonic() + 20
+        while not (tmp_path / "trials.csv").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        assert (tmp_path / "trials.csv").read_text().count("\n") == 2
+
+
+# What flock does on a shared file system: nothing that another machine would notice, or refuse.
+LOCKS = """
+import fcntl, os
+real = fcntl.flock
+def flock(descriptor, operation):
+    if not os.readlink(f"/proc/self/fd/{descriptor}").startswith(PLACE):
+        return real(descriptor, operation)
+    if REFUSE:
+        raise OSError(37, "No locks available")
+fcntl.flock = flock
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("refuse", [False, True])
+def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the cluster extra")
+    patch = LOCKS.replace("PLACE", repr(str(tmp_path))).replace("REFUSE", str(refuse))
+    (tmp_path / "sitecustomize.py").write_text(patch)
+    path = f"{tmp_path}:{Path(__file__).parents[2]}"
+    said = {}
+    for name, more in {"calm": [], "shards": ["hydra/launcher=joblib", "shards=4", "hydra.launcher.n_jobs=4"]}.items():
+        (tmp_path / name).mkdir()
+        changed = {"PYTHONPATH": path} if more else {}
+        words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, *more]
+        done = subprocess.run(
+            words, cwd=tmp_path / name, env=os.environ | changed, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stdout + done.stderr
+    assert ("a file system without locks (No locks available)" in said["shards"]) == refuse
+    for table, key in {"trials": ["trial"], "curves": ["trial", "epoch"]}.items():
+        mine, wanted = (
+            pd.read_csv(tmp_path / name / "results" / "s" / f"{table}.csv").sort_values(key, ignore_index=True)
+            for name in ("shards", "calm")
+        )
+        assert list(map(tuple, mine[key].to_numpy())) == list(map(tuple, wanted[key].to_numpy()))
+        assert mine["val_loss"].to_list() == wanted["val_loss"].to_list()
+    assert parts.of(tmp_path / "shards" / "results" / "s") == []
