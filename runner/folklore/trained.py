@@ -100,15 +100,17 @@ def strength(resnet: Study) -> Verdict:
     """Whether the best decay moves with the rate. In torch's units AdamW's slope is one less than in the paper's."""
     l2, w = resnet.claim("Adam + L2's basin", "cosine"), resnet.claim("AdamW's basin", "cosine")
     slopes = [claim.evidence for claim in (l2, w) if claim and claim.evidence]
-    verdict, value = OPEN, f"{_value(l2)}; {_value(w)}"
+    verdict = OPEN
     if len(slopes) == 2:
-        value += f" in paper units, {number(slopes[1].value - 1)} in torch's"
         moves, still = slopes[0].high < -0.5, slopes[1].low > -0.5 and slopes[1].high < 0.5
         moved, diagonal = slopes[0].low > -0.5, slopes[1].high < -0.5 or slopes[1].low > 0.5
         if moves and still:
             verdict = PARTLY  # in torch's own units lr scales the decay of AdamW as well
         elif moved or diagonal:
             verdict = FALSE
+    value = f"{_value(l2, verdict)}; {_value(w, verdict)}"
+    if len(slopes) == 2:
+        value += f" in paper units, {number(slopes[1].value - 1)} in torch's"
     return Verdict(
         10,
         "Learning rate influences the strength of decay in Adam + L2, not in AdamW",
@@ -130,7 +132,7 @@ def no_switching(resnet: Study) -> Verdict:
         11,
         "With AdamW one need no longer switch between SGD and Adam",
         "test error, AdamW minus SGDW at tuned settings, in points (true: not worse by 0.2)",
-        _value(claim),
+        _value(claim, verdict),
         verdict,
         "resnet/claims.csv: claim 9",
     )
@@ -193,9 +195,10 @@ def _both(*claims: Claim | None) -> str:
     return FALSE if REFUTED in states else PARTLY if CONFIRMED in states else OPEN
 
 
-def _value(claim: Claim | None) -> str:
+def _value(claim: Claim | None, verdict: str = OPEN) -> str:
+    """What a claim measured, and why that decides nothing, if it does not decide this verdict either."""
     if claim is None or claim.evidence is None:
         return f"– ({claim.why})" if claim and claim.why else "–"
     e = claim.evidence
-    because = f" ({claim.why})" if claim.why else ""
+    because = f" ({claim.why})" if claim.why and verdict == OPEN else ""
     return f"{short(e.value, 2)} [{short(e.low, 2)}, {short(e.high, 2)}], n = {e.n}{because}"
