@@ -16,7 +16,8 @@ from runner.errors import UserError
 from runner.execute import Job, Tell, work
 from runner.interrupt import Interrupted
 
-SAVING = 4.5  # seconds that workers have to save their state in
+SAVING = 4.5  # seconds that workers have to save their state in, where a person waits
+SAVING_JOB = 25.0  # the same in the job of a launcher: Slurm waits 30 before it kills (KillWait)
 # A fork server imports torch once, while this process still reads its data, and every worker is a copy of it.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
@@ -56,14 +57,14 @@ def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]
         meanwhile()
         _listen(workers, tell)
     except BaseException:
-        _stop(list(workers.values()))
+        _stop(list(workers.values()), SAVING_JOB if job.part else SAVING)
         raise
     finally:
         for process in workers.values():
             process.join()
 
 
-def _stop(processes: Sequence[Any]) -> None:
+def _stop(processes: Sequence[Any], seconds: float) -> None:
     """End workers: each saves the state of its stack first, if it can in time. A second signal ends them at once."""
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
@@ -75,7 +76,7 @@ def _stop(processes: Sequence[Any]) -> None:
         signal.signal(s, kill)
     for process in processes:
         process.terminate()
-    end = time.monotonic() + SAVING
+    end = time.monotonic() + seconds
     for process in processes:
         process.join(max(0.0, end - time.monotonic()))
     kill()
