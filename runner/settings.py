@@ -56,6 +56,11 @@ class AdamSettings(OptimizerSettings):
                 raise UserError(f"optimizer.{key}={value}: must be from 0 to below 1")
         if not 0 <= self.eps < math.inf:
             raise UserError(f"optimizer.eps={self.eps}: must be a number from 0")
+        if self.name == "sparse_adamw" and not (self.eps and self.beta2 and self.beta1**2 < self.beta2):
+            raise UserError(
+                f"optimizer.beta1={self.beta1} beta2={self.beta2} eps={self.eps}: sparse_adamw needs eps and beta2 "
+                "above 0, and beta1 below the square root of beta2"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class LookaheadSettings:
             raise UserError(f"lookahead.k={self.k}: must be a whole number from 0 (none) to 1000000")
         if not 0 < self.alpha <= 1:
             raise UserError(f"lookahead.alpha={self.alpha}: must be above 0, at most 1")
+        if not self.k and self.alpha != LookaheadSettings.alpha:
+            raise UserError(f"lookahead.alpha={self.alpha}: is for lookahead.k=N, which is 0 (none)")
 
 
 OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
@@ -159,6 +166,8 @@ class Settings:
         if self.optimizer.name in ALONE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"
             raise UserError(f"{key}: not with optimizer={self.optimizer.name}, whose trials are trained alone")
+        if self.optimizer.name in ALONE and self.diagnostics:
+            raise UserError(f"diagnostics=true: cannot follow optimizer={self.optimizer.name}; use adamw or sgdw")
         if self.wd_schedule not in WD_SCHEDULES:
             raise UserError(f"wd_schedule={self.wd_schedule}: must be one of {', '.join(WD_SCHEDULES)}")
         if self.wd_schedule == "beta2_ramp" and not isinstance(self.optimizer, AdamSettings):
@@ -167,11 +176,16 @@ class Settings:
             raise UserError(f"wd_rule={self.wd_rule}: must be one of {', '.join(WD_RULES)}")
         if self.wd_rule_constant is not None and not 0 <= self.wd_rule_constant < math.inf:
             raise UserError(f"wd_rule_constant={self.wd_rule_constant}: must be a number from 0")
+        if self.wd_rule_constant is not None and self.wd_rule == "none":
+            raise UserError(f"wd_rule_constant={self.wd_rule_constant}: is for wd_rule=product or batch")
         if self.wd_rule != "none" and self.wd_convention != "torch":
             raise UserError(
                 f"wd_rule={self.wd_rule}: is about decoupled decay in torch's convention, not {self.wd_convention}; "
                 "use optimizer=adamw or sgdw with wd_convention=torch"
             )
+        for lr in self.lr if self.wd_rule != "none" else ():
+            if not all(map(math.isfinite, self.wds(lr))):
+                raise UserError(f"wd_rule={self.wd_rule}: at lr={lr:g} the decay would not be a finite number")
         if self.replicate and not self.final_seeds:
             raise UserError(f"replicate={self.replicate}: needs final_seeds=N, the seeds to train those cells with")
         if self.target_error is not None and not 0 <= self.target_error <= 100:

@@ -175,7 +175,7 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
             f"schedule.warmup_epochs={settings.schedule.warmup_epochs:g}: must be shorter than the run, "
             f"{steps} steps in {settings.epochs} epochs"
         )
-    return [
+    found = [
         normal(
             Trial(
                 model=settings.model,
@@ -199,6 +199,10 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
         for wd in settings.wds(lr)
         for seed in settings.seed
     ]
+    for trial in found if settings.optimizer.name == "sparse_adamw" else ():
+        if (trial.decays()["wd_paper"] or 0) >= 1:
+            raise UserError(f"lr={trial.lr:g} wd={trial.wd:g}: sparse_adamw needs a decay below 1 in every step")
+    return found
 
 
 def unique(trials: Iterable[Trial]) -> dict[str, Trial]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from runner.report.measures import Measure, measure_of, short
 
-NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "SparseAdam", "lomo": "LOMO"}
+NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
 # Columns that make a block, as fallback for rows without readable settings.
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
 _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
@@ -73,6 +73,7 @@ def split(trials: pd.DataFrame) -> list[Block]:
     frame["family"] = [
         _family(name, kind) for name, kind in zip(frame["optimizer"], frame["wd_convention"], strict=True)
     ]
+    frame["wd_schedule"] = [str((settings or {}).get("wd_schedule", "follow_lr")) for settings in parsed]
     frame["arm"] = _names(frame)
     frame["rank"] = (frame["wd"] > 0).astype(int) + frame["decoupled"].astype(int)
     frame["family_rank"] = [[*NAMES, name].index(name) for name in frame["family"]]
@@ -141,12 +142,12 @@ def family_name(family: str) -> str:
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
-    """The arm of each row; a decoupled arm names its convention where the study holds several."""
-    decoupled = frame[frame["decoupled"]]
-    several = decoupled.groupby("optimizer")["wd_convention"].nunique()
+    """The arm of each row; a decoupled arm names its convention and the course of its decay where there are several."""
+    ways = ("wd_convention", "wd_schedule")
+    several = frame[frame["decoupled"]].groupby("optimizer")[list(ways)].nunique() > 1
     names = []
-    columns = ("family", "optimizer", "wd_convention", "wd", "decoupled")
-    for family, optimizer, convention, wd, own in zip(*(frame[name] for name in columns), strict=True):
+    columns = ("family", "optimizer", "wd", "decoupled", *ways)
+    for family, optimizer, wd, own, *way in zip(*(frame[name] for name in columns), strict=True):
         base = family_name(family)
         if wd == 0:
             names.append(f"{base}, no decay")
@@ -154,7 +155,8 @@ def _names(frame: pd.DataFrame) -> list[str]:
             names.append(f"{base} + L2")
         else:
             twin = f"{base}W" if optimizer != family else f"{base}, decoupled"
-            names.append(f"{twin} ({convention})" if several[optimizer] > 1 else twin)
+            told = [word for name, word in zip(ways, way, strict=True) if several.loc[optimizer, name]]
+            names.append(f"{twin} ({', '.join(told)})" if told else twin)
     return names
 
 

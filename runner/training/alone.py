@@ -19,7 +19,7 @@ from runner.models.layers import Embedding
 
 
 class Alone:
-    """`moments1` and `moments2` are [1, ...], up to date when asked for, so that they can be saved and restored."""
+    """`moments1` and `moments2` are [1, ...], to be saved and restored; if it is `lazy`, those of the last `settle`."""
 
     launch: Any = None  # as for a stack without a kernel of its own
 
@@ -29,6 +29,7 @@ class Alone:
         self.kinds = [0 if weight else 1 for weight in weights]
         self.count = 0
         self.in_backward = rule.optimizer == "lomo"
+        self.lazy = not self.in_backward  # between two calls of `settle` rows wait, and must not be looked at
         groups: list[dict[str, Any]] = [{"params": [], "kind": kind} for kind in (0, 1)]
         self.own: list[Tensor] = list(self.parameters)  # whose gradients trigger the update, for LOMO
         if not self.in_backward:
@@ -98,7 +99,6 @@ class Alone:
     def _moments(self, name: str) -> list[Tensor]:
         if self.in_backward:
             return []
-        self.settle()
         return [self.optimizer.state[p].get(name, torch.zeros_like(p))[None] for p in self.own]
 
     def restore(self, steps: int, moments1: Sequence[Tensor], moments2: Sequence[Tensor]) -> None:

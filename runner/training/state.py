@@ -30,10 +30,20 @@ class Run:
     progress: Progress | None = None
     recorded: int = 0  # the last epoch that has rows in curves.csv
     seconds: float = 0.0  # before this process
+    kept: State | None = None  # as the epoch began, for what cannot be saved within one
+
+
+def keep(run: Run, seconds: float) -> None:
+    """Before the steps of an epoch: remember the state, where a look at rows that wait would round them anew."""
+    if isinstance(run.stack.step.optimizer, Alone) and run.stack.step.optimizer.lazy:
+        state = captured(run, seconds)
+        run.kept = state | {"tensors": [t.clone() for t in state["tensors"]]}
 
 
 def captured(run: Run, seconds: float) -> State:
     """`seconds`: of training so far. Tensors are those of the stack itself: to be saved, not kept."""
+    if run.kept is not None:
+        return run.kept | {"seconds": seconds}
     stack, watch, n = run.stack, run.watch, run.stack.count
     # An epoch's coefficients are made at its start: within one, it is that ledger which makes them again.
     ledger = stack.epoch_ledger if run.step and run.progress is None else stack.ledger

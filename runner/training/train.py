@@ -21,7 +21,7 @@ from runner.training.evaluate import Scores
 from runner.training.options import Options
 from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
-from runner.training.state import Run, captured, restore
+from runner.training.state import Run, captured, keep, restore
 from runner.training.watch import Watch
 from runner.trials import Trial
 
@@ -73,8 +73,9 @@ def train(
 
     while True:
         if run.progress is None:
+            keep(run, elapsed())
             run.progress = stack.run_epoch(run.epoch, run.step, _after_step(run, pulse))
-            run.step = stack.per_epoch
+            run.step, run.kept = stack.per_epoch, None
         pulse()
         report = _report(run, options, elapsed, started, pulse)
         yield report
@@ -199,9 +200,9 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
 
 
 def _advice(trial: Trial, step: int) -> str:
-    """When it diverged, and what may help: early on a warm-up, if it had none."""
+    """When it diverged, and what may help: early on a warm-up, if it had none and has epochs for one."""
     warm = trial.schedule.warmup_steps or trial.schedule.warmup_epochs
-    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and not warm
+    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and not warm and trial.epochs > 1
     help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
     return f"diverged in epoch {step // trial.per_epoch + 1}: {help} may help"
 

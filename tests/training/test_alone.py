@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from runner.data.dataset import Dataset, Split
 from runner.errors import UserError
+from runner.interrupt import Interrupted
 from runner.plan import plan
 from runner.training.checkpoint import Checkpoints
 from runner.training.options import Options
@@ -79,21 +81,36 @@ def test_their_trials_are_planned_one_by_one(name: str) -> None:
     assert [len(stack) for stack in stacks] == [1] * 6
 
 
+class Impatient(Checkpoints):
+    """Saves whenever it can, and is interrupted after so many times."""
+
+    left = 10**9
+
+    def pulse(self, state: Callable[[], dict[str, Any]]) -> None:
+        super().pulse(state)
+        self.left -= 1
+        if not self.left:
+            raise Interrupted(15)
+
+
 @pytest.mark.parametrize("name", ["sparse_adamw", "lomo"])
-def test_their_rows_are_whole_and_a_stopped_run_goes_on(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pulses", [3, 8, 13, 18])
+def test_their_rows_are_the_same_to_the_bit_however_often_the_run_is_saved_and_stopped(
+    name: str, pulses: int, tmp_path: Path
+) -> None:
     text = tokens(train=40, length=6)
     some = alone(trial(text, model="transformer", epochs=4), name)
     *_, last = train([some], text, CPU, Options())
     (row,) = last.trials
     assert (row["status"], row["optimizer"]) == ("ok", name)
-    saved = Checkpoints(tmp_path / "s.pt", [some.id], 0.0, print)
-    going = train([some], text, CPU, Options(), checkpoints=saved)
-    next(going), next(going)
-    going.close()
+    saved = Impatient(tmp_path / "s.pt", [some.id], 0.0, print)
+    saved.left = pulses
+    with pytest.raises(Interrupted):
+        list(train([some], text, CPU, Options(), checkpoints=saved))
     *_, last = train([some], text, CPU, Options(), checkpoints=saved, saved=saved.load())
     again = last.trials[0]
     for column in ("train_loss", "val_loss", "test_loss"):
-        assert again[column] == pytest.approx(row[column], rel=1e-4)
+        assert again[column] == row[column]
 
 
 @pytest.mark.parametrize("name", ["sparse_adamw", "lomo"])
