@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optim.lomo import LOMO
+from runner.training.peak import peak_bytes
 
 COLUMNS = (
     "width layers parameters tokens gradient_bytes sgd_peak_bytes lomo_peak_bytes saving_bytes share torch".split()
@@ -39,24 +38,6 @@ HEAD += f"{'saved MiB':>11}{'saved / gradients':>19}"
 def transformer(width: int, layers: int) -> nn.Module:
     layer = nn.TransformerEncoderLayer(width, max(1, width // 64), 4 * width, dropout=0.0, batch_first=True)
     return nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-
-
-def peak_bytes(call: Callable[[], object]) -> int:
-    """The most that `call` holds at a time of torch's CPU memory, beyond what was there before."""
-    cpu = [torch.profiler.ProfilerActivity.CPU]
-    with tempfile.TemporaryDirectory() as folder:
-        with torch.profiler.profile(activities=cpu, profile_memory=True, acc_events=True) as profile:
-            call()
-        trace = Path(folder) / "trace.json"
-        profile.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text())["traceEvents"]
-    found = [e["args"] for e in events if e["name"] == "[memory]" and e["args"]["Device Type"] == 0]
-    order = sorted(found, key=lambda args: args["Ev Idx"])
-    held = most = 0
-    for args in order:
-        held += args["Bytes"]
-        most = max(most, held)
-    return most
 
 
 def step_peak(make: Callable[[nn.Module], torch.optim.Optimizer], width: int, layers: int, tokens: int) -> int:

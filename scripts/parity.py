@@ -7,6 +7,7 @@ README.md to FOLDER (results/parity), and leaves out a library that is not insta
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -115,7 +116,9 @@ code that the paper's experiments ran: at a constant rate these are the same."""
 
 
 def main() -> int:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "results/parity")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/parity"), help="where the table goes")
+    folder = parser.parse_args().folder
     torch.set_num_threads(1)
     rows = []
     for dtype in (np.float32, np.float64):

@@ -6,21 +6,23 @@ table.csv and resume.png from them and the studies in the folder.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: else every profile announces itself
 import pandas as pd
 
 from runner.errors import UserError
-from runner.folklore.judge import STUDIES, verdicts
+from runner.folklore.judge import AGAIN, STUDIES, place, read_checks, verdicts
 from runner.folklore.resume import draw, kink, resumed
 from runner.folklore.verdict import Verdict
 from runner.report.measures import number
 from runner.report.table import pipe
 
 USAGE = "usage: python -m runner.folklore [FOLDER] [--checks]"
-TABLE = "test_error epochs_to_target train_loss gap_loss".split()
+TABLE = "test_error epochs_to_target epochs_to_target_n n train_loss gap_loss".split()
 
 
 def main() -> int:
@@ -31,14 +33,16 @@ def main() -> int:
         return 2
     folder = Path(words[0] if words else "results/folklore")
     try:
+        for name in STUDIES:
+            place(folder, name)  # before anything is measured
         _measure(folder, again="--checks" in sys.argv)
         found = verdicts(folder)
         costs = table(folder)
         costs.to_csv(folder / "table.csv", index=False, lineterminator="\n")
         rows = pd.DataFrame([asdict(verdict) for verdict in found])
         rows.to_csv(folder / "folklore.csv", index=False, lineterminator="\n")
-        text = markdown(found, costs, pd.read_csv(folder / "resume.csv"))
-        draw(pd.read_csv(folder / "resume.csv"), folder / "resume.png")
+        text = markdown(found, costs, _resumes(folder))
+        draw(_resumes(folder), folder / "resume.png")
         (folder / "folklore.md").write_text(text, encoding="utf-8")
     except (UserError, OSError) as error:
         print(f"runner.folklore: {error}", file=sys.stderr)
@@ -57,18 +61,29 @@ def _measure(folder: Path, again: bool) -> None:
             make().to_csv(folder / name, index=False, lineterminator="\n")
 
 
+def _resumes(folder: Path) -> pd.DataFrame:
+    path = folder / "resume.csv"
+    try:
+        found = pd.read_csv(path)
+        kink(found)
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: not the trajectories of resumed runs ({str(error)[:60]}); {AGAIN}") from error
+    return found
+
+
 def table(folder: Path) -> pd.DataFrame:
     """Claim 9's columns for our own runs: test error, epochs to target, step time and bytes of state, by network."""
-    checks = dict(pd.read_csv(folder / "checks.csv")[["check", "value"]].itertuples(index=False, name=None))
+    checks = read_checks(folder)
     rows = []
     for name in STUDIES[:2]:
-        found = pd.read_csv(folder / name / "generalization.csv")
+        found = pd.read_csv(place(folder, name) / "generalization.csv")
         for row in found.to_dict("records"):
             kind = "adamw" if row["arm"].startswith("AdamW") else "adam" if row["arm"].startswith("Adam") else ""
             rows.append(
                 {"network": name, "setting": row.get("block_label"), "arm": row["arm"]}
                 | {key: row.get(key) if key in row else row.get(f"{key}_mean") for key in TABLE}
                 | {"step_us": checks.get(f"{name}_{kind}_step"), "state_bytes": checks.get(f"{name}_{kind}_state")}
+                | {"peak_kib": checks.get(f"{name}_{kind}_peak")}
             )
     return pd.DataFrame(rows)
 
@@ -81,10 +96,15 @@ def markdown(found: list[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame) -
     cost_lines = [[_cell(value) for value in row] for row in costs.to_numpy()]
     return (
         "# What practitioners say, measured\n\n"
-        "Verdicts are given by code from the CSV files beside this page, and could have come out either way "
-        "(`python -m runner.folklore`). Distances are relative to how far training moved the weights.\n\n"
+        "Verdicts are given by code from the CSV files beside this page (`python -m runner.folklore`), and each check "
+        "can come out either way. Distances are relative to how far training moved the weights; in brackets are 95 % "
+        "intervals over seeds.\n\n"
         f"{pipe(head, lines, words=(1, 2, 3, 4, 5))}\n\n## Costs and errors of our own runs (claim 9)\n\n"
         f"{pipe(list(costs.columns), cost_lines, words=(1, 2))}\n\n"
+        "`epochs_to_target` is the mean over the `epochs_to_target_n` of `n` runs that reached it (claims 9 and 12 "
+        "count a run that did not as one epoch more than it had). `step_us`: the fastest of many steps of the "
+        "optimizer alone; `state_bytes` for each parameter; `peak_kib`: the most that a training step of batch 32 "
+        "holds beyond the weights.\n\n"
         "## Classic resume error: the optimizer state is not restored\n\n"
         "The runner restores it. Where only the weights are restored, the training loss of the next 10 steps is "
         f"{number(lost['kink'], 3)} nats higher [{number(lost['low'], 3)}, {number(lost['high'], 3)}] (resume.csv), "

@@ -17,7 +17,8 @@ def same_and_cheaper(checks: Mapping[str, float]) -> Verdict:
         2,
         "AdamW has the same effect as Adam + L2 and is merely cheaper, because the penalty needs no extra backward",
         "distance of trajectories: L2 in loss and in gradient, AdamW and L2; time of a step against AdamW's",
-        f"{short(checks['l2_in_loss_or_gradient'], 2)}, {short(checks['adamw_or_l2'], 2)}; L2 in the gradient "
+        f"L2 in both places {short(checks['l2_in_loss_or_gradient'], 2)}, AdamW and L2 "
+        f"{short(checks['adamw_or_l2'], 2)}; time: L2 in the gradient "
         f"{number(checks['time_l2_in_gradient'])}x, in the loss {number(checks['time_l2_in_loss'])}x",
         TRUE if same and cheaper else PARTLY if same else FALSE,
         "checks.csv: adamw_or_l2, l2_in_loss_or_gradient, time_l2_in_*",
@@ -30,10 +31,11 @@ def formulas(checks: Mapping[str, float]) -> Verdict:
         3,
         '"Traditional Adam": theta - eta (m/(sqrt(v)+eps) + lambda theta); "AdamW": theta - eta (m/(sqrt(v)+eps) + '
         "lambda eta theta)",
-        "distance of the first from torch's Adam and from torch's AdamW; of the second from torch's AdamW; of the "
+        "distance of the first from Adam with L2 and from torch's AdamW; of the second from torch's AdamW; of the "
         "paper's convention with lambda = eta wd from torch's AdamW",
-        f"{short(checks['traditional_adam_is_adam'], 2)}, {short(checks['traditional_adam_is_torch_adamw'], 2)}; "
-        f"{short(checks['eta_twice_is_torch_adamw'], 2)}; {short(checks['paper_is_torch_adamw'], 2)}",
+        f"first from Adam: {short(checks['traditional_adam_is_adam'], 2)}, from AdamW: "
+        f"{short(checks['traditional_adam_is_torch_adamw'], 2)}; second from AdamW: "
+        f"{short(checks['eta_twice_is_torch_adamw'], 2)}; paper's: {short(checks['paper_is_torch_adamw'], 2)}",
         TRUE if first and second else PARTLY if first or second else FALSE,
         "checks.csv: traditional_adam_*, eta_twice_*, paper_*",
     )

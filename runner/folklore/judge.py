@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +17,28 @@ COMMANDS = {
     "mechanism": "python -m runner +experiment=mechanism results=results/folklore study=mechanism",
 }
 STUDIES = tuple(COMMANDS)
+AGAIN = "python -m runner.folklore --checks measures again"
+NAMES = (
+    "l2_in_loss_or_gradient adamw_or_l2 traditional_adam_is_adam traditional_adam_is_torch_adamw "
+    "eta_twice_is_torch_adamw paper_is_torch_adamw beta1_0_is_sgd beta1_0_constant_v_is_sgd sgd_momentum_l2_or_decay "
+    "sgd_momentum_factor by_hand_is_torch by_hand_is_optim linear_model_adam linear_model_adamw time_l2_in_gradient "
+    "time_l2_in_loss"
+).split() + [
+    f"{network}_{optimizer}_{what}"
+    for network in ("resnet", "transformer")
+    for optimizer in ("adam", "adamw")
+    for what in ("step", "state", "peak")
+]
 
 
 def verdicts(folder: Path) -> list[Verdict]:
     """All twelve, in their order; UserError where a study or checks.csv is missing."""
-    places = {name: _place(folder, name) for name in STUDIES}
-    checks = dict(pd.read_csv(folder / "checks.csv")[["check", "value"]].itertuples(index=False, name=None))
+    places = {name: place(folder, name) for name in STUDIES}
+    checks = read_checks(folder)
+    larger = [
+        trained.remembered(folder.parent / "claims-cpu", words)
+        for words in ("AdamW's best cell beats", "AdamW rivals SGDW")
+    ]
     resnet, transformer, mechanism = (trained.read(places[name]) for name in STUDIES)
     return [
         trained.uneven(mechanism),
@@ -31,15 +48,29 @@ def verdicts(folder: Path) -> list[Verdict]:
         algebra.under_momentum(checks),
         algebra.by_hand(checks),
         algebra.step_by_step(checks),
-        trained.generalizes(resnet, transformer),
+        trained.generalizes(resnet, transformer, larger[0]),
         trained.cheaper(resnet, transformer, checks),
-        trained.strength(resnet),
-        trained.no_switching(resnet),
+        trained.strength(resnet=resnet, transformer=transformer),
+        trained.no_switching(resnet, larger[1]),
         trained.fastest(resnet),
     ]
 
 
-def _place(folder: Path, name: str) -> Path:
+def read_checks(folder: Path) -> dict[str, float]:
+    """checks.csv by name; UserError for one that lacks a check, or a number."""
+    path = folder / "checks.csv"
+    try:
+        frame = pd.read_csv(path)
+        found = {str(name): float(value) for name, value in zip(frame["check"], frame["value"], strict=True)}
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a table of checks ({str(error)[:60]}); {AGAIN}") from error
+    wrong = [name for name in NAMES if not math.isfinite(found.get(name, math.nan))]
+    if wrong:
+        raise UserError(f"{path}: no number for {wrong[0]}; {AGAIN}")
+    return found
+
+
+def place(folder: Path, name: str) -> Path:
     """A study's folder: here, or among the committed ones."""
     for place in (folder / name, folder.parent / f"{name}-cpu"):
         if (place / "trials.csv").exists():

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from runner import reading
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE, Verdict
 from runner.report.arms import split
@@ -42,20 +44,35 @@ def read(folder: Path) -> Study:
     return Study(tuple(Arena(block, tuple(found)) for block, found in reported), judge(reported, *tables))
 
 
+def remembered(folder: Path, words: str) -> str:
+    """What claims.csv of another study says of a claim under the cosine schedule; nothing where there is none."""
+    path = folder / "claims.csv"
+    if not path.exists():
+        return ""
+    table = pd.read_csv(path)
+    rows = table[table["name"].str.contains(words, regex=False) & table["scope"].str.contains("cosine schedule")]
+    for row in rows[rows["value"].notna()].to_dict("records")[:1]:
+        low, high = short(row["low"], 2), short(row["high"], 2)
+        return f" ({folder.name}: {short(row['value'], 2)} [{low}, {high}], n = {row['n']:.0f}, {row['verdict']})"
+    return ""
+
+
 def uneven(mechanism: Study) -> Verdict:
     l2, w = mechanism.claim("large gradients less"), mechanism.claim("all weights alike")
     return Verdict(
         1,
         "AdamW is Adam with decay decoupled from the gradient step; L2 in Adam goes through the moments and is divided "
         "by sqrt(v), so it acts unevenly",
-        "rank correlation of the relative decay with sqrt(v) under Adam + L2; spread of the relative decay under AdamW",
+        "rank correlation of the relative decay with sqrt(v) under Adam + L2; spread of the relative decay under AdamW "
+        "(0 by its formula: what is left is rounding)",
         f"{_value(l2)}; {_value(w)}",
         _both(l2, w),
         "the mechanism study: dynamics.csv, plots/mechanism.png",
     )
 
 
-def generalizes(resnet: Study, transformer: Study) -> Verdict:
+def generalizes(resnet: Study, transformer: Study, larger: str = "") -> Verdict:
+    """`larger`: what a larger study of the ResNet says, see `remembered`."""
     claims = [study.claim("AdamW's best cell beats", "cosine") for study in (resnet, transformer)]
     won = [claim is not None and claim.verdict == CONFIRMED for claim in claims]
     lost = [claim is not None and claim.verdict == REFUTED for claim in claims]
@@ -64,7 +81,7 @@ def generalizes(resnet: Study, transformer: Study) -> Verdict:
         8,
         "AdamW generalizes better than Adam, especially for Transformers (BERT, ViT); Adam + L2 suits small tasks",
         "test error, AdamW minus Adam + L2, in points: ResNet, Transformer (both on digits)",
-        f"{_value(claims[0])}; {_value(claims[1])}",
+        f"{_value(claims[0])}{larger}; {_value(claims[1])}",
         verdict,
         "resnet/claims.csv, transformer/claims.csv: claim 1",
     )
@@ -78,9 +95,11 @@ def cheaper(resnet: Study, transformer: Study, checks: Mapping[str, float]) -> V
         if pair is None:
             continue
         arena, l2, w = pair
-        gap = below(_epochs(arena, w, l2))
+        reached = [_reached(r) for r in (w, l2)]
+        gap = below(_epochs(arena, w, l2)) if min(got / max(1, n) for got, n in reached) >= 0.5 else None
         fewer.append(gap is not None and gap.against_null <= 0.0125)  # two networks
-        parts.append(f"{name}: epochs to target {_signed(gap) if gap else '–'}")
+        told = " and ".join(f"{got} of {n}" for got, n in reached)
+        parts.append(f"{name}: epochs to target {_signed(gap) if gap else 'not measured'} (reached by {told})")
         for kind in ("step", "state"):
             parts.append(f"{kind} {number(checks[f'{name}_adamw_{kind}'] / checks[f'{name}_adam_{kind}'])}x")
     less = all(checks[f"{n}_adamw_state"] < 0.99 * checks[f"{n}_adam_state"] for n in ("resnet", "transformer"))
@@ -96,9 +115,24 @@ def cheaper(resnet: Study, transformer: Study, checks: Mapping[str, float]) -> V
     )
 
 
-def strength(resnet: Study) -> Verdict:
+def strength(**studies: Study) -> Verdict:
     """Whether the best decay moves with the rate. In torch's units AdamW's slope is one less than in the paper's."""
-    l2, w = resnet.claim("Adam + L2's basin", "cosine"), resnet.claim("AdamW's basin", "cosine")
+    found = {name: _slopes(study) for name, study in studies.items()}
+    said = {verdict for verdict, _ in found.values()}
+    return Verdict(
+        10,
+        "Learning rate influences the strength of decay in Adam + L2, not in AdamW",
+        "slope of log2(best wd) on log2(lr): Adam + L2; AdamW in paper units (partly true: so there; in torch's units, "
+        "where lr multiplies the decay, it is one less)",
+        "; ".join(f"{name}: {value}" for name, (_, value) in found.items()),
+        said.pop() if len(said) == 1 else FALSE if FALSE in said else OPEN,
+        "claims.csv of the two studies: claims 5 and 6; plots/heatmap*.png",
+    )
+
+
+def _slopes(study: Study) -> tuple[str, str]:
+    """The verdict of one study, and its slopes."""
+    l2, w = study.claim("Adam + L2's basin", "cosine"), study.claim("AdamW's basin", "cosine")
     slopes = [claim.evidence for claim in (l2, w) if claim and claim.evidence]
     verdict = OPEN
     if len(slopes) == 2:
@@ -108,21 +142,10 @@ def strength(resnet: Study) -> Verdict:
             verdict = PARTLY  # in torch's own units lr scales the decay of AdamW as well
         elif moved or diagonal:
             verdict = FALSE
-    value = f"{_value(l2, verdict)}; {_value(w, verdict)}"
-    if len(slopes) == 2:
-        value += f" in paper units, {number(slopes[1].value - 1)} in torch's"
-    return Verdict(
-        10,
-        "Learning rate influences the strength of decay in Adam + L2, not in AdamW",
-        "slope of log2(best wd) on log2(lr): Adam + L2, AdamW (partly true: so in the paper's units; torch's AdamW "
-        "multiplies decay by lr)",
-        value,
-        verdict,
-        "resnet/claims.csv: claims 5 and 6; resnet/plots/heatmap*.png",
-    )
+    return verdict, f"{_value(l2, verdict)}, {_value(w, verdict)}"
 
 
-def no_switching(resnet: Study) -> Verdict:
+def no_switching(resnet: Study, larger: str = "") -> Verdict:
     claim = resnet.claim("AdamW rivals SGDW", "cosine")
     evidence = claim.evidence if claim and not claim.why.startswith(("selected", "no ")) else None
     verdict = OPEN
@@ -132,7 +155,7 @@ def no_switching(resnet: Study) -> Verdict:
         11,
         "With AdamW one need no longer switch between SGD and Adam",
         "test error, AdamW minus SGDW at tuned settings, in points (true: not worse by 0.2)",
-        _value(claim, verdict),
+        _value(claim, verdict) + larger,
         verdict,
         "resnet/claims.csv: claim 9",
     )
@@ -146,7 +169,7 @@ def fastest(resnet: Study) -> Verdict:
     for arena in (one, cosine):
         if arena is not None:
             name = arena.block.settings["schedule"]
-            rivals += [(f"{r.arm}, {name}", arena, r) for r in arena.results if r is not mine and r.wd_convention]
+            rivals += [(f"{r.arm}, {name}", arena, r) for r in arena.results if r is not mine]
     verdict, value = OPEN, "–"
     if one is not None and mine is not None and rivals:
         found = {name: below(_between(one, mine, arena, r)) for name, arena, r in rivals}
@@ -160,11 +183,19 @@ def fastest(resnet: Study) -> Verdict:
     return Verdict(
         12,
         "AdamW with super-convergence (1cycle) is the fastest way to train",
-        "epochs to target, AdamW with one cycle minus the fastest other arm",
+        "epochs to target, AdamW with one cycle minus the fastest other arm, no decay included; each arm at the cell of "
+        "its best validation error, and the cycle moves the rate alone",
         value,
         verdict,
         "resnet/trials.csv: epochs_to_target of the final runs",
     )
+
+
+def _reached(result: ArmResult) -> tuple[int, int]:
+    """How many of an arm's runs reached the target, and how many there are."""
+    if result.rows is None:
+        return 0, 0
+    return int(result.rows["epochs_to_target"].notna().sum()), len(result.rows)
 
 
 def _twins(arena: Arena | None) -> tuple[Arena, ArmResult, ArmResult] | None:

@@ -97,7 +97,9 @@ def test_fewer_epochs_and_less_memory(checks: Mapping[str, float], fewer: int, l
 
 @pytest.mark.parametrize(("l2", "adamw", "expected"), [(-0.9, 0.0, PARTLY), (0.0, 0.0, FALSE), (-0.9, -0.9, FALSE)])
 def test_whether_the_rate_sets_the_strength_of_decay(l2: float, adamw: float, expected: str) -> None:
-    assert trained.strength(made(study(both(l2, adamw), spread=0.03))).verdict == expected
+    found = trained.strength(resnet=made(study(both(l2, adamw), spread=0.03)))
+    assert found.verdict == expected
+    assert found.value.startswith("resnet: ")
 
 
 @pytest.mark.parametrize(("adamw", "expected"), [(4.0, TRUE), (5.0, FALSE)])
