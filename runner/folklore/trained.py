@@ -183,8 +183,8 @@ def fastest(resnet: Study) -> Verdict:
     return Verdict(
         12,
         "AdamW with super-convergence (1cycle) is the fastest way to train",
-        "epochs to target, AdamW with one cycle minus the fastest other arm, no decay included; each arm at the cell of "
-        "its best validation error, and the cycle moves the rate alone",
+        "epochs to target, AdamW with one cycle minus the fastest other arm, no decay included; each arm at the cell "
+        "of its best validation error, and the cycle moves the rate alone",
         value,
         verdict,
         "resnet/trials.csv: epochs_to_target of the final runs",
