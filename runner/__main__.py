@@ -14,7 +14,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -49,6 +51,10 @@ class Refused(BaseException):
 def job(cfg: DictConfig) -> float | None:
     """Hydra's job: one composed configuration. Its value is what `hydra/sweeper=optuna` minimises."""
     try:
+        known = HydraConfig.get()
+        chosen = known.runtime.choices.get("hydra/launcher", "basic")
+        if known.mode == RunMode.RUN and chosen != "basic":
+            raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too (python -m runner -m ...)")
         return sweep([from_config(cfg)])
     except UserError as error:
         raise Refused(str(error)) from error

@@ -168,14 +168,15 @@ def train(
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
     ended: Sequence[Ended] = ()
+    say(f"waiting for them; python -m runner.report {folder} shows what there is")
     try:
         with merging(folder):
             ended = launch(Shards(folder, phase, group[0], shares, launched), folder)
     except UserError:
         raise
     except Exception as error:  # each launcher has its own, for what happens to jobs
-        told = " ".join(str(error).splitlines()[:2])
-        say(f"the launcher gave up: {type(error).__name__}: {told}; jobs that run go on")
+        told = " ".join(f"{type(error).__name__}: {error}".splitlines()[:2])
+        say(f"the launcher gave up: {told}; jobs that run go on")
     for shard, end in enumerate(ended, 1):
         if end.problem:
             say(f"shard {shard}/{len(shares)}: {end.problem}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runner import parts
+from runner.append import set_aside
 from runner.columns import COLUMNS
 from runner.errors import UserError
 from runner.lines import cells
@@ -30,9 +31,11 @@ class Merger:
         """Append what the parts have and the study's tables have not; remove the parts of jobs that have ended."""
         for part in parts.of(self.folder):
             over = parts.has_ended(part)  # before it is read: what it writes after that look stays for the next
+            if over:
+                self.tables.pop(part, None)  # what is removed is first read whole
             tables = self.tables.setdefault(part, {n: Table(part / f"{n}.csv", n) for n in COLUMNS})
             # Trials first: the curves that are read after a trial's row are all that it has.
-            lines = {name: list(tables[name].fresh()) for name in ("trials", "curves", "cycles", "dynamics")}
+            lines = {name: _lines(tables[name]) for name in ("trials", "curves", "cycles", "dynamics")}
             with self.records.lock:
                 StoredPlan(self.folder, self.records.lock).take(part / "plan.csv")
                 for name in reversed(lines):
@@ -53,6 +56,17 @@ class Merger:
         own.append_lines(b"".join(fresh))
 
 
+def _lines(table: Table) -> list[bytes]:
+    """What a job has written since the last look; a file that is no table is put aside, and said so."""
+    try:
+        return list(table.fresh())
+    except (UserError, OSError) as error:
+        old = set_aside(table.path)
+        table.forget()
+        print(f"note: {error}; it is now {old.name}, and the trials that it had are trained again", flush=True)
+        return []
+
+
 @contextmanager
 def merging(folder: Path) -> Iterator[None]:
     """Merge the rows of jobs while they run, and once more when they have ended."""
@@ -63,7 +77,7 @@ def merging(folder: Path) -> Iterator[None]:
         while not over.wait(EVERY):
             try:
                 merger.merge()
-            except UserError as error:  # a full disk: the parts keep the rows, and the last merge says so
+            except (UserError, OSError) as error:  # a full disk: the parts keep the rows, and the last merge says so
                 print(f"note: {error}", flush=True)
                 return
 

@@ -14,7 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-LONG = 24 * 3600.0  # seconds without a write after which a job on another machine is taken to be dead
+LONG = 7 * 24 * 3600.0  # seconds without a write after which a job on another machine is taken to be dead
+SHORT = 60.0  # the same for one of this machine whose process is gone: a worker of it may still end
 _NAME = re.compile(r"(?P<launch>\w+)-(?P<shard>\d+)-(?P<host>.*)-(?P<pid>\d+)")
 _ENDED = "ended"
 
@@ -50,10 +51,12 @@ def has_ended(part: Path) -> bool:
     assert found is not None
     if (part / _ENDED).exists():
         return True
-    if found["host"] == re.sub(r"[^\w.]", "_", socket.gethostname()):
-        return not alive(int(found["pid"]))
+    here = found["host"] == re.sub(r"[^\w.]", "_", socket.gethostname())
+    if here and alive(int(found["pid"])):
+        return False
     try:
-        return time.time() - max(path.stat().st_mtime for path in (part, *part.iterdir())) > LONG
+        rest = time.time() - max(path.stat().st_mtime for path in (part, *part.iterdir()))
+        return rest > (SHORT if here else LONG)
     except OSError:  # it is being removed, or cannot be read
         return False
 

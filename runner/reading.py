@@ -37,18 +37,27 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
             raise UserError(f"{folder / table}.csv: no such file; give a study's folder, such as results/digits-resnet")
         return pd.DataFrame(columns=COLUMNS[table])
     # The parts first, the study last: what is merged meanwhile is then seen in one of them.
-    jobs = [_file(place / f"{table}.csv", table, only) for place in parts.of(folder)]
+    jobs = [_part(place / f"{table}.csv", table, only) for place in parts.of(folder)]
     own = _file(folder / f"{table}.csv", table, only)
     twice = own.duplicated(names(table))
     if twice.any():
         path = folder / f"{table}.csv"
-        _note(f"{path}: {twice.sum()} lines repeat the {' '.join(names(table))} of an earlier one; left out")
+        note(f"{path}: {twice.sum()} lines repeat the {' '.join(names(table))} of an earlier one; left out")
     frame = own
     if jobs or twice.any():
         frame = pd.concat([f for f in (own, *jobs) if len(f)] or [own], ignore_index=True)
         frame = frame.drop_duplicates(names(table), ignore_index=True)
     _look_for_curves(folder, table, frame, only)
     return frame
+
+
+def _part(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
+    """The rows of a job's file; one that is no table is passed over, for it is not the study's."""
+    try:
+        return _file(path, table, only)
+    except UserError as error:
+        note(f"{error}; it is passed over")
+        return _parsed(b"", COLUMNS[table])
 
 
 def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
@@ -65,7 +74,7 @@ def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
         if lines.rows or not frames:
             frames.append(_parsed(lines.rows, columns))
     if damaged:
-        _note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
+        note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
     filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns)]
     frame = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     for name in columns:
@@ -105,13 +114,14 @@ def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collec
     elif table == "curves" and exists(folder):
         trials = read(folder)
         trials = trials if only is None else trials[trials["trial"].isin(list(only))]
-        lacking = trials["trial"][(trials["status"] == "ok") & ~trials["trial"].isin(frame["trial"].unique())]
+        last = trials["trial"].map(frame.groupby("trial")["epoch"].max())
+        lacking = trials["trial"][(trials["status"] == "ok") & ~(last >= trials["epochs"])]
     if len(lacking):
-        what = "has no rows" if path.exists() else "is missing, with the rows"
-        _note(f"{path}: {what} of {len(lacking)} trials in trials.csv; they are drawn without learning curves")
+        what = "does not have all rows" if path.exists() else "is missing, with the rows"
+        note(f"{path}: {what} of {len(lacking)} trials in trials.csv; their learning curves are not drawn to the end")
 
 
 @functools.cache
-def _note(text: str) -> None:
+def note(text: str) -> None:
     """Said once, however often a file is read."""
     print(f"note: {text}", flush=True)

@@ -1,21 +1,28 @@
 """The study's CSV files: what is in them is done, what is not is still to do.
 
-`Records(folder).append_trials(rows)` and `read(folder)` are the calls to know. Rows are only ever appended: one block
-of whole lines, one write, under a lock of the processes that write the same file. Those are the commands on a study
-and their workers; the jobs of a launcher write files of their own (runner/parts.py), which are read as one with these.
+`Records(folder).append_trials(rows)` is the call to know; `runner.reading` reads. Rows are only ever appended: one
+block of whole lines, one write, under a lock of the processes that write the same file. Those are the commands on a
+study and their workers; the jobs of a launcher write files of their own (runner/parts.py), read as one with these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 from runner import parts
 from runner.columns import COLUMNS
 from runner.errors import UserError
 from runner.lock import Lock
-from runner.reading import read as read
+from runner.reading import note
 from runner.table import Row, Table
+
+
+def merged(bits: Iterable[int]) -> int:
+    """All counts that any of these has."""
+    return reduce(or_, bits, 0)
 
 
 class Records:
@@ -27,6 +34,7 @@ class Records:
             (self.home / ".state").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: cannot write there ({error.strerror}); set results=...") from error
+        self.part = part
         self.lock = Lock(self.home / ".state" / "records.lock")
         self.own = {name: Table(self.home / f"{name}.csv", name) for name in COLUMNS}
         self.elsewhere: dict[Path, dict[str, Table]] = {}
@@ -36,11 +44,11 @@ class Records:
         with self.lock:
             return {trial for table in self._looked("trials") for trial in table.seen}
 
-    def has_curves(self, trials: Iterable[str], epoch: int) -> bool:
-        """Whether curves.csv goes as far as `epoch` for all these trials."""
+    def has_curves(self, trials: Iterable[str], epochs: int) -> bool:
+        """Whether curves.csv has a row of each of these trials for all `epochs`, which are bits of an integer."""
         with self.lock:
             tables = self._looked("curves")
-            return all(max(table.reaches(trial) for table in tables) >= epoch for trial in trials)
+            return all(not epochs & ~merged(table.seen.get(trial, 0) for table in tables) for trial in trials)
 
     def append_trials(self, rows: Iterable[Row]) -> None:
         self._append("trials", rows)
@@ -55,6 +63,8 @@ class Records:
         self._append("dynamics", rows)
 
     def _append(self, name: str, rows: Iterable[Row]) -> None:
+        if self.part and not self.home.exists():
+            raise UserError(f"{self.home}: is gone (the study was begun again, or moved); this job ends")
         with self.lock:
             tables = self._looked(name)
             self.own[name].append([row for row in rows if not any(table.has(row) for table in tables)])
@@ -70,7 +80,12 @@ class Records:
         found = []
         for place in places:
             tables = self.elsewhere.setdefault(place, {n: Table(place / f"{n}.csv", n) for n in COLUMNS})
-            tables[name].refresh(mend=False)
+            try:
+                tables[name].refresh(mend=False)
+            except (UserError, OSError) as error:
+                if place == self.folder:
+                    raise
+                note(f"{error}; it is passed over")
             found.append(tables[name])
         self.own[name].refresh(mend=True)
         return [self.own[name], *found]

@@ -52,7 +52,7 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
         name = s.study or f"{s.dataset.name}-{s.model.name}"
         studies.setdefault(Path(s.results) / name, []).append(s)
     if composed[0].shards and not launch:
-        say(f"shards={composed[0].shards}: is for a launcher (hydra/launcher=joblib or submitit_slurm); training here")
+        say(f"shards={composed[0].shards}: is for a launcher (-m hydra/launcher=submitit_slurm); training here")
     if not launch and any(_has_work(folder, group, devices) for folder, group in studies.items()):
         workers.warm_up()
     for s in composed:
@@ -125,7 +125,8 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
     page = folder / "report.html"  # the last that a report writes
-    drawn = page.exists() and page.stat().st_mtime >= (folder / "trials.csv").stat().st_mtime
+    table = folder / "trials.csv"
+    drawn = page.exists() and table.exists() and page.stat().st_mtime >= table.stat().st_mtime
     print(summary(folder) if drawn and not trained else write_report(folder).terminal)
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
@@ -168,7 +169,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
 
 def _set_aside(folder: Path) -> None:
     """resume=false: what was computed stays, under another name."""
-    if (folder / "trials.csv").exists():
+    if exists(folder):
         old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
         try:
             folder.rename(old)

@@ -8,6 +8,8 @@ records (runner/launched.py).
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import open_dict
 
 from runner.compose import from_config
+from runner.errors import UserError
 from runner.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,10 +61,25 @@ class StackSweeper(BasicSweeper):
         params = getattr(self.launcher, "params", {})
         if params.get("submitit_folder") == SUBMITIT_FOLDER:  # a run leaves nothing but its study's folder
             params["submitit_folder"] = str(folder / ".state" / "submitit" / "%j")
-        self.launcher.setup(hydra_context=self.hydra_context, task_function=task, config=self.config)
+        minutes, warned = params.get("timeout_min"), params.get("signal_delay_s")
+        if minutes and warned and 0 < 60 * minutes <= warned:
+            raise UserError(
+                f"hydra.launcher.timeout_min={minutes}: a job is told to end hydra.launcher.signal_delay_s={warned} "
+                "seconds before; give it more minutes, or a smaller signal_delay_s"
+            )
+        # A job composes anew, without the preset that chose its launcher: it needs none of the launcher's options.
+        config = copy.deepcopy(self.config)
+        with open_dict(config):
+            config.hydra.overrides.hydra = [
+                word for word in config.hydra.overrides.hydra if not re.match(r"[+~]*hydra[./]launcher", word)
+            ]
+        self.launcher.setup(hydra_context=self.hydra_context, task_function=task, config=config)
         count = len(task.shares)
         jobs = [[f"+shard={number}/{count}"] for number in range(1, count + 1)]
-        return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]
+        from runner.jobs import all_waited_for
+
+        with all_waited_for():
+            return [job.return_value for job in self.launcher.launch(jobs, initial_job_idx=0)]
 
 
 def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> list[Override]:

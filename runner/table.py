@@ -41,9 +41,10 @@ class Table:
         self.words = [self.columns.index(word) for word in WORDS[name]]
         self.at = self.columns.index(self.count) if self.count else -1
         self.quick = [*self.words, self.at] == [0, 1]  # what names a row stands at its beginning
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """See the file from its beginning again."""
         self.offset = self.lines = 0
         self.seen: dict[str, int] = {}
 
@@ -51,10 +52,6 @@ class Table:
         """Whether the row of this name has been seen; a row of the table, or a part of one that names it."""
         count = int(str(row[self.count])) if self.count else 0
         return bool(self.seen.get(",".join(str(row[self.columns[i]]) for i in self.words), 0) >> count & 1)
-
-    def reaches(self, trial: str) -> int:
-        """The largest count that a trial has, -1 for none."""
-        return self.seen.get(trial, 0).bit_length() - 1
 
     def refresh(self, mend: bool) -> None:
         """See what has been appended since the last look.
@@ -98,7 +95,7 @@ class Table:
         try:
             file = self.path.open("rb")
         except FileNotFoundError:
-            self._forget()
+            self.forget()
             return None
         if self.offset == 0:
             header = file.readline()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from runner import interrupt
 
-FORMAT = 1
+FORMAT = 2
 KEYS = frozenset(
     "epoch step recorded alive seconds progress best best_epoch target_epoch number tensors "
     "ledger_asked ledger_applied".split()

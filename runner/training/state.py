@@ -28,7 +28,7 @@ class Run:
     epoch: int = 0
     step: int = 0
     progress: Progress | None = None
-    recorded: int = 0  # the last epoch that has rows in curves.csv
+    recorded: int = 0  # the epochs that have rows in curves.csv, as the bits of an integer
     seconds: float = 0.0  # before this process
     kept: State | None = None  # as the epoch began, for what cannot be saved within one
 

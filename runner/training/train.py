@@ -83,7 +83,7 @@ def train(
             return
         run.epoch += 1
         if report.curves:
-            run.recorded = run.epoch
+            run.recorded |= 1 << run.epoch
         run.step, run.progress = 0, None
         pulse()
 

@@ -142,7 +142,7 @@ MENDED: dict[str, list[tuple[Damage, str]]] = {
     "torn curves": [
         (line(3, half, "curves.csv"), f"curves.csv: {TORN}"),
         (holds("plan.csv", b"a,b\n1,2\n"), PLANNED),
-        (NONE, "no rows of 1 trials"),
+        (NONE, "does not have all rows of 1 trials"),
     ],
     "torn header": [(holds("trials.csv", half(HEADER)), f"trials.csv: {TORN}"), (holds("plan.csv", b"stack,sl"), "")],
     "empty": [(holds("trials.csv", b""), ""), (holds("curves.csv", b""), ""), (holds("plan.csv", b""), "")],
@@ -175,11 +175,11 @@ MENDED: dict[str, list[tuple[Damage, str]]] = {
         (changed("plan.csv", lambda t: t + b"x\ry,1,z\nx,-1,y\n"), ""),
     ],
     "Windows line ends": [(changed("trials.csv", lambda t: t.replace(b"\n", b"\r\n")), "")],
-    "no curves": [(lambda study: (study / "curves.csv").unlink(), "curves.csv: has no rows of 2 trials")],
-    "no curves of one": [(line(2, lambda t: b"", "curves.csv"), "curves.csv: has no rows of 1 trials")],
+    "no curves": [(lambda study: (study / "curves.csv").unlink(), "curves.csv: does not have all rows of 2 trials")],
+    "no curves of one": [(line(2, lambda t: b"", "curves.csv"), "curves.csv: does not have all rows of 1 trials")],
     "a curve cut": [
         (line(2, lambda t: half(t) + b"\n", "curves.csv"), "curves.csv: 1 damaged lines"),
-        (NONE, "no rows of 1 trials"),
+        (NONE, "does not have all rows of 1 trials"),
     ],
     "file for the checkpoints": [(is_file(".state/stacks"), "")],
     "no state": [(lambda study: shutil.rmtree(study / ".state"), "")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -70,7 +71,7 @@ def test_a_study_of_which_only_parts_are_written_can_be_read(tmp_path: Path) -> 
     assert list(read(tmp_path, "curves", only=["a"])["epoch"]) == [1]
 
 
-def test_a_killed_job_of_this_machine_has_ended_and_one_of_another_after_a_day(tmp_path: Path) -> None:
+def test_a_killed_job_of_this_machine_has_ended_in_a_minute_and_one_of_another_in_a_week(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     here = parts.home(tmp_path, parts.new("20260102T030405Z", 1).rpartition("-")[0] + f"-{gone.pid}")
@@ -78,13 +79,13 @@ def test_a_killed_job_of_this_machine_has_ended_and_one_of_another_after_a_day(t
     for part, name in ((here, "a"), (there, "b")):
         Records(tmp_path, part.name).append_trials(trials(name))
     Merger(tmp_path).merge()
-    assert not here.exists()
-    assert there.exists()
-    before = time.time() - 2 * parts.LONG
-    for path in (*there.iterdir(), there):
-        os.utime(path, (before, before))
-    Merger(tmp_path).merge()
-    assert not there.exists()
+    assert here.exists()  # a worker of it may still write
+    for part, rest, gone_now in ((here, parts.SHORT, True), (there, parts.SHORT, False), (there, parts.LONG, True)):
+        before = time.time() - 2 * rest
+        for path in (*part.iterdir(), part):
+            os.utime(path, (before, before))
+        Merger(tmp_path).merge()
+        assert part.exists() != gone_now
     assert sorted(read(tmp_path)["trial"]) == ["a", "b"]
 
 
@@ -155,6 +156,61 @@ def test_whatever_the_order_of_jobs_and_merges_every_row_is_there_once(
     lines = (folder / "curves.csv").read_text().splitlines() if wrote else [",".join(CURVES)]
     assert sorted(tuple(line.split(",")[:2]) for line in lines[1:]) == sorted((t, str(e)) for t, e in wrote)
     assert parts.of(folder) == []
+
+
+def test_a_job_whose_study_was_begun_again_ends(tmp_path: Path) -> None:
+    records, part = job(tmp_path)
+    records.append_curves(epochs("a", 1))
+    shutil.rmtree(part)
+    with pytest.raises(UserError, match=r"is gone .*begun again, or moved.*this job ends"):
+        records.append_curves(epochs("a", 2))
+    assert not part.exists()
+
+
+NO_NUMBER = ",".join(CURVES) + "\na,one" + "," * (len(CURVES) - 2) + "\n"
+
+
+@pytest.mark.parametrize("damage", [b"\x00\xff rubbish\n", b"a,b\n1,2\n", NO_NUMBER.encode()])
+def test_a_damaged_file_of_one_job_stops_no_other(
+    damage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (one, bad), (other, good) = job(tmp_path, 1), job(tmp_path, 2)
+    for records, name in ((one, "a"), (other, "b")):
+        records.append_curves(epochs(name, 1, 2))
+        records.append_trials(trials(name))
+    (bad / "curves.csv").write_bytes(damage)
+    assert Records(tmp_path).has_curves(["b"], 0b110)
+    assert list(read(tmp_path, "curves")["trial"]) == ["b", "b"]
+    assert "it is passed over" in capsys.readouterr().out
+    for part in (bad, good):
+        parts.end(part)
+    Merger(tmp_path).merge()
+    assert "it is now curves.csv.old1" in capsys.readouterr().out
+    assert sorted(read(tmp_path)["trial"]) == ["a", "b"]
+    assert "does not have all rows of 1 trials" not in capsys.readouterr().err
+    assert list(read(tmp_path, "curves")["trial"]) == ["b", "b"]
+
+
+def test_a_part_is_read_whole_before_it_goes(tmp_path: Path) -> None:
+    records, part = job(tmp_path)
+    records.append_trials(trials("a"))
+    path = part / "trials.csv"
+    right = path.read_bytes()
+    path.write_bytes(right.replace(b"search", b"\0\0\0\0\0\0"))  # as another machine may see it for a while
+    merger = Merger(tmp_path)
+    merger.merge()
+    path.write_bytes(right)
+    parts.end(part)
+    merger.merge()
+    assert list(read(tmp_path)["trial"]) == ["a"]
+    assert not part.exists()
+
+
+def test_a_checkpoint_is_not_gone_on_from_where_curves_before_it_are_missing(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    records.append_curves(epochs("a", 1, 2, 4))
+    assert records.has_curves(["a"], 0b10110)
+    assert not records.has_curves(["a"], 0b11110)
 
 
 def test_the_plan_of_a_job_is_merged_too(tmp_path: Path) -> None:
