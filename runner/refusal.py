@@ -50,8 +50,11 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _unknown(key: str) -> str:
-    if key == "experiment":
-        return "an experiment is added: write +experiment=NAME"
+    if key in ("experiment", "preset", "cluster"):
+        return f"{key} is added to the defaults: write +{key}=NAME"
+    if key.startswith("hydra."):
+        group = ".".join(key.split(".")[:2])
+        return f"unknown key '{key}'; python -m runner --cfg hydra -p {group} shows the keys of {group}"
     if "." in key:
         group = key.partition(".")[0]
         return f"unknown key '{key}'; python -m runner --cfg job shows the keys of {group}"

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as results/digits-resnet")
     folders = parser.parse_args(arguments).study
     status = 0
+    from runner.reading import exists
     from runner.report.progress_note import progress_note
     from runner.report.write import write_report
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if note := progress_note(folder):
                 print("\n".join([*([""] if number else []), note]), flush=True)
+            if note and not exists(folder):
+                continue  # jobs have begun, and no trial has ended
             report = write_report(folder)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
