@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from runner.columns import CURVES, CYCLES, DYNAMICS, TRIALS
+from runner.errors import UserError
 from runner.folklore import algebra, trained
 from runner.folklore.checks import measured
+from runner.folklore.judge import read_checks
 from runner.folklore.trained import Study
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE
 from runner.report.arms import split
@@ -113,6 +116,39 @@ def test_whether_one_cycle_is_fastest(epochs: int, expected: str) -> None:
     rows = [_reaching(row, 10) for row in _schedule("cosine")]
     rows += [_reaching(row, epochs if row["optimizer"] == "adamw" else 10) for row in _schedule("onecycle")]
     assert trained.fastest(made(rows)).verdict == expected
+
+
+def test_what_few_runs_reached_is_not_measured(checks: Mapping[str, float]) -> None:
+    rows = [_reaching(row, 9) for row in _schedule("cosine")]
+    unreached = [{**row, "epochs_to_target": None} for row in rows]
+    value = trained.cheaper(made(rows), made(unreached), checks).value
+    assert "transformer: epochs to target not measured (reached by 0 of" in value
+    assert "resnet: epochs to target not measured" not in value
+
+
+def test_arms_without_decay_are_rivals_in_speed_too() -> None:
+    rows = [_reaching(row, 3 if row["wd"] == 0 else 10) for row in _schedule("cosine")]
+    rows += [_reaching(row, 5 if row["optimizer"] == "adamw" else 10) for row in _schedule("onecycle")]
+    found = trained.fastest(made(rows))
+    assert found.verdict == FALSE
+    assert "Adam, no decay, cosine" in found.value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "check\n", "check,value\nadamw_or_l2,many\n", "check,value\nadamw_or_l2,nan\n", "\0\xff"]
+)
+def test_damaged_checks_are_refused_in_a_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "checks.csv").write_text(text)
+    with pytest.raises(UserError, match="--checks measures again") as refusal:
+        read_checks(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_larger_study_is_remembered(tmp_path: Path) -> None:
+    assert trained.remembered(tmp_path / "claims-cpu", "beats") == ""
+    columns = "claim,name,figure,statistic,value,low,high,n,verdict,why,paper_value,scope\n"
+    (tmp_path / "claims.csv").write_text(columns + "1,AdamW beats,1,s,-0.5,-0.9,-0.1,60,confirmed,,,cosine schedule\n")
+    assert trained.remembered(tmp_path, "beats").endswith(": -0.5 [-0.9, -0.1], n = 60, confirmed)")
 
 
 def _schedule(name: str) -> list[Row]:

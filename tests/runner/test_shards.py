@@ -128,6 +128,14 @@ def test_a_lost_shard_is_told_and_trained_by_the_next_launch_once(
     assert sum(sizes) == 2  # nothing is launched where nothing is missing
 
 
+def test_a_report_before_the_first_row_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from runner.report.__main__ import main
+
+    Ledger(tmp_path).note([[t] for t in many()[:3]], "search", Records(tmp_path).lock)
+    assert main([str(tmp_path)]) == 0
+    assert "Partial: 0 of 3 planned trials" in capsys.readouterr().out
+
+
 def test_what_stops_a_shard_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,3 +124,10 @@ def test_a_diverging_trial_is_recorded(name: str) -> None:
 def test_what_they_cannot_do_is_refused(typed: str) -> None:
     with pytest.raises(UserError, match="whose trials are trained alone"):
         composed("optimizer=lomo", typed)
+
+
+def test_a_decay_that_sparse_adamw_cannot_take_is_refused_before_training() -> None:
+    facts = Facts.of(images())
+    with pytest.raises(UserError, match="wd=200: sparse_adamw needs a decay below 1 in every step"):
+        expand(composed("optimizer=sparse_adamw", "lr=0.01", "wd=200"), facts)
+    assert expand(composed("optimizer=sparse_adamw", "lr=0.01", "wd=20"), facts)
