@@ -41,12 +41,12 @@ class Records:
 
     def done(self) -> set[str]:
         """Ids of the trials that have a row, whoever wrote it."""
-        with self.lock:
+        with self._there():
             return {trial for table in self._looked("trials") for trial in table.seen}
 
     def has_curves(self, trials: Iterable[str], epochs: int) -> bool:
         """Whether curves.csv has a row of each of these trials for all `epochs`, which are bits of an integer."""
-        with self.lock:
+        with self._there():
             tables = self._looked("curves")
             return all(not epochs & ~merged(table.seen.get(trial, 0) for table in tables) for trial in trials)
 
@@ -63,11 +63,15 @@ class Records:
         self._append("dynamics", rows)
 
     def _append(self, name: str, rows: Iterable[Row]) -> None:
-        if self.part and not self.home.exists():
-            raise UserError(f"{self.home}: is gone (the study was begun again, or moved); this job ends")
-        with self.lock:
+        with self._there():
             tables = self._looked(name)
             self.own[name].append([row for row in rows if not any(table.has(row) for table in tables)])
+
+    def _there(self) -> Lock:
+        """The lock; taking it would make the folder of a part anew."""
+        if self.part and not self.home.exists():
+            raise UserError(f"{self.home}: is gone (the study was begun again, or moved); this job ends")
+        return self.lock
 
     def _looked(self, name: str) -> list[Table]:
         """The table as far as it is written, in its file and in those of others; the caller holds the lock."""
