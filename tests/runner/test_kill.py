@@ -54,6 +54,11 @@ def test_60_sigkills_at_random_instants_leave_no_trace_in_the_rows(tmp_path: Pat
         assert leftovers(folder) == []
 
 
+def heed() -> None:
+    """In a new process: not to ignore Ctrl-C, as what a shell starts in the background does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study of an undisturbed command."""
@@ -70,7 +75,8 @@ def test_a_signal_saves_the_state_within_5_seconds_and_the_command_goes_on_from_
     tmp_path: Path, number: int, code: int, workers: int, calm: Path
 ) -> None:
     command = [*COMMAND, *SLOW, f"workers={workers}", "stack=2"]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=heed, **pipes)
     curves = tmp_path / "results" / "s" / "curves.csv"
     end = time.monotonic() + 60
     while not curves.exists() and time.monotonic() < end:

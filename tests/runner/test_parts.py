@@ -127,7 +127,7 @@ def test_a_merge_that_is_cut_short_is_done_again_without_a_row_twice(
     assert not part.exists()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_order_of_jobs_and_merges_every_row_is_there_once(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
