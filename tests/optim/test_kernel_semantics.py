@@ -5,33 +5,22 @@ They run in a process of their own, because Triton must be told to interpret bef
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import elsewhere
+
 pytest.importorskip("triton", reason="Triton is not installed, so its interpreter cannot run the kernel")
 
-ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_name("interpreted_kernel.py")
-CLAIMS = re.findall(r"^ *def (test_\w+)", FILE.read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    cache = str(tmp_path_factory.mktemp("triton"))
-    command = [sys.executable, "-m", "pytest", str(FILE), "-vv", "--tb=short", "-p", "no:cacheprovider"]
-    environment = os.environ | {"TRITON_INTERPRET": "1", "TRITON_CACHE_DIR": cache}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
-    return done.stdout + done.stderr
+    return elsewhere.printed(FILE, tmp_path_factory.mktemp("triton"), TRITON_INTERPRET="1")
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("claim", elsewhere.claims(FILE))
 def test_interpreted(claim: str, printed: str) -> None:
-    outcomes = re.findall(rf"::{claim}(?:\[\S*\])? (\w+)", printed)
-    if set(outcomes) == {"SKIPPED"}:
-        pytest.skip("exact only where the interpreter (Triton 3.9) and the CPU have a true fma")
-    assert set(outcomes) == {"PASSED"}, printed
+    elsewhere.judge(claim, printed, "exact only where the interpreter (Triton 3.9) and the CPU have a true fma")

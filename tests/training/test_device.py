@@ -1,0 +1,28 @@
+"""Training stays on its device and does not wait for it: the claims of `fake_device`.
+
+They run in a process of their own, because torch can be given a made-up device only once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch.utils.backend_registration as backends
+
+from tests import elsewhere
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(backends, "_setup_privateuseone_for_python_backend"), reason="this torch knows no made-up device"
+)
+FILE = Path(__file__).with_name("fake_device.py")
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return elsewhere.printed(FILE, tmp_path_factory.mktemp("triton"))
+
+
+@pytest.mark.parametrize("claim", elsewhere.claims(FILE))
+def test_on_a_device_without_memory(claim: str, printed: str) -> None:
+    elsewhere.judge(claim, printed, "nothing here is skipped")

@@ -1,0 +1,177 @@
+"""A step that is recorded once and replayed trains as plain steps do; shown without a GPU (see `tape`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from optim import cpu
+from optim.stacked import Stacked
+from runner.data.dataset import Dataset
+from runner.settings import LookaheadSettings
+from runner.training.graph import Graph
+from runner.training.schedule import OneCycleSettings
+from runner.training.stack import Stack
+from runner.training.state import Run, captured, restore, tensors
+from runner.training.watch import Watch
+from runner.trials import Trial
+from tests import elsewhere
+from tests.helpers import images, tokens, trial
+from tests.training import tape
+
+CPU = torch.device("cpu")
+CASES: dict[str, tuple[Dataset, dict[str, Any]]] = {
+    "resnet": (images(70, flip=True, pad=1), {"model": "resnet"}),
+    "shakeshake": (images(70, flip=True, pad=1), {"model": "shakeshake"}),
+    "transformer": (tokens(70), {"model": "transformer"}),
+    "text": (tokens(70, per_position=True), {"model": "transformer"}),
+    "sgd": (images(70), {"name": "sgdw"}),
+    "lookahead": (images(70), {"lookahead": LookaheadSettings(k=3)}),
+    "loss multiplier": (images(70), {"loss_multiplier": 8.0}),
+    "every step its own rate": (images(70), {"schedule": OneCycleSettings("onecycle", warmup_steps=5), "wd": 0.5}),
+    "bfloat16": (images(70), {"precision": "bf16"}),
+    "float16": (images(70), {"precision": "fp16"}),
+}
+
+
+class PlainLaunch:
+    """Stands for `optim.launch.Launch`: rows found by a clock, and the step itself, as operators."""
+
+    def __init__(self, optimizer: Stacked) -> None:
+        self.plain = Stacked(optimizer.parameters, optimizer.family, [True] * len(optimizer.parameters))
+        self.plain.moments1, self.plain.moments2 = optimizer.moments1, optimizer.moments2
+        self.plain.kinds = optimizer.kinds
+
+    def prepare(self, rows: Tensor, *controls: Tensor | None) -> None:
+        assert rows.dtype == torch.float32
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        yield
+
+    def step(
+        self, gradients: list[Tensor], rows: Tensor, live: Tensor, scale: Tensor | None, clock: Tensor | None
+    ) -> None:
+        row = rows if clock is None else rows.index_select(0, clock)[0]
+        self.plain.step(row, live, scale)
+
+
+@pytest.fixture(autouse=True)
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    tape.pretend(monkeypatch)
+    monkeypatch.setattr(cpu, "serves", lambda parameters, form: False)  # the step that is made for the CPU
+
+
+def made(trials: list[Trial], dataset: Dataset, graph: bool = True) -> Stack:
+    """A stack as it would be on a GPU, where rows are float32."""
+    stack = Stack(trials, dataset, CPU)
+    rows = stack._rows
+    stack._rows = lambda epoch: rows(epoch).float()  # type: ignore[method-assign]
+    if graph:
+        assert isinstance(stack.step.optimizer, Stacked)
+        stack.step.optimizer.launch = PlainLaunch(stack.step.optimizer)
+        stack.graph = Graph(stack.step, stack.feed, CPU)
+        tape.Tape.state = [*tensors(stack), stack.step.number, stack.graph.clock]
+    return stack
+
+
+def pair(case: str, **more: Any) -> tuple[list[Trial], Dataset]:
+    """Two trials of 20 steps; every fifth has fewer examples."""
+    dataset, about = CASES[case]
+    first = trial(dataset, epochs=4, **about | more)
+    return [first, replace(first, seed=1, lr=1e-3)], dataset
+
+
+def trained(stack: Stack, first: int = 0) -> Stack:
+    for epoch in range(first, stack.epochs):
+        stack.run_epoch(epoch)
+    return stack
+
+
+def recorded(stack: Stack) -> bool:
+    assert stack.graph is not None
+    return stack.graph.graph is not None
+
+
+def assert_equal(mine: Stack, theirs: Stack) -> None:
+    for a, b in zip(tensors(mine), tensors(theirs), strict=True):
+        torch.testing.assert_close(a[: mine.count], b[: mine.count], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_recorded_steps_train_as_plain_steps_do(case: str) -> None:
+    mine = trained(made(*pair(case)))
+    assert recorded(mine)
+    assert_equal(mine, trained(made(*pair(case), graph=False)))
+
+
+def test_a_trial_that_diverges_in_a_recorded_step_stops_there_alone() -> None:
+    stacks = [made(*pair("resnet"), graph=graph) for graph in (True, False)]
+    for stack in stacks:
+        stack.run_epoch(0)
+        with torch.no_grad():
+            stack.parameters[0][1] = float("inf")
+        trained(stack, 1)
+    assert recorded(stacks[0])
+    assert stacks[0].died_at() == [-1, 5]
+    assert_equal(*stacks)
+
+
+def test_a_stack_saved_within_an_epoch_goes_on_in_a_graph_of_its_own() -> None:
+    whole = trained(made(*pair("shakeshake")))
+    run = Run(made(*pair("shakeshake")), Watch(2, None), epoch=2)
+
+    def stop(taken: int) -> None:
+        run.step = taken
+        if taken == 2:
+            raise KeyboardInterrupt
+
+    run.stack.run_epoch(0)
+    run.stack.run_epoch(1)
+    with pytest.raises(KeyboardInterrupt):
+        run.stack.run_epoch(2, 0, stop)
+    again = Run(made(*pair("shakeshake")), Watch(2, None))
+    assert restore(again, captured(run, 0.0))
+    again.stack.run_epoch(again.epoch, again.step)
+    trained(again.stack, 3)
+    assert recorded(again.stack)
+    assert_equal(again.stack, whole)
+
+
+def test_a_step_that_waits_for_the_device_runs_without_a_graph_and_says_so() -> None:
+    mine = made(*pair("resnet"))
+    mine.model.register_forward_hook(lambda module, given, logits: logits * float(torch.isfinite(logits).all()))
+    with pytest.warns(UserWarning, match="cannot be a CUDA graph and runs without"):
+        trained(mine)
+    assert not recorded(mine)
+    assert_equal(mine, trained(made(*pair("resnet"), graph=False)))
+
+
+def test_what_python_counts_in_a_step_would_show() -> None:
+    mine = made(*pair("resnet"))
+    assert mine.graph is not None
+    graph, table = mine.graph, mine._rows(0)
+    graph.clock = torch.zeros(1, dtype=torch.int32)  # so that no clock tells the steps apart
+
+    def one() -> None:
+        graph.step(mine.feed.batch(graph.done % 4), table[graph.done % 4])
+
+    graph._one = one  # type: ignore[method-assign]
+    trained(mine)
+    with pytest.raises(AssertionError):
+        assert_equal(mine, trained(made(*pair("resnet"), graph=False)))
+
+
+def test_the_kernel_in_a_recorded_step(tmp_path: Path) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed, so its interpreter cannot run the kernel")
+    file = Path(__file__).with_name("interpreted_graph.py")
+    said = elsewhere.printed(file, tmp_path, TRITON_INTERPRET="1")
+    for claim in elsewhere.claims(file):
+        elsewhere.judge(claim, said, "nothing here is skipped")
