@@ -1,0 +1,193 @@
+"""A step of a stack, in every way that it can be computed: `python scripts/bench_stack.py --help`.
+
+For each case, number of trials and way (see `scripts/stack_ways.py`) the training step as the runner takes it, data and
+optimizer included and on CUDA as a graph, is timed over made-up images. Ways take turns; medians over rounds of the
+time for each trial. The share is that of the roofline of `scripts/roofline.py`: the operators of one eager step, as if
+nothing stayed in a cache. "ready": seconds until steps are at full speed, with compilation, first steps, recording.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gc
+import statistics
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from bench_cases import NAMES, Case, make
+from bench_step import device_name
+from roofline import Ceilings, ceilings, cost
+from stack_ways import way
+from torch import Tensor
+
+from runner.training.graph import WARM
+from runner.training.stack import Stack
+from runner.training.train import peak_mib
+from runner.trials import Trial
+
+COLUMNS = "case trials way ms_per_trial ratio_to_stack share ready_seconds peak_mib device precision torch".split()
+HEAD = f"{'case':<9}{'trials':>6} {'way':<20}{'ms/trial':>9}{'/ stack':>9}{'share':>7}{'ready s':>9}{'peak MiB':>10}"
+Row = dict[str, object]
+
+
+@dataclass
+class Contestant:
+    """A stack with its rows of an epoch; `steps` of them are timed at a time."""
+
+    name: str
+    stack: Stack
+    rows: Tensor
+    steps: int
+    ready: float = 0.0
+    peak: float = 0.0
+
+    def take(self) -> float:
+        """Seconds for a step."""
+        stack, device = self.stack, self.stack.device
+        stack.model.train()
+        stack.step.begin(0)
+        if stack.graph is not None:
+            stack.graph.begin(self.rows)
+        synchronize(device)
+        start = time.perf_counter()
+        for step in range(self.steps):
+            if stack.graph is not None:
+                stack.graph.run()
+            else:
+                stack.step(stack.feed.batch(step), self.rows[step])
+        synchronize(device)
+        return (time.perf_counter() - start) / self.steps
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def contestant(name: str, trials: Sequence[Trial], case: Case, steps: int) -> Contestant:
+    """Built, compiled, recorded and warm."""
+    device = torch.device(case.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    start = time.perf_counter()
+    stack = way(name, trials, case.dataset, device)
+    stack.feed.epoch(0)
+    found = Contestant(name, stack, stack._rows(0), max(min(WARM + 2, stack.feed.full), 1))
+    found.take()
+    found.ready, found.steps = time.perf_counter() - start, min(steps, stack.feed.full)
+    found.peak = peak_mib(device)
+    return found
+
+
+def measure(case: Case, count: int, ways: Sequence[str], chosen: Namespace, rates: Ceilings) -> list[Row]:
+    first = case.trials(0)[0]
+    trials = [replace(first, seed=i % 3, lr=first.lr * (1 + i / count)) for i in range(count)]
+    one = cost(asdict(first.model), case.shape, first.batch_size, first.batch_size, 0, 1, first.precision)
+    floor = rates.seconds(one)
+    contestants, rows = [], []
+    for name in ways:
+        try:
+            contestants.append(contestant(name, trials, case, chosen.steps))
+        except torch.OutOfMemoryError:
+            print(f"{case.name:<9}{count:>6} {name:<20} out of memory", flush=True)
+        except Exception as error:  # one way that fails must not cost the others their figures
+            print(f"{case.name:<9}{count:>6} {name:<20} {type(error).__name__}: {str(error)[:300]}", flush=True)
+    took: dict[str, list[float]] = {c.name: [] for c in contestants}
+    for turn in range(chosen.rounds):
+        for place in range(len(contestants)):  # another one begins in every round
+            c = contestants[(turn + place) % len(contestants)]
+            took[c.name].append(c.take() / count)
+    seconds = {name: statistics.median(found) for name, found in took.items()}
+    for c in contestants:
+        row: Row = {
+            "case": case.name,
+            "trials": count,
+            "way": c.name + ("" if c.stack.graph is None or c.stack.graph.graph else " (no graph)"),
+            "ms_per_trial": round(1e3 * seconds[c.name], 4),
+            "ratio_to_stack": round(seconds[c.name] / seconds["stack"], 3) if "stack" in seconds else None,
+            "share": round(floor / seconds[c.name], 4),
+            "ready_seconds": round(c.ready, 1),
+            "peak_mib": round(c.peak),
+            "device": device_name(torch.device(case.device)),
+            "precision": first.precision,
+            "torch": torch.__version__,
+        }
+        rows.append(row)
+        print(
+            f"{case.name:<9}{count:>6} {row['way']:<20}{row['ms_per_trial']:>9.3f}{row['ratio_to_stack'] or 0:>9.2f}"
+            f"{row['share']:>7.0%}{row['ready_seconds']:>9.1f}{row['peak_mib']:>10,}",
+            flush=True,
+        )
+    return rows
+
+
+def arguments() -> Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cuda = torch.cuda.is_available()
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: all of them")
+    parser.add_argument("--trials", default="1,4,16,64" if cuda else "2,4", help="numbers of trials in a stack")
+    parser.add_argument("--ways", default="stack,nchw,lanes-1,lanes-4,stack+compile,lanes-1+compile,bmm+compile")
+    parser.add_argument("--steps", type=int, default=30 if cuda else 3, help="timed at a time")
+    parser.add_argument("--rounds", type=int, default=5 if cuda else 2)
+    parser.add_argument("--limit", type=float, default=480, help="seconds after which no more cases are begun")
+    parser.add_argument("--device", default="cuda" if cuda else "cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16" if cuda else "fp32")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
+    chosen = parser.parse_args()
+    chosen.cases = chosen.cases or list(NAMES)
+    if unknown := set(chosen.cases) - set(NAMES):
+        parser.error(f"unknown case {', '.join(sorted(unknown))}: choose from {', '.join(NAMES)}")
+    chosen.trials = [int(number) for number in chosen.trials.split(",")]
+    chosen.ways = chosen.ways.split(",")
+    return chosen
+
+
+def main() -> None:
+    chosen = arguments()
+    began = time.perf_counter()
+    torch._dynamo.config.recompile_limit = 64
+    print(
+        f"{device_name(torch.device(chosen.device))}, {chosen.precision}, torch {torch.__version__}\n{HEAD}", flush=True
+    )
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images = folder / "images.npz"
+        count, rng = 128 * (chosen.steps + 2) * 10 // 9, np.random.default_rng(0)
+        splits = {"train": count, "test": 200}
+        x = {f"x_{split}": rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for split, n in splits.items()}
+        np.savez(images, **x, **{f"y_{split}": np.arange(n) % 10 for split, n in splits.items()})
+        more = {"device": chosen.device, "precision": chosen.precision, "cifar10": images, "images": 0}
+        about = Namespace(**more, trials=2, threads=None, epochs=2)
+        for case in (make(name, about, folder) for name in chosen.cases):
+            rates = ceilings(torch.device(chosen.device), case.trials(0)[0].model.name, chosen.precision)
+            for trials in chosen.trials:
+                if time.perf_counter() - began > chosen.limit:
+                    print(f"{case.name:<9}{trials:>6} not begun: {chosen.limit:g} s are over", flush=True)
+                    continue
+                rows += measure(case, trials, fitting(chosen.ways, trials), chosen, rates)
+                if chosen.csv:  # after every measurement, so that what is stopped leaves what it had
+                    with chosen.csv.open("w", newline="") as file:
+                        writer = csv.DictWriter(file, COLUMNS)
+                        writer.writeheader()
+                        writer.writerows(rows)
+                gc.collect()
+                if chosen.device.startswith("cuda"):
+                    torch.cuda.empty_cache()
+
+
+def fitting(ways: Sequence[str], trials: int) -> list[str]:
+    """The ways that differ from each other for this number of trials."""
+    sizes = {name: int("".join(c for c in name if c.isdigit()) or 0) for name in ways}
+    return [name for name in ways if not sizes[name] or (sizes[name] < trials and trials % sizes[name] == 0)]
+
+
+if __name__ == "__main__":
+    main()

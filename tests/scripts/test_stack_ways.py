@@ -1,0 +1,43 @@
+"""Every way to compute a stack's step that the bench compares trains the same networks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from stack_ways import way
+
+from runner.data.dataset import Dataset
+from tests.helpers import images, tokens, trial
+
+CPU = torch.device("cpu")
+CASES: dict[str, tuple[Dataset, str]] = {
+    "resnet": (images(70, flip=True, pad=1), "resnet"),
+    "shakeshake": (images(70, flip=True, pad=1), "shakeshake"),
+    "transformer": (tokens(70), "transformer"),
+}
+
+
+@pytest.mark.parametrize("name", ["nchw", "bmm", "lanes-1", "lanes-2"])
+@pytest.mark.parametrize("case", CASES)
+def test_all_ways_train_the_same_networks(case: str, name: str) -> None:
+    dataset, model = CASES[case]
+    trials = [trial(dataset, model, seed=i % 2, lr=1e-3 * (1 + i)) for i in range(4)]
+    stacks = [way(each, trials, dataset, CPU) for each in ("stack", name)]
+    for stack in stacks:
+        stack.run_epoch(0)
+    engine, other = ([*stack.parameters, *stack.model.buffers()] for stack in stacks)
+    for a, b in zip(engine, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lanes", "lanes-x", "stack+fast", "rows"])
+def test_an_unknown_way_is_refused(name: str) -> None:
+    dataset, model = CASES["resnet"]
+    with pytest.raises(ValueError, match="must be stack, nchw, bmm or lanes-N"):
+        way(name, [trial(dataset, model)], dataset, CPU)
