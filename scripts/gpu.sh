@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # All that only a GPU can show, in one go, from the repository's root: scripts/gpu.sh OUT_DIR [WHEELS_DIR]
 #
-# Steps, each with a limit of its own and none stopping the next: correct, bench, suite, digits, cifar. Leaves all.tgz
-# (logs, rows, plots, studies), summary.txt and step.png in OUT_DIR. Packages in WHEELS_DIR are used from a folder that
-# is gone afterwards. CIFAR-10 is taken from .data/cifar10: cifar10.npz, or sheets with unpack_cifar10.py beside them.
+# Steps, each with a limit of its own and none stopping the next: correct, bench (of the optimizer step), suite, stack
+# (ways to compute a stack's step), trials (trials per hour), digits, cifar. Leaves all.tgz (logs, rows, plots, studies),
+# summary.txt and step.png in OUT_DIR. Packages in WHEELS_DIR are used from a folder that is gone afterwards. CIFAR-10
+# is taken from .data/cifar10: cifar10.npz, or sheets with unpack_cifar10.py beside them.
 #
 #   PYTHON         the interpreter (python3)
-#   GPU_SH_STEPS   which steps ("correct bench suite digits cifar")
+#   GPU_SH_STEPS   which steps ("correct bench suite digits cifar"; "stack trials" want a run of their own)
 #   GPU_SH_LIMIT   seconds for all of it (570); a step gets no more than what is left
+#   GPU_SH_STACK   other arguments of scripts/bench_stack.py, such as "cifar16 --trials 16 --ways stack,lanes-1"
+#   GPU_SH_TRIALS  other arguments of scripts/bench_trials.py, such as "cifar64 --trials 4 --ways ours,tuned"
 #   GPU_SH_CIFAR   more arguments of the CIFAR-10 sweep, such as "epochs=20 max_minutes=4"
 #   GPU_SH_QUICK   1: few rounds, small sets, one test file for the suite, a small sweep; to try this script
 set -u
 
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 python=${PYTHON:-python3}
@@ -84,10 +87,14 @@ chosen=()
 suite=(tests --ignore tests/optim)
 digits=(+experiment=digits)
 cifar=(model.depth=20 model.width=16 "optimizer=adam,adamw" "lr=1e-3,3e-3,1e-2" "wd=0,1e-4,1e-3" epochs=3 max_minutes=2)
+read -r -a stack <<<"${GPU_SH_STACK:-cifar16 cifar64 modular digits --trials 1,4,16,64}"
+read -r -a trials <<<"${GPU_SH_TRIALS:-cifar16 modular digits --trials 16 --images 12800 --rounds 1}"
 if [ "$quick" = 1 ]; then
     rounds=(--rounds 2)
     chosen=(tiny stack16)
     suite=(tests/data/test_split.py)
+    stack=(digits --trials 2 --ways stack,lanes-1 --rounds 1 --steps 2)
+    trials=(digits --ways ours,tuned --rounds 1 --epochs 1)
     digits=(-m "optimizer=adam,adamw" lr=0.01 "wd=0,0.01" epochs=1)
     cifar=(model.depth=8 model.width=4 optimizer=adamw lr=1e-2 wd=0 epochs=1 max_minutes=1)
 fi
@@ -112,14 +119,26 @@ if wanted digits; then
     step digits 150 "$python" -m runner "${digits[@]}" study=digits-gpu results="$work/results"
 fi
 
+if wanted stack; then
+    step stack 480 "$python" scripts/bench_stack.py "${stack[@]}" --limit 400 --csv "$work/stack.csv"
+fi
+
+images=.data/cifar10/cifar10.npz
+label=CIFAR-10
+if { wanted cifar || wanted trials; } && ! [ -f "$images" ] && [ -f .data/cifar10/unpack_cifar10.py ]; then
+    images=$scratch/cifar10.npz
+    step cifar-unpack 60 "$python" .data/cifar10/unpack_cifar10.py "$images"
+    label='CIFAR-10 (JPEG copy)'
+fi
+
+if wanted trials; then
+    low=(--precision "$([ "$cuda" = 1 ] && echo bf16 || echo fp32)")
+    [ -f "$images" ] && low+=(--cifar10 "$images")
+    step trials 540 "$python" scripts/bench_trials.py "${trials[@]}" "${low[@]}" --csv "$work/trials.csv"
+    step growth 120 "$python" scripts/bench_trials.py --growth
+fi
+
 if wanted cifar; then
-    images=.data/cifar10/cifar10.npz
-    label=CIFAR-10
-    if ! [ -f "$images" ] && [ -f .data/cifar10/unpack_cifar10.py ]; then
-        images=$scratch/cifar10.npz
-        step cifar-unpack 60 "$python" .data/cifar10/unpack_cifar10.py "$images"
-        label='CIFAR-10 (JPEG copy)'
-    fi
     if [ -f "$images" ]; then
         step cifar 200 "$python" -m runner -m dataset=npz dataset.path="$images" "dataset.label='$label'" \
             wd_convention=paper batch_size=128 "${cifar[@]}" "${more[@]}" study=cifar10-gpu results="$work/results"
