@@ -34,6 +34,7 @@ from runner.trials import Trial
 
 COLUMNS = "case trials way ms_per_trial ratio_to_stack share ready_seconds peak_mib device precision torch".split()
 HEAD = f"{'case':<9}{'trials':>6} {'way':<20}{'ms/trial':>9}{'/ stack':>9}{'share':>7}{'ready s':>9}{'peak MiB':>10}"
+WAYS = "stack,stack+benchmark,nchw+benchmark,lanes-1,lanes-4,stack+compile,lanes-1+compile,bmm+compile"
 Row = dict[str, object]
 
 
@@ -51,6 +52,7 @@ class Contestant:
     def take(self) -> float:
         """Seconds for a step."""
         stack, device = self.stack, self.stack.device
+        torch.backends.cudnn.benchmark = self.name.endswith("+benchmark")
         stack.model.train()
         stack.step.begin(0)
         if stack.graph is not None:
@@ -133,7 +135,7 @@ def arguments() -> Namespace:
     cuda = torch.cuda.is_available()
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: all of them")
     parser.add_argument("--trials", default="1,4,16,64" if cuda else "2,4", help="numbers of trials in a stack")
-    parser.add_argument("--ways", default="stack,nchw,lanes-1,lanes-4,stack+compile,lanes-1+compile,bmm+compile")
+    parser.add_argument("--ways", default=WAYS)
     parser.add_argument("--steps", type=int, default=30 if cuda else 3, help="timed at a time")
     parser.add_argument("--rounds", type=int, default=5 if cuda else 2)
     parser.add_argument("--limit", type=float, default=480, help="seconds after which no more cases are begun")

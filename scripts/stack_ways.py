@@ -3,8 +3,9 @@
 stack: the engine's; a convolution of all trials is one grouped convolution, channels last. nchw: the same, channels
 first. bmm: a convolution of all trials is one batched product of matrices, over windows that are written out.
 lanes-N: N trials at a time, each part on a CUDA stream of its own, in one CUDA graph whose branches may run side by
-side; lanes-1 has ordinary convolutions. With +compile the network goes through torch.compile. The optimizer steps all
-trials at once in every way, and all give the same networks, to rounding.
+side; lanes-1 has ordinary convolutions. With +compile the network goes through torch.compile, with +benchmark cuDNN
+tries its algorithms (`torch.backends.cudnn.benchmark`, set where the step is taken). The optimizer steps all trials at
+once in every way, and all give the same networks, to rounding.
 """
 
 from __future__ import annotations
@@ -132,15 +133,15 @@ def way(name: str, trials: Sequence[Trial], dataset: Dataset, device: torch.devi
     """A stack of `trials` of one shape whose step is computed in the way of this name."""
     kind, _, more = name.partition("+")
     size = kind.removeprefix("lanes-")
-    if more not in ("", "compile") or not (kind in ("stack", *PATCHES) or size.isdecimal()):
-        raise ValueError(f"way {name!r}: must be stack, nchw, bmm or lanes-N, with or without +compile")
+    if more not in ("", "compile", "benchmark") or not (kind in ("stack", *PATCHES) or size.isdecimal()):
+        raise ValueError(f"way {name!r}: must be stack, nchw, bmm or lanes-N, and nothing, +compile or +benchmark")
     stack = Stack(trials, dataset, device)
     call: Any = stack.model
     if size.isdecimal():
         with torch.device("meta"):
             small = build(trials[0].model, dataset, int(size))
         call = Lanes(stack.model, small, int(size), more == "compile")
-    elif more:
+    elif more == "compile":
         call = torch.compile(stack.model, fullgraph=True, dynamic=False)
     stack.step.model = Patched(call, *PATCHES[kind]) if kind in PATCHES else call  # type: ignore[assignment]
     return stack

@@ -64,7 +64,7 @@ class Alive(TorchDispatchMode):
 
 
 def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
-    """Bytes that the stack will have in use at its peak: of the GPU, or of this process beyond what it has now."""
+    """Bytes that the stack will take at its peak: of the GPU, or of this process beyond what it has now."""
     first, count = trials[0], len(trials)
     if device.type == "cpu" and first.optimizer.name not in ALONE:
         count = slots(first.model, first.batch_size, first.facts.pixels, count)
@@ -73,14 +73,16 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
         _evaluation(kept.model, first, dataset, kept.images, count)
-        evaluation = alive.most - alive.now
+        evaluation, held = alive.most - alive.now, alive.now
         del kept
     if device.type == "cpu":
         larger = evaluation_batch(first.model, first.batch_size, first.facts.pixels) > first.batch_size
         heap_share = TRANSFORMER_HEAP if isinstance(first.model, TransformerSettings) else HEAP
         return int(heap_share * step + larger * evaluation) + FIRST_CALLS
     resident = sum(s.x.nbytes + s.y.nbytes for s in (dataset.train, dataset.val, dataset.test))
-    return max(step, alive.most) + resident
+    # A CUDA graph keeps the memory of its step for itself, beside which smaller batches and evaluations need their own.
+    smaller = len(dataset.train) % first.batch_size / first.batch_size * (step - held)
+    return step + int(max(smaller, evaluation)) + resident
 
 
 @dataclass(frozen=True)

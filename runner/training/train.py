@@ -56,6 +56,7 @@ def train(
     """
     options = options or Options()
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     clock = time.perf_counter()
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -253,7 +254,7 @@ def failed_row(trial: Trial, reason: str) -> Row:
 
 
 def peak_mib(device: torch.device) -> float:
-    """Largest memory use so far in MiB: allocated on the GPU, resident in this process on the CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+    """Largest memory use so far in MiB: taken from the GPU, or resident in this process on the CPU."""
+    if device.type == "cuda":  # not only what was allocated of it: a CUDA graph gives nothing back
+        return torch.cuda.max_memory_reserved(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
