@@ -119,7 +119,6 @@ class ShakeBlock(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.ReLU(),
                 conv(inputs, outputs, 3, stride),
                 nn.BatchNorm2d(outputs),
                 nn.ReLU(),
@@ -131,7 +130,7 @@ class ShakeBlock(nn.Module):
         self.shortcut = nn.Identity() if inputs == outputs else ShakeShortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        x1, x2 = (branch(x) for branch in self.branches)
+        x1, x2 = (branch(F.relu(x)) for branch in self.branches)
         if noise is None:
             return self.shortcut(x) + 0.5 * (x1 + x2)
         a, b = noise.to(x1.dtype)[:, :, None, None, None].unbind(1)

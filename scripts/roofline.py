@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from plain_models import Shape, network
 from step_ways import FUSED, Memory
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -60,7 +61,7 @@ class Traffic(TorchDispatchMode):
     ) -> Any:
         out = func(*args, **(kwargs or {}))
         view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        if not view and "empty" not in func.__name__:
+        if not view and "empty" not in func.__name__ and func.namespace != "prim":  # which asks for a tensor's device
             tensors = [t for t in tree_iter((args, kwargs, out)) if isinstance(t, Tensor)]
             self.bytes += sum(t.numel() * t.element_size() for t in tensors)
         return out
@@ -70,13 +71,17 @@ def cost(
     model: Mapping[str, Any], shape: Shape, batch: int, train: int, evaluated: int, epochs: int, precision: str
 ) -> Cost:
     """`train` examples in each of `epochs`, `evaluated` in all."""
-    batch = min(batch, train)
-    # Tensors without memory cost nothing to count with, but would take attention apart.
-    where = "meta" if model["name"] in CONVOLUTIONS else "cpu"
-    plain = network(model, shape).to(where)
+    # Tensors without memory cost nothing to count with. On "cpu", for autocast passes over those of the meta device.
+    with FakeTensorMode():
+        return _cost(network(model, shape), shape, min(batch, train), train, evaluated, epochs, precision)
+
+
+def _cost(
+    plain: torch.nn.Module, shape: Shape, batch: int, train: int, evaluated: int, epochs: int, precision: str
+) -> Cost:
     kind = torch.int64 if shape.vocabulary else torch.float32
-    x = torch.zeros(batch, *shape.example, device=where, dtype=kind)
-    y = torch.zeros(batch, device=where, dtype=torch.int64)
+    x = torch.zeros(batch, *shape.example, dtype=kind)
+    y = torch.zeros(batch, dtype=torch.int64)
     low = torch.autocast("cpu", DTYPES[precision], enabled=precision != "fp32")
 
     def learn() -> None:

@@ -32,7 +32,7 @@ class Shake(torch.autograd.Function):
 
 
 class Shortcut(nn.Module):
-    """Two 1x1 convolutions to half the channels each, the second on the image moved by one pixel."""
+    """Two 1x1 convolutions of a rectified image to half the channels each, the second on it moved by one pixel."""
 
     def __init__(self, trials: int, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -42,7 +42,6 @@ class Shortcut(nn.Module):
         self.norm = layers.BatchNorm2d(trials, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(x)
         moved = F.pad(x, (1, -1, 1, -1))
         return self.norm(layers.join([self.straight(x), self.shifted(moved)], self.trials))
 
@@ -52,12 +51,11 @@ class Block(nn.Module):
         super().__init__()
         self.outputs = outputs
         self.branches = nn.ModuleList(self._branch(trials, inputs, outputs, stride) for _ in range(2))
-        self.shortcut = Shortcut(trials, inputs, outputs, stride) if inputs != outputs else nn.Identity()
+        self.shortcut = Shortcut(trials, inputs, outputs, stride) if inputs != outputs else None
 
     @staticmethod
     def _branch(trials: int, inputs: int, outputs: int, stride: int) -> nn.Module:
         return nn.Sequential(
-            nn.ReLU(),
             layers.Conv2d(trials, inputs, outputs, 3, stride),
             layers.BatchNorm2d(trials, outputs),
             nn.ReLU(inplace=True),  # a norm's backward pass has no need of its output
@@ -66,13 +64,14 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        x1, x2 = (branch(x) for branch in self.branches)
+        active = torch.relu(x)  # each branch begins with this one
+        x1, x2 = (branch(active) for branch in self.branches)
         if noise is None:
             mixed = 0.5 * (x1 + x2)
         else:
             a, b = (layers.per_image(noise[..., i], self.outputs).to(x1.dtype) for i in range(2))
             mixed = Shake.apply(x1, x2, a, b)
-        return self.shortcut(x) + mixed
+        return (x if self.shortcut is None else self.shortcut(active)) + mixed
 
 
 class ShakeShake(nn.Module):
