@@ -24,10 +24,11 @@ import torch
 from bench_cases import NAMES, Case, make
 from bench_step import device_name
 from roofline import Ceilings, ceilings, cost
-from stack_ways import way
+from stack_ways import parsed, way
 from torch import Tensor
 
 from runner.training.graph import WARM
+from runner.training.memory import available, predicted
 from runner.training.stack import Stack
 from runner.training.train import peak_mib
 from runner.trials import Trial
@@ -92,42 +93,65 @@ def measure(case: Case, count: int, ways: Sequence[str], chosen: Namespace, rate
     first = case.trials(0)[0]
     trials = [replace(first, seed=i % 3, lr=first.lr * (1 + i / count)) for i in range(count)]
     one = cost(asdict(first.model), case.shape, first.batch_size, first.batch_size, 0, 1, first.precision)
-    floor = rates.seconds(one)
-    contestants, rows = [], []
+    floor, device = rates.seconds(one), torch.device(case.device)
+    # As many side by side as have room.
+    together = max(1, int(0.8 * available(device) / predicted(trials, case.dataset, device)))
+    rows: list[Row] = []
+    reference = 0.0  # seconds of "stack", which comes first
+    for start in range(0, len(ways), together):
+        contestants = entered(ways[start : start + together], trials, case, chosen.steps)
+        took: dict[str, list[float]] = {c.name: [] for c in contestants}
+        for turn in range(chosen.rounds):
+            for place in range(len(contestants)):  # another one begins in every round
+                c = contestants[(turn + place) % len(contestants)]
+                took[c.name].append(c.take() / count)
+        for c in contestants:
+            seconds = statistics.median(took[c.name])
+            row: Row = {
+                "case": case.name,
+                "trials": count,
+                "way": c.name + ("" if c.stack.graph is None or c.stack.graph.graph else " (no graph)"),
+                "ms_per_trial": round(1e3 * seconds, 4),
+                "ratio_to_stack": None,
+                "share": round(floor / seconds, 4),
+                "ready_seconds": round(c.ready, 1),
+                "peak_mib": round(c.peak),
+                "device": device_name(device),
+                "precision": first.precision,
+                "torch": torch.__version__,
+            }
+            if c.name == "stack":
+                reference = seconds
+            if reference:
+                row["ratio_to_stack"] = round(seconds / reference, 3)
+            rows.append(row)
+            print(shown(row), flush=True)
+        del contestants
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return rows
+
+
+def entered(ways: Sequence[str], trials: Sequence[Trial], case: Case, steps: int) -> list[Contestant]:
+    """Those that could be built; of the others it is said why not."""
+    found = []
     for name in ways:
         try:
-            contestants.append(contestant(name, trials, case, chosen.steps))
+            found.append(contestant(name, trials, case, steps))
         except torch.OutOfMemoryError:
-            print(f"{case.name:<9}{count:>6} {name:<20} out of memory", flush=True)
+            print(f"{case.name:<9}{len(trials):>6} {name:<20} out of memory", flush=True)
         except Exception as error:  # one way that fails must not cost the others their figures
-            print(f"{case.name:<9}{count:>6} {name:<20} {type(error).__name__}: {str(error)[:300]}", flush=True)
-    took: dict[str, list[float]] = {c.name: [] for c in contestants}
-    for turn in range(chosen.rounds):
-        for place in range(len(contestants)):  # another one begins in every round
-            c = contestants[(turn + place) % len(contestants)]
-            took[c.name].append(c.take() / count)
-    seconds = {name: statistics.median(found) for name, found in took.items()}
-    for c in contestants:
-        row: Row = {
-            "case": case.name,
-            "trials": count,
-            "way": c.name + ("" if c.stack.graph is None or c.stack.graph.graph else " (no graph)"),
-            "ms_per_trial": round(1e3 * seconds[c.name], 4),
-            "ratio_to_stack": round(seconds[c.name] / seconds["stack"], 3) if "stack" in seconds else None,
-            "share": round(floor / seconds[c.name], 4),
-            "ready_seconds": round(c.ready, 1),
-            "peak_mib": round(c.peak),
-            "device": device_name(torch.device(case.device)),
-            "precision": first.precision,
-            "torch": torch.__version__,
-        }
-        rows.append(row)
-        print(
-            f"{case.name:<9}{count:>6} {row['way']:<20}{row['ms_per_trial']:>9.3f}{row['ratio_to_stack'] or 0:>9.2f}"
-            f"{row['share']:>7.0%}{row['ready_seconds']:>9.1f}{row['peak_mib']:>10,}",
-            flush=True,
-        )
-    return rows
+            print(f"{case.name:<9}{len(trials):>6} {name:<20} {type(error).__name__}: {str(error)[:300]}", flush=True)
+    return found
+
+
+def shown(row: Row) -> str:
+    ratio = "" if row["ratio_to_stack"] is None else f"{row['ratio_to_stack']:.2f}"
+    return (
+        f"{row['case']:<9}{row['trials']:>6} {row['way']:<20}{row['ms_per_trial']:>9.3f}{ratio:>9}"
+        f"{row['share']:>7.0%}{row['ready_seconds']:>9.1f}{row['peak_mib']:>10,}"
+    )
 
 
 def arguments() -> Namespace:
@@ -146,8 +170,20 @@ def arguments() -> Namespace:
     chosen.cases = chosen.cases or list(NAMES)
     if unknown := set(chosen.cases) - set(NAMES):
         parser.error(f"unknown case {', '.join(sorted(unknown))}: choose from {', '.join(NAMES)}")
-    chosen.trials = [int(number) for number in chosen.trials.split(",")]
-    chosen.ways = chosen.ways.split(",")
+    try:
+        chosen.trials = [int(number) for number in chosen.trials.split(",")]
+    except ValueError:
+        parser.error(f"--trials {chosen.trials}: must be whole numbers, such as 1,4,16")
+    if min(*chosen.trials, chosen.steps, chosen.rounds, 1) < 1:
+        parser.error("--trials, --steps and --rounds: 1 or more")
+    chosen.ways = sorted(chosen.ways.split(","), key=lambda name: name != "stack")
+    for name in chosen.ways:
+        try:
+            parsed(name)
+        except ValueError as error:
+            parser.error(f"--ways: {error}")
+    if chosen.csv and not chosen.csv.parent.is_dir():
+        parser.error(f"--csv {chosen.csv}: there is no folder {chosen.csv.parent}")
     return chosen
 
 
@@ -180,14 +216,11 @@ def main() -> None:
                         writer = csv.DictWriter(file, COLUMNS)
                         writer.writeheader()
                         writer.writerows(rows)
-                gc.collect()
-                if chosen.device.startswith("cuda"):
-                    torch.cuda.empty_cache()
 
 
 def fitting(ways: Sequence[str], trials: int) -> list[str]:
     """The ways that differ from each other for this number of trials."""
-    sizes = {name: int("".join(c for c in name if c.isdigit()) or 0) for name in ways}
+    sizes = {name: parsed(name)[1] for name in ways}
     return [name for name in ways if not sizes[name] or (sizes[name] < trials and trials % sizes[name] == 0)]
 
 

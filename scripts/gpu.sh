@@ -87,7 +87,7 @@ chosen=()
 suite=(tests --ignore tests/optim)
 digits=(+experiment=digits)
 cifar=(model.depth=20 model.width=16 "optimizer=adam,adamw" "lr=1e-3,3e-3,1e-2" "wd=0,1e-4,1e-3" epochs=3 max_minutes=2)
-read -r -a stack <<<"${GPU_SH_STACK:-cifar16 cifar64 modular digits --trials 1,4,16,64}"
+read -r -a stack <<<"${GPU_SH_STACK:-cifar16 cifar64 modular digits --trials 4,16}"
 read -r -a trials <<<"${GPU_SH_TRIALS:-cifar16 modular digits --trials 16 --images 12800 --rounds 1}"
 if [ "$quick" = 1 ]; then
     rounds=(--rounds 2)

@@ -129,18 +129,25 @@ PATCHES: dict[str, tuple[Any, str, Callable[..., Tensor]]] = {
 }
 
 
+def parsed(name: str) -> tuple[str, int, str]:
+    """A way's kind ("lanes" for lanes-N), N or 0, and what comes after the "+"; ValueError for an unknown one."""
+    kind, _, more = name.partition("+")
+    lanes, _, size = kind.partition("-")
+    several = lanes == "lanes" and size.isdecimal() and int(size) > 0
+    if more not in ("", "compile", "benchmark") or not (several or kind in ("stack", *PATCHES)):
+        raise ValueError(f"way {name!r}: must be stack, nchw, bmm or lanes-N, and nothing, +compile or +benchmark")
+    return (lanes, int(size), more) if several else (kind, 0, more)
+
+
 def way(name: str, trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> Stack:
     """A stack of `trials` of one shape whose step is computed in the way of this name."""
-    kind, _, more = name.partition("+")
-    size = kind.removeprefix("lanes-")
-    if more not in ("", "compile", "benchmark") or not (kind in ("stack", *PATCHES) or size.isdecimal()):
-        raise ValueError(f"way {name!r}: must be stack, nchw, bmm or lanes-N, and nothing, +compile or +benchmark")
+    kind, size, more = parsed(name)
     stack = Stack(trials, dataset, device)
     call: Any = stack.model
-    if size.isdecimal():
+    if size:
         with torch.device("meta"):
-            small = build(trials[0].model, dataset, int(size))
-        call = Lanes(stack.model, small, int(size), more == "compile")
+            small = build(trials[0].model, dataset, size)
+        call = Lanes(stack.model, small, size, more == "compile")
     elif more == "compile":
         call = torch.compile(stack.model, fullgraph=True, dynamic=False)
     stack.step.model = Patched(call, *PATCHES[kind]) if kind in PATCHES else call  # type: ignore[assignment]

@@ -36,7 +36,7 @@ def test_all_ways_train_the_same_networks(case: str, name: str) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["lanes", "lanes-x", "stack+fast", "rows"])
+@pytest.mark.parametrize("name", ["lanes", "lanes-x", "lanes-0", "stack+fast", "rows"])
 def test_an_unknown_way_is_refused(name: str) -> None:
     dataset, model = CASES["resnet"]
     with pytest.raises(ValueError, match="must be stack, nchw, bmm or lanes-N"):
