@@ -121,5 +121,14 @@ def _over_trials(values: Tensor, like: Tensor) -> Tensor:
 def finite_gradients(parameters: Sequence[Tensor]) -> Tensor:
     """Which trials' gradients hold neither inf nor nan: bool [R]."""
     gradients = [p.grad.flatten(1) for p in parameters if p.grad is not None]
-    largest = [torch.linalg.vector_norm(g, ord=float("inf"), dim=1) for g in gradients]
+    return finite_rows(gradients, together=gradients[0].device.type != "cpu")
+
+
+def finite_rows(tensors: Sequence[Tensor], together: bool) -> Tensor:
+    """Which rows of tensors [R, n], for any n, hold neither inf nor nan in any of them: bool [R].
+
+    `together`: through a copy of all of them, as a GPU has sooner made than launched a kernel for each.
+    """
+    parts = [torch.cat(list(tensors), 1)] if together else tensors
+    largest = [torch.linalg.vector_norm(part, ord=float("inf"), dim=1) for part in parts]
     return torch.isfinite(torch.stack(largest)).all(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from optim import reference
 from optim.rules import Rule, coefficients
-from optim.stacked import Stacked, finite_gradients
+from optim.stacked import Stacked, finite_gradients, finite_rows
 from tests.optim.compare import gradients, largest_difference, single_path, stacked_path, start
 
 STEPS = 100
@@ -126,3 +128,15 @@ def test_the_state_goes_on_where_it_stopped() -> None:
         state = {key: [t.clone() for t in value] for key, value in optimizer.state_dict().items()}
     for mine, theirs in zip(parameters, whole, strict=True):
         assert torch.equal(mine[0].detach(), theirs)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan])
+def test_one_number_that_is_not_finite_marks_its_trial_only(wrong: float, together: bool) -> None:
+    tensors = [torch.full((3, n), -3e38) for n in (1, 7, 4000)]
+    assert finite_rows(tensors, together).tolist() == [True, True, True]
+    for tensor in tensors:
+        for place in (0, -1):
+            tensor[1, place] = wrong
+            assert finite_rows(tensors, together).tolist() == [True, False, True]
+            tensor[1, place] = 0
