@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from optim.conventions import L2, equivalents
@@ -71,7 +72,7 @@ class Trial:
         """Steps in an epoch; the last batch may be smaller."""
         return -(-self.facts.train_size // self.batch_size)
 
-    @property
+    @cached_property
     def rule(self) -> Rule:
         o = self.optimizer
         betas = {"beta1": o.beta1, "beta2": o.beta2, "eps": o.eps} if isinstance(o, AdamSettings) else {}
@@ -121,11 +122,11 @@ class Trial:
             flat |= _differing(group, getattr(self, group))
         return flat
 
-    @property
+    @cached_property
     def settings_json(self) -> str:
         return json.dumps(self.settings, sort_keys=True, separators=(",", ":"))
 
-    @property
+    @cached_property
     def id(self) -> str:
         return hashlib.sha256(f"{SCHEMA}:{self.settings_json}".encode()).hexdigest()[:10]
 

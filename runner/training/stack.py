@@ -23,13 +23,13 @@ from runner.models.build import build, decays
 from runner.models.layers import initialise
 from runner.models.sizes import evaluation_batch, slots
 from runner.training.alone import Alone
+from runner.training.coefficients import Coefficients
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
 from runner.training.graph import Graph
 from runner.training.precision import autocast
 from runner.training.randomness import generator
-from runner.training.schedule import Length, multiplier
 from runner.training.step import Step
 from runner.trials import Trial
 
@@ -88,6 +88,8 @@ class Stack:
             self.step.diagnostics = Diagnostics(self.model, optimizer)
         recorded = optimizer.launch is not None and not diagnostics
         self.graph = Graph(self.step, self.feed, device) if recorded else None
+        self.planned: Coefficients | None = None
+        self.norms: Tensor | None = None  # of the weights as they are, where they have been asked for
         self.ledger: Ledger | None = None  # of decay asked for and applied
         self.epoch_ledger: Ledger | None = None  # as it was when the epoch began
         self.device = device
@@ -105,6 +107,7 @@ class Stack:
     def run_epoch(self, epoch: int, first: int = 0, after: Callable[[int], None] = lambda taken: None) -> Progress:
         """Train through `epoch` (from 0), from step `first` on; `after` is told the steps taken, but for the last."""
         self.model.train()
+        self.norms = None
         self.feed.epoch(epoch)
         self.epoch_ledger = self.ledger
         rows = self._rows(epoch)
@@ -124,7 +127,7 @@ class Stack:
                 self.step(self.feed.batch(step), rows[step])
         if isinstance(self.step.optimizer, Alone):
             self.step.optimizer.settle()
-        moved = _norm([p.detach() - q for p, q in zip(self.parameters, before, strict=True)])
+        moved = _norm(torch._foreach_sub([p.detach() for p in self.parameters], before))
         self.step.freeze(torch.isfinite(self._weight_norm()), before=1)
         running = self.step.total / self.feed.count
         return Progress(running.tolist()[: self.count], moved.tolist()[: self.count])
@@ -156,28 +159,34 @@ class Stack:
 
     def eta(self, epoch: int) -> np.ndarray:
         """The schedules' multipliers of the steps of `epoch`: [trials, steps]."""
-        steps = np.arange(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)
-        length = Length(self.epochs, self.per_epoch)
-        return np.stack([multiplier(trial.schedule, steps, length) for trial in self.trials])
+        planned, here = self._planned(epoch)
+        return planned.eta[:, here]
+
+    def _planned(self, epoch: int) -> tuple[Coefficients, slice]:
+        """The coefficients of some epochs, `epoch` among them, and where it is."""
+        if self.planned is None or not self.planned.first <= epoch < self.planned.end:
+            self.planned = Coefficients.of(self.trials, epoch)
+        start = (epoch - self.planned.first) * self.per_epoch
+        return self.planned, slice(start, start + self.per_epoch)
 
     def _rows(self, epoch: int) -> Tensor:
         """Coefficients of the steps of `epoch`, formed in float64: [steps, 2, columns, R]."""
-        steps = np.arange(epoch * self.per_epoch, (epoch + 1) * self.per_epoch) + 1
-        table = [
-            rules.coefficients(trial.rule, steps, eta, np.full(len(steps), trial.updates(epoch)))
-            for trial, eta in zip(self.trials, self.eta(epoch), strict=True)
-        ]
+        planned, here = self._planned(epoch)
         # Decays too small for float32 are saved up from epoch to epoch and paid when they can be.
-        rows, self.ledger = released_rows(np.stack(table, -1), self.ledger, last=epoch == self.epochs - 1)
+        rows, self.ledger = released_rows(planned.rows[here], self.ledger, last=epoch == self.epochs - 1)
         on_cpu = self.device.type == "cpu"  # where the step takes float64; a GPU's reads float32
         return torch.from_numpy(rows).to(self.device, torch.float64 if on_cpu else torch.float32)
 
     def _weight_norm(self) -> Tensor:
-        return _norm([p.detach() for p in self.parameters])
+        if self.norms is None:
+            self.norms = _norm([p.detach() for p in self.parameters])
+        return self.norms
 
 
 def _norm(parts: Sequence[Tensor]) -> Tensor:
     """Euclidean norm over all parts of each trial, in float64: [R]."""
+    if parts[0].device.type != "cpu":  # a copy of all is sooner made than kernels are launched for each
+        return torch.linalg.vector_norm(torch.cat([part.flatten(1) for part in parts], 1), dim=1, dtype=torch.float64)
     total = torch.zeros(len(parts[0]), dtype=torch.float64, device=parts[0].device)
     for part in parts:  # one after the other: a reduction over the list would round by the width of the stack
         total += part.flatten(1).double().square().sum(1)

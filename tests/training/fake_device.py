@@ -84,6 +84,7 @@ def test_a_step_stays_on_the_device_and_waits_for_nothing(case: str) -> None:
     for step in range(stack.per_epoch):  # the last with fewer examples
         stack.step(stack.feed.batch(step), rows[step])
     assert places(stack) == {"gpu:0"}
+    assert stack._weight_norm().device == GPU
 
 
 @pytest.mark.parametrize("case", CASES)
