@@ -76,6 +76,11 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()
     except (UserError, Refused) as error:
         _refuse(str(error))
+    except ImportError as error:
+        # What the dynamic loader says where it may not take more memory; rows are on record long before.
+        if verbose or "failed to map segment" not in str(error):
+            raise
+        _refuse(f"not enough memory to load what is needed ({error}); nothing is lost, the same command goes on")
     except Exception as error:
         # Before a job has begun every error is about the command line.
         if verbose or codes:

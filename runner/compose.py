@@ -138,7 +138,8 @@ def _scalar(cfg: DictConfig, key: str) -> Any:
     if kind is bool and not isinstance(value, bool):
         raise UserError(f"{key}={value}: must be true or false")
     if kind is int and not (number and math.isfinite(value) and value == int(value)):
-        raise UserError(f"{key}={value}: must be a whole number")
+        word = f" or {_ZERO[key][0]}" if key in _ZERO else ""
+        raise UserError(f"{key}={value}: must be a whole number{word}")
     if kind is float and not number:
         raise UserError(f"{key}={value}: must be a number")
     if kind is str and not isinstance(value, str | int | float):

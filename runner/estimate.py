@@ -39,8 +39,9 @@ class Estimate:
 
     def text(self) -> str:
         """For people."""
-        took = "" if self.seconds is None else f", about {_duration(self.seconds)}"
-        line = f"{_scaled(self.flops)} training FLOPs{took}, {self.bytes / 2**30:.2g} GiB of memory for a stack"
+        took = "" if self.seconds is None else f", about {_duration(self.seconds)} of training (start-up not counted)"
+        memory = f"{self.bytes / 2**30:.2g} GiB of memory for a stack beside what its process has"
+        line = f"{_scaled(self.flops)}training FLOPs{took}, {memory}"
         return f"{line}\nno room for a trial: {self.short}" if self.short else line
 
 
@@ -104,10 +105,24 @@ def epoch_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     return step * (per_epoch + evaluated / stack[0].batch_size / 3)
 
 
+def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int) -> float:
+    """About how long `stack` takes, for each of its trials; 0 where it cannot be tried, which training it will say.
+
+    `processes`: that share the device's memory.
+    """
+    where = torch.device(device)
+    if room(stack, dataset, where, processes):
+        return 0.0
+    try:
+        return stack[0].epochs * epoch_seconds(stack, dataset, where) / len(stack)
+    except (RuntimeError, MemoryError):
+        return 0.0
+
+
 def _scaled(number: float) -> str:
-    for name, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9)):
+    for name, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
         if number >= size:
-            return f"{number / size:.3g} {name}"
+            return f"{number / size:.3g} {name} "
     return f"{number:.3g} "
 
 

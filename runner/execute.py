@@ -62,7 +62,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             if not stack:
                 continue
             if _too_late(job, stack):
-                tell("late", len(stack))
+                tell("late", [trial.id for trial in stack])
                 continue
             ours = claims.take(trial.id for trial in stack)
             # Another process may have finished one between the look and the claim.
@@ -94,9 +94,19 @@ def _open(stack: Sequence[Trial], records: Records) -> list[Trial]:
 
 
 def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
-    if job.deadline is None:
+    if job.deadline is None or not stack:
         return False
-    return time.time() + job.pace.get(stack[0].shape, 0.0) * len(stack) > job.deadline
+    if time.time() > job.deadline:
+        return True
+    shape = stack[0].shape
+    if shape not in job.pace:  # nothing of this shape has been trained yet
+        import torch
+
+        from runner.estimate import seconds_per_trial
+
+        torch.set_num_threads(job.threads)
+        job.pace[shape] = seconds_per_trial(stack, job.datasets[stack[0].dataset], job.device, job.processes)
+    return time.time() + job.pace[shape] * len(stack) > job.deadline
 
 
 def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:

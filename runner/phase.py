@@ -94,9 +94,11 @@ def train(
         workers.run(job, count, progress.tell, _import_report, wait=not part)
     finally:
         progress.close()
-    if progress.late:
-        say(f"max_minutes={settings.max_minutes:g}: {progress.late} {phase} trials left; the same command goes on")
-    return Trained(len(missing) - progress.late, progress.late)
+    # What one process thought too late another may have had a pace for.
+    late = len(progress.late - records.done()) if progress.late else 0
+    if late:
+        say(f"max_minutes={settings.max_minutes:g}: {counted(late, f'{phase} trial')} left; the same command goes on")
+    return Trained(len(missing) - late, late)
 
 
 def _import_report() -> None:

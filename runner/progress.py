@@ -15,7 +15,8 @@ class Progress:
     """Shows events of `runner.execute`; silent about mere progress when stderr is not a terminal."""
 
     def __init__(self, total: int, done: int, label: str) -> None:
-        self.total, self.done, self.late = total, done, 0
+        self.total, self.done = total, done
+        self.late: set[str] = set()  # trials that max_minutes left to a later call, in the view of some process
         self.best, self.epoch = math.inf, ""
         self.under_way: dict[str, float] = {}  # first trial of a stack -> what it counts so far, in trials
         self.bar = tqdm(total=total, initial=done, desc=label, disable=None, dynamic_ncols=True, bar_format=_FORMAT)
@@ -34,7 +35,7 @@ class Progress:
                 if status == "failed":
                     self.say(f"trial {trial} failed: {note}")
         elif kind == "late":
-            self.late += content
+            self.late.update(content)
         elif kind == "waiting":
             self.say(f"waiting for {content} trials that another command trains")
         else:

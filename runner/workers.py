@@ -51,7 +51,14 @@ def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]
             mine = replace(job, device=job.devices[index]) if job.devices else job
             here, there = context.Pipe(duplex=False)
             process = context.Process(target=_main, args=(mine, there), daemon=True)
-            process.start()
+            try:
+                process.start()
+            except (OSError, EOFError) as error:
+                reason = f"{type(error).__name__}: {error}".rstrip(": ")
+                raise UserError(
+                    f"workers={count}: a process could not be started ({reason}); is there memory for so many? "
+                    "workers=1 does without, and the same command goes on"
+                ) from error
             there.close()
             workers[here] = process
         meanwhile()

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -172,6 +172,19 @@ def peer_trial(trial: Trial) -> dict[str, Any]:
 def arrays(dataset: Dataset) -> dict[str, Any]:
     parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return {f"{what}_{name}": getattr(part, what) for name, part in parts.items() for what in "xy"}
+
+
+def refuse_unusable(parser: ArgumentParser, chosen: Namespace) -> None:
+    """End with one line where the device is not there or the CSV could not be written, before anything is measured."""
+    try:
+        torch.empty(1, device=chosen.device)
+    except (RuntimeError, AssertionError) as error:
+        parser.error(f"--device {chosen.device}: {str(error).splitlines()[0]}")
+    if chosen.csv:
+        try:
+            chosen.csv.open("a").close()
+        except OSError as error:
+            parser.error(f"--csv {chosen.csv}: cannot write there ({error.strerror})")
 
 
 def make(name: str, chosen: Namespace, folder: Path) -> Case:

@@ -1,6 +1,7 @@
-"""A step of a stack, in every way that it can be computed: `python scripts/bench_stack.py --help`.
+"""A step of a stack, in every way that it can be computed: `python scripts/bench_stack.py [CASE]`.
 
-For each case, number of trials and way (see `scripts/stack_ways.py`) the training step as the runner takes it, data and
+For each case, number of trials and way (stack, nchw, bmm, lanes-N, each also with +compile or +benchmark: they are
+told in `scripts/stack_ways.py`) the training step as the runner takes it, data and
 optimizer included and on CUDA as a graph, is timed over made-up images. Ways take turns; medians over rounds of the
 time for each trial. The share is that of the roofline of `scripts/roofline.py`: the operators of one eager step, as if
 nothing stayed in a cache. "ready": seconds until steps are at full speed, with compilation, first steps, recording.
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_cases import NAMES, Case, make
+from bench_cases import NAMES, Case, make, refuse_unusable
 from bench_step import device_name
 from roofline import Ceilings, ceilings, cost
 from stack_ways import parsed, way
@@ -158,11 +159,13 @@ def arguments() -> Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cuda = torch.cuda.is_available()
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: all of them")
-    parser.add_argument("--trials", default="1,4,16,64" if cuda else "2,4", help="numbers of trials in a stack")
-    parser.add_argument("--ways", default=WAYS)
-    parser.add_argument("--steps", type=int, default=30 if cuda else 3, help="timed at a time")
-    parser.add_argument("--rounds", type=int, default=5 if cuda else 2)
-    parser.add_argument("--limit", type=float, default=480, help="seconds after which no more cases are begun")
+    parser.add_argument(
+        "--trials", default="1,4,16,64" if cuda else "2,4", help="in a stack, such as 1,4 (default: %(default)s)"
+    )
+    parser.add_argument("--ways", default=WAYS, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=30 if cuda else 3, help="timed at a time (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5 if cuda else 2, help="default: %(default)s")
+    parser.add_argument("--limit", type=float, default=480, help="seconds after which none is begun (%(default)s)")
     parser.add_argument("--device", default="cuda" if cuda else "cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16" if cuda else "fp32")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
@@ -182,8 +185,7 @@ def arguments() -> Namespace:
             parsed(name)
         except ValueError as error:
             parser.error(f"--ways: {error}")
-    if chosen.csv and not chosen.csv.parent.is_dir():
-        parser.error(f"--csv {chosen.csv}: there is no folder {chosen.csv.parent}")
+    refuse_unusable(parser, chosen)
     return chosen
 
 
@@ -210,7 +212,10 @@ def main() -> None:
                 if time.perf_counter() - began > chosen.limit:
                     print(f"{case.name:<9}{trials:>6} not begun: {chosen.limit:g} s are over", flush=True)
                     continue
-                rows += measure(case, trials, fitting(chosen.ways, trials), chosen, rates)
+                ways = fitting(chosen.ways, trials)
+                if unfit := [name for name in chosen.ways if name not in ways]:
+                    print(f"{case.name:<9}{trials:>6} cannot be split so: {', '.join(unfit)}", flush=True)
+                rows += measure(case, trials, ways, chosen, rates)
                 if chosen.csv:  # after every measurement, so that what is stopped leaves what it had
                     with chosen.csv.open("w", newline="") as file:
                         writer = csv.DictWriter(file, COLUMNS)

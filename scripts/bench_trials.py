@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trials in an hour, of this runner and of other ways to train the same sweep: `python scripts/bench_trials.py --help`.
+"""Trials in an hour, of this runner and of other ways to train the same sweep: `python scripts/bench_trials.py [CASE]`.
 
 Every way is a command of its own, so that start-up is in everybody's time, and trains the same trials: same networks
 and initial weights, same data, epochs and evaluations. Ways take turns, round after round, and each round has another
@@ -36,7 +36,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench_cases import NAMES, Case, Took, make
+from bench_cases import NAMES, Case, Took, make, refuse_unusable
 from bench_growth import growth
 from bench_profile import profile
 from bench_step import device_name
@@ -172,8 +172,12 @@ def arguments() -> argparse.Namespace:
         parser.error(f"unknown way {', '.join(sorted(unknown))}: choose from {', '.join(WAYS)}")
     if set(chosen.cases) & set(CIFAR) and not chosen.cifar10:
         parser.error(f"{', '.join(CIFAR)}: give --cifar10 FILE.npz")
-    if chosen.rounds < 1 or (chosen.threads or 1) < 1 or chosen.trials not in range(2, 17, 2):
-        parser.error("--rounds and --threads: 1 or more; --trials: an even number from 2 to 16")
+    if chosen.cifar10 and not chosen.cifar10.is_file():
+        parser.error(f"--cifar10 {chosen.cifar10}: there is no such file")
+    counts = [chosen.rounds, *(n for n in (chosen.threads, chosen.epochs) if n is not None)]
+    if min(counts) < 1 or chosen.trials not in range(2, 17, 2):
+        parser.error("--rounds, --threads and --epochs: 1 or more; --trials: an even number from 2 to 16")
+    refuse_unusable(parser, chosen)
     return chosen
 
 

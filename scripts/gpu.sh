@@ -84,7 +84,8 @@ about 2>&1 | tee "$work/about.log"
 cuda=$("$python" -c 'import torch; print(int(torch.cuda.is_available()))')
 rounds=(--rounds 30)
 chosen=()
-suite=(tests --ignore tests/optim)
+rest=(tests/optim --deselect tests/optim/test_kernel_cuda.py)
+suite=(tests/training tests/models tests/data tests/scripts)
 digits=(+experiment=digits)
 cifar=(model.depth=20 model.width=16 "optimizer=adam,adamw" "lr=1e-3,3e-3,1e-2" "wd=0,1e-4,1e-3" epochs=3 max_minutes=2)
 read -r -a stack <<<"${GPU_SH_STACK:-cifar16 cifar64 modular digits --trials 4,16}"
@@ -92,6 +93,7 @@ read -r -a trials <<<"${GPU_SH_TRIALS:-cifar16 modular digits --trials 16 --imag
 if [ "$quick" = 1 ]; then
     rounds=(--rounds 2)
     chosen=(tiny stack16)
+    rest=(tests/optim/test_release.py)
     suite=(tests/data/test_split.py)
     stack=(digits --trials 2 --ways stack,lanes-1 --rounds 1 --steps 2)
     trials=(digits --ways ours,tuned --rounds 1 --epochs 1)
@@ -101,8 +103,8 @@ fi
 read -r -a more <<<"${GPU_SH_CIFAR:-}"
 
 if wanted correct; then
-    step correct-cuda 120 "$python" -m pytest -q -ra tests/optim/test_kernel_cuda.py
-    step correct-rest 150 "$python" -m pytest -q -ra tests/optim --deselect tests/optim/test_kernel_cuda.py
+    step correct-cuda 120 "$python" -m pytest -q -ra tests/optim/test_kernel_cuda.py tests/training/test_graph_cuda.py
+    step correct-rest 150 "$python" -m pytest -q -ra "${rest[@]}"
 fi
 
 if wanted bench; then
@@ -112,7 +114,7 @@ if wanted bench; then
 fi
 
 if wanted suite; then
-    step suite 180 "$python" -m pytest -q -ra "${suite[@]}"
+    step suite 240 "$python" -m pytest -q -ra "${suite[@]}"
 fi
 
 if wanted digits; then

@@ -126,7 +126,8 @@ def cells(block: Block) -> pd.DataFrame:
                 "score": score,
                 "tie_score": tie,
                 # Means of the same numbers in another order may differ in the last bit: that is a tie.
-                "score_key": round(score, 9),
+                # Where nothing converged chance is no result, though some networks that learn do worse.
+                "score_key": math.inf if _none_converged(mine) else round(score, 9),
                 "tie_key": math.inf if math.isnan(tie) else round(tie, 9),
                 "complete": bool(needed) and len(mine) == len(needed),
             }
@@ -146,6 +147,10 @@ def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
     """inf if a diverged run has no number; NaN if another has none, or there are no rows."""
     values = [math.inf if row["status"] == "diverged" and row[column] != row[column] else row[column] for row in rows]
     return math.fsum(values) / len(values) if values else math.nan
+
+
+def _none_converged(rows: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(rows) and all(row["status"] == "diverged" for row in rows)
 
 
 def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:

@@ -223,3 +223,10 @@ def test_selecting_imports_neither_torch_nor_matplotlib() -> None:
     code = "import sys, runner.report.select; print(sorted({'torch', 'matplotlib', 'scipy'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_cell_where_nothing_converged_is_best_only_where_none_is_better() -> None:
+    blind = [trial("adamw", 0.1, 0.1, seed, error=91) for seed in (0, 1)]  # worse than chance
+    diverged = [trial("adamw", 0.5, 0.1, seed, error=90, status="diverged") for seed in (0, 1)]
+    assert winner(blind + diverged, "AdamW")["lr"] == 0.1
+    assert winner(diverged, "AdamW")["lr"] == 0.5

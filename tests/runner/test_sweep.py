@@ -222,4 +222,21 @@ def test_max_minutes_starts_no_stack_that_it_expects_to_be_late(tmp_path: Path) 
     )
     told: list[tuple[str, object]] = []
     execute.work(late, lambda kind, content: told.append((kind, content)))
-    assert told == [("late", 2), ("late", 2)]
+    assert told == [("late", [t.id for t in trials[:2]]), ("late", [t.id for t in trials[2:]])]
+
+
+def test_max_minutes_knows_how_long_a_first_stack_takes(tmp_path: Path) -> None:
+    dataset = images()
+    trials = [trial(dataset, seed=seed, epochs=100_000) for seed in range(2)]
+    stamps = {"study": "s", "phase": "search"}
+    job = execute.Job(tmp_path, [trials], {trials[0].dataset: dataset}, "cpu", stamps, deadline=time.time() + 30)
+    told: list[str] = []
+    execute.work(job, lambda kind, content: told.append(kind))
+    assert told == ["late"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_time_box_left_is_counted_once(tmp_path: Path, workers: int) -> None:
+    sweep = ["-m", "lr=1e-3,1e-2", "seed=0,1", "stack=2"]
+    said = runner(*sweep, f"workers={workers}", "max_minutes=0.0001", cwd=tmp_path)
+    assert "4 search trials left" in said
