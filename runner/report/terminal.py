@@ -1,4 +1,4 @@
-"""The comparison as text of at most 100 columns: `terminal_table(blocks)` is the call to know."""
+"""The comparison as text of 100 columns, more only for odd figures: `terminal_table(blocks)` is the call to know."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def _line(cells: Sequence[str]) -> str:
         f"{text:<{-width}}" if width < 0 else f"{' ' + text:>{width}}"
         for text, width in zip(cells, _WIDTHS, strict=True)
     ]
-    return "".join(parts).rstrip()[:COLUMNS]
+    line = "".join(parts).rstrip()
+    while len(line) > COLUMNS and "  " in line:  # wide figures take from the space before them
+        before, _, after = line.rpartition("  ")
+        line = f"{before} {after}"
+    return line
 
 
 def _cells(block: Block, result: ArmResult) -> list[str]:

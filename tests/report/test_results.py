@@ -215,3 +215,10 @@ def test_the_terminal_table_fits_100_columns(dataset: str) -> None:
     table = [line for line in text.splitlines() if line.startswith("AdamW (normalized)")]
     assert len(table) == 1
     assert len(table[0].split()) >= 8
+
+
+def test_wide_figures_lose_no_letter_on_the_terminal() -> None:
+    rows = [trial("adam", 0.1, 0.1, s, error=10 + 70 * s) for s in (0, 1)]
+    rows += [trial("adamw", 0.1, 0.1, s, error=80 - 60 * s) for s in (0, 1)]
+    line = next(line for line in terminal_table(reported(rows)).splitlines() if line.startswith("AdamW"))
+    assert line.endswith(" undecided")
