@@ -6,6 +6,7 @@ few steps of the largest stack of each shape, whose results are thrown away.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def epoch_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
         clock = time.perf_counter()
         running.run_epoch(0)
         took.append(time.perf_counter() - clock)
-    step = min(took[1:])
+    step = statistics.median(took[1:])
     evaluated = len(dataset.val) or len(dataset.test)
     # A forward pass is a third of a step.
     return step * (per_epoch + evaluated / stack[0].batch_size / 3)
