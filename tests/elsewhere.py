@@ -26,7 +26,7 @@ def printed(file: Path, folder: Path, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def judge(claim: str, said: str, skipped: str) -> None:
+def assert_passed(claim: str, said: str, skipped: str) -> None:
     """Fail unless all cases of the claim passed; skip, saying why, if none was tried."""
     outcomes = re.findall(rf"::{claim}(?:\[[^\]]*\])? (\w+)", said)
     if set(outcomes) == {"SKIPPED"}:
