@@ -1,4 +1,4 @@
-"""The comparison as text of 100 columns, more only for odd figures: `terminal_table(blocks)` is the call to know."""
+"""The comparison as text of at most 100 columns: `terminal_table(blocks)` is the call to know."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _line(cells: Sequence[str]) -> str:
     while len(line) > COLUMNS and "  " in line:  # wide figures take from the space before them
         before, _, after = line.rpartition("  ")
         line = f"{before} {after}"
-    return line
+    return line if len(line) <= COLUMNS else f"{line[: COLUMNS - 1]}…"
 
 
 def _cells(block: Block, result: ArmResult) -> list[str]:
