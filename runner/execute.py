@@ -94,7 +94,7 @@ def _open(stack: Sequence[Trial], records: Records) -> list[Trial]:
 
 
 def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
-    if job.deadline is None or not stack:
+    if job.deadline is None:
         return False
     if time.time() > job.deadline:
         return True
