@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from runner.data.dataset import Dataset
+from runner.data.dataset import Dataset, Split
 from runner.data.settings import DatasetSettings
 from runner.models.build import build
+from runner.models.sizes import evaluation_batch
 from runner.plan import Plan
 from runner.training.evaluate import losses
 from runner.training.heap import keep_freed_memory
 from runner.training.memory import predicted, room
+from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials import Trial
 
-STEPS, SECONDS = 20, 2.0  # at most so many steps are timed, for about so long
+TIMES, SECONDS = 20, 2.0  # at most so many steps are timed, for about so long
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,12 @@ class Estimate:
 
 
 def estimate(
-    plan: Plan, datasets: Mapping[DatasetSettings, Dataset], device: str, processes: int, final: float
+    plan: Plan,
+    datasets: Mapping[DatasetSettings, Dataset],
+    device: str,
+    processes: int,
+    final: float,
+    options: Options,
 ) -> Estimate:
     """Of all stacks of the plan, and `final` times as many trials of fresh seeds."""
     shapes: dict[tuple[object, ...], Plan] = {}
@@ -68,7 +75,7 @@ def estimate(
             continue
         # Stacks of one shape take turns in the processes; a smaller one takes less than its share.
         rounds = -(-len(stacks) // processes)
-        seconds += rounds * first.epochs * epoch_seconds(largest, dataset, where)
+        seconds += rounds * stack_seconds(largest, dataset, where, options)
     return Estimate(flops * (1 + final), None if short else seconds * (1 + final), most, short)
 
 
@@ -89,24 +96,41 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
         return float(counter.get_total_flops())
 
 
-def epoch_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device) -> float:
-    """Seconds of an epoch of training with one evaluation, from a few steps."""
-    running = Stack(stack, dataset, device)
-    per_epoch = running.per_epoch
+def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
+    """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
+    first = stack[0]
+    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels)
+    running = Stack(stack, _cut(dataset, chunk), device)
+    per_epoch, running.per_epoch = running.per_epoch, 1
+    step = _median(lambda: running.run_epoch(0))
+    selecting = "val" if "val" in running.splits else "test"
+    example = _median(lambda: running.scores(selecting)) / len(running.splits[selecting].x)
+    # The other splits are measured at the end, or each time.
+    some = len(dataset.val) or len(dataset.test)
+    others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
+    times = -(-first.epochs // options.eval_every)
+    examples = times * some + (times if options.eval_all else 1) * others
+    return first.epochs * per_epoch * step + examples * example
+
+
+def _cut(dataset: Dataset, count: int) -> Dataset:
+    """With no more than `count` examples to evaluate at a time."""
+    val, test = (Split(split.x[:count], split.y[:count]) for split in (dataset.val, dataset.test))
+    return replace(dataset, val=val, test=test)
+
+
+def _median(work: Callable[[], object]) -> float:
+    """Of the seconds that `work` takes, without the first time."""
     took: list[float] = []
     began = time.perf_counter()
-    running.per_epoch = 1
-    while len(took) < 2 or (len(took) < STEPS and time.perf_counter() - began < SECONDS):
+    while len(took) < 2 or (len(took) < TIMES and time.perf_counter() - began < SECONDS):
         clock = time.perf_counter()
-        running.run_epoch(0)
+        work()
         took.append(time.perf_counter() - clock)
-    step = statistics.median(took[1:])
-    evaluated = len(dataset.val) or len(dataset.test)
-    # A forward pass is a third of a step.
-    return step * (per_epoch + evaluated / stack[0].batch_size / 3)
+    return statistics.median(took[1:])
 
 
-def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int) -> float:
+def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:
     """About how long `stack` takes, for each of its trials; 0 where it cannot be tried, which training it will say.
 
     `processes`: that share the device's memory.
@@ -117,7 +141,7 @@ def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, pro
     try:
         if room(stack, dataset, where, processes):
             return 0.0
-        return stack[0].epochs * epoch_seconds(stack, dataset, where) / len(stack)
+        return stack_seconds(stack, dataset, where, options) / len(stack)
     except Exception:  # it must not stop the other stacks
         return 0.0
 

@@ -105,7 +105,8 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
         from runner.estimate import seconds_per_trial
 
         torch.set_num_threads(job.threads)
-        job.pace[shape] = seconds_per_trial(stack, job.datasets[stack[0].dataset], job.device, job.processes)
+        dataset = job.datasets[stack[0].dataset]
+        job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
     return time.time() + job.pace[shape] * len(stack) > job.deadline
 
 

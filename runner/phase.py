@@ -72,13 +72,7 @@ def train(
         device=given.devices[0],
         devices=given.devices if len(given.devices) > 1 else (),
         stamps={"study": folder.name, "phase": phase, "commit": stamps.commit(), "version": stamps.version()},
-        options=Options(
-            settings.eval_every,
-            settings.target_error,
-            settings.eval_all,
-            settings.diagnostics,
-            settings.checkpoint_every,
-        ),
+        options=watched(settings),
         deadline=deadline,
         processes=1 if given.device.startswith("cuda") else count,
         pace=_pace(folder, trials) if deadline else {},
@@ -99,6 +93,13 @@ def train(
     if late:
         say(f"max_minutes={settings.max_minutes:g}: {counted(late, f'{phase} trial')} left; the same command goes on")
     return Trained(len(missing) - late, late)
+
+
+def watched(settings: Settings) -> Options:
+    """How these settings want a run watched."""
+    return Options(
+        settings.eval_every, settings.target_error, settings.eval_all, settings.diagnostics, settings.checkpoint_every
+    )
 
 
 def _import_report() -> None:

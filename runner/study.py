@@ -19,7 +19,7 @@ from runner.errors import UserError
 from runner.launched import Launch
 from runner.merge import Merger
 from runner.models.check import check
-from runner.phase import Given, Trained, say, train
+from runner.phase import Given, Trained, say, train, watched
 from runner.progress import counted
 from runner.reading import exists, read
 from runner.records import Records
@@ -160,7 +160,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     fresh = settings.final_seeds * (len(arms) + settings.replicate * len(blocks)) / max(1, len(left))
     if left:
         device = given.devices[0]
-        print(estimate(stacks, given.datasets, device, count, fresh).text())
+        print(estimate(stacks, given.datasets, device, count, fresh, watched(settings)).text())
     if settings.final_seeds:
         seeds = counted(settings.final_seeds, "fresh seed")
         print(f"then the best cell of each optimizer's arms, with {seeds} each (in the figures above)")

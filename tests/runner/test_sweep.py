@@ -14,7 +14,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 
-from runner import estimate, execute, plan
+from runner import execute, plan
 from runner.columns import TIMING
 from runner.reading import read
 from runner.records import Records
@@ -233,15 +233,6 @@ def test_max_minutes_knows_how_long_a_first_stack_takes(tmp_path: Path) -> None:
     told: list[str] = []
     execute.work(job, lambda kind, content: told.append(kind))
     assert told == ["late"]
-
-
-def test_a_stack_that_cannot_be_timed_is_left_to_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> float:
-        raise ValueError("of no account here")
-
-    monkeypatch.setattr(estimate, "epoch_seconds", broken)
-    dataset = images()
-    assert estimate.seconds_per_trial([trial(dataset)], dataset, "cpu", 1) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
