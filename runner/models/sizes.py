@@ -12,7 +12,7 @@ import math
 from runner.models.settings import ModelSettings, TransformerSettings
 
 CACHE = 2**20  # bytes of one layer's activations, over the stack, up to which the time for each trial falls
-LARGE = 2**22  # bytes of one trial's from which a convolution alone is as fast as one of two trials
+LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast as one of two trials
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
 MOST = 32
 EVALUATED = 250
