@@ -27,7 +27,7 @@ from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials import Trial
 
-TIMES, SECONDS = 20, 2.0  # at most so many steps are timed, for about so long
+TIMES, SECONDS = 20, 1.0  # steps, and evaluations, are timed at most so often, for about so long
 
 
 @dataclass(frozen=True)
