@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""CIFAR-10 for a CPU: `python scripts/cifar16.py OUT.npz` writes 12,500 + 10,000 of its images at 16x16 pixels.
+"""CIFAR-10 for a CPU: `python scripts/cifar_16px.py OUT.npz` writes 12,500 + 10,000 of its images at 16x16 pixels.
 
 The first 1,250 training images of every class, in file order, and all test images; each pixel is the mean of four.
 CIFAR-10 itself is downloaded (or found in --root), or comes from --npz FILE with x_train, y_train, x_test, y_test.
-What is written is for `python -m runner +experiment=cifar16 dataset.path=OUT.npz`.
+What is written is for `python -m runner +experiment=cifar_16px dataset.path=OUT.npz`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
                 y_test=whole.test.y,
             )
     except (UserError, OSError) as error:
-        sys.exit(f"cifar16: {error}")
+        sys.exit(f"cifar_16px: {error}")
     print(f"{given.out}: {len(keep)} training and {len(whole.test)} test images of 16x16 pixels")
 
 
