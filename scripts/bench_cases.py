@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OPTIMIZERS = ("adam", "adamw")
 TEST = 300  # images, where the training images are cut down
 RATES = (1e-3, 2e-3, 5e-4, 4e-3, 2.5e-4, 8e-3, 1.25e-4, 1.6e-2)
-NAMES = ("digits", "modular", "cifar16", "cifar64")
+NAMES = ("digits", "grid", "modular", "cifar16", "cifar64")
 Key = tuple[str, float, float, int]
 
 
@@ -190,10 +190,14 @@ def refuse_unusable(parser: ArgumentParser, chosen: Namespace) -> None:
 def make(name: str, chosen: Namespace, folder: Path) -> Case:
     """`chosen`: the options of `scripts/bench_trials.py`."""
     words = [f"precision={chosen.precision}"]
-    if name == "digits":
-        words += ["grid=digits", "lr=[5e-3,1e-2,2e-2,4e-2]", "wd_convention=paper", "batch_size=32"]
-        words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2]", "grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2]"]
-        words += [f"epochs={chosen.epochs or 20}"]
+    if name in ("digits", "grid"):
+        words += ["grid=digits", "wd_convention=paper", "batch_size=32", f"epochs={chosen.epochs or 20}"]
+        if name == "digits":
+            words += ["lr=[5e-3,1e-2,2e-2,4e-2]"]
+            words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2]", "grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2]"]
+        else:  # all of it but wd = 0, where Adam and AdamW are one trial
+            words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2,0.256,1.024]"]
+            words += ["grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2,8e-2,0.16]"]
     elif name == "modular":
         words += ["dataset=modular", "model=transformer", "lr=[1e-3,2e-3]", "wd=[0.01,0.1]", "batch_size=512"]
         words += [f"epochs={chosen.epochs or 2}"]

@@ -146,7 +146,9 @@ def shown(row: Row) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: digits")
+    parser.add_argument(
+        "cases", nargs="*", metavar="CASE", help=f"of {', '.join(NAMES)}; default: digits; grid: 84 trials of it"
+    )
     parser.add_argument("--ways", default=",".join(WAYS), help=f"default: {','.join(WAYS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -155,7 +157,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
     parser.add_argument("--growth", action="store_true", help="digits alone, ours alone, 1 to 512 trials of 2 epochs")
     parser.add_argument("--profile", action="store_true", help="ours alone: shares of the time of a stack")
-    parser.add_argument("--epochs", type=int, help="default: 20 for digits, 2 for the others")
+    parser.add_argument("--epochs", type=int, help="default: 20 for digits and grid, 2 for the others")
     parser.add_argument("--cifar10", type=Path, metavar="FILE.npz", help="x_train, y_train, x_test, y_test")
     parser.add_argument(
         "--images", type=int, help="training images of CIFAR-10; default: 1,024, on CUDA 0, all of them"

@@ -47,8 +47,8 @@ def main() -> None:
     )
     try:
         whole = load(settings)
-        if whole.train.x.shape[1:] != (32, 32, 3):
-            raise UserError(f"{given.npz}: images are {whole.train.x.shape[1:]}; CIFAR-10's are (32, 32, 3)")
+        if whole.train.x.shape[1:] != (32, 32, 3) or np.bincount(whole.train.y).min() < PER_CLASS:
+            raise UserError(f"{given.npz}: CIFAR-10 has images of 32x32x3, and at least {PER_CLASS} of each class")
         keep = first(whole.train.y, PER_CLASS)
         given.out.parent.mkdir(parents=True, exist_ok=True)
         with given.out.open("wb") as file:
