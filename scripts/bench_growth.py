@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = (1, 8, 64, 512)
+SIZES = (1, 8, 64, 512, 1024)
 EPOCHS = 2
 SAMPLED, LOOKED = 0.2, 0.02  # seconds between samples of the memory, and looks at the files
 

@@ -17,7 +17,7 @@ typed and tuned can lose all they have: then --threads 1 is the fairer compariso
 The roofline is the time for each trial in which this machine would do its FLOPs or move its bytes, at the rates of a
 large product of matrices and of a large copy in the same run, whichever takes longer; see `scripts/roofline.py`.
 
---growth: our way alone, with 1 to 512 trials. --profile: where the time of a stack goes.
+--growth: our way alone, with 1 to 1,024 trials. --profile: where the time of a stack goes.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of typed and tuned on the CPU; default: torch's own choice")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of ours and tuned")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
-    parser.add_argument("--growth", action="store_true", help="digits alone, ours alone, 1 to 512 trials of 2 epochs")
+    parser.add_argument("--growth", action="store_true", help="digits alone, ours alone, 1 to 1,024 trials of 2 epochs")
     parser.add_argument("--profile", action="store_true", help="ours alone: shares of the time of a stack")
     parser.add_argument("--epochs", type=int, help="default: 20 for digits and grid, 2 for the others")
     parser.add_argument("--cifar10", type=Path, metavar="FILE.npz", help="x_train, y_train, x_test, y_test")
