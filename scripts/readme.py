@@ -32,6 +32,8 @@ def table(results: pd.DataFrame) -> str:
     ]
     for row in results.itertuples():
         unit = f" ({'L2' if row.wd_convention == 'l2' else row.wd_convention})" if row.wd else ""
+        if row.wd_convention == "paper":
+            unit += f" = {row.wd / row.lr:g} (torch)"
         half = (row.test_error_high - row.test_error_low) / 2
         against = "–"
         if pd.notna(row.difference):

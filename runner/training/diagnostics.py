@@ -101,7 +101,7 @@ class _Tensors:
             "weight_norm": float(self.new.norm()),
             "update_angle": float(angles.mean()),
             "angle_cv": coefficient_of_variation(angles),
-            # Kosson et al. 2023: the rotation of a scale-invariant layer in equilibrium.
+            # Kosson et al. 2024: the rotation of a scale-invariant layer in equilibrium.
             "predicted_angle": math.sqrt(2 * self.decay * (1 - self.beta1) / (1 + self.beta1))
             if decoupled and self.adaptive
             else None,

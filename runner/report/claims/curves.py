@@ -15,6 +15,7 @@ from runner.report.claims.scene import Arena, Scene, groups, obstacle
 from runner.report.results import ArmResult
 
 POINTS = 8  # cells that a cloud of points needs
+EVALUATIONS = 3  # that a half of a run needs for a mean over it
 
 
 def claims(scene: Scene) -> Iterator[Claim]:
@@ -93,6 +94,8 @@ def _late(scene: Scene, arena: Arena, l2: ArmResult, w: ArmResult) -> Iterator[C
     gap = (mine[common] - other[common]).dropna(how="all") if len(common) else pd.DataFrame()
     first, second = (gap[gap.index <= half], gap[gap.index > half]) if len(gap) else (gap, gap)
     why = obstacle([(arena, w), (arena, l2)])
+    if not why and (least := min(len(first), len(second))) < EVALUATIONS:
+        why = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
     what = f"{arena.block.measure.select_name}, {w.arm} minus {l2.arm}"
     margin = "" if arena.block.measure.is_error else "no margin is known for losses"
     yield Claim(

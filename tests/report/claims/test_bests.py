@@ -85,6 +85,22 @@ def test_selection_on_test_gives_no_verdict() -> None:
     assert all("selected on test" in c.why for c in found if c.claim != "13")
 
 
+def test_the_papers_numbers_stand_only_where_the_paper_has_them() -> None:
+    best = {"adam": 5.0, "adamw": 4.0, "plain": 6.0, "sgd": 5.0, "sgdw": 4.0}
+    rows = [
+        {**row, "trial": f"{row['trial']}-{schedule}"}
+        for schedule in ("cosine", "constant")
+        for row in study(
+            world(**best), ("adam", "adamw", "sgd", "sgdw"), schedule=schedule, settings={"schedule": schedule}
+        )
+    ]
+    papers = {claim.name: claim for claim in judged(rows) if claim.claim == "3"}
+    assert papers["Cosine is the best schedule for AdamW"].paper_value == "-1.2 points"
+    assert papers["Cosine is the best schedule for SGDW"].paper_value == "not in the paper"
+    for claim in judged(rows):
+        assert ("the paper's text" in claim.remark) == (claim.claim == "1")
+
+
 @pytest.mark.parametrize(("adamw", "expected"), [(4.0, "confirmed"), (5.0, "refuted")])
 def test_adamw_rivals_sgdw(adamw: float, expected: str) -> None:
     truth = world(adam=5.0, adamw=adamw, plain=6.0, sgd=4.0, sgdw=4.0)

@@ -33,6 +33,15 @@ def test_late_separation(early: float, late: float, expected: str) -> None:
     assert verdict(claims, "is ahead of Adam + L2 in the second half") == expected
 
 
+def test_two_points_of_a_curve_are_no_halves() -> None:
+    rows = study(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
+    finals = [row for row in rows if row["phase"] == "final"]
+    curves = [row for row in _curves(finals, lambda row, epoch: 9.0) if row["epoch"] in (10, 20)]
+    found = [claim for claim in judged(rows, curves) if claim.claim == "14"]
+    assert [claim.verdict for claim in found] == ["undecided"] * 2
+    assert all("evaluations in a half of the run: 1; 3 are needed" in claim.why for claim in found)
+
+
 @pytest.mark.parametrize(("gap", "expected"), [(-0.8, "confirmed"), (0.8, "refuted"), (0.0, "undecided")])
 def test_lower_error_at_equal_training_loss(gap: float, expected: str) -> None:
     rows = []
