@@ -5,9 +5,12 @@ torch, slow to import, is asked only on a machine that has a GPU driver.
 
 from __future__ import annotations
 
+import ctypes
 import ctypes.util
 
 from runner.errors import UserError
+
+DRIVERS = (("cuda", "libcuda.so.1"), ("amdhip64", "libamdhip64.so"))
 
 
 def resolve(device: str, devices: int) -> tuple[str, ...]:
@@ -37,8 +40,16 @@ def _one(device: str, devices: int) -> None:
         raise UserError(f"devices={devices}: device={device} is a single one; on the CPU use workers={devices}")
 
 
+def _there(library: str, file: str) -> bool:
+    """Whether the loader finds a library, be it only on LD_LIBRARY_PATH, where `find_library` does not look."""
+    try:
+        return bool(ctypes.util.find_library(library) or ctypes.CDLL(file))
+    except OSError:
+        return False
+
+
 def _gpus() -> int:
-    if not any(ctypes.util.find_library(library) for library in ("cuda", "amdhip64")):
+    if not any(_there(*driver) for driver in DRIVERS):
         return 0
     import torch
 

@@ -20,6 +20,7 @@ from runner.data.settings import DatasetSettings
 from runner.models.build import build
 from runner.models.sizes import evaluation_batch
 from runner.plan import Plan
+from runner.training.cuda import ready
 from runner.training.evaluate import losses
 from runner.training.heap import keep_freed_memory
 from runner.training.memory import predicted, room
@@ -28,6 +29,7 @@ from runner.training.stack import Stack
 from runner.trials import Trial
 
 TIMES, SECONDS = 20, 1.0  # steps, and evaluations, are timed at most so often, for about so long
+SEVERAL = 30  # steps of a GPU that are timed together
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,15 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
     first = stack[0]
     chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels)
+    ready(device)
     running = Stack(stack, _cut(dataset, chunk), device)
-    per_epoch, running.per_epoch = running.per_epoch, 1
-    step = _median(lambda: running.run_epoch(0))
+    on_cpu = device.type == "cpu"
+    # A GPU's step is short beside what an epoch begins with, and is recorded after some.
+    per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))
+    first_times = 1 if on_cpu else 2
+    step = _median(lambda: running.run_epoch(0), first_times) / running.per_epoch
     selecting = "val" if "val" in running.splits else "test"
-    example = _median(lambda: running.scores(selecting)) / len(running.splits[selecting].x)
+    example = _median(lambda: running.scores(selecting), first_times) / len(running.splits[selecting].x)
     # The other splits are measured at the end, or each time.
     some = len(dataset.val) or len(dataset.test)
     others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
@@ -119,15 +125,15 @@ def _cut(dataset: Dataset, count: int) -> Dataset:
     return replace(dataset, val=val, test=test)
 
 
-def _median(work: Callable[[], object]) -> float:
-    """Of the seconds that `work` takes, without the first time."""
+def _median(work: Callable[[], object], first: int) -> float:
+    """Of the seconds that `work` takes, without the `first` times."""
     took: list[float] = []
     began = time.perf_counter()
-    while len(took) < 2 or (len(took) < TIMES and time.perf_counter() - began < SECONDS):
+    while len(took) <= first or (len(took) < TIMES and time.perf_counter() - began < SECONDS):
         clock = time.perf_counter()
         work()
         took.append(time.perf_counter() - clock)
-    return statistics.median(took[1:])
+    return statistics.median(took[first:])
 
 
 def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:

@@ -189,7 +189,9 @@ def unpack(x: Tensor, trials: int) -> Tensor:
 
 def join(parts: Sequence[Tensor], trials: int) -> Tensor:
     """Concatenate image activations along each trial's own channels."""
-    return torch.cat([x.unflatten(1, (trials, -1)) for x in parts], 2).flatten(1, 2)
+    # With channels last throughout, or what is joined, and all after it, would have them first.
+    last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
+    return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
 
 
 def pool(x: Tensor, trials: int) -> Tensor:

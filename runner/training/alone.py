@@ -68,7 +68,9 @@ class Alone:
         found = [
             p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in self.parameters if p.grad is not None
         ]
-        return torch.stack([torch.isfinite(g).all() for g in found]).all()[None] if found else torch.tensor([True])
+        if not found:
+            return torch.ones(1, dtype=torch.bool, device=self.parameters[0].device)
+        return torch.stack([torch.isfinite(g).all() for g in found]).all()[None]
 
     @torch.no_grad()
     def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None, clock: Tensor | None = None) -> None:

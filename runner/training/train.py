@@ -17,6 +17,7 @@ import torch
 from runner.data.dataset import Dataset
 from runner.settings import AdamSettings, SGDSettings
 from runner.training.checkpoint import Checkpoints
+from runner.training.cuda import ready
 from runner.training.evaluate import Scores
 from runner.training.options import Options
 from runner.training.schedule import cycles
@@ -55,9 +56,7 @@ def train(
     report is asked for.
     """
     options = options or Options()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+    ready(device)
     clock = time.perf_counter()
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     stack = Stack(trials, dataset, device, dtype, options.diagnostics)

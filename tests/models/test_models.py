@@ -136,3 +136,24 @@ def test_a_model_refuses_data_it_cannot_take_in_one_line() -> None:
         with pytest.raises(UserError) as refusal:
             build(settings, dataset, 1)
         assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+@pytest.mark.parametrize("name", ["resnet", "shakeshake"])
+def test_every_convolution_gets_channels_last(name: str, trials: int) -> None:
+    dataset = images()
+    model = build(MODELS[name], dataset, trials)
+    layers.initialise(model, [torch.Generator().manual_seed(0)] * trials)
+    found: list[bool] = []
+
+    def look(module: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        found.append(given[0].is_contiguous(memory_format=torch.channels_last))
+
+    for module in model.modules():
+        if isinstance(module, layers.Conv2d):
+            module.register_forward_pre_hook(look)
+    noise = torch.rand(trials, 5, model.noise_width) if model.noise_width else None
+    size, channels = dataset.train.x.shape[1], dataset.train.x.shape[3]
+    model(torch.randn(trials, 5, channels, size, size), noise)
+    assert len(found) > 5
+    assert all(found)

@@ -63,3 +63,16 @@ def test_each_process_trains_on_its_own_device_into_the_same_records(tmp_path: P
     run(job, 2, lambda kind, content: told.append((kind, content)))
     assert sum(kind == "trials" for kind, _ in told) == 6
     assert (tmp_path / "trials.csv").read_text().count("\n") == 7
+
+
+def test_a_driver_that_only_the_loader_finds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers, where it is on LD_LIBRARY_PATH and in no cache."""
+
+    def load(file: str) -> object:
+        if file != "libcuda.so.1":
+            raise OSError(file)
+        return object()
+
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    monkeypatch.setattr("ctypes.CDLL", load)
+    assert [devices._there(*driver) for driver in devices.DRIVERS] == [True, False]

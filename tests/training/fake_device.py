@@ -17,6 +17,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from optim.lookahead import Slow
 from runner.data.dataset import Dataset
+from runner.training.alone import Alone
 from runner.training.evaluate import evaluate
 from runner.training.memory import predicted
 from runner.training.stack import Stack
@@ -113,6 +114,12 @@ def test_lookahead_waits_for_nothing() -> None:
     stack.step.slow = slow
     stack.step(stack.feed.batch(0), stack._rows(0)[0])
     assert {str(t.device) for t in slow.slow} == {"gpu:0"}
+
+
+def test_lomo_says_on_the_device_that_no_gradient_is_left_to_be_infinite() -> None:
+    alone = object.__new__(Alone)  # its making asks for what this device has not
+    alone.parameters = [nn.Parameter(torch.zeros(1, 2, device=GPU))]
+    assert alone.finite().device == GPU
 
 
 @pytest.mark.parametrize("case", ["resnet", "transformer", "text"])

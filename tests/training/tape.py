@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+POOL = (0, 1)
 WAITS = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
 
 
@@ -28,6 +29,12 @@ class Tape(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Callable[[], None]] = []
+        self.ended = False
+
+    def pool(self) -> tuple[int, int]:
+        if not self.ended:
+            raise RuntimeError("Called CUDAGraph::pool() without a preceding successful capture.")
+        return POOL
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -55,13 +62,14 @@ def _again(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -
 
 
 @contextmanager
-def _capture(tape: Tape, stream: Any) -> Iterator[None]:
+def _capture(tape: Tape, pool: tuple[int, int], stream: Any) -> Iterator[None]:
     """Stands for torch.cuda.graph."""
     before = [t.clone() for t in Tape.state]
     Tape.recording = tape
     try:
         with tape:
             yield
+        tape.ended = True
     finally:
         Tape.recording = None
         for t, old in zip(Tape.state, before, strict=True):  # what is recorded has not happened yet
@@ -79,6 +87,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give torch.cuda what `runner.training.graph` asks of it."""
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Tape)
     monkeypatch.setattr(torch.cuda, "graph", _capture)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: POOL)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: _Stream())
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: _Stream())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,6 +67,7 @@ class PlainLaunch:
 @pytest.fixture(autouse=True)
 def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     tape.pretend(monkeypatch)
+    monkeypatch.setattr(Graph, "refused", False)
     monkeypatch.setattr(cpu, "serves", lambda parameters, form: False)  # the step that is made for the CPU
 
 
@@ -145,13 +147,56 @@ def test_a_stack_saved_within_an_epoch_goes_on_in_a_graph_of_its_own() -> None:
     assert_equal(again.stack, whole)
 
 
-def test_a_step_that_waits_for_the_device_runs_without_a_graph_and_says_so() -> None:
-    mine = made(*pair("resnet"))
-    mine.model.register_forward_hook(lambda module, given, logits: logits * float(torch.isfinite(logits).all()))
+def ends_of_captures(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What the allocator is told of captures that CUDA has ended."""
+    told: list[tuple[object, ...]] = []
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(torch._C, name, lambda *given, name=name: told.append((name, *given)), raising=False)
+    return told
+
+
+def test_a_step_that_waits_for_the_device_runs_without_a_graph_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = ends_of_captures(monkeypatch)
+
+    def waiting() -> Stack:
+        stack = made(*pair("resnet"))
+        stack.model.register_forward_hook(lambda module, given, logits: logits * float(torch.isfinite(logits).all()))
+        return stack
+
     with pytest.warns(UserWarning, match="cannot be a CUDA graph and runs without"):
+        first = trained(waiting())
+    assert told == [("_cuda_endAllocateToPool", 0, tape.POOL), ("_cuda_releasePool", 0, tape.POOL)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        second = trained(waiting())  # no second capture is tried
+    assert len(told) == 2
+    plain = trained(made(*pair("resnet"), graph=False))
+    for stack in (first, second):
+        assert not recorded(stack)
+        assert_equal(stack, plain)
+
+
+def test_memory_that_runs_out_in_a_capture_is_for_the_stack_to_halve(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ends_of_captures(monkeypatch)
+    mine = made(*pair("resnet"))
+
+    def full(*_: object) -> None:
+        if tape.Tape.recording is not None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    mine.model.register_forward_hook(full)
+    with pytest.raises(torch.OutOfMemoryError):
         trained(mine)
-    assert not recorded(mine)
-    assert_equal(mine, trained(made(*pair("resnet"), graph=False)))
+    assert len(told) == 2
+    assert not Graph.refused
+
+
+def test_a_capture_that_ends_well_releases_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ends_of_captures(monkeypatch)
+    assert recorded(trained(made(*pair("resnet"))))
+    assert not told
 
 
 def test_what_python_counts_in_a_step_would_show() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from runner.data.dataset import Dataset
+from runner.training.graph import Graph
 from runner.training.stack import Stack
 from tests.helpers import images, tokens, trial
 
@@ -53,3 +54,23 @@ def test_no_step_of_an_epoch_waits_for_the_device() -> None:
             stack.graph.run()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_step_that_cannot_be_recorded_leaves_the_process_fit_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Graph, "refused", False)
+    dataset, model = CASES["resnet"]
+    stack = Stack([trial(dataset, model, epochs=2)], dataset, torch.device("cuda"))
+    stack.model.register_forward_hook(lambda module, given, logits: logits * float(torch.isfinite(logits).all()))
+    with pytest.warns(UserWarning, match="cannot be a CUDA graph and runs without"):
+        stack.run_epoch(0)
+    del stack
+    torch.cuda.empty_cache()
+    monkeypatch.setattr(Graph, "refused", False)
+    assert trained("resnet", True, "fp32").graph is not None
+
+
+def test_lomo_trains() -> None:
+    dataset = images(90)
+    stack = Stack([trial(dataset, name="lomo", lr=0.01)], dataset, torch.device("cuda"))
+    stack.run_epoch(0)
+    assert bool(stack.live.all())

@@ -1,0 +1,42 @@
+"""What a CUDA device needs around the training of a stack: `ready(device)`, `stream(device)`, `give_up(...)`."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import suppress
+
+import torch
+
+
+def ready(device: torch.device) -> None:
+    """The device as a stack wants to find it; nothing on other kinds of device."""
+    if device.type != "cuda":
+        return
+    torch.cuda.init()
+    if device.index is not None:  # or else what asks for the current device opens a context on the first one too
+        torch.cuda.set_device(device)
+    # It would plan anew for every shape of a batch, and has no plan at all for the shortest sequences.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+
+
+@functools.cache
+def stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream that steps are recorded on: one for all stacks, since libraries keep workspaces for each."""
+    return torch.cuda.Stream(device)
+
+
+def give_up(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:
+    """After a capture that failed: let torch's allocator know that it has ended.
+
+    Where CUDA itself has ended the capture, torch 2.11 leaves its allocator capturing, and whatever empties the cache
+    later fails; later versions keep the pool's memory.
+    """
+    try:
+        graph.pool()
+    except RuntimeError:  # the capture has never ended properly
+        index = torch.cuda.current_device() if device.index is None else device.index
+        for end in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
+            with suppress(RuntimeError):
+                end(index, pool)
