@@ -14,12 +14,14 @@ MARKS = r"(<!-- {name} -->\n).*?(<!-- end -->)"
 SHOWN = (
     ("claims-cpu", "cosine schedule"),
     ("claims-cpu", ""),  # claims 2 and 3, which are about several schedules
+    ("cifar-16px-cpu", ""),
     ("restarts-cpu", "restarts"),
     ("budgets-cpu", "budget"),
     ("mechanism-cpu", ""),
     ("scale-free-cpu", ""),
     ("grokking-cpu", "fractions"),
 )
+SUBJECTS = {"cifar-16px-cpu": " (photographs)"}
 SEVERAL = ("2", "3")  # claims about several schedules
 WHOLE = ("10", "11")  # claims about several budgets
 
@@ -62,7 +64,8 @@ def claims(results: Path) -> str:
         what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
         unit = " points" if what.startswith("points") else ""
         link = f"[{row['claim']}](results/{row['study']}/claims.md)"
-        lines.append(f"| {link}. {row['name']} | {verdict} | {value}{unit} | {row['paper_value']} |")
+        name = f"{row['name']}{SUBJECTS.get(str(row['study']), '')}"
+        lines.append(f"| {link}. {name} | {verdict} | {value}{unit} | {row['paper_value']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -85,9 +88,12 @@ def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
 
 
 def with_tables(readme: str, results: Path) -> str:
-    """README.md with both tables as the committed studies have them."""
-    digits = table(pd.read_csv(results / "digits-cpu" / "generalization.csv"))
-    for name, text in (("digits table", digits), ("claims table", claims(results))):
+    """README.md with its tables as the committed studies have them."""
+    texts = {
+        f"{name} table": table(pd.read_csv(results / study / "generalization.csv"))
+        for name, study in (("digits", "digits-cpu"), ("photographs", "cifar-16px-cpu"))
+    }
+    for name, text in (texts | {"claims table": claims(results)}).items():
         readme = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], readme, flags=re.DOTALL)
     return readme
 
