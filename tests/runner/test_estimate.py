@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from runner import estimate
+from runner.data.dataset import Dataset
 from runner.training.options import Options
+from runner.trials import Trial
 from tests.helpers import images, trial
 
 STEP, EXAMPLE = 2.0, 0.25  # seconds
@@ -19,8 +22,8 @@ class Clocked:
 
     now = 0.0
 
-    def __init__(self, trials: object, dataset: object, device: object) -> None:
-        self.per_epoch = -(-len(dataset.train) // trials[0].batch_size)  # type: ignore[attr-defined,index]
+    def __init__(self, trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> None:
+        self.per_epoch = -(-len(dataset.train) // trials[0].batch_size)
         self.splits = {name: getattr(dataset, name) for name in ("train", "val", "test")}
         self.known: set[str] = set()
 
@@ -44,14 +47,14 @@ class Clocked:
     ],
 )
 def test_time_is_that_of_the_steps_and_of_the_evaluations_asked_for(
-    options: Options, evaluated: object, monkeypatch: pytest.MonkeyPatch
+    options: Options, evaluated: Callable[[int, int, int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = images()
     one = trial(dataset, epochs=6)
     monkeypatch.setattr(estimate, "Stack", Clocked)
     monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: Clocked.now))
     steps = 6 * -(-len(dataset.train) // one.batch_size)
-    examples = evaluated(len(dataset.train), len(dataset.val), len(dataset.test))  # type: ignore[operator]
+    examples = evaluated(len(dataset.train), len(dataset.val), len(dataset.test))
     found = estimate.stack_seconds([one], dataset, torch.device("cpu"), options)
     assert found == pytest.approx(steps * STEP + examples * EXAMPLE)
 
