@@ -189,7 +189,7 @@ def unpack(x: Tensor, trials: int) -> Tensor:
 
 def join(parts: Sequence[Tensor], trials: int) -> Tensor:
     """Concatenate image activations along each trial's own channels."""
-    # With channels last throughout, or what is joined, and all after it, would have them first.
+    # Joined with channels first, this and everything behind it would be laid out so.
     last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
     return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
 
