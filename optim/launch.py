@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from optim.layout import Controls, arranged, blocks, refuse_unserved
+from optim.loading import kernel_for
 
 
 def upload(values: Tensor, to: Tensor | torch.device) -> Tensor:
@@ -73,7 +74,7 @@ class Launch:
         self.trials, self.family, self.form = trials, family, form
         refuse_unserved(self.parameters, self.masters, self.moments1, self.moments2, trials)
         self.device = self.parameters[0].device
-        self._kernel = _kernel(self.device)
+        self._kernel = kernel_for(self.device)
         self._sizes = sizes = [p.numel() // trials for p in self.parameters]
         self._blocks = blocks(sizes, self.groups, trials, self._kernel.BLOCK).to(self.device)
         # Both tables stay where they are, for graphs read them: int64 [T, 5] and [T]; all zero means no gradient.
@@ -233,18 +234,3 @@ class Launch:
                 enable_fp_fusion=False,
             )
         self._loaded[low, *controls.kinds()] = compiled
-
-
-def _kernel(device: torch.device) -> Any:
-    """`optim.kernel`, if it can run on `device`."""
-    try:
-        import triton
-
-        from optim import kernel
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("triton"):
-            raise
-        raise ImportError("the step on a GPU needs Triton: pip install triton") from error
-    if device.type != "cuda" and isinstance(kernel.step, triton.JITFunction):
-        raise ValueError(f"parameters are on {device}: one launch steps CUDA tensors")
-    return kernel

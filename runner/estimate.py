@@ -101,10 +101,10 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
 def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
     """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
     first = stack[0]
-    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels)
+    on_cpu = device.type == "cpu"
+    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, 0 if on_cpu else len(stack))
     ready(device)
     running = Stack(stack, _cut(dataset, chunk), device)
-    on_cpu = device.type == "cpu"
     # A GPU's step is short beside what an epoch begins with, and is recorded after some.
     per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))
     first_times = 1 if on_cpu else 2

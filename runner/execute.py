@@ -22,7 +22,7 @@ from runner.interrupt import deferred
 from runner.plan import Plan, StoredPlan, name
 from runner.records import Records
 from runner.training.options import Options
-from runner.trials import Trial
+from runner.trials import Shape, Trial
 
 if TYPE_CHECKING:
     from runner.training.checkpoint import Checkpoints
@@ -45,7 +45,7 @@ class Job:
     threads: int = 1
     processes: int = 1  # that share the device's memory
     devices: tuple[str, ...] = ()  # one process each, where there are several
-    pace: dict[tuple[object, ...], float] = field(default_factory=dict)  # seconds per trial, by shape
+    pace: dict[Shape, float] = field(default_factory=dict)  # seconds per trial, by shape
     part: str = ""  # of the records, which it writes: "" for the study's own tables
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from optim.rules import ALONE
@@ -15,8 +15,9 @@ from runner.progress import Progress, counted
 from runner.reading import exists, read
 from runner.records import Records
 from runner.settings import Settings
+from runner.sizing import Size, measured
 from runner.training.options import Options
-from runner.trials import Trial
+from runner.trials import Shape, Trial
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,23 @@ class Given:
 
     datasets: Mapping[DatasetSettings, Dataset]
     devices: tuple[str, ...]
+    sizes: dict[Shape, Size] = field(default_factory=dict)  # of stacks, as far as measured, by shape
 
     @property
     def device(self) -> str:
         """The kind of device, or the only one."""
         return self.devices[0] if len(self.devices) == 1 else "cuda"
+
+    def measure(self, trials: Iterable[Trial], settings: Settings, deadline: float | None = None) -> dict[Shape, int]:
+        """Trials in a stack, for shapes of `trials` whose size is for a GPU to say; {} where it is not."""
+        if settings.stack or not self.device.startswith("cuda"):
+            return {}
+        new = [trial for trial in trials if trial.shape not in self.sizes]
+        found = measured(new, self.datasets, self.devices[0], len(self.devices), watched(settings), deadline)
+        for size in found.values():
+            say(size.text())
+        self.sizes.update(found)
+        return {shape: size.trials for shape, size in self.sizes.items()}
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,8 @@ def train(
         return Trained()
     workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
     stored = plan.StoredPlan(folder, records.lock, part)
-    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted)
+    sizes = given.measure(stored.known(missing)[1], settings, deadline)
+    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted, sizes)
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
         say(f"{name}: cannot be stacked, so its trials run one by one")
@@ -75,7 +89,7 @@ def train(
         options=watched(settings),
         deadline=deadline,
         processes=1 if given.device.startswith("cuda") else count,
-        pace=_pace(folder, trials) if deadline else {},
+        pace={shape: size.seconds for shape, size in given.sizes.items()} | _pace(folder, trials) if deadline else {},
         part=part,
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
@@ -108,12 +122,12 @@ def _import_report() -> None:
     import runner.report.write  # noqa: F401
 
 
-def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[tuple[object, ...], float]:
+def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[Shape, float]:
     """Seconds for each trial of a shape, from those that have been trained before."""
     if not exists(folder):
         return {}
     rows = read(folder)
-    seconds: dict[tuple[object, ...], list[float]] = defaultdict(list)
+    seconds: dict[Shape, list[float]] = defaultdict(list)
     for key, took in zip(rows["trial"], rows["seconds"], strict=True):
         if key in trials and took == took:
             seconds[trials[key].shape].append(took)

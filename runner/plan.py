@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
@@ -17,24 +17,28 @@ from optim.rules import ALONE
 from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
-from runner.models.sizes import cpu_stack, layer_bytes
-from runner.trials import Trial
+from runner.models.sizes import cpu_stack, gpu_stack
+from runner.trials import Shape, Trial
 
 Plan = list[list[Trial]]
 COLUMNS = ("stack", "slot", "trial")
 HEADER = ",".join(COLUMNS)
-GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
-GPU_MOST = 64
+Sizes = Mapping[Shape, int]  # trials in a stack, by shape
+NONE: Sizes = {}
 
 
-def plan(trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
-    """Stacks of trials of one shape, at most `size` (0: chosen by shape) in each, shared out to `workers` evenly."""
-    groups: dict[tuple[object, ...], list[Trial]] = defaultdict(list)
+def plan(trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE) -> Plan:
+    """Stacks of trials of one shape, at most `size` in each, shared out to `workers` evenly.
+
+    `size` 0: what was `measured` for the shape, or else chosen by it.
+    """
+    groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.shape].append(trial)
     stacks: Plan = []
     for group in groups.values():
-        count = -(-len(group) // stack_size(group[0], device, size))
+        most = size or measured.get(group[0].shape, 0)
+        count = -(-len(group) // stack_size(group[0], device, most))
         if not size:  # every worker gets as many stacks as the others
             count = min(len(group), -(-count // workers) * workers)
         edges = [len(group) * i // count for i in range(count + 1)]
@@ -48,7 +52,7 @@ def stack_size(trial: Trial, device: str, size: int) -> int:
         return 1
     shape = (trial.model, trial.batch_size, trial.facts.pixels)
     if device.startswith("cuda"):
-        return size or max(1, min(GPU_MOST, GPU_LAYER // layer_bytes(*shape)))
+        return size or gpu_stack(*shape)
     auto = cpu_stack(*shape)
     return auto if auto == 1 else size or auto
 
@@ -68,7 +72,7 @@ class StoredPlan:
         self.path, self.lock = parts.home(folder, part) / "plan.csv", lock
         self.whole = [folder / "plan.csv"] if part else []
 
-    def follow(self, trials: Iterable[Trial], device: str, size: int, workers: int) -> Plan:
+    def follow(self, trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
 
         A stored stack larger than the `size` that the user asks for is planned anew.
@@ -81,7 +85,7 @@ class StoredPlan:
                     rest += stack
                 else:
                     kept.append(stack)
-            fresh = plan(rest, device, size, workers)
+            fresh = plan(rest, device, size, workers, measured)
             self._append(fresh)
         return kept + fresh
 

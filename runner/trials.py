@@ -26,6 +26,7 @@ from runner.training.schedule import ScheduleSettings, cycle_epochs
 
 NO_LOOKAHEAD = LookaheadSettings()
 _TWINS = {"adamw": "adam", "sgdw": "sgd"}
+Shape = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Trial:
         return hashlib.sha256(f"{SCHEMA}:{self.settings_json}".encode()).hexdigest()[:10]
 
     @property
-    def shape(self) -> tuple[object, ...]:
+    def shape(self) -> Shape:
         """What trials must have in common to be trained as one stack."""
         data = replace(self.dataset, label="")
         return (self.model, data, self.facts, self.rule.family, self.epochs, self.batch_size, self.precision)

@@ -63,7 +63,7 @@ class Contestant:
         start = time.perf_counter()
         for step in range(self.steps):
             if stack.graph is not None:
-                stack.graph.run()
+                stack.graph.run(step)
             else:
                 stack.step(stack.feed.batch(step), self.rows[step])
         synchronize(device)
@@ -111,7 +111,7 @@ def measure(case: Case, count: int, ways: Sequence[str], chosen: Namespace, rate
             row: Row = {
                 "case": case.name,
                 "trials": count,
-                "way": c.name + ("" if c.stack.graph is None or c.stack.graph.graph else " (no graph)"),
+                "way": c.name + ("" if c.stack.graph is None or c.stack.graph.full.graph else " (no graph)"),
                 "ms_per_trial": round(1e3 * seconds, 4),
                 "ratio_to_stack": None,
                 "share": round(floor / seconds, 4),

@@ -1,8 +1,8 @@
-"""How many trials share a stack on the CPU: `cpu_stack(...)`, and the slots that this takes: `slots(...)`.
+"""How many trials share a stack: `cpu_stack(...)`, the slots that this takes: `slots(...)`, and `gpu_stack(...)`.
 
-Measured on two cores, one thread, as the time of a step for each trial: small networks are bound by what a call
-costs and gain up to four times from a stack, until its activations leave the cache; large ones gain nothing. Imports
-nothing slow.
+Measured for the CPU on two cores, one thread, as the time of a step for each trial: small networks are bound by what a
+call costs and gain up to four times from a stack, until its activations leave the cache; large ones gain nothing. For
+a GPU these are guesses, from which `runner.sizing` goes on. Imports nothing slow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast 
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
 MOST = 32
 EVALUATED = 250
+GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
+GPU_MOST = 64
 
 
 def layer_bytes(model: ModelSettings, batch: int, positions: int) -> int:
@@ -52,12 +54,19 @@ def slots(model: ModelSettings, batch: int, positions: int, trials: int) -> int:
     return max(2, -(-trials // multiple) * multiple)
 
 
-def evaluation_batch(model: ModelSettings, batch: int, positions: int) -> int:
-    """Examples that are evaluated at a time: as few as fit the cache, but no smaller batches than in training.
+def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
+    """The number of trials in a stack of this shape on a GPU."""
+    return max(1, min(GPU_MOST, GPU_LAYER // layer_bytes(model, batch, positions)))
 
-    The same for a trial in every stack, for another number would round otherwise.
+
+def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int = 0) -> int:
+    """Examples that are evaluated at a time, but no smaller batches than in training.
+
+    On the CPU as few as fit the cache, the same for a trial in every stack, for another number would round otherwise.
+    On a GPU, for a stack of `gpu` trials, as many as fill it: a batch of few takes as long.
     """
-    return max(batch, min(EVALUATED, CACHE * batch // layer_bytes(model, batch, positions)))
+    size = layer_bytes(model, batch, positions)
+    return max(batch, GPU_LAYER * batch // (size * gpu) if gpu else min(EVALUATED, CACHE * batch // size))
 
 
 def rough_bytes(model: ModelSettings, batch: int, positions: int, trials: int) -> int:

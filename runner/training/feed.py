@@ -14,6 +14,8 @@ from torch import Tensor
 from runner.data.dataset import Dataset, Split
 from runner.training.randomness import generator
 
+Batch = tuple[Tensor, Tensor, Tensor | None]  # x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width]
+
 
 @dataclass(frozen=True)
 class Resident:
@@ -103,12 +105,12 @@ class Feed:
             self._put(there, drawn) for there, drawn in ((self.order, orders), (self.how, hows), (self.noise, noises))
         )
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Step `step` of the epoch (from 0): x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width] or None."""
+    def batch(self, step: int) -> Batch:
+        """That of step `step` of the epoch (from 0)."""
         part = slice(step * self.batch_size, (step + 1) * self.batch_size)
         return self._batch(*(drawn[:, part] for drawn in (self.order, self.how, self.noise)))
 
-    def at(self, clock: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def at(self, clock: Tensor) -> Batch:
         """`batch` of the step that `clock`, int [1] on the device, says: one with a full batch."""
         whole = self.full * self.batch_size
         return self._batch(
@@ -120,7 +122,7 @@ class Feed:
             )
         )
 
-    def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
         x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index]
         shaking = noise[self.place].to(self.dtype) if self.noise_width else None
         return x[self.place], self.train.y[index][self.place], shaking

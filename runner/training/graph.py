@@ -1,27 +1,37 @@
-"""A training step as a CUDA graph: `Graph(step, feed, device)`; then `run(...)` for each full batch of an epoch.
+"""A training step as a CUDA graph: `Graph(step, feed, device)`; then `run(step)` for each step of an epoch.
 
 A small network's step is hundreds of launches, each of which takes the host longer than the GPU. A graph replays all
 of them, from picking the batch to the optimizer, as one. Batch and coefficients are found by a counter on the device.
+An epoch's last step, where it has fewer examples, is a graph of its own.
 """
 
 from __future__ import annotations
 
 import gc
 import warnings
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from runner.training.cuda import give_up, stream
-from runner.training.feed import Feed
+from runner.training.feed import Batch, Feed
 from runner.training.step import Step
 
-WARM = 3  # plain steps, in which libraries choose their kernels, before one is recorded
+
+@dataclass
+class Recorded:
+    """Steps of one shape: `warm` plain ones, in which libraries choose their kernels, before one is recorded."""
+
+    batch: Callable[[], Batch]
+    warm: int
+    graph: torch.cuda.CUDAGraph | None = None
 
 
 class Graph:
-    """The full batches of a stack on a CUDA device. `table`: float32 [steps, 2, COLUMNS, R], rows of an epoch."""
+    """The steps of a stack on a CUDA device. `table`: float32 [steps, 2, COLUMNS, R], rows of an epoch."""
 
     refused: ClassVar[bool] = False  # a capture has failed in this process, which tries none again
 
@@ -30,8 +40,9 @@ class Graph:
         self.launch = step.optimizer.launch
         self.clock = torch.full((1,), -1, dtype=torch.int32, device=device)
         self.table: Tensor | None = None
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.done = 0
+        self.full = Recorded(lambda: feed.at(self.clock), warm=3)
+        self.rest = Recorded(lambda: feed.batch(feed.full), warm=1)  # more would be an epoch each
+        self.pool: Any = None  # of both graphs: nothing in it outlives a replay
         self.stream = stream(device)  # steps are recorded where they were first run
 
     def begin(self, rows: Tensor, first: int = 0) -> None:
@@ -42,34 +53,36 @@ class Graph:
             self.table.copy_(rows, non_blocking=True)
         self.clock.fill_(first - 1)
 
-    def run(self) -> None:
-        """The next step of the epoch, one with a full batch."""
+    def run(self, step: int) -> None:
+        """Step `step` of the epoch (from 0); they are run in order."""
+        kind = self.full if step < self.feed.full else self.rest
         here = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):
-            if self.graph is None and self.done == WARM and not Graph.refused:
-                self._record()
-            if self.graph is None:
-                self._one()
+            if kind.graph is None and not kind.warm and not Graph.refused:
+                self._record(kind)
+            if kind.graph is None:
+                self._one(kind)
+                kind.warm = max(0, kind.warm - 1)
             else:
-                self.graph.replay()
-            self.done += 1
+                kind.graph.replay()
         here.wait_stream(self.stream)
 
-    def _one(self) -> None:
+    def _one(self, kind: Recorded) -> None:
         assert self.table is not None
         self.clock += 1
-        self.step(self.feed.at(self.clock), self.table, self.clock)
+        self.step(kind.batch(), self.table, self.clock)
 
-    def _record(self) -> None:
+    def _record(self, kind: Recorded) -> None:
         assert self.table is not None
         scale = self.step.scale
         self.launch.prepare(self.table, self.step.live, None if scale is None else scale.value, self.clock)
-        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        pool = self.pool or torch.cuda.graph_pool_handle()
         gc.collect()  # an older graph that is destroyed during a capture may end it
         try:
             with self.launch.capture(), torch.cuda.graph(graph, pool=pool, stream=self.stream):
-                self._one()
+                self._one(kind)
         except RuntimeError as error:
             give_up(graph, pool, self.device)
             if isinstance(error, torch.OutOfMemoryError):  # for a smaller stack
@@ -78,4 +91,4 @@ class Graph:
             Graph.refused = True
             warnings.warn(f"this step cannot be a CUDA graph and runs without ({error})", stacklevel=2)
         else:
-            self.graph = graph
+            kind.graph, self.pool = graph, pool

@@ -22,7 +22,7 @@ from optim.rules import ALONE
 from runner.data.dataset import Dataset, Split
 from runner.models.build import Model, build
 from runner.models.settings import TransformerSettings
-from runner.models.sizes import evaluation_batch, rough_bytes, slots
+from runner.models.sizes import GPU_LAYER, evaluation_batch, rough_bytes, slots
 from runner.training import heap
 from runner.training.evaluate import losses
 from runner.training.feed import Images
@@ -69,14 +69,16 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
     if device.type == "cpu" and first.optimizer.name not in ALONE:
         count = slots(first.model, first.batch_size, first.facts.pixels, count)
     seeds = len({trial.seed for trial in trials})
+    gpu = 0 if device.type == "cpu" else count
+    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu)
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
-        _evaluation(kept.model, first, dataset, kept.images, count)
+        _evaluation(kept.model, first, dataset, kept.images, count, chunk)
         evaluation, held = alive.most - alive.now, alive.now
         del kept
     if device.type == "cpu":
-        larger = evaluation_batch(first.model, first.batch_size, first.facts.pixels) > first.batch_size
+        larger = chunk > first.batch_size
         heap_share = TRANSFORMER_HEAP if isinstance(first.model, TransformerSettings) else HEAP
         return int(heap_share * step + larger * evaluation) + FIRST_CALLS
     resident = sum(s.x.nbytes + s.y.nbytes for s in (dataset.train, dataset.val, dataset.test))
@@ -139,10 +141,9 @@ def _examples(split: Split, images: Images | None, seeds: int, batch: int) -> Te
 
 
 @torch.no_grad()
-def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | None, count: int) -> None:
+def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | None, count: int, chunk: int) -> None:
     model.eval()
     split = dataset.test if len(dataset.test) else dataset.train
-    chunk = evaluation_batch(trial.model, trial.batch_size, trial.facts.pixels)
     x = _examples(split, images, 1, min(chunk, len(split)))[0]
     with autocast(trial.precision, x.device):
         model(x.expand(count, *x.shape))
@@ -168,7 +169,9 @@ def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, proces
     """
     free = available(device) if device.type == "cuda" or len(trials) == 1 else available(device) / processes
     first = trials[0]
-    if rough_bytes(first.model, first.batch_size, first.facts.pixels, len(trials)) < free:
+    # Of a GPU an evaluation may fill some layers more.
+    more = 0 if device.type == "cpu" else 16 * GPU_LAYER
+    if rough_bytes(first.model, first.batch_size, first.facts.pixels, len(trials)) + more < free:
         return ""
     need = predicted(trials, dataset, device)
     return "" if need <= free else f"needs about {need / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"

@@ -76,7 +76,7 @@ class Stack:
             if len(split):
                 self.splits[name] = Resident.of(split, device)
         self.autocast = autocast(first.precision, device)
-        self.evaluated = evaluation_batch(*shape)
+        self.evaluated = evaluation_batch(*shape, 0 if device.type == "cpu" else len(self.trials))
         live = torch.arange(len(self.trials), device=device) < self.count
         multipliers = [trial.loss_multiplier for trial in self.trials]
         wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
@@ -121,8 +121,8 @@ class Stack:
                 after(step)
             if step == self.per_epoch - 1:
                 before = [p.detach().clone() for p in self.parameters]
-            if self.graph is not None and step < self.feed.full:
-                self.graph.run()
+            if self.graph is not None:
+                self.graph.run(step)
             else:
                 self.step(self.feed.batch(step), rows[step])
         if isinstance(self.step.optimizer, Alone):

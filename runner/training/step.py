@@ -15,6 +15,7 @@ from runner.models.build import Model
 from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
+from runner.training.feed import Batch
 from runner.training.scaling import LossScale
 
 
@@ -50,7 +51,7 @@ class Step:
         self.total.zero_()
         self.number.fill_(number)
 
-    def __call__(self, batch: tuple[Tensor, Tensor, Tensor | None], rows: Tensor, clock: Tensor | None = None) -> None:
+    def __call__(self, batch: Batch, rows: Tensor, clock: Tensor | None = None) -> None:
         """`rows`: coefficients of this step, or of many, of which `clock` says the one to take (see `optim.launch`)."""
         x, y, noise = batch
         for p in self.parameters:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import Tensor
 
 from optim.layout import Controls, arranged, blocks, dense, refuse_unserved
+from optim.loading import kernel_for
 from optim.rules import COLUMNS
+from optim.stacked import Stacked
 
 CPU = torch.device("cpu")
 
@@ -23,6 +26,38 @@ def check(p: Tensor, trials: int = 1, m: Tensor | None = None, masters: tuple[Te
 def test_importing_the_launch_does_not_import_triton() -> None:
     code = "import sys, optim.launch; assert not any(m.split('.')[0] == 'triton' for m in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_triton_without_a_compiler_is_refused_with_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = pytest.importorskip("triton.runtime")
+
+    class Driver:
+        @property
+        def active(self) -> None:
+            raise RuntimeError("Failed to find C compiler.\nSee the documentation")
+
+    monkeypatch.setattr(runtime, "driver", Driver())
+    with pytest.raises(ImportError, match=r"needs Triton, and that a C compiler, such as gcc: Failed to find C.*\.$"):
+        kernel_for(torch.device("cuda"))
+
+
+def test_a_stack_whose_kernel_is_missing_says_so_and_steps_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(device: torch.device) -> None:
+        raise ImportError("the step on a GPU needs Triton: pip install triton")
+
+    monkeypatch.setattr("optim.launch.kernel_for", missing)
+    monkeypatch.setattr("optim.cpu.serves", lambda parameters, form: False)
+    stacks = []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(Tensor, "is_cuda", on_gpu)
+        parameters = [torch.ones(2, 3, requires_grad=True)]
+        parameters[0].grad = torch.full((2, 3), 0.5)
+        with pytest.warns(UserWarning, match="pip install triton; until then") if on_gpu else nullcontext():
+            stacks.append(Stacked(parameters, "adam", [True]))
+        assert stacks[-1].launch is None
+        stacks[-1].step(torch.full((2, COLUMNS, 2), 0.5), torch.tensor([True, False]))
+    assert torch.equal(stacks[0].parameters[0], stacks[1].parameters[0])
+    assert stacks[0].parameters[0][1].tolist() == [1, 1, 1] != stacks[0].parameters[0][0].tolist()
 
 
 def test_blocks_cover_every_element_of_every_trial_once_and_cross_nothing() -> None:

@@ -17,9 +17,10 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 from optim.lookahead import Slow
 from runner.data.dataset import Dataset
+from runner.training import memory
 from runner.training.alone import Alone
 from runner.training.evaluate import evaluate
-from runner.training.memory import predicted
+from runner.training.memory import predicted, room
 from runner.training.stack import Stack
 from tests.helpers import images, tokens, trial
 
@@ -129,6 +130,28 @@ def test_an_evaluation_waits_only_at_its_end(case: str) -> None:
     with pytest.raises(DataDependentOutputException):
         evaluate(stack.model, stack.splits["val"], stack.images, 3, stack.autocast, 7, lambda: batches.append(None))
     assert len(batches) == -(-len(stack.splits["val"].x) // 7)
+
+
+@pytest.mark.parametrize("case", ["resnet", "shakeshake", "transformer", "text"])
+@pytest.mark.parametrize("count", [1, 8])
+def test_what_is_said_to_have_room_without_a_closer_look_has_it(
+    case: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, about = CASES[case]
+    trials = [trial(dataset, seed=seed, **about) for seed in range(count)]
+    looked: list[int] = []
+
+    def look(*given: Any) -> int:
+        looked.append(predicted(*given))
+        return looked[-1]
+
+    monkeypatch.setattr(memory, "predicted", look)
+    monkeypatch.setattr(memory, "available", lambda device: free[-1])
+    free = [2.0**40]
+    while not looked:  # at less and less free memory
+        free.append(free[-1] / 1.2)
+        assert room(trials, dataset, GPU, 1) == ""
+    assert looked[0] < free[-1]
 
 
 def test_a_prediction_counts_what_a_recorded_step_keeps_beside_the_rest() -> None:

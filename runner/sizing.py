@@ -1,0 +1,120 @@
+"""How many trials share a stack on a GPU, tried out on it: `measured(trials, datasets, device, ...)`.
+
+Where throughput stops growing depends on the GPU, the network, and how well libraries do many small convolutions as
+one. `runner.plan` has a first guess; from there this doubles or halves the stack while that makes a trial's training
+shorter, and tries a single trial, whose convolutions are ordinary ones. Not on the CPU: there a size must not depend on
+a clock, for the same command gives the same stacks.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from optim.rules import ALONE
+from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
+from runner.plan import stack_size
+from runner.training.options import Options
+from runner.trials import Shape, Trial
+
+STEPS = 50_000  # of all trials together: fewer take a minute at most, or a network that leaves little to choose
+WORTH = 60.0  # seconds of training for which sizes are compared: to try one takes about five
+BETTER = 0.95  # of the time before: less than that is no reason for another size
+
+
+@dataclass(frozen=True)
+class Size:
+    """`trials` in a stack, and the `seconds` that each then takes; `tried`: the seconds of all sizes tried."""
+
+    trials: int
+    seconds: float
+    tried: Mapping[int, float]
+
+    def text(self) -> str:
+        """For people."""
+        others = ", ".join(f"{n}: {s:.3g} s" for n, s in sorted(self.tried.items()))
+        return f"stacks of {self.trials} (seconds of a trial, by the size of its stack: {others})"
+
+
+def measured(
+    trials: Iterable[Trial],
+    datasets: Mapping[DatasetSettings, Dataset],
+    device: str,
+    processes: int,
+    options: Options,
+    deadline: float | None = None,
+) -> dict[Shape, Size]:
+    """The best size for every shape of which there is enough to train; `processes` share the trials of a shape."""
+    import torch
+
+    from runner.estimate import stack_seconds
+    from runner.training.cuda import ready
+    from runner.training.memory import room
+
+    where = torch.device(device)
+    groups: dict[Shape, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.shape].append(trial)
+    found: dict[Shape, Size] = {}
+    for shape, group in groups.items():
+        first, most = group[0], -(-len(group) // processes)
+        if first.optimizer.name in ALONE or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
+            continue
+        dataset = datasets[first.dataset]
+
+        def seconds(count: int, group: Sequence[Trial] = group, dataset: Dataset = dataset) -> float:
+            gc.collect()  # what was tried before holds its memory in circles
+            try:
+                if room(group[:count], dataset, where, 1):
+                    return math.inf
+                return stack_seconds(group[:count], dataset, where, options)
+            except torch.OutOfMemoryError:
+                return math.inf
+
+        def worth(each: float, most: int = most) -> bool:
+            left = math.inf if deadline is None else deadline - time.time()
+            return min(each * most, left) > WORTH
+
+        try:
+            size = best(seconds, stack_size(first, device, 0), most, worth)
+        except Exception:  # training will say what is wrong
+            continue
+        if math.isfinite(size.seconds):
+            found[shape] = size
+    if found:
+        gc.collect()
+        ready(where)  # which gives back the memory
+    return found
+
+
+def best(seconds: Callable[[int], float], first: int, most: int, worth: Callable[[float], bool]) -> Size:
+    """The size of a stack, from `first` on and at most `most`, that takes least for each trial.
+
+    `seconds(n)`: what n trials take together, infinite where they have no room. `worth(s)`: whether other sizes should
+    be tried where a trial takes s.
+    """
+    tried: dict[int, float] = {}
+
+    def each(count: int) -> float:
+        if count not in tried:
+            tried[count] = seconds(count) / count
+        return tried[count]
+
+    size = begun = min(first, most)
+    while size > 1 and not math.isfinite(each(size)):
+        size //= 2
+    if worth(each(size)):
+        if size == begun:
+            while 2 * size <= most and each(2 * size) < BETTER * each(size):
+                size *= 2
+        if size <= begun:
+            while size > 1 and each(size // 2) < BETTER * each(size):
+                size //= 2
+        if each(1) < BETTER * each(size):
+            size = 1
+    return Size(size, each(size), tried)

@@ -1,0 +1,167 @@
+"""On a GPU the size of a stack is the one that trains a trial fastest, found with few tries."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from runner import estimate, phase, sizing
+from runner.data.dataset import Dataset
+from runner.phase import Given
+from runner.plan import plan
+from runner.settings import Settings
+from runner.sizing import Size, best, measured
+from runner.training import memory
+from runner.training.options import Options
+from runner.trials import Trial
+from tests.helpers import images, trial
+
+DATASET = images()
+Seconds = Callable[[int], float]
+
+
+def saturating(full: int, call: float = 1.0) -> Seconds:
+    """A stack takes `call` as long as the device is not full, and proportionally longer from there."""
+    return lambda n: call * max(1.0, n / full)
+
+
+def grouped_is_slow(n: int) -> float:
+    """Alone 1 s; together every trial takes 3."""
+    return 1.0 if n == 1 else 3.0 * n
+
+
+def always(seconds: float) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "first", "most", "expected"),
+    [
+        (saturating(16), 4, 100, 16),
+        (saturating(16), 64, 100, 64),  # no smaller one is faster
+        (saturating(1), 8, 100, 8),
+        (saturating(1000), 8, 50, 32),  # as large as there are trials for
+        (saturating(1000), 8, 5, 5),
+        (grouped_is_slow, 8, 100, 1),
+        (lambda n: 1.0 if n == 1 else 1.0 + n, 2, 100, 1),
+        (lambda n: 1.0 + n**2 / 4, 16, 100, 2),  # the smaller the better, down to 2
+        (lambda n: n * (1.0 + (n < 8)), 1, 1, 1),
+    ],
+)
+def test_the_size_is_where_a_trial_takes_least(seconds: Seconds, first: int, most: int, expected: int) -> None:
+    found = best(seconds, first, most, always)
+    assert found.trials == expected
+    assert found.seconds == pytest.approx(seconds(expected) / expected)
+    assert found.seconds * sizing.BETTER <= min(found.tried.values())
+
+
+def test_what_has_no_room_is_halved_and_never_chosen() -> None:
+    found = best(lambda n: math.inf if n > 6 else saturating(100)(n), 32, 100, always)
+    assert (found.trials, found.tried[32]) == (4, math.inf)
+    assert not math.isfinite(best(lambda n: math.inf, 4, 4, always).seconds)
+
+
+def test_where_little_is_to_be_won_the_first_guess_stays() -> None:
+    found = best(saturating(64), 8, 100, lambda each: False)
+    assert (found.trials, list(found.tried)) == (8, [8])
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes that are tried, each as fast as on a device that eight trials fill."""
+    sizes: list[int] = []
+
+    def seconds(stack: list[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
+        sizes.append(len(stack))
+        return saturating(8, 1e4)(len(stack))
+
+    monkeypatch.setattr(estimate, "stack_seconds", seconds)
+    monkeypatch.setattr(sizing, "stack_size", lambda *_: 2)
+    monkeypatch.setattr(sizing, "STEPS", 1)
+    return sizes
+
+
+def trials(count: int, **more: Any) -> list[Trial]:
+    return [trial(DATASET, seed=seed, **more) for seed in range(count)]
+
+
+def sized(wanted: list[Trial], processes: int = 1, deadline: float | None = None) -> dict[Any, Size]:
+    return measured(wanted, {t.dataset: DATASET for t in wanted}, "cpu", processes, Options(), deadline)
+
+
+def test_every_shape_is_measured_and_several_gpus_share_its_trials(tried: list[int]) -> None:
+    narrow, wide = trials(20), trials(20, batch_size=32)
+    found = sized([*narrow, *wide])
+    assert {shape: size.trials for shape, size in found.items()} == {narrow[0].shape: 8, wide[0].shape: 8}
+    assert tried == [2, 4, 8, 16, 1] * 2
+    assert sized(narrow, processes=5)[narrow[0].shape].trials == 4
+
+
+def test_too_little_to_train_is_not_measured(tried: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not sized(trials(1))
+    assert not sized(trials(4), processes=4)
+    assert not sized([replace(t, optimizer=replace(t.optimizer, name="sparse_adamw")) for t in trials(4)])
+    monkeypatch.setattr(sizing, "STEPS", 10**6)
+    assert not sized(trials(20))
+    assert not tried
+
+
+def test_little_time_left_is_not_spent_on_trying(tried: list[int]) -> None:
+    assert sized(trials(20), deadline=time.time() + 30)[trials(1)[0].shape].trials == 2
+    assert tried == [2]
+
+
+def test_a_shape_that_cannot_be_tried_is_left_to_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(stack: list[Trial], *_: object) -> float:
+        if len(stack) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if stack[0].batch_size == 32:
+            raise RuntimeError("a kernel that does not compile")
+        return 1e4
+
+    monkeypatch.setattr(estimate, "stack_seconds", seconds)
+    monkeypatch.setattr(sizing, "STEPS", 1)
+    found = sized([*trials(20), *trials(20, batch_size=32)])
+    assert {shape: size.trials for shape, size in found.items()} == {trials(1)[0].shape: 2}
+
+
+def test_without_room_for_a_trial_nothing_is_said(tried: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "room", lambda *_: "needs more")
+    assert not sized(trials(20))
+    assert not tried
+
+
+def test_a_plan_follows_the_measured_size_unless_one_is_asked_for() -> None:
+    wanted = trials(20)
+    sizes = {wanted[0].shape: 5}
+    assert [len(stack) for stack in plan(wanted, "cuda", 0, 1, sizes)] == [5] * 4
+    assert [len(stack) for stack in plan(wanted, "cuda", 10, 1, sizes)] == [10] * 2
+    assert [len(stack) for stack in plan(wanted, "cuda", 0, 3, sizes)] == [3, 3, 4, 3, 3, 4]
+
+
+def test_a_command_measures_a_shape_once_and_says_what_it_found(
+    tried: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(phase, "watched", lambda settings: Options())
+    monkeypatch.setattr(phase, "measured", lambda new, datasets, device, *more: measured(new, datasets, "cpu", *more))
+    wanted = trials(20)
+    given = Given({wanted[0].dataset: DATASET}, ("cuda",))
+    settings = object.__new__(Settings)
+    object.__setattr__(settings, "stack", 0)
+    assert given.measure(wanted, settings) == given.measure(wanted[:3], settings) == {wanted[0].shape: 8}
+    assert tried == [2, 4, 8, 16, 1]
+    said = capsys.readouterr().out
+    assert said == (
+        "stacks of 8 (seconds of a trial, by the size of its stack: "
+        "1: 1e+04 s, 2: 5e+03 s, 4: 2.5e+03 s, 8: 1.25e+03 s, 16: 1.25e+03 s)\n"
+    )
+    object.__setattr__(settings, "stack", 4)
+    assert given.measure(trials(30, epochs=6), settings) == {}
+    object.__setattr__(settings, "stack", 0)
+    assert Given({}, ("cpu",)).measure(wanted, settings) == {}
