@@ -16,6 +16,7 @@ import pandas as pd
 from runner.report.measures import Measure, measure_of, short
 
 NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
+WORDS = {"all": "all parameters", "weights": "weights only"}
 # Columns that make a block, as fallback for rows without readable settings.
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
 _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
@@ -142,8 +143,9 @@ def family_name(family: str) -> str:
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
-    """The arm of each row; a decoupled arm names its convention and the course of its decay where there are several."""
-    ways = ("wd_convention", "wd_schedule")
+    """The arm of each row; a decoupled one names its convention, the course of its decay, and what it decays, where
+    there are several."""
+    ways = ("wd_convention", "wd_schedule", "decay_params")
     several = frame[frame["decoupled"]].groupby("optimizer")[list(ways)].nunique() > 1
     names = []
     columns = ("family", "optimizer", "wd", "decoupled", *ways)
@@ -155,7 +157,7 @@ def _names(frame: pd.DataFrame) -> list[str]:
             names.append(f"{base} + L2")
         else:
             twin = f"{base}W" if optimizer != family else f"{base}, decoupled"
-            told = [word for name, word in zip(ways, way, strict=True) if several.loc[optimizer, name]]
+            told = [WORDS.get(word, word) for name, word in zip(ways, way, strict=True) if several.loc[optimizer, name]]
             names.append(f"{twin} ({', '.join(told)})" if told else twin)
     return names
 

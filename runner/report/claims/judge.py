@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from runner.report.arms import Block
-from runner.report.claims import bests, budgets, curves, maps, training
+from runner.report.claims import bests, budgets, curves, maps, sparing, training
 from runner.report.claims.claim import ALPHA, CONFIRMED, ON_PAR, REFUTED, SEEDS, UNDECIDED, Claim, decided
 from runner.report.claims.scene import Arena, Scene
 from runner.report.measures import NOTHING, short
@@ -31,7 +31,7 @@ def judge(
     """Every claim that the study's arms can speak to, with its verdict, in the order of the list."""
     arenas = tuple(Arena(block, tuple(found)) for block, found in reported)
     scene = Scene(arenas, curve_rows, cycle_rows, dynamics)
-    found = [claim for part in (bests, maps, budgets, curves, training) for claim in part.claims(scene)]
+    found = [claim for part in (bests, maps, budgets, curves, training, sparing) for claim in part.claims(scene)]
     return sorted(decided(found), key=lambda claim: int(re.match(r"\d+", claim.claim).group()))  # type: ignore[union-attr]
 
 
