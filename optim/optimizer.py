@@ -17,6 +17,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks as _post_hooks
 from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
 from optim.cohort import Cohort, in_memory_order
+from optim.interchange import outgoing, settle
 from optim.release import Ledger, release_one
 
 CONVENTIONS = ("torch", "paper")
@@ -97,7 +98,7 @@ class Optimizer(torch.optim.Optimizer):
                 torch._foreach_mul_(cohort.parameters, 1 - due)
 
     def state_dict(self) -> dict[str, Any]:
-        """As torch.optim's, which loads it: its own names, and a few more that it passes over."""
+        """As torch.optim's, which loads it: its own names and units of decay, and a few more that it passes over."""
         self._keep_ledgers()
         packed = super().state_dict()
         # Every parameter gets a count of its own: torch.optim would add to a shared one once for each parameter.
@@ -105,19 +106,20 @@ class Optimizer(torch.optim.Optimizer):
             key: {k: v.clone() if k == "step" else v for k, v in state.items()}
             for key, state in packed["state"].items()
         }
-        packed["param_groups"] = [self.unserved | group for group in packed["param_groups"]]
+        packed["param_groups"] = [self.unserved | outgoing(group) for group in packed["param_groups"]]
         return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From here or from torch.optim's class of the same name; what that has no word for keeps its value."""
+        """From here or from torch.optim's class of the same name; what that has no word for keeps its value.
+
+        Decay comes in torch's units, and in the paper's convention goes on with the same effect.
+        """
         for group in state_dict["param_groups"]:
             self._refuse_options(group)
         mine = self.param_groups
         super().load_state_dict({**state_dict, "state": deepcopy(state_dict["state"])})  # torch's would share memory
         for old, new in zip(mine, self.param_groups, strict=True):
-            new.setdefault("base_lr", new.get("initial_lr", old["base_lr"]))
-            for key in old:
-                new.setdefault(key, old[key])
+            settle(old, new, known=not self.decoupled or "decoupled_weight_decay" in self.unserved)
 
     def __getstate__(self) -> dict[str, Any]:
         self._keep_ledgers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.utils.hooks import RemovableHandle
 
+from optim.following import BeforeForward, BeforeSaving
+from optim.interchange import outgoing, settle
 from optim.optimizer import CONVENTIONS, non_negative
 from optim.replay import Resting
 
@@ -54,6 +57,7 @@ class SparseAdamW(torch.optim.Optimizer):
         convention: str = "torch",
     ) -> None:
         self._resting: dict[Tensor, Resting] = {}
+        self._followed: set[Tensor] = set()  # whose rows somebody sees to
         named = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, named | {"convention": convention})
 
@@ -94,6 +98,8 @@ class SparseAdamW(torch.optim.Optimizer):
 
         A parameter that has nothing to catch up is left alone.
         """
+        if parameter is not None:
+            self._followed.add(parameter)
         for p in list(self._resting) if parameter is None else [parameter]:
             resting = self._resting.get(p)
             if resting is None:
@@ -109,24 +115,19 @@ class SparseAdamW(torch.optim.Optimizer):
     def follow(self, module: nn.Embedding | nn.EmbeddingBag) -> tuple[RemovableHandle, RemovableHandle]:
         """From now on rows of the module's weight are caught up before its forward pass and its state_dict read them.
 
-        Returns the handles of the two hooks. Copies of the module are not followed: `catch_up()` before copying.
+        Returns the handles of the two hooks. A copy of the module takes a copy of the optimizer along.
         """
-
-        def before_forward(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-            self.catch_up(module.weight, args[0] if args else named["input"])  # type: ignore[arg-type]
-
-        def before_saving(module: nn.Module, prefix: str, keep_vars: bool) -> None:
-            self.catch_up(module.weight)  # type: ignore[arg-type]
-
+        self._followed.add(module.weight)
         return (
-            module.register_forward_pre_hook(before_forward, with_kwargs=True),
-            module.register_state_dict_pre_hook(before_saving),
+            module.register_forward_pre_hook(BeforeForward(self), with_kwargs=True),
+            module.register_state_dict_pre_hook(BeforeSaving(self)),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """As torch.optim.AdamW's, which loads it; all rows are caught up first."""
         self.catch_up()
-        return super().state_dict()
+        packed = super().state_dict()
+        return packed | {"param_groups": [outgoing(group) for group in packed["param_groups"]]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From here or from torch.optim.AdamW; what that has no word for keeps its value."""
@@ -136,12 +137,10 @@ class SparseAdamW(torch.optim.Optimizer):
         super().load_state_dict({**state_dict, "state": deepcopy(state_dict["state"])})  # torch's would share memory
         self._resting.clear()
         for old, new in zip(mine, self.param_groups, strict=True):
-            new.setdefault("base_lr", new.get("initial_lr", old["base_lr"]))
-            for key in old:
-                new.setdefault(key, old[key])
+            settle(old, new)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_resting": self._resting}
+        return super().__getstate__() | {"_resting": self._resting, "_followed": self._followed}
 
     def _start(self, p: Tensor) -> None:
         state = self.state[p]
@@ -157,6 +156,13 @@ class SparseAdamW(torch.optim.Optimizer):
         _refuse_gradient(p, gradient)
         _check_betas(group)  # a scheduler may have moved them
         lr, betas, eps, decay = group["lr"], group["betas"], group["eps"], _decay(group)
+        if p in self._resting and p not in self._followed:
+            self._followed.add(p)
+            warnings.warn(
+                f"rows of a parameter of shape {tuple(p.shape)} rest between steps, and nothing brings them up to date "
+                "before they are read: optimizer.follow(embedding) does, or catch_up(weight, rows)",
+                stacklevel=3,
+            )
         if p in self._resting and self._resting[p].history.eps != eps:
             self.catch_up(p)  # a history holds for one eps
         if p not in self._resting:

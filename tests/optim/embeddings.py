@@ -45,7 +45,10 @@ def sparse(p: list[Tensor], convention: str = "torch") -> torch.optim.Optimizer:
     given = groups(p)
     if convention == "paper":
         given[0]["weight_decay"], given[1]["weight_decay"] = 1e-2 * 0.1, 3e-3 * 2.0
-    return SparseAdamW(given, 1e-2, weight_decay=0.1, convention=convention)
+    made = SparseAdamW(given, 1e-2, weight_decay=0.1, convention=convention)
+    for q in p:
+        made.catch_up(q)  # nobody reads rows between these steps
+    return made
 
 
 def dense(p: list[Tensor]) -> torch.optim.Optimizer:
