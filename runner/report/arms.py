@@ -16,7 +16,6 @@ import pandas as pd
 from runner.report.measures import Measure, measure_of, short
 
 NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
-WORDS = {"all": "all parameters", "weights": "weights only"}
 # Columns that make a block, as fallback for rows without readable settings.
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
 _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
@@ -143,22 +142,21 @@ def family_name(family: str) -> str:
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
-    """The arm of each row; a decoupled one names its convention, the course of its decay, and what it decays, where
-    there are several."""
+    """The arm of each row. Where there are several it names what is decayed, and a decoupled one its convention and
+    the course of its decay."""
     ways = ("wd_convention", "wd_schedule", "decay_params")
-    several = frame[frame["decoupled"]].groupby("optimizer")[list(ways)].nunique() > 1
+    several = frame[frame["wd"] > 0].groupby(["optimizer", "decoupled"])[list(ways)].nunique() > 1
     names = []
     columns = ("family", "optimizer", "wd", "decoupled", *ways)
     for family, optimizer, wd, own, *way in zip(*(frame[name] for name in columns), strict=True):
         base = family_name(family)
         if wd == 0:
             names.append(f"{base}, no decay")
-        elif not own:
-            names.append(f"{base} + L2")
-        else:
-            twin = f"{base}W" if optimizer != family else f"{base}, decoupled"
-            told = [WORDS.get(word, word) for name, word in zip(ways, way, strict=True) if several.loc[optimizer, name]]
-            names.append(f"{twin} ({', '.join(told)})" if told else twin)
+            continue
+        kind = f"{base} + L2" if not own else f"{base}W" if optimizer != family else f"{base}, decoupled"
+        asked = several.loc[optimizer, own]
+        told = [word for name, word in zip(ways, way, strict=True) if asked[name]]
+        names.append(f"{kind} ({', '.join(told)})" if told else kind)
     return names
 
 

@@ -75,7 +75,7 @@ def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, objec
     first = rows.iloc[0]
     result = ArmResult(
         arm=arm,
-        reference=f"{family_name(str(first['family']))} + L2",
+        reference=_reference(block, first),
         family=str(first["family"]),
         optimizer=str(first["optimizer"]),
         wd_convention=str(first["wd_convention"]) if first["wd"] > 0 else "",
@@ -129,6 +129,14 @@ def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, objec
         remark="; ".join(remarks),
         rows=good,
     )
+
+
+def _reference(block: Block, first: pd.Series) -> str:
+    """The arm of the family's L2; where a study has several, the one that decays the same parameters."""
+    mine = block.rows[(block.rows["family"] == first["family"]) & (block.rows["wd"] > 0) & ~block.rows["decoupled"]]
+    alike = mine[mine["decay_params"] == first["decay_params"]]
+    arms = (alike if len(alike) else mine)["arm"]
+    return str(arms.iloc[0]) if len(arms) else f"{family_name(str(first['family']))} + L2"
 
 
 def _no_winner(result: ArmResult, table: pd.DataFrame) -> str:

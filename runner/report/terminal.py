@@ -11,7 +11,9 @@ from runner.report.results import ArmResult
 from runner.report.table import Reported
 
 COLUMNS = 100
-_WIDTHS = (-18, 9, 14, 6, 7, 14, 7, 25)  # negative: to the left
+HEAD = ("arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap", "difference to L2")
+_WIDTHS = (9, 14, 6, 7, 14, 7)  # of the columns between the first and the last
+_ARM = 18  # and of the first, where names are short
 
 
 def terminal_table(blocks: Reported) -> str:
@@ -21,27 +23,25 @@ def terminal_table(blocks: Reported) -> str:
         remark = f" ({block.measure.remark})" if block.measure.remark else ""
         kind, unit = block.measure.kind, "errors in %" if block.measure.is_error else "losses in nats"
         lines += [*([""] if lines else []), *textwrap.wrap(f"{block.title}{remark}; {unit}", COLUMNS)]
-        lines.append(_line(["arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap", "difference to L2"]))
-        lines += [_line(_cells(block, result)) for result in found]
+        first = max(_ARM, *(len(result.arm) + 1 for result in found)) if found else _ARM
+        last = COLUMNS - first - sum(_WIDTHS)
+        lines += [_line(cells, first, last) for cells in (HEAD, *(_cells(block, result, last) for result in found))]
         lines += [
             part for note in _footnotes(kind, found) for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")
         ]
     return "\n".join(lines)
 
 
-def _line(cells: Sequence[str]) -> str:
-    parts = [
-        f"{text:<{-width}}" if width < 0 else f"{' ' + text:>{width}}"
-        for text, width in zip(cells, _WIDTHS, strict=True)
-    ]
-    line = "".join(parts).rstrip()
+def _line(cells: Sequence[str], first: int, last: int) -> str:
+    figures = zip(cells[1:], (*_WIDTHS, last), strict=True)
+    line = "".join([f"{cells[0]:<{first}}", *(f"{' ' + text:>{width}}" for text, width in figures)]).rstrip()
     while len(line) > COLUMNS and "  " in line:  # wide figures take from the space before them
         before, _, after = line.rpartition("  ")
         line = f"{before} {after}"
     return line if len(line) <= COLUMNS else f"{line[: COLUMNS - 1]}…"
 
 
-def _cells(block: Block, result: ArmResult) -> list[str]:
+def _cells(block: Block, result: ArmResult, last: int) -> list[str]:
     if not result.values:
         return [result.arm, *[NOTHING] * 7]
     name, digits = block.measure.report, 2 if block.measure.is_error else 3
@@ -55,11 +55,11 @@ def _cells(block: Block, result: ArmResult) -> list[str]:
         number(result.values[name.replace("test", "val")].mean, digits),
         f"{number(test.mean, digits)} ± {number(test.half, digits)}" if test.n > 1 else number(test.mean, digits),
         number(result.values[name.replace("test", "gap")].mean, digits),
-        _difference(result, digits),
+        _difference(result, digits, last),
     ]
 
 
-def _difference(result: ArmResult, digits: int) -> str:
+def _difference(result: ArmResult, digits: int, room: int) -> str:
     """'-0.42 ± 0.18 lower', with fewer decimals where that is too long; the reason for 'undecided' is a note."""
     if result.difference is None:
         return NOTHING
@@ -67,7 +67,7 @@ def _difference(result: ArmResult, digits: int) -> str:
     for places in (digits, digits - 1):
         half = f" ± {number(value.half, places)}" if value.n > 1 else ""
         text = f"{number(value.mean, places, sign=True)}{half} {word}"
-        if len(text) < _WIDTHS[-1]:
+        if len(text) < room:
             break
     return text
 

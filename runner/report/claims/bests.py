@@ -38,9 +38,9 @@ def unit(arena: Arena) -> str:
 
 
 def _better(arena: Arena, family: str) -> Iterator[Claim]:
-    l2 = arena.l2(family)
     schedule = arena.block.settings["schedule"]
     for w in arena.decoupled(family):
+        l2 = arena.l2(family, beside=w)
         if l2 is None or max(l2.cells, w.cells) < 2:  # nothing was searched: these are no bests
             continue
         # Where no L2 is better than any, that is the best which L2 offers.

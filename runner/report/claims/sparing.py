@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.report.arms import family_name
 from runner.report.claims.bests import NOT_THERE, unit
 from runner.report.claims.claim import ON_PAR, Claim, apart
-from runner.report.claims.scene import Scene, by_seed, differences, obstacle
+from runner.report.claims.scene import Arena, Scene, by_seed, differences, obstacle
+from runner.report.results import ArmResult
 
 
 def claims(scene: Scene) -> Iterator[Claim]:
-    """One row for each block and family that has arms of both kinds."""
+    """One row for each block and optimizer that has arms of both kinds."""
     for arena in scene.arenas:
-        for family in ("adam", "sgd"):
-            arms = arena.decoupled(family)
-            sparing = [r for r in arms if "decay_params=weights" in r.hyper.split()]
-            decaying = [r for r in arms if r not in sparing]
-            if len(sparing) != 1 or len(decaying) != 1 or max(r.cells for r in arms) < 2:
-                continue
-            pairs = [(arena, sparing[0]), (arena, decaying[0])]
-            margin = f"; equal within {ON_PAR}" if arena.block.measure.is_error else ""
-            yield Claim(
-                "24",
-                f"To spare norms and biases changes what {family_name(family)}W reaches",
-                "not in the paper (customary since BERT)",
-                f"{arena.block.measure.report_name}, {sparing[0].arm} minus {decaying[0].arm} ({unit(arena)}{margin})",
-                apart(differences(by_seed(arena, sparing[0]), by_seed(arena, decaying[0]))),
-                NOT_THERE,
-                arena.scope,
-                obstacle(pairs) or ("" if margin else "no margin is known for losses"),
-            )
+        decaying = [r for r in arena.results if r.wd_convention]
+        for optimizer in dict.fromkeys(r.optimizer for r in decaying):
+            arms = [r for r in decaying if r.optimizer == optimizer]
+            spared = [r for r in arms if "decay_params=weights" in r.hyper.split()]
+            rest = [r for r in arms if r not in spared]
+            if len(spared) == len(rest) == 1 and max(r.cells for r in arms) > 1:
+                yield _changes(arena, spared[0], rest[0])
+
+
+def _changes(arena: Arena, weights: ArmResult, everything: ArmResult) -> Claim:
+    margin = f"; equal within {ON_PAR}" if arena.block.measure.is_error else ""
+    return Claim(
+        "24",
+        f"To spare norms and biases changes what {weights.arm.partition(' (')[0]} reaches",
+        "not in the paper (customary since BERT)",
+        f"{arena.block.measure.report_name}, {weights.arm} minus {everything.arm} ({unit(arena)}{margin})",
+        apart(differences(by_seed(arena, weights), by_seed(arena, everything))),
+        NOT_THERE,
+        arena.scope,
+        obstacle([(arena, weights), (arena, everything)]) or ("" if margin else "no margin is known for losses"),
+    )

@@ -25,11 +25,18 @@ def test_a_difference_is_one_in_either_direction(spared: float, expected: str) -
     assert claim.name == "To spare norms and biases changes what AdamW reaches"
     assert claim.evidence is not None
     assert claim.evidence.value == pytest.approx(spared - 5.0, abs=0.2)
-    assert "AdamW (weights only) minus AdamW (all parameters)" in claim.statistic
+    assert "AdamW (weights) minus AdamW (all)" in claim.statistic
 
 
 def test_noise_leaves_it_open() -> None:
     assert verdict(judged(rows(5.0, spread=0.3, x=1.0)), WORDS) == "undecided"
+
+
+def test_adam_with_l2_is_judged_too() -> None:
+    weights = {"decay_params": "weights", "settings": {"optimizer.decay_params": "weights"}}
+    both = study(lambda _, lr, wd: bowl(lr, wd, 5.0), ("adam",), 0.02)
+    found = judged([*both, *study(lambda _, lr, wd: bowl(lr, wd, 4.0), ("adam",), 0.02, **weights)])
+    assert verdict(found, "To spare norms and biases changes what Adam + L2 reaches") == "confirmed"
 
 
 def test_with_one_kind_there_is_nothing_to_judge() -> None:
