@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.report.claims.made_up import Row, judged, study, verdict
-from tests.report.claims.test_bests import bowl
+from tests.report.claims.test_bests import bowl, world
 
 WORDS = "To spare norms and biases"
 
@@ -34,8 +34,8 @@ def test_noise_leaves_it_open() -> None:
 
 def test_adam_with_l2_is_judged_too() -> None:
     weights = {"decay_params": "weights", "settings": {"optimizer.decay_params": "weights"}}
-    both = study(lambda _, lr, wd: bowl(lr, wd, 5.0), ("adam",), 0.02)
-    found = judged([*both, *study(lambda _, lr, wd: bowl(lr, wd, 4.0), ("adam",), 0.02, **weights)])
+    both = study(world(adam=5.0, plain=7.0), ("adam",), 0.02)
+    found = judged([*both, *study(world(adam=4.0, plain=7.0), ("adam",), 0.02, **weights)])
     assert verdict(found, "To spare norms and biases changes what Adam + L2 reaches") == "confirmed"
 
 
