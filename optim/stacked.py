@@ -1,9 +1,9 @@
 """One optimizer step for a whole stack: parameters [R, ...], each trial with its own rule and schedule.
 
-`Stacked(parameters, family, weights)` then, each step, `step(rows, live)`. Adam and AdamW differ in two
-coefficients only, so they share a stack; so do SGD and SGDW. `optim.reference` holds the same updates in the
-paper's symbols, one trial at a time. float32 stacks take the fast ways: `optim.launch` on CUDA, `optim.cpu` on the
-CPU; what is written out here is the way of everything else, in any precision.
+`Stacked(parameters, family, weights)` then, each step, `step(rows, live)` with rows of `table(rules, eta)`. Adam and
+AdamW differ in two coefficients only, so they share a stack; so do SGD and SGDW. `optim.reference` holds the same
+updates in the paper's symbols, one trial at a time. float32 stacks take the fast ways: `optim.launch` on CUDA,
+`optim.cpu` on the CPU; what is written out here is the way of everything else, in any precision.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from optim import cpu
-from optim.rules import BETA1, BETA2, BIAS2, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
+from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP, Rule, coefficients
 
 
 class Stacked:
@@ -60,6 +61,12 @@ class Stacked:
         A trial that is not live keeps its parameters to the bit, whatever its gradients hold. `scale` [R] multiplies
         each trial's gradients. With `clock` `rows` is a table of steps, on CUDA only: see `optim.launch`.
         """
+        trials = len(self.parameters[0])
+        if rows.shape[-3:] != (2, COLUMNS, trials) or live.shape != (trials,):
+            raise ValueError(
+                f"rows {tuple(rows.shape)} and live {tuple(live.shape)}: must end in (2, {COLUMNS}, {trials}) and be "
+                f"({trials},) for a stack of {trials}"
+            )
         gradients = [_gradient(p) for p in self.parameters]
         if self.launch is not None:
             device = self.parameters[0].device
@@ -105,6 +112,18 @@ class Stacked:
         for mine, theirs in ((self.moments1, state["moments1"]), (self.moments2, state["moments2"])):
             for target, source in zip(mine, theirs, strict=True):
                 target.copy_(source)
+
+
+def table(rules: Sequence[Rule], eta: Sequence[float] | np.ndarray) -> Tensor:
+    """Rows of every step of a run: float64 [steps, 2, COLUMNS, R], on the CPU.
+
+    `eta`: the multipliers of the learning rates, [steps], or [R, steps] where every trial has a schedule of its own.
+    """
+    multipliers = np.broadcast_to(np.asarray(eta, dtype=np.float64), (len(rules), np.shape(eta)[-1]))
+    steps = np.arange(multipliers.shape[-1]) + 1
+    updates = np.full(len(steps), float(len(steps)))
+    rows = [coefficients(rule, steps, one, updates) for rule, one in zip(rules, multipliers, strict=True)]
+    return torch.from_numpy(np.stack(rows, -1))
 
 
 def _gradient(p: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+STATUSES = ("ok", "diverged", "failed")
 SCHEMA = 1
 
 TRIALS = (

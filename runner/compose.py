@@ -178,7 +178,7 @@ def _wd(key: str, value: object) -> float:
 
 def _seed(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise UserError(f"{key}={value}: must be a whole number from 0")
+        raise UserError(f"{key}={value}: must be a whole number from 0 to 2^63 - 1")
     return value
 
 

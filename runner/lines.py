@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from runner.columns import SCHEMA
+from runner.columns import SCHEMA, STATUSES
 from runner.errors import UserError
 
 BLOCK = 2**24  # bytes of a file that are read at a time
@@ -66,14 +66,19 @@ def cells(line: str, width: int) -> list[str] | None:
     return found if len(found) == width and "\0" not in line else None
 
 
-def check_numbers(
+def check_cells(
     path: Path, number: int, found: Sequence[str], columns: Sequence[str], words: set[str], counted: str = ""
 ) -> None:
     """Refuse a row with something else than a number outside the columns `words`; `number` is its line, from 1.
 
-    The column `counted` must hold a whole number.
+    The column `counted` must hold a whole number, and a status be one that there is.
     """
     for name, cell in zip(columns, found, strict=True):
+        if name == "status" and cell not in STATUSES:
+            raise UserError(
+                f"{path}: line {number}: status is {cell[:30]!a}, which is none of {', '.join(STATUSES)}; "
+                "mend that cell, or remove the line"
+            )
         if name not in words and not (is_count(cell) if name == counted else _is_number(cell)):
             raise UserError(
                 f"{path}: line {number}: {name} is {cell[:30]!a}, which is not a {'whole ' * (name == counted)}number; "

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import parts
-from runner.columns import COLUMNS, TEXT, names
+from runner.columns import COLUMNS, STATUSES, TEXT, names
 from runner.errors import UserError
-from runner.lines import cells, check_numbers
+from runner.lines import cells, check_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +83,8 @@ def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
         elif len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
             _refuse_words(path, columns)
             raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
+    if "status" in columns and not frame["status"].isin(STATUSES).all():
+        _refuse_words(path, columns)
     return frame
 
 
@@ -98,12 +100,12 @@ def _parsed(rows: bytes, columns: Collection[str]) -> pd.DataFrame:
 
 
 def _refuse_words(path: Path, columns: list[str]) -> None:
-    """Name the first cell that should be a number and is none."""
+    """Name the first cell that holds what it cannot."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             row = cells(line[:-1].decode(errors="replace"), len(columns))
             if number > 1 and line.endswith(b"\n") and row is not None:
-                check_numbers(path, number, row, columns, TEXT)
+                check_cells(path, number, row, columns, TEXT)
 
 
 def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:

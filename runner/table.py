@@ -12,7 +12,7 @@ from typing import BinaryIO
 from runner.append import append
 from runner.columns import COLUMNS, COUNT, TEXT, WORDS
 from runner.errors import UserError
-from runner.lines import BLOCK, cells, check_header, check_numbers, is_count
+from runner.lines import BLOCK, cells, check_cells, check_header, is_count
 
 Row = Mapping[str, object]
 FAR = 2**20  # no table counts so far: a damaged line does
@@ -124,7 +124,7 @@ class Table:
         if (row := cells(line, len(self.columns))) is None:
             return False
         if not self.count or not is_count(row[self.at]):
-            check_numbers(self.path, self.lines + 1, row, self.columns, TEXT, self.count)
+            check_cells(self.path, self.lines + 1, row, self.columns, TEXT, self.count)
         name = ",".join(row[i] for i in self.words)
         self.seen[name] = self.seen.get(name, 0) | _bit(row[self.at] if self.count else "0")
         return True

@@ -207,6 +207,8 @@ def make(name: str, chosen: Namespace, folder: Path) -> Case:
         words += [
             "dataset=npz",
             f"dataset.path={path}",
+            "dataset.flip=true",
+            "dataset.pad=4",
             "model=shakeshake",
             f"model.width={name.removeprefix('cifar')}",
         ]

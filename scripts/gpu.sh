@@ -143,7 +143,7 @@ fi
 if wanted cifar; then
     if [ -f "$images" ]; then
         step cifar 200 "$python" -m runner -m dataset=npz dataset.path="$images" "dataset.label='$label'" \
-            wd_convention=paper batch_size=128 "${cifar[@]}" "${more[@]}" study=cifar10-gpu results="$work/results"
+            dataset.flip=true dataset.pad=4 wd_convention=paper batch_size=128 "${cifar[@]}" "${more[@]}" study=cifar10-gpu results="$work/results"
     else
         printf '%-16s not run: no .data/cifar10\n' cifar >>"$work/summary.txt"
     fi

@@ -31,12 +31,26 @@ def load(settings: FolderSettings) -> Dataset:
     for name in ("train", "test", "val"):
         if (root / name).is_dir():
             with reading(f"{where}: {name}", right):
-                found[name] = torchvision_datasets().ImageFolder(str(root / name))
+                found[name] = _images(root / name)
     classes = found["train"].class_to_idx
     splits = {name: _pixels(part, classes, settings.size, f"{where}: {name}") for name, part in found.items()}
     if "test" not in found:
         return image_dataset(settings, splits["train"], splits["val"], len(classes))
     return image_dataset(settings, splits["train"], splits["test"], len(classes), val=splits.get("val"))
+
+
+def _images(root: Path) -> Any:
+    """torchvision's ImageFolder without folders whose names begin with a dot, such as .ipynb_checkpoints."""
+    datasets = torchvision_datasets()
+
+    class Images(datasets.ImageFolder):  # type: ignore[name-defined]
+        def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
+            classes = [name for name in super().find_classes(directory)[0] if not name.startswith(".")]
+            if not classes:
+                raise FileNotFoundError(f"Couldn't find any class folder in {directory}.")
+            return classes, {name: index for index, name in enumerate(classes)}
+
+    return Images(str(root))
 
 
 def _pixels(part: Any, classes: dict[str, int], size: int, where: str) -> Split:

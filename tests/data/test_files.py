@@ -97,6 +97,16 @@ def test_folder_classes_are_in_alphabetical_order_and_images_square(tmp_path: Pa
         assert np.array_equal(split.x[:, 4, 4], np.array(list(COLOURS.values()))[split.y])
 
 
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    settings = folder(tmp_path, ("train", "test"))
+    for part in ("train", "test"):
+        (tmp_path / part / ".empty").mkdir()
+        (tmp_path / part / ".ipynb_checkpoints").mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / part / ".ipynb_checkpoints" / "0.png")
+    data = load(settings)
+    assert (data.classes, len(data.test)) == (3, 18)
+
+
 def test_folder_with_both_val_and_test_validates_on_val(tmp_path: Path) -> None:
     data = load(folder(tmp_path, ("train", "test", "val")))
     assert (len(data.train), len(data.val), len(data.test)) == (18, 18, 18)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from optim import reference
-from optim.rules import Rule, coefficients
-from optim.stacked import Stacked, finite_gradients, finite_rows
+from optim.rules import COLUMNS, LR, Rule, coefficients
+from optim.stacked import Stacked, finite_gradients, finite_rows, table
 from tests.optim.compare import gradients, largest_difference, single_path, stacked_path, start
 
 STEPS = 100
@@ -140,3 +140,42 @@ def test_one_number_that_is_not_finite_marks_its_trial_only(wrong: float, togeth
             tensor[1, place] = wrong
             assert finite_rows(tensors, together).tolist() == [True, False, True]
             tensor[1, place] = 0
+
+
+def test_the_readmes_stack_steps_each_network_as_torch_optim_does() -> None:
+    eta = [1.0, 0.5, 0.25]
+    rows = table([Rule("adamw", lr=1e-3, wd=0.1), Rule("adam", lr=1e-2, wd=1e-4)], eta)
+    whole = [torch.randn(2, 4, 3), torch.randn(2, 5)]
+    parameters = [p.clone().requires_grad_() for p in whole]
+    stack = Stacked(parameters, "adam", [True, False])
+    single = [[p[i].clone().requires_grad_() for p in whole] for i in range(2)]
+    peers = [
+        torch.optim.AdamW(single[0], lr=1e-3, weight_decay=0.1),
+        torch.optim.Adam(single[1], lr=1e-2, weight_decay=1e-4),
+    ]
+    bases = [peer.param_groups[0]["lr"] for peer in peers]
+    for t, share in enumerate(eta):
+        for j, p in enumerate(parameters):
+            p.grad = torch.randn(p.shape)
+            for i in range(2):
+                single[i][j].grad = p.grad[i].clone()
+        for peer, base in zip(peers, bases, strict=True):
+            peer.param_groups[0]["lr"] = base * share
+            peer.step()
+        stack.step(rows[t], torch.ones(2, dtype=torch.bool))
+    for j, p in enumerate(parameters):
+        for i in range(2):
+            torch.testing.assert_close(p[i], single[i][j], rtol=1e-5, atol=1e-6)
+
+
+def test_a_stack_with_schedules_of_its_own_for_each_trial_has_them() -> None:
+    rows = table([Rule("adamw", lr=1.0), Rule("adamw", lr=1.0)], np.array([[1.0, 0.5], [0.25, 0.125]]))
+    assert rows.shape == (2, 2, COLUMNS, 2)
+    assert rows[:, 0, LR].tolist() == [[1.0, 0.25], [0.5, 0.125]]
+
+
+@pytest.mark.parametrize(("trials", "alive"), [(3, 2), (2, 3), (3, 3)])
+def test_rows_and_live_of_another_stack_are_refused(trials: int, alive: int) -> None:
+    stack = Stacked([torch.ones(2, 3, requires_grad=True)], "adam", [True])
+    with pytest.raises(ValueError, match=r"must end in \(2, 12, 2\) and be \(2,\) for a stack of 2"):
+        stack.step(table([Rule("adam", 0.1)] * trials, [1.0])[0], torch.ones(alive, dtype=torch.bool))

@@ -73,7 +73,11 @@ REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ("line 2: lr is '0.oo1'", "mend"),
     ),
     "a date": (changed("trials.csv", lambda t: t.replace(b",0.001,", b",01.Jan,", 1)), ("line 2: lr is '01.Jan'",)),
-    "a header again": (changed("trials.csv", lambda t: t + t), ("line 4: lr is 'lr'", "remove the line")),
+    "no status": (
+        changed("trials.csv", lambda t: t.replace(b",ok,", b",okk,", 1)),
+        ("line 2: status is 'okk'", "mend"),
+    ),
+    "a header again": (changed("trials.csv", lambda t: t + t), ("line 4: status is 'status'", "remove the line")),
     "folder for a table": (is_folder("trials.csv"), ("trials.csv: Is a directory", "move it away")),
     "foreign curves": (holds("curves.csv", b"a,b\n1,2\n"), ("curves.csv: not a records file",)),
     "curves, epoch": (

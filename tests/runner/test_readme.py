@@ -22,7 +22,7 @@ def test_the_readmes_tables_are_the_committed_studies() -> None:
 
 
 def test_every_file_that_the_documents_link_to_is_there() -> None:
-    for document in (ROOT / "README.md", ROOT / "results" / "README.md"):
+    for document in (ROOT / "README.md", *sorted((ROOT / "results").rglob("*.md")), *(ROOT / "scripts").rglob("*.md")):
         for target in re.findall(r"\]\((?!http|#)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
