@@ -34,8 +34,9 @@ def claims(scene: Scene) -> Iterator[Claim]:
         for map_, land in found.values():
             if len(land.lr) >= RATES and len(land.wd) >= 3:
                 yield _slope(arena, map_, land)
+        twins = {result.arm: result.reference for result in arena.results}
         for map_, land in found.values():
-            twin = next((f for f in found.values() if f[0].family == map_.family and f[0].convention == "l2"), None)
+            twin = found.get(twins.get(map_.arm, ""))
             if map_.convention != "l2" and twin and all(min(x.log_error.shape) >= 3 for x in (land, twin[1])):
                 yield _separable(arena, map_, land, *twin)
                 yield _line_search(arena, map_, land, *twin)
