@@ -18,7 +18,7 @@ from runner.settings import Settings
 
 
 def note_command(folder: Path, group: Sequence[Settings], lock: AbstractContextManager[None]) -> None:
-    """Add this command and its settings to study.yaml, unless it is there."""
+    """Add this command and its settings to study.yaml, unless they are there: a grid's file may have been changed."""
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
     path = folder / "study.yaml"
     with lock:
@@ -30,14 +30,15 @@ def note_command(folder: Path, group: Sequence[Settings], lock: AbstractContextM
             old = set_aside(path)
             print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
             known = []
-        if any(isinstance(entry, dict) and entry.get("command") == command for entry in known):
+        settings = [_plain(s) for s in group]
+        if any(isinstance(e, dict) and (e.get("command"), e.get("settings")) == (command, settings) for e in known):
             return
         entry = {
             "command": command,
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "version": stamps.version(),
             "commit": stamps.commit(),
-            "settings": [_plain(s) for s in group],
+            "settings": settings,
         }
         text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
         append(path, text.encode())

@@ -20,8 +20,11 @@ SHOWN = (
     ("mechanism-cpu", ""),
     ("scale-free-cpu", ""),
     ("grokking-cpu", "fractions"),
+    ("decay-params/resnet", ""),
+    ("decay-params/transformer", ""),
 )
-SUBJECTS = {"cifar-16px-cpu": " (photographs)"}
+SPARING = {"ResNet": "decay-params/resnet", "Transformer": "decay-params/transformer"}
+SUBJECTS = {"cifar-16px-cpu": " (photographs)"} | {study: f" ({name})" for name, study in SPARING.items()}
 SEVERAL = ("2", "3")  # claims about several schedules
 WHOLE = ("10", "11")  # claims about several budgets
 
@@ -53,6 +56,23 @@ def table(results: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sparing(results: Path) -> str:
+    """What norms and biases spared from decay do, network by network."""
+    found = {name: pd.read_csv(results / study / "generalization.csv") for name, study in SPARING.items()}
+    lines = [f"| | {' | '.join(found)} |", f"|---|{'---:|' * len(found)}"]
+    for arm in next(iter(found.values()))["arm"]:
+        cells = []
+        for table in found.values():
+            (row,) = table[table["arm"] == arm].itertuples()
+            half = (row.test_error_high - row.test_error_low) / 2
+            cells.append(
+                f"{row.test_error:.2f} ± {half:.2f}{' (on the edge of its grid)' if isinstance(row.edge, str) else ''}"
+            )
+        name = arm.replace("(all)", "on all parameters").replace("(weights)", "on weights only")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def claims(results: Path) -> str:
     """The README's table of verdicts, from the claims.csv of the committed studies."""
     lines = ["| claim | verdict | measured [95 %] | the paper |", "|---|---|---:|---|"]
@@ -79,6 +99,8 @@ def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
             continue
         if study in ("mechanism-cpu", "scale-free-cpu") and row["claim"] not in ("18", "19", "21"):
             continue
+        if study.startswith("decay-params") and row["claim"] not in ("1", "24"):
+            continue
         if study in ("restarts-cpu",) and row["claim"] != "15":
             continue
         if study in ("claims-cpu", "grokking-cpu") and word not in str(row["scope"]):
@@ -93,7 +115,7 @@ def with_tables(readme: str, results: Path) -> str:
         f"{name} table": table(pd.read_csv(results / study / "generalization.csv"))
         for name, study in (("digits", "digits-cpu"), ("photographs", "cifar-16px-cpu"))
     }
-    for name, text in (texts | {"claims table": claims(results)}).items():
+    for name, text in (texts | {"sparing table": sparing(results), "claims table": claims(results)}).items():
         readme = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], readme, flags=re.DOTALL)
     return readme
 
