@@ -20,10 +20,10 @@ SHOWN = (
     ("mechanism-cpu", ""),
     ("scale-free-cpu", ""),
     ("grokking-cpu", "fractions"),
-    ("decay-params/resnet", ""),
-    ("decay-params/transformer", ""),
+    ("decay-params-cpu/resnet", ""),
+    ("decay-params-cpu/transformer", ""),
 )
-SPARING = {"ResNet": "decay-params/resnet", "Transformer": "decay-params/transformer"}
+SPARING = {"ResNet": "decay-params-cpu/resnet", "Transformer": "decay-params-cpu/transformer"}
 SUBJECTS = {"cifar-16px-cpu": " (photographs)"} | {study: f" ({name})" for name, study in SPARING.items()}
 SEVERAL = ("2", "3")  # claims about several schedules
 WHOLE = ("10", "11")  # claims about several budgets
@@ -99,7 +99,7 @@ def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
             continue
         if study in ("mechanism-cpu", "scale-free-cpu") and row["claim"] not in ("18", "19", "21"):
             continue
-        if study.startswith("decay-params") and row["claim"] not in ("1", "24"):
+        if study.startswith("decay-params-cpu") and row["claim"] not in ("1", "24"):
             continue
         if study in ("restarts-cpu",) and row["claim"] != "15":
             continue
