@@ -84,7 +84,7 @@ class SparseAdamW(torch.optim.Optimizer):
                     continue
                 self._start(p)
                 if p.grad.layout is torch.strided:
-                    self.catch_up(p)
+                    self._bring([p])
                     dense.append(p)
                 else:
                     self._step_rows(group, p, p.grad)
@@ -100,7 +100,10 @@ class SparseAdamW(torch.optim.Optimizer):
         """
         if parameter is not None:
             self._followed.add(parameter)
-        for p in list(self._resting) if parameter is None else [parameter]:
+        self._bring(list(self._resting) if parameter is None else [parameter], rows)
+
+    def _bring(self, parameters: list[Tensor], rows: Tensor | None = None) -> None:
+        for p in parameters:
             resting = self._resting.get(p)
             if resting is None:
                 continue
@@ -158,13 +161,10 @@ class SparseAdamW(torch.optim.Optimizer):
         lr, betas, eps, decay = group["lr"], group["betas"], group["eps"], _decay(group)
         if p in self._resting and p not in self._followed:
             self._followed.add(p)
-            warnings.warn(
-                f"rows of a parameter of shape {tuple(p.shape)} rest between steps, and nothing brings them up to date "
-                "before they are read: optimizer.follow(embedding) does, or catch_up(weight, rows)",
-                stacklevel=3,
-            )
+            what = f"rows of a parameter of shape {tuple(p.shape)} rest between steps, unseen by forward passes"
+            warnings.warn(f"{what}: optimizer.follow(embedding), or catch_up(weight, rows) before each", stacklevel=3)
         if p in self._resting and self._resting[p].history.eps != eps:
-            self.catch_up(p)  # a history holds for one eps
+            self._bring([p])  # a history holds for one eps
         if p not in self._resting:
             self._resting[p] = Resting(p, int(self.state[p]["step"]), betas, eps)
         resting, tensors, gradient = self._resting[p], self._tensors(p), gradient.coalesce()
@@ -179,7 +179,7 @@ class SparseAdamW(torch.optim.Optimizer):
         now.mul_(1 - decay).addcdiv_(m, below, value=-lr / (1 - betas[0] ** step))
         resting.write(tensors, rows, (now, m, v))
         if decay > STRONG:
-            self.catch_up(p)
+            self._bring([p])
 
     def _step_dense(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         lr, decay = group["lr"], group["weight_decay"]

@@ -105,10 +105,11 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, 0 if on_cpu else len(stack))
     ready(device)
     running = Stack(stack, _cut(dataset, chunk), device)
-    # A GPU's step is short beside what an epoch begins with, and is recorded after some.
+    # A GPU's step is short, and is recorded after some.
     per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))
     first_times = 1 if on_cpu else 2
-    step = _median(lambda: running.run_epoch(0), first_times) / running.per_epoch
+    drawing = _median(lambda: running.feed.epoch(0), 1)  # with which every epoch begins
+    step = max(0.0, _median(lambda: running.run_epoch(0), first_times) - drawing) / running.per_epoch
     selecting = "val" if "val" in running.splits else "test"
     example = _median(lambda: running.scores(selecting), first_times) / len(running.splits[selecting].x)
     # The other splits are measured at the end, or each time.
@@ -116,7 +117,7 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
     times = -(-first.epochs // options.eval_every)
     examples = times * some + (times if options.eval_all else 1) * others
-    return first.epochs * per_epoch * step + examples * example
+    return first.epochs * (per_epoch * step + drawing) + examples * example
 
 
 def _cut(dataset: Dataset, count: int) -> Dataset:
@@ -127,13 +128,15 @@ def _cut(dataset: Dataset, count: int) -> Dataset:
 
 def _median(work: Callable[[], object], first: int) -> float:
     """Of the seconds that `work` takes, without the `first` times."""
+    for _ in range(first):
+        work()
     took: list[float] = []
     began = time.perf_counter()
-    while len(took) <= first or (len(took) < TIMES and time.perf_counter() - began < SECONDS):
+    while not took or (len(took) < TIMES and time.perf_counter() - began < SECONDS):
         clock = time.perf_counter()
         work()
         took.append(time.perf_counter() - clock)
-    return statistics.median(took[first:])
+    return statistics.median(took)
 
 
 def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:

@@ -6,6 +6,7 @@ what nobody else holds, and skips what has a row.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -122,6 +123,8 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     device = torch.device(job.device)
     if device.type == "cpu":
         keep_freed_memory()
+    else:
+        gc.collect()  # so that nothing of an earlier stack counts as used
     dataset = job.datasets[stack[0].dataset]
     stamps = dict(job.stamps) | {"device": _device_name(device)}
     clock = time.time()

@@ -15,7 +15,7 @@ from runner.progress import Progress, counted
 from runner.reading import exists, read
 from runner.records import Records
 from runner.settings import Settings
-from runner.sizing import Size, measured
+from runner.sizing import Size, elsewhere, measured
 from runner.training.options import Options
 from runner.trials import Shape, Trial
 
@@ -38,7 +38,9 @@ class Given:
         if settings.stack or not self.device.startswith("cuda"):
             return {}
         new = [trial for trial in trials if trial.shape not in self.sizes]
-        found = measured(new, self.datasets, self.devices[0], len(self.devices), watched(settings), deadline)
+        count = execute.worker_count(settings.workers, self.devices, len(new))
+        given = (new, self.datasets, self.devices[0], count, watched(settings), deadline)
+        found = measured(*given) if count == 1 else elsewhere(*given)
         for size in found.values():
             say(size.text())
         self.sizes.update(found)

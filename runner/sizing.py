@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import gc
 import math
+import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from optim.rules import ALONE
 from runner.data.dataset import Dataset
@@ -54,9 +58,10 @@ def measured(
 
     from runner.estimate import stack_seconds
     from runner.training.cuda import ready
+    from runner.training.graph import Graph
     from runner.training.memory import room
 
-    where = torch.device(device)
+    where, refused = torch.device(device), Graph.refused
     groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.shape].append(trial)
@@ -68,28 +73,35 @@ def measured(
         dataset = datasets[first.dataset]
 
         def seconds(count: int, group: Sequence[Trial] = group, dataset: Dataset = dataset) -> float:
-            gc.collect()  # what was tried before holds its memory in circles
             try:
                 if room(group[:count], dataset, where, 1):
                     return math.inf
                 return stack_seconds(group[:count], dataset, where, options)
-            except torch.OutOfMemoryError:
+            except Exception:  # no memory, or a size that some library does not serve; whatever else training will say
                 return math.inf
+            finally:
+                Graph.refused = refused  # a size too large says nothing about the others
+                gc.collect()
 
         def worth(each: float, most: int = most) -> bool:
             left = math.inf if deadline is None else deadline - time.time()
             return min(each * most, left) > WORTH
 
-        try:
-            size = best(seconds, stack_size(first, device, 0), most, worth)
-        except Exception:  # training will say what is wrong
-            continue
+        size = best(seconds, stack_size(first, device, 0), most, worth)
         if math.isfinite(size.seconds):
             found[shape] = size
-    if found:
-        gc.collect()
-        ready(where)  # which gives back the memory
+        with suppress(Exception):
+            ready(where)  # which gives back the memory
     return found
+
+
+def elsewhere(*given: Any) -> dict[Shape, Size]:
+    """`measured` in a process of its own: this one, beside which others will train, is to hold nothing of a GPU."""
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(measured, *given).result()
+    except Exception:  # the first guess will do
+        return {}
 
 
 def best(seconds: Callable[[int], float], first: int, most: int, worth: Callable[[float], bool]) -> Size:

@@ -13,7 +13,7 @@ from runner.report.table import Reported
 COLUMNS = 100
 HEAD = ("arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap", "difference to L2")
 _WIDTHS = (9, 14, 6, 7, 14, 7)  # of the columns between the first and the last
-_ARM = 18  # and of the first, where names are short
+_ARM, _LAST = 18, 17  # of the first and the last, at least
 
 
 def terminal_table(blocks: Reported) -> str:
@@ -24,7 +24,7 @@ def terminal_table(blocks: Reported) -> str:
         kind, unit = block.measure.kind, "errors in %" if block.measure.is_error else "losses in nats"
         lines += [*([""] if lines else []), *textwrap.wrap(f"{block.title}{remark}; {unit}", COLUMNS)]
         first = max(_ARM, *(len(result.arm) + 1 for result in found)) if found else _ARM
-        last = COLUMNS - first - sum(_WIDTHS)
+        last = max(_LAST, COLUMNS - first - sum(_WIDTHS))
         lines += [_line(cells, first, last) for cells in (HEAD, *(_cells(block, result, last) for result in found))]
         lines += [
             part for note in _footnotes(kind, found) for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")

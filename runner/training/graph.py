@@ -20,6 +20,9 @@ from runner.training.cuda import give_up, stream
 from runner.training.feed import Batch, Feed
 from runner.training.step import Step
 
+WARM = 3  # plain steps with a full batch before one is recorded
+NO_MEMORY = ("out of memory", "ALLOC_FAILED")  # in the words of CUDA's libraries, which torch has no own error for
+
 
 @dataclass
 class Recorded:
@@ -38,10 +41,11 @@ class Graph:
     def __init__(self, step: Step, feed: Feed, device: torch.device) -> None:
         self.step, self.feed, self.device = step, feed, device
         self.launch = step.optimizer.launch
-        self.clock = torch.full((1,), -1, dtype=torch.int32, device=device)
+        self.clock = clock = torch.full((1,), -1, dtype=torch.int32, device=device)
         self.table: Tensor | None = None
-        self.full = Recorded(lambda: feed.at(self.clock), warm=3)
-        self.rest = Recorded(lambda: feed.batch(feed.full), warm=1)  # more would be an epoch each
+        # Nothing here refers back to the graph: it and all it holds must go when the stack does.
+        self.full = Recorded(lambda: feed.at(clock), WARM)
+        self.rest = Recorded(lambda: feed.batch(feed.full), 1)  # more would be an epoch each
         self.pool: Any = None  # of both graphs: nothing in it outlives a replay
         self.stream = stream(device)  # steps are recorded where they were first run
 
@@ -80,13 +84,19 @@ class Graph:
         graph = torch.cuda.CUDAGraph()
         pool = self.pool or torch.cuda.graph_pool_handle()
         gc.collect()  # an older graph that is destroyed during a capture may end it
+        begun = False
         try:
             with self.launch.capture(), torch.cuda.graph(graph, pool=pool, stream=self.stream):
+                begun = True
                 self._one(kind)
         except RuntimeError as error:
-            give_up(graph, pool, self.device)
-            if isinstance(error, torch.OutOfMemoryError):  # for a smaller stack
-                raise
+            # The other graph shares the pool, and what a failed capture releases of it depends on torch's version.
+            self.full.graph = self.rest.graph = self.pool = None
+            self.launch.release()
+            if begun:
+                give_up(graph, pool, self.device)
+            if any(words in str(error) for words in NO_MEMORY):
+                raise torch.OutOfMemoryError(str(error)) from error  # for a smaller stack
             # An operator that waits for the device, in a network that is new here.
             Graph.refused = True
             warnings.warn(f"this step cannot be a CUDA graph and runs without ({error})", stacklevel=2)

@@ -145,8 +145,10 @@ def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | N
     model.eval()
     split = dataset.test if len(dataset.test) else dataset.train
     x = _examples(split, images, 1, min(chunk, len(split)))[0]
+    y = torch.zeros(len(x), *split.y.shape[1:], dtype=torch.int64)
     with autocast(trial.precision, x.device):
-        model(x.expand(count, *x.shape))
+        logits = model(x.expand(count, *x.shape))
+    losses(logits, y.expand(count, *y.shape))
 
 
 def available(device: torch.device) -> float:

@@ -14,7 +14,7 @@ from runner.training.options import Options
 from runner.trials import Trial
 from tests.helpers import images, trial
 
-STEP, EXAMPLE = 2.0, 0.25  # seconds
+STEP, EXAMPLE, DRAWING = 2.0, 0.25, 0.5  # seconds
 
 
 class Clocked:
@@ -26,9 +26,10 @@ class Clocked:
         self.per_epoch = -(-len(dataset.train) // trials[0].batch_size)
         self.splits = {name: getattr(dataset, name) for name in ("train", "val", "test")}
         self.known: set[str] = set()
+        self.feed = SimpleNamespace(epoch=lambda epoch: self._take("drawing", DRAWING))
 
     def run_epoch(self, epoch: int) -> None:
-        self._take("steps", STEP * self.per_epoch)
+        self._take("steps", DRAWING + STEP * self.per_epoch)
 
     def scores(self, split: str) -> None:
         self._take("scores", EXAMPLE * len(self.splits[split]))
@@ -56,7 +57,7 @@ def test_time_is_that_of_the_steps_and_of_the_evaluations_asked_for(
     steps = 6 * -(-len(dataset.train) // one.batch_size)
     examples = evaluated(len(dataset.train), len(dataset.val), len(dataset.test))
     found = estimate.stack_seconds([one], dataset, torch.device("cpu"), options)
-    assert found == pytest.approx(steps * STEP + examples * EXAMPLE)
+    assert found == pytest.approx(steps * STEP + 6 * DRAWING + examples * EXAMPLE)
 
 
 def test_a_stack_that_cannot_be_timed_is_left_to_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from runner.plan import plan
 from runner.settings import Settings
 from runner.sizing import Size, best, measured
 from runner.training import memory
+from runner.training.graph import Graph
 from runner.training.options import Options
 from runner.trials import Trial
 from tests.helpers import images, trial
@@ -129,6 +130,23 @@ def test_a_shape_that_cannot_be_tried_is_left_to_training(monkeypatch: pytest.Mo
     monkeypatch.setattr(sizing, "STEPS", 1)
     found = sized([*trials(20), *trials(20, batch_size=32)])
     assert {shape: size.trials for shape, size in found.items()} == {trials(1)[0].shape: 2}
+
+
+def test_a_size_that_no_graph_serves_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(stack: list[Trial], *_: object) -> float:
+        Graph.refused = len(stack) > 8
+        return saturating(4, 1e4)(len(stack))
+
+    monkeypatch.setattr(estimate, "stack_seconds", seconds)
+    monkeypatch.setattr(sizing, "STEPS", 1)
+    monkeypatch.setattr(Graph, "refused", False)
+    sized(trials(40))
+    assert not Graph.refused
+
+
+def test_several_gpus_leave_the_parent_without_any() -> None:
+    assert sizing.elsewhere([], {}, "cpu", 2, Options(), None) == {}
+    assert sizing.elsewhere("nonsense") == {}
 
 
 def test_without_room_for_a_trial_nothing_is_said(tried: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -53,6 +55,9 @@ class PlainLaunch:
 
     def prepare(self, rows: Tensor, *controls: Tensor | None) -> None:
         assert rows.dtype == torch.float32
+
+    def release(self) -> None:
+        self.released = True
 
     @contextmanager
     def capture(self) -> Iterator[None]:
@@ -179,6 +184,59 @@ def test_a_step_that_waits_for_the_device_runs_without_a_graph_and_says_so_once(
     for stack in (first, second):
         assert not recorded(stack)
         assert_equal(stack, plain)
+
+
+def test_a_capture_that_fails_takes_the_other_graph_of_its_pool_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends_of_captures(monkeypatch)
+    mine = made(*pair("resnet"))
+    assert mine.graph is not None
+    few = mine.feed.count % mine.feed.batch_size
+
+    def waits(module: Any, given: tuple[Tensor, ...], logits: Tensor) -> Tensor:
+        return logits * float(torch.isfinite(logits).all()) if given[0].shape[1] == few else logits
+
+    mine.model.register_forward_hook(waits)
+    mine.run_epoch(0)
+    assert recorded(mine)
+    with pytest.warns(UserWarning, match="cannot be a CUDA graph and runs without"):
+        trained(mine, 1)
+    assert mine.graph.full.graph is mine.graph.rest.graph is mine.graph.pool is None
+    assert mine.graph.launch.released
+    assert_equal(mine, trained(made(*pair("resnet"), graph=False)))
+
+
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_what_the_libraries_call_no_memory_is_that(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ends_of_captures(monkeypatch)
+    mine = made(*pair("resnet"))
+    assert mine.graph is not None
+
+    def full(*_: object) -> Iterator[None]:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
+
+    if when == "before":
+        mine.graph.launch.capture = contextmanager(full)
+    else:
+        mine.model.register_forward_hook(lambda *_: full() if tape.Tape.recording is not None else None)
+    with pytest.raises(torch.OutOfMemoryError):
+        trained(mine)
+    assert len(told) == (0 if when == "before" else 2)  # a capture that never began has taken nothing of the pool
+    assert not Graph.refused
+
+
+def test_a_stack_is_gone_with_its_last_reference() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        mine = trained(made(*pair("resnet")))
+        graph, weight = weakref.ref(mine.graph), weakref.ref(mine.parameters[0])
+        tape.Tape.state = ()
+        del mine._rows  # which refers to the stack, in this test
+        del mine
+        assert graph() is None
+        assert weight() is None
+    finally:
+        gc.enable()
 
 
 def test_memory_that_runs_out_in_a_capture_is_for_the_stack_to_halve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ from runner.report.results import ArmResult
 
 
 def claims(scene: Scene) -> Iterator[Claim]:
-    """One row for each block and optimizer that has arms of both kinds."""
+    """One row for each block, optimizer and convention that has an arm of both kinds."""
     for arena in scene.arenas:
         decaying = [r for r in arena.results if r.wd_convention]
-        for optimizer in dict.fromkeys(r.optimizer for r in decaying):
-            arms = [r for r in decaying if r.optimizer == optimizer]
+        for kind in dict.fromkeys((r.optimizer, r.wd_convention) for r in decaying):
+            arms = [r for r in decaying if (r.optimizer, r.wd_convention) == kind]
             spared = [r for r in arms if "decay_params=weights" in r.hyper.split()]
             rest = [r for r in arms if r not in spared]
             if len(spared) == len(rest) == 1 and max(r.cells for r in arms) > 1:
