@@ -30,8 +30,8 @@ from torch import Tensor
 
 from runner.training.graph import WARM
 from runner.training.memory import available, predicted
+from runner.training.peak import peak_mib
 from runner.training.stack import Stack
-from runner.training.train import peak_mib
 from runner.trials import Trial
 
 COLUMNS = "case trials way ms_per_trial ratio_to_stack share ready_seconds peak_mib device precision torch".split()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from runner.training.checkpoint import Checkpoints
 from runner.training.cuda import ready
 from runner.training.evaluate import Scores
 from runner.training.options import Options
+from runner.training.peak import peak_mib
 from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
 from runner.training.state import Run, captured, keep, restore
@@ -250,10 +249,3 @@ def _chance(trial: Trial, row: Row) -> Row:
 def failed_row(trial: Trial, reason: str) -> Row:
     """The row of a trial that could not be trained at all."""
     return _identity(trial) | {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__}
-
-
-def peak_mib(device: torch.device) -> float:
-    """Largest memory use so far in MiB: taken from the GPU, or resident in this process on the CPU."""
-    if device.type == "cuda":  # not only what was allocated of it: a CUDA graph gives nothing back
-        return torch.cuda.max_memory_reserved(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
