@@ -72,15 +72,16 @@ def best_cells(map_: Map) -> pd.DataFrame:
     return ranked.head(10 if len(map_.cells) >= 30 else math.ceil(len(map_.cells) / 3))
 
 
-def colour_range(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    """(best value, saturation): about twice the best, as 3 % to 7 % in the paper, but never less than two
-    fifths of the cells, so that a search far from any good cell still shows its shape."""
+def colour_range(tables: Sequence[pd.DataFrame], loss: bool = False) -> tuple[float, float]:
+    """(best value, saturation): about twice the best, as 3 % to 7 % in the paper, but never less than two fifths of
+    the cells, so that a search far from any good cell still shows its shape; of a loss, two thirds of the cells."""
     scores = pd.concat([table["score"] for table in tables])
     values = np.sort(scores[np.isfinite(scores)].to_numpy())
     if not len(values):
         return 0.0, 1.0
     low = float(values[0])
-    high = min(float(values[-1]), max(2 * low, float(np.quantile(values, 0.4))))
+    shown = float(np.quantile(values, 2 / 3 if loss else 0.4))
+    high = min(float(values[-1]), shown if loss else max(2 * low, shown))
     return low, high if high > low else low + max(abs(low), 1.0) * 0.1
 
 
@@ -115,7 +116,7 @@ def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure |
     figure = figures.figure(block, quantity(block), width, height)
     wide = [max(len(line[k].wds) for line in lines if k < len(line)) for k in range(across)]
     grid = figure.subplots(len(families), across, squeeze=False, width_ratios=wide)
-    norm = Normalize(*colour_range([map_.cells for map_ in panels]))
+    norm = Normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
     for row, line in zip(grid, lines, strict=True):
         for axes, map_ in zip(row, line, strict=False):
             _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
@@ -169,12 +170,12 @@ def _gap(map_: Map) -> float:
 
 
 def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
-    lrs, wds = map_.lrs, map_.wds
-    gap = _gap(map_)
+    lrs, wds, gap = map_.lrs, map_.wds, _gap(map_)
     at_x = {wd: k + (gap if k else 0) for k, wd in enumerate(wds)}
     at_y = {lr: k for k, lr in enumerate(lrs)}
     colours = colormaps[COLOURS]
     printed = numbers and len(lrs) <= PRINTED and len(wds) <= PRINTED
+    decimals = 2 if float(norm.vmax or 0) < 1.5 * float(norm.vmin or 0) else 1
     for cell in map_.cells.to_dict("records"):
         x, y, score = at_x[cell["wd"]], at_y[cell["lr"]], float(cell["score"])
         bad = math.isnan(score)
@@ -197,8 +198,7 @@ def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
                 [x - 0.2, x + 0.2], [y - 0.2, y + 0.2], [x - 0.2, x + 0.2], [y + 0.2, y - 0.2], color="#777777", lw=1
             )
         elif printed and math.isfinite(score):
-            text = short(score, 2) if score < 10 else f"{score:.0f}"
-            text = f"{score:.1f}" if 1 <= score < 10 else text
+            text = short(score, 2) if score < 1 else f"{score:.{decimals if score < 10 else 0}f}"
             light = norm(score) > 0.45
             axes.text(
                 x,

@@ -103,6 +103,8 @@ def test_plot_titles_say_selected_on_test_and_one_seed(tmp_path: Path) -> None:
 def test_colours_run_from_the_best_to_a_saturation() -> None:
     low, high = colour_range([pd.DataFrame({"score": [3.0, 3.5, 4.0, 5.0, 90.0]})])
     assert (low, high) == (3.0, 6.0)
+    low, high = colour_range([pd.DataFrame({"score": [2.1, 2.2, 2.3, 2.4, 3.5]})], loss=True)  # its zero means nothing
+    assert (low, high) == pytest.approx((2.1, 2.3 + 0.1 * 2 / 3))
     assert colour_range([pd.DataFrame({"score": [float("nan")]})]) == (0.0, 1.0)
 
 
