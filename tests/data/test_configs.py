@@ -37,6 +37,15 @@ def test_config_lists_every_field_with_its_default_and_a_comment(name: str) -> N
     assert all("#" in line for line in lines[3:])
 
 
+def test_arrays_of_unknown_content_are_not_varied_unasked() -> None:
+    varied = {
+        name: node.get("flip") for name in DATASETS if "flip" in (node := OmegaConf.load(FOLDER / f"{name}.yaml"))
+    }
+    assert varied["cifar10"] is True
+    assert varied["npz"] is False
+    assert OmegaConf.load(FOLDER / "npz.yaml").pad == 0
+
+
 def test_loaders_import_nothing_slow_until_they_are_called() -> None:
     slow = {"torch", "torchvision", "sklearn", "PIL", "tqdm"}
     code = f"import sys, runner.data.load; print(sorted({slow} & set(sys.modules)))"
