@@ -1,9 +1,9 @@
 """How many trials share a stack on a GPU, tried out on it: `measured(trials, datasets, device, ...)`.
 
 Where throughput stops growing depends on the GPU, the network, and how well libraries do many small convolutions as
-one. `runner.plan` has a first guess; from there this doubles or halves the stack while that makes a trial's training
-shorter, and tries a single trial, whose convolutions are ordinary ones. Not on the CPU: there a size must not depend on
-a clock, for the same command gives the same stacks.
+one. `runner.models.sizes` has a first guess; from there this doubles or halves the stack while that makes a trial's
+training shorter, and tries a single trial, whose convolutions are ordinary ones. Not on the CPU: there a size must not
+depend on a clock, for the same command gives the same stacks.
 """
 
 from __future__ import annotations
