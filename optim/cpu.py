@@ -1,9 +1,9 @@
 """Steps on the CPU through torch's fused operators: `Rows(...)` for a stack, `adam` and `sgd` for plain lists.
 
-The operators pair elements as they lie in memory, whatever the strides say: what they get must be contiguous. They
-take one rate for all tensors of a call, so a stack is one call per live trial. A call costs about a microsecond for
-each tensor besides the arithmetic: tensors below `GATHERED` elements a trial are therefore copied into one row per
-trial, stepped as one tensor and copied back, while larger ones are stepped where they lie.
+The operators pair elements as they lie in memory, whatever the strides say: what they get is contiguous, or a flat
+view of one layout. They take one rate for all tensors of a call, so a stack is one call per live trial. A call costs
+about a microsecond for each tensor besides the arithmetic: tensors below `GATHERED` elements a trial are therefore
+copied into one row per trial, stepped as one tensor and copied back, while larger ones are stepped where they lie.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optim.layout import alike, dense, flat
 from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
 
 GATHERED = 4096  # measured with 16 and 64 trials on 1 and 2 threads: 1024 is up to 15 % slower, no limit 35 %
@@ -117,7 +118,7 @@ def _call(operator: Any, alone: bool, *lists: Tensors, **named: Any) -> None:
 def serves(parameters: Tensors, form: str) -> bool:
     """Whether `Rows` steps these; the operators know only torch's form, and read memory in one order."""
     return form == "torch" and all(
-        p.device.type == "cpu" and p.dtype == torch.float32 and p.is_contiguous() for p in parameters
+        p.device.type == "cpu" and p.dtype == torch.float32 and dense(p, len(p)) for p in parameters
     )
 
 
@@ -159,23 +160,22 @@ class _Kind:
         self.large = [i for i in chosen if sizes[i] >= GATHERED]
         self.parameters = parameters
         padded = [-(-sizes[i] // ALIGN) * ALIGN for i in self.small]
-        flat = [torch.zeros(trials, sum(padded)) for _ in range(2 + len(moments))]
+        rows = [torch.zeros(trials, sum(padded)) for _ in range(2 + len(moments))]
         self.weights, self.gradients, *views = (
             [
-                part[:, : sizes[i]].view(parameters[i].shape)
+                part.as_strided(parameters[i].shape, (part.stride(0), *parameters[i].stride()[1:]))
                 for i, part in zip(self.small, f.split(padded, 1) if padded else [], strict=True)
             ]
-            for f in flat
+            for f in rows
         )
         for given, view in zip(moments, views, strict=True):
             for i, v in zip(self.small, view, strict=True):
                 given[i] = v.copy_(given[i])
         # Per trial, one list each for parameters, gradients and moments: what stays where it is from step to step.
-        row = [[[f[r]] if self.small else [] for f in flat] for r in range(trials)]
+        self.row = [[[one[r]] if self.small else [] for one in rows] for r in range(trials)]
         for r in range(trials):
-            for part, m in zip(row[r][2:], moments, strict=True):
-                part.extend(m[i][r] for i in self.large)
-        self.row = row
+            for part, m in zip(self.row[r][2:], moments, strict=True):
+                part.extend(flat(m[i])[r] for i in self.large)
         self.places: list[int] = []  # addresses of the large parameters, and per trial their parts there
         self.parts: list[tuple[Tensor, ...]] = []
 
@@ -189,9 +189,10 @@ class _Kind:
         large = [self.parameters[i] for i in self.large]
         places = [p.data_ptr() for p in large]
         if places != self.places:
-            assert all(p.is_contiguous() for p in large)
-            self.places, self.parts = places, list(zip(*[p.detach().unbind(0) for p in large], strict=True))
-        of_gradients = zip(*[gradients[i].contiguous().unbind(0) for i in self.large], strict=True)
+            assert all(dense(p, len(p)) for p in large)
+            self.places, self.parts = places, list(zip(*[flat(p).unbind(0) for p in large], strict=True))
+        arranged = [alike(gradients[i], self.parameters[i]) for i in self.large]
+        of_gradients = zip(*[flat(g).unbind(0) for g in arranged], strict=True)
         return [
             ([*mine[0], *w], [*mine[1], *g], *mine[2:])
             for mine, w, g in zip(self.row, self.parts, of_gradients, strict=True)

@@ -32,6 +32,19 @@ def dense(tensor: Tensor, trials: int = 1) -> bool:
     return trials == 1 or tensor.numel() == 0 or tensor.stride(0) == tensor.numel() // trials
 
 
+def flat(tensor: Tensor) -> Tensor:
+    """A dense `tensor` [R, ...], as `dense(tensor, R)` tells, as [R, n]: each trial's elements in memory's order."""
+    size = tensor.numel() // max(1, len(tensor))
+    return tensor.as_strided((len(tensor), size), (size, 1))
+
+
+def alike(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient if it lies in memory as its dense parameter does, else a copy that does."""
+    if strides(gradient) == strides(parameter):
+        return gradient
+    return torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient.detach())
+
+
 def refuse_unserved(
     parameters: Sequence[Tensor],
     masters: Sequence[Tensor],
@@ -81,8 +94,7 @@ def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -
                 raise ValueError(f"gradient {index} is {g.layout}: sparse gradients are not served")
             if g.shape != p.shape or g.device != p.device or (g.numel() and not g.data_ptr()):
                 raise ValueError(f"gradient {index} is {tuple(g.shape)} on {g.device}, not as its parameter")
-            if strides(g) != strides(p):
-                g = torch.empty_like(p, dtype=g.dtype).copy_(g.detach())
+            g = alike(g, p)
         found.append(g)
     if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.bfloat16}:
         raise ValueError(f"gradients are {sorted(map(str, dtypes))}: must be all float32 or all bfloat16")

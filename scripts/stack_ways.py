@@ -105,6 +105,11 @@ def packed_first(images: Tensor) -> Tensor:
     return images.transpose(0, 1).flatten(1, 2).contiguous()
 
 
+def filters_first(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
+    """`layers.filters`, channels first."""
+    return torch.zeros(trials, outputs, inputs, kernel, kernel)
+
+
 def product(self: layers.Conv2d, x: Tensor) -> Tensor:
     """`layers.Conv2d.forward` as a product [R, B * H * W, kernel * kernel * C] by [R, kernel * kernel * C, O]."""
     _, outputs, inputs, kernel, _ = self.weight.shape
@@ -142,7 +147,8 @@ def parsed(name: str) -> tuple[str, int, str]:
 def way(name: str, trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> Stack:
     """A stack of `trials` of one shape whose step is computed in the way of this name."""
     kind, size, more = parsed(name)
-    stack = Stack(trials, dataset, device)
+    with mock.patch.object(layers, "filters", filters_first if kind == "nchw" else layers.filters):
+        stack = Stack(trials, dataset, device)
     call: Any = stack.model
     if size:
         with torch.device("meta"):

@@ -44,13 +44,21 @@ def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
                     module.get_parameter(name)[slot].copy_(value)
 
 
+def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
+    """Zeros for a weight [R, outputs, inputs, kernel, kernel], laid out as image activations are.
+
+    In another layout a convolution would copy the weight, and its gradient back, in every step.
+    """
+    return torch.zeros(trials, outputs, kernel, kernel, inputs).permute(0, 1, 4, 2, 3)
+
+
 class Conv2d(Layer):
     """Convolution without bias, zero padding kernel // 2; He initialisation over fan-out, as in fb.resnet.torch."""
 
     def __init__(self, trials: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__(trials)
         self.stride, self.padding = stride, kernel // 2
-        self.weight = self.parameter(outputs, inputs, kernel, kernel)
+        self.weight = nn.Parameter(filters(trials, outputs, inputs, kernel))
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
         _, outputs, _, kernel, _ = self.weight.shape

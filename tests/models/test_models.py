@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from optim.layout import strides
 from runner.errors import UserError
 from runner.models import layers
 from runner.models.build import build
@@ -154,6 +155,13 @@ def test_every_convolution_gets_channels_last(name: str, trials: int) -> None:
             module.register_forward_pre_hook(look)
     noise = torch.rand(trials, 5, model.noise_width) if model.noise_width else None
     size, channels = dataset.train.x.shape[1], dataset.train.x.shape[3]
-    model(torch.randn(trials, 5, channels, size, size), noise)
+    model(torch.randn(trials, 5, channels, size, size), noise).sum().backward()
     assert len(found) > 5
     assert all(found)
+    for module in model.modules():
+        if isinstance(module, layers.Conv2d):
+            filters = module.weight.flatten(0, 1)
+            assert filters.data_ptr() == module.weight.data_ptr()  # no copy
+            assert filters.is_contiguous(memory_format=torch.channels_last)
+            assert module.weight.grad is not None
+            assert strides(module.weight.grad) == strides(module.weight)

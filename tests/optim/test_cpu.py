@@ -156,3 +156,23 @@ def test_gradients_in_any_layout_are_read_by_their_strides() -> None:
         stack.step(torch.from_numpy(np.repeat(rows[0][..., None], 3, -1)), torch.ones(3, dtype=torch.bool))
         ends.append([p.detach() for p in parameters])
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+@pytest.mark.parametrize("rule", [Rule("adamw", 0.1, 0.1), Rule("sgd", 0.1, 0.1)], ids=["adamw", "sgd"])
+def test_weights_laid_out_channels_last_take_the_same_step_to_the_bit(rule: Rule) -> None:
+    ends = []
+    for last in (False, True):
+        torch.manual_seed(0)
+        start = [torch.randn(3, 32, 16, 3, 3), torch.randn(3, 8, 4, 3, 3)]  # in place; its neighbour is gathered
+        if last:
+            start = [p.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3) for p in start]
+        parameters = [p.requires_grad_() for p in start]
+        stack = Stacked(parameters, rule.family, [True, True])
+        assert stack._rows is not None
+        table = torch.from_numpy(np.stack([coefficients(rule, np.arange(2) + 1, np.ones(2), np.ones(2))] * 3, -1))
+        for rows in table:
+            for p in parameters:
+                p.grad = torch.randn(p.shape)  # once laid out as the weights are, once not
+            stack.step(rows, torch.tensor([True, False, True]))
+        ends.append([*parameters, *stack.moments1, *stack.moments2])
+    assert all(torch.equal(a.detach(), b.detach()) for a, b in zip(*ends, strict=True))

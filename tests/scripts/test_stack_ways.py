@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from stack_ways import way
 
 from runner.data.dataset import Dataset
+from runner.models import layers
 from tests.helpers import images, tokens, trial
 
 CPU = torch.device("cpu")
@@ -34,6 +35,19 @@ def test_all_ways_train_the_same_networks(case: str, name: str) -> None:
     engine, other = ([*stack.parameters, *stack.model.buffers()] for stack in stacks)
     for a, b in zip(engine, other, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "first"), [("stack", False), ("nchw", True)])
+def test_channels_come_first_in_one_way_only(name: str, first: bool) -> None:
+    dataset, model = CASES["resnet"]
+    stack = way(name, [trial(dataset, model, seed=i) for i in range(2)], dataset, CPU)
+    found: list[torch.Tensor] = []
+    for module in stack.model.modules():
+        if isinstance(module, layers.Conv2d):
+            module.register_forward_hook(lambda *told: found.append(told[-1]))
+    stack.run_epoch(0)
+    assert len(found) > 5
+    assert all(y.is_contiguous() == first for y in found)
 
 
 @pytest.mark.parametrize("name", ["lanes", "lanes-x", "lanes-0", "stack+fast", "rows"])
