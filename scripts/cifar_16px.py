@@ -51,7 +51,8 @@ def main() -> None:
             raise UserError(f"{given.npz}: CIFAR-10 has images of 32x32x3, and at least {PER_CLASS} of each class")
         keep = first(whole.train.y, PER_CLASS)
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        with given.out.open("wb") as file:
+        draft = given.out.with_suffix(".part")  # so that a file of this name is whole
+        with draft.open("wb") as file:
             np.savez_compressed(
                 file,
                 x_train=halved(whole.train.x[keep]),
@@ -59,6 +60,7 @@ def main() -> None:
                 x_test=halved(whole.test.x),
                 y_test=whole.test.y,
             )
+        draft.replace(given.out)
     except (UserError, OSError) as error:
         sys.exit(f"cifar_16px: {error}")
     print(f"{given.out}: {len(keep)} training and {len(whole.test)} test images of 16x16 pixels")

@@ -1,6 +1,6 @@
 """Learning curves of each arm's winner: validation error and running training loss over epochs.
 
-`learning_curves(block, results, curves)` gives the figure, or None where no curve was recorded.
+`learning_curves(block, results, curves)` gives the figure, or None where no curve has two points.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def learning_curves(block: Block, found: Sequence[ArmResult], curves: pd.DataFra
     reported = [result for result in found if result.rows is not None]
     tables = {result.arm: _of(result, curves, wanted) for result in reported}
     tables = {arm: table for arm, table in tables.items() if len(table)}
+    if all(table["epoch"].nunique() < 2 for table in tables.values()):
+        return None
     shown = [name for name in wanted if any(table[name].notna().any() for table in tables.values())]
     if not shown:
         return None
@@ -67,9 +69,8 @@ def _draw(axes: Axes, table: pd.DataFrame, name: str, result: ArmResult, colour:
     runs = known["trial"].nunique()
     whole = over[over["count"] == runs]
     label = f"{result.arm} (n = {runs}" + (f", {result.diverged} diverged)" if result.diverged else ")")
-    axes.plot(
-        whole.index, whole["mean"], color=colour, linewidth=1.8, label=label, marker="." if len(whole) == 1 else None
-    )
+    dot = "." if len(whole) == 1 else None
+    axes.plot(whole.index, whole["mean"], color=colour, linewidth=1.8, label=label, marker=dot)
     if runs > 1:
         axes.fill_between(whole.index, whole["min"], whole["max"], color=colour, alpha=0.18, linewidth=0)
     rest = over[over["count"] < runs]

@@ -120,7 +120,12 @@ def _figures(
     for column, (unit, _) in UNITS.items():
         yield f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", unit_map(block, column, over), ""
     yield "error_vs_wd", "Best error for each weight decay", error_vs_wd(block), "no arm with two weight decays"
-    yield "curves", "Learning curves of the winners", learning_curves(block, found, curves), "no curves of a winner"
+    yield (
+        "curves",
+        "Learning curves of the winners",
+        learning_curves(block, found, curves),
+        "no winner was validated more than once",
+    )
     yield "mechanism", "What decay did to the weights", mechanism(block, dynamics), ""
     yield "scatter", "Test error against training loss", scatter(block), "no trial with both numbers"
 

@@ -155,6 +155,16 @@ def test_a_study_without_rows_or_curves(tmp_path: Path) -> None:
     assert any("curves.png left out" in line for line in write_report(tmp_path).skipped)
 
 
+def test_one_validation_a_run_makes_no_plot_of_learning_curves(tmp_path: Path) -> None:
+    write(tmp_path, search(lrs=LRS[:1], seeds=(0,)))
+    assert not any("curves.png" in line for line in write_report(tmp_path).skipped)
+    rows = pd.read_csv(tmp_path / "curves.csv", dtype=str, keep_default_na=False)
+    rows[rows.epoch == rows.epoch.max()].to_csv(tmp_path / "curves.csv", index=False)
+    report = write_report(tmp_path)
+    assert any("curves.png left out: no winner was validated more than once" in line for line in report.skipped)
+    assert not (tmp_path / "plots" / "curves.png").exists()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_odd_studies_do_not_crash(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -34,3 +37,22 @@ def test_other_arrays_are_refused_in_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "at least 1250 of each class" in done.stderr
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_what_stops_halfway_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, labels = np.zeros((40, 32, 32, 3), np.uint8), np.arange(40) % 10
+    np.savez(tmp_path / "few.npz", x_train=few, y_train=labels, x_test=few, y_test=labels)
+    out = tmp_path / "out.npz"
+    monkeypatch.setattr(cifar_16px, "PER_CLASS", 4)
+    monkeypatch.setattr(sys, "argv", ["cifar_16px", str(out), "--npz", str(tmp_path / "few.npz")])
+    cifar_16px.main()
+    before = out.read_bytes()
+
+    def half(file: IO[bytes], **arrays: np.ndarray) -> None:
+        file.write(before[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", half)
+    with pytest.raises(SystemExit, match="No space left"):
+        cifar_16px.main()
+    assert out.read_bytes() == before
