@@ -22,9 +22,12 @@ SHOWN = (
     ("grokking-cpu", "fractions"),
     ("decay-params-cpu/resnet", ""),
     ("decay-params-cpu/transformer", ""),
+    ("decay-params-cpu/photographs", ""),
 )
-SPARING = {"ResNet": "decay-params-cpu/resnet", "Transformer": "decay-params-cpu/transformer"}
-SUBJECTS = {"cifar-16px-cpu": " (photographs)"} | {study: f" ({name})" for name, study in SPARING.items()}
+SPARING = {name: f"decay-params-cpu/{name.lower()}" for name in ("ResNet", "Transformer", "Photographs")}
+SUBJECTS = {"cifar-16px-cpu": " (photographs)"} | {
+    study: f" ({'photographs' if name == 'Photographs' else name})" for name, study in SPARING.items()
+}
 SEVERAL = ("2", "3")  # claims about several schedules
 WHOLE = ("10", "11")  # claims about several budgets
 
@@ -57,20 +60,36 @@ def table(results: pd.DataFrame) -> str:
 
 
 def sparing(results: Path) -> str:
-    """What norms and biases spared from decay do, network by network."""
+    """What norms and biases spared from decay do, study by study: at the best cell, and at the median one."""
     found = {name: pd.read_csv(results / study / "generalization.csv") for name, study in SPARING.items()}
-    lines = [f"| | {' | '.join(found)} |", f"|---|{'---:|' * len(found)}"]
+    search = {name: _search(results / study / "trials.csv") for name, study in SPARING.items()}
+    heads = [head for name in found for head in (f"{name}: best", "median")]
+    lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
     for arm in next(iter(found.values()))["arm"]:
         cells = []
-        for table in found.values():
+        for name, table in found.items():
             (row,) = table[table["arm"] == arm].itertuples()
             half = (row.test_error_high - row.test_error_low) / 2
-            cells.append(
-                f"{row.test_error:.2f} ± {half:.2f}{' (on the edge of its grid)' if isinstance(row.edge, str) else ''}"
-            )
+            edge = " (edge)" if isinstance(row.edge, str) else ""
+            cells.append(f"{row.test_error:.2f} ± {half:.2f}{edge}")
+            cells.append(_median(search[name], row.optimizer, arm))
         name = arm.replace("(all)", "on all parameters").replace("(weights)", "on weights only")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _search(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path)
+    return rows[(rows["phase"] == "search") & (rows["wd"] > 0)]
+
+
+def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
+    """The validation error of the median cell of an arm's grid, wd 0 left out."""
+    params = re.search(r"\((\w+)\)", arm)
+    if params is None:
+        return "–"
+    mine = search[(search["optimizer"] == optimizer) & (search["decay_params"] == params[1])]
+    return f"{mine.groupby(['lr', 'wd'])['val_error'].mean().median():.1f}"
 
 
 def claims(results: Path) -> str:
@@ -101,6 +120,8 @@ def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
             continue
         if study.startswith("decay-params-cpu") and row["claim"] not in ("1", "24"):
             continue
+        if study == "decay-params-cpu/photographs" and "(all)" in str(row["name"]):
+            continue  # the same rows as those of cifar-16px-cpu
         if study in ("restarts-cpu",) and row["claim"] != "15":
             continue
         if study in ("claims-cpu", "grokking-cpu") and word not in str(row["scope"]):
