@@ -147,8 +147,8 @@ def finite_gradients(parameters: Sequence[Tensor]) -> Tensor:
 def finite_rows(tensors: Sequence[Tensor], together: bool) -> Tensor:
     """Which rows of tensors [R, n], for any n, hold neither inf nor nan in any of them: bool [R].
 
-    `together`: through a copy of all of them, as a GPU has sooner made than launched a kernel for each; on a CPU two
-    vectorised passes are a tenth of a maximum norm, which is none.
+    `together`: through a copy of all of them, as a GPU has sooner made than launched a kernel for each. On a CPU two
+    vectorised passes take a tenth of the time of a maximum norm, which is not vectorised there.
     """
     if together:
         largest = [torch.linalg.vector_norm(torch.cat(list(tensors), 1), ord=float("inf"), dim=1)]
