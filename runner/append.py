@@ -1,8 +1,10 @@
-"""`append(path, data)`: to the end of a file, all of it or nothing. `set_aside(path)`: what is not ours, kept."""
+"""Changes of a study's files that a full disk or a kill cannot leave half-done: `append`, `replace`, `set_aside`."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -31,14 +33,54 @@ def append(path: Path, data: bytes) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot append ({error.strerror or error}); free space or choose another folder with "
-            "results=..., then run the same command again: it goes on from the last row"
-        ) from error
+        raise _refused(path, error) from error
+
+
+def replace(path: Path, lines: Iterable[bytes], keep: Callable[[], bool]) -> Path | None:
+    """Put a file of these lines in the place of `path`: who opens it sees the old one or the new one, whole.
+
+    Args:
+        path: a file that is there; the new one gets its permissions.
+        lines: of the new file, each with its newline; may be read from the old one.
+        keep: asked when all lines are written, whether the old file stays under another name.
+
+    Returns: the old file's new path, if it was to stay.
+
+    Raises: UserError if the disk does not take the new file; then the old one is as it was. The caller holds its lock.
+    """
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            with draft.open("wb") as file:
+                file.writelines(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            shutil.copymode(path, draft)
+            old = _free(path) if keep() else None
+            if old:
+                shutil.copyfile(path, old)  # a copy, so that there is a file called `path` at every instant
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _refused(path, error) from error
+    return old
 
 
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to the first of `<name>.old1`, `<name>.old2`, ... that is free; its new path."""
-    old = next(p for i in count(1) if not (p := path.with_name(f"{path.name}.old{i}")).exists())
+    old = _free(path)
     path.rename(old)
     return old
+
+
+def _free(path: Path) -> Path:
+    return next(p for i in count(1) if not (p := path.with_name(f"{path.name}.old{i}")).exists())
+
+
+def _refused(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path}: cannot append ({error.strerror or error}); free space or choose another folder with "
+        "results=..., then run the same command again: it goes on from the last row"
+    )

@@ -1,6 +1,6 @@
 """The rows of a records file of any size, a block of lines at a time, with NumPy where no line is odd.
 
-`whole_lines(path, columns)` gives its rows and leaves out what is damaged; `skim(block, width)` only names them.
+`whole_lines(path, table)` gives its rows and leaves out what is damaged; `skim(block, width)` only names them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from runner.columns import COLUMNS, OLDEST
 from runner.errors import UserError
 from runner.lines import BLOCK, check_header, is_plain, whole
 
@@ -24,18 +25,21 @@ class Lines(NamedTuple):
 
     rows: bytes
     damaged: list[int]
+    columns: Sequence[str]  # of the rows: fewer than the table's in a file of an older version
 
 
-def whole_lines(path: Path, columns: Sequence[str], only: Collection[str] | None = None) -> Iterator[Lines]:
-    """The lines of a file that are rows (of `only` these trials), in blocks, so that it may be of any size.
+def whole_lines(path: Path, table: str, only: Collection[str] | None = None) -> Iterator[Lines]:
+    """The lines of a `table`'s file that are rows (of `only` these trials), in blocks, so that it may be of any size.
 
     Nothing of a file that is not there, or not any more.
     """
+    columns: Sequence[str] = COLUMNS[table]
     try:
         with path.open("rb") as file:
             first = file.readline()
             rest = file.peek(1)
-            check_header(path, first if rest or first.count(b",") >= len(columns) - 1 else first[:-1], columns)
+            header = first if rest or first.count(b",") >= len(columns) - 1 else first[:-1]
+            columns = check_header(path, header, columns, OLDEST[table]) or columns
             tail, number = b"", 2
             while block := file.read(BLOCK):
                 end = block.rfind(b"\n") + 1
@@ -57,7 +61,7 @@ def _lines(block: bytes, number: int, columns: Sequence[str], only: Collection[s
         text = np.frombuffer(block, np.uint8)
         starts, ends = _places(text)
         if (np.add.reduceat(text == COMMA, starts, dtype=np.int32) == commas).all():
-            return Lines(block if only is None else _chosen(text, starts, ends, only), [])
+            return Lines(block if only is None else _chosen(text, starts, ends, only), [], columns)
     wanted = None if only is None else {trial.encode() for trial in only}
     kept, damaged = [], []
     for at, line in enumerate(io.BytesIO(block), number):
@@ -68,7 +72,7 @@ def _lines(block: bytes, number: int, columns: Sequence[str], only: Collection[s
             damaged.append(at)
         else:
             kept.append(line)
-    return Lines(b"".join(kept), damaged)
+    return Lines(b"".join(kept), damaged, columns)
 
 
 def _places(text: Array) -> tuple[Array, Array]:

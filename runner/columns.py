@@ -11,7 +11,7 @@ TRIALS = (
     "decay_params wd_torch wd_paper wd_norm steps params train_size val_size "
     "train_loss train_error val_loss val_error test_loss test_error test_top5_error gap_loss gap_error "
     "best_val_epoch epochs_to_target seconds samples_per_second peak_mib stack "
-    "commit version torch device precision started settings note"
+    "commit version torch device precision started settings note host"
 ).split()
 CURVES = (
     "trial epoch step lr wd_step running_loss train_loss train_error val_loss val_error test_loss test_error "
@@ -25,16 +25,20 @@ DYNAMICS = (
 ).split()
 COLUMNS = {"trials": TRIALS, "curves": CURVES, "cycles": CYCLES, "dynamics": DYNAMICS}
 
+# How many columns version 0.1.0 wrote. A later version adds columns at the end and changes none of the earlier ones, so
+# an older file is known by its shorter header, and a row of it is a row of today with empty cells behind.
+OLDEST = {"trials": TRIALS.index("host"), "curves": len(CURVES), "cycles": len(CYCLES), "dynamics": len(DYNAMICS)}
+
 # What names a row: words, and for all tables but the first a count.
 WORDS = {"trials": ("trial",), "curves": ("trial",), "cycles": ("trial",), "dynamics": ("trial", "layer")}
 COUNT = {"trials": "", "curves": "epoch", "cycles": "cycle", "dynamics": "epoch"}
 
 # Columns that differ between two runs of the same command; everything else must repeat.
-TIMING = ("seconds", "samples_per_second", "peak_mib", "started", "stack", "commit")
+TIMING = ("seconds", "samples_per_second", "peak_mib", "started", "stack", "commit", "host")
 
 TEXT = set(
     "study trial phase status model dataset optimizer wd_convention schedule decay_params "
-    "commit version torch device precision started settings note layer kind".split()
+    "commit version torch device precision started settings note host layer kind".split()
 )
 
 

@@ -115,6 +115,7 @@ _SCALARS: dict[str, type] = {
     "resume": bool,
     "dry_run": bool,
     "checkpoint_every": float,
+    "record_host": bool,
     "diagnostics": bool,
     "max_minutes": float,
 }

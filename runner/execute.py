@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner import stamps
 from runner.claims import Claims
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -40,7 +41,7 @@ class Job:
     plan: Plan
     datasets: Mapping[DatasetSettings, Dataset]
     device: str  # of this process; `devices` for several
-    stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version
+    stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version, host
     options: Options = field(default_factory=Options)
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1
@@ -126,7 +127,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
     else:
         gc.collect()  # so that nothing of an earlier stack counts as used
     dataset = job.datasets[stack[0].dataset]
-    stamps = dict(job.stamps) | {"device": _device_name(device)}
+    row_stamps = dict(job.stamps) | {"device": stamps.device(device)}
     clock = time.time()
     checkpoints = _checkpoints(job, stack, tell)
     try:
@@ -135,7 +136,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
         with deferred():
             saved = _saved(checkpoints, records)
             for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=saved):
-                _record(report, stamps, records, tell)
+                _record(report, row_stamps, records, tell)
                 errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
                 tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
     except UserError:
@@ -150,7 +151,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
             StoredPlan(job.folder, records.lock, job.part).add(halves)
             checkpoints.split([_checkpoints(job, part, tell) for part in halves])
             return halves
-        row = stamps | failed_row(stack[0], _reason(error))
+        row = row_stamps | failed_row(stack[0], _reason(error))
         records.append_trials([row])
         tell("trials", [(row["trial"], "failed", row["note"])])
     checkpoints.remove()
@@ -191,12 +192,6 @@ def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
-
-
-def _device_name(device: Any) -> str:
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:

@@ -1,4 +1,4 @@
-"""The lines of a records file that may have been damaged: its header, and the cells of a row, or nothing."""
+"""The lines of a records file, which may be older than this version or damaged: its header, and the cells of a row."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from runner.errors import UserError
 BLOCK = 2**24  # bytes of a file that are read at a time
 
 
-def check_header(path: Path, line: bytes, columns: Sequence[str]) -> None:
-    """Refuse a file that this version did not write, rather than mix two layouts in it."""
+def check_header(path: Path, line: bytes, columns: Sequence[str], oldest: int) -> Sequence[str]:
+    """The columns that a file has, by its first line: `columns`, or the first of them in a file of an older version.
+
+    Args:
+        path: of the file, for the message.
+        line: its first line, with its newline.
+        columns: of the table today.
+        oldest: how many of them the oldest version wrote. What was added since then stands behind these.
+
+    Returns: the columns; none where there is no header yet, or one whose writer was killed half-way.
+
+    Raises: UserError for a file that no version wrote, or a later one, rather than mix two layouts in it.
+    """
     header = ",".join(columns)
     text = line.decode(errors="replace")
     if not text.endswith("\n") and header.startswith(text):
-        return  # nothing yet, or a first write that was killed half-way
-    if text.strip() == header:
-        return
+        return ()
     there = text.strip().split(",")
+    if len(there) >= oldest and there == list(columns[: len(there)]):
+        return columns[: len(there)]
     lacking, more = ([name for name in one if name not in other] for one, other in ((columns, there), (there, columns)))
     if len(lacking) < len(columns) / 2 or (lacking and not more):
         # Most of it is ours: of another version, or what a spreadsheet made of it.

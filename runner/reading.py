@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,22 +70,25 @@ def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
     columns = COLUMNS[table]
     damaged: list[int] = []
     frames: list[pd.DataFrame] = []
-    for lines in whole_lines(path, columns, only):
+    there: Sequence[str] = columns
+    for lines in whole_lines(path, table, only):
         damaged += lines.damaged
+        there = lines.columns
         if lines.rows or not frames:
-            frames.append(_parsed(lines.rows, columns))
+            frames.append(_parsed(lines.rows, there))
     if damaged:
         note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
     filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns)]
     frame = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
+    frame = frame.assign(**{name: "" if name in TEXT else math.nan for name in columns[len(there) :]})
     for name in columns:
         if name in TEXT:
             frame[name] = frame[name].fillna("")
         elif len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
-            _refuse_words(path, columns)
+            _refuse_words(path, there)
             raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
     if "status" in columns and not frame["status"].isin(STATUSES).all():
-        _refuse_words(path, columns)
+        _refuse_words(path, there)
     return frame
 
 
@@ -99,7 +103,7 @@ def _parsed(rows: bytes, columns: Collection[str]) -> pd.DataFrame:
     return pd.read_csv(text, dtype=kinds, encoding_errors="replace", **exact)
 
 
-def _refuse_words(path: Path, columns: list[str]) -> None:
+def _refuse_words(path: Path, columns: Sequence[str]) -> None:
     """Name the first cell that holds what it cannot."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):

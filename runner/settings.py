@@ -113,7 +113,7 @@ _RANGES = {
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
     "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
-    "shards resume dry_run max_minutes results".split()
+    "shards resume dry_run max_minutes record_host results".split()
 )
 
 
@@ -153,6 +153,7 @@ class Settings:
     dry_run: bool = False
     diagnostics: bool = False
     checkpoint_every: float = 30.0
+    record_host: bool = True
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.append import append
-from runner.columns import COLUMNS, COUNT, TEXT, WORDS
+from runner.append import append, replace
+from runner.columns import COLUMNS, COUNT, OLDEST, TEXT, WORDS
 from runner.errors import UserError
-from runner.lines import BLOCK, cells, check_cells, check_header, is_count
+from runner.lines import BLOCK, cells, check_cells, check_header, is_count, whole
 
 Row = Mapping[str, object]
 FAR = 2**20  # no table counts so far: a damaged line does
@@ -37,7 +37,7 @@ class Table:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        self.path, self.columns, self.count = path, COLUMNS[name], COUNT[name]
+        self.path, self.columns, self.count, self.oldest = path, COLUMNS[name], COUNT[name], OLDEST[name]
         self.words = [self.columns.index(word) for word in WORDS[name]]
         self.at = self.columns.index(self.count) if self.count else -1
         self.quick = [*self.words, self.at] == [0, 1]  # what names a row stands at its beginning
@@ -46,6 +46,8 @@ class Table:
     def forget(self) -> None:
         """See the file from its beginning again."""
         self.offset = self.lines = 0
+        self.width = len(self.columns)  # columns of the file: fewer where an older version began it
+        self.identity = (0, 0)  # of the file, which `_widen` replaces
         self.seen: dict[str, int] = {}
 
     def has(self, row: Row) -> bool:
@@ -64,7 +66,7 @@ class Table:
             with file:
                 while len(block := file.read(BLOCK)) == BLOCK or block.endswith(b"\n"):
                     lines = block[: block.rfind(b"\n") + 1]
-                    if not lines or (found := skim(lines, len(self.columns))) is None:
+                    if not lines or (found := skim(lines, self.width)) is None:
                         break
                     for name, bits in found:
                         self.seen[name] = self.seen.get(name, 0) | bits
@@ -75,9 +77,10 @@ class Table:
             pass
 
     def fresh(self, mend: bool = False) -> Iterator[bytes]:
-        """`refresh`, and the whole lines that it sees."""
+        """`refresh`, and the whole lines that it sees, each with all the columns of today."""
         if not (file := self._begun(mend)):
             return
+        lacking = b"," * (len(self.columns) - self.width)
         with file:
             for line in file:
                 if not line.endswith(b"\n"):
@@ -88,7 +91,7 @@ class Table:
                 self.lines += 1
                 self.offset += len(line)
                 if whole:
-                    yield line
+                    yield line[:-1].removesuffix(b"\r") + lacking + b"\n" if lacking else line
 
     def _begun(self, mend: bool) -> BinaryIO | None:
         """The file behind what has been seen of it, if there is one with a header."""
@@ -97,10 +100,13 @@ class Table:
         except FileNotFoundError:
             self.forget()
             return None
+        status = os.fstat(file.fileno())
+        if self.identity != (status.st_dev, status.st_ino):  # another process has put a wider file in its place
+            self.forget()
         if self.offset == 0:
             header = file.readline()
             try:
-                check_header(self.path, header, self.columns)
+                columns = check_header(self.path, header, self.columns, self.oldest)
             except UserError:
                 file.close()
                 raise
@@ -109,7 +115,8 @@ class Table:
                 if header and mend:
                     self._cut(0)
                 return None
-            self.offset, self.lines = file.tell(), 1
+            self.offset, self.lines, self.width = file.tell(), 1, len(columns)
+            self.identity = (status.st_dev, status.st_ino)
         file.seek(self.offset)
         return file
 
@@ -121,10 +128,10 @@ class Table:
 
     def _see(self, line: str) -> bool:
         """Whether it is a row."""
-        if (row := cells(line, len(self.columns))) is None:
+        if (row := cells(line, self.width)) is None:
             return False
         if not self.count or not is_count(row[self.at]):
-            check_cells(self.path, self.lines + 1, row, self.columns, TEXT, self.count)
+            check_cells(self.path, self.lines + 1, row, self.columns[: self.width], TEXT, self.count)
         name = ",".join(row[i] for i in self.words)
         self.seen[name] = self.seen.get(name, 0) | _bit(row[self.at] if self.count else "0")
         return True
@@ -146,11 +153,47 @@ class Table:
         self.append_lines(text.getvalue().encode())
 
     def append_lines(self, lines: bytes) -> None:
-        """`append`, of rows as they stand in another file of this table."""
+        """`append`, of rows as they stand in another file of this table, with all its columns."""
         if lines:
-            header = "" if self.offset else ",".join(self.columns) + "\n"
-            append(self.path, header.encode() + lines)
+            if self.width < len(self.columns):
+                self._widen()
+            append(self.path, (b"" if self.offset else self._header()) + lines)
             self.refresh(mend=True)
+
+    def _header(self) -> bytes:
+        return ",".join(self.columns).encode() + b"\n"
+
+    def _widen(self) -> None:
+        """Put a file with the columns of today in the place of an older one; the caller holds the lock.
+
+        Every row keeps its cells, byte for byte, and gets an empty one for each column that was added since. Readers
+        see the one file or the other, and a kill leaves the old one. Damaged lines are left out, and then the old file
+        stays beside the new one under another name.
+        """
+        lacking = b"," * (len(self.columns) - self.width)
+        damaged = 0
+
+        def lines() -> Iterator[bytes]:
+            nonlocal damaged
+            yield self._header()
+            with self.path.open("rb") as file:
+                file.readline()
+                for line in file:
+                    text = line[:-1].removesuffix(b"\r")
+                    if whole(text.decode(errors="replace"), self.width):
+                        yield text + lacking + b"\n"
+                    else:
+                        damaged += 1
+
+        old = replace(self.path, lines(), keep=lambda: damaged > 0)
+        note = f"; {damaged} damaged lines are left out, and the file as it was is {old.name}" if old else ""
+        print(
+            f"note: {self.path}: an older version wrote it; it now has the columns "
+            f"{', '.join(self.columns[self.width :])} too{note}",
+            flush=True,
+        )
+        self.forget()
+        self.refresh(mend=True)
 
 
 def _bit(count: bytes | str) -> int:

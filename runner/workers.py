@@ -16,7 +16,9 @@ from runner.errors import UserError
 from runner.execute import Job, Tell, work
 from runner.interrupt import Interrupted
 
-SAVING = 4.5  # seconds that workers have to save their state in, where a person waits
+# Seconds that workers have to save their state in. A person who will not wait so long presses Ctrl-C again, which ends
+# them at once; on a busy machine a worker may need a while to come to the end of its step.
+SAVING = 60.0
 SAVING_JOB = 25.0  # the same in the job of a launcher: Slurm waits 30 before it kills (KillWait)
 # A fork server imports torch once, while this process still reads its data, and every worker is a copy of it.
 _METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -14,20 +14,54 @@ find_python() {
     return 1
 }
 
+# progress: reads what pip prints and shows how far it is, on one line that changes (a terminal) or on a new one every
+# ten seconds (a file or a pipe).
+progress() {
+    local line text='' count=0 last=-10
+    while IFS= read -r line; do
+        case $line in
+            Collecting\ *)
+                count=$((count + 1))
+                text="package $count: ${line#Collecting }"
+                text=${text%% (from*}
+                ;;
+            *Downloading\ *) text="package $count: downloading ${line##*Downloading }" ;;
+            Installing\ collected*)
+                text="unpacking $(awk -F, '{ print NF }' <<<"$line") packages"
+                last=-10
+                ;;
+            *) continue ;;
+        esac
+        if [ -t 2 ]; then
+            printf '\r\033[K%.*s' "$((${COLUMNS:-80} - 1))" "$(basename "$0"): installing, $text" >&2
+        elif [ $((SECONDS - last)) -ge 10 ]; then
+            say "installing, $text"
+            last=$SECONDS
+        fi
+    done
+    if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+}
+
 # prepare EXTRAS: a virtual environment in $root/.venv with the project installed in place ("" or "[test]").
 prepare() {
-    local extras=$1 marker="$root/.venv/.installed$1" state python
+    local extras=$1 marker="$root/.venv/.installed$1" log="$root/.venv/install.log" state python
     state=$(cat "$root/constraints.txt" "$root/pyproject.toml" | cksum)
     if [ -f "$marker" ] && [ "$(cat "$marker")" = "$state" ]; then
         return
     fi
-    if ! [ -x "$root/.venv/bin/python" ]; then
+    # Without pip it is what a kill has left of an earlier try.
+    if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
         python=$(find_python) || exit 1
         say "making .venv with $("$python" --version)"
-        "$python" -m venv "$root/.venv"
+        "$python" -m venv --clear "$root/.venv"
     fi
     say "installing the pinned packages into .venv (once; a few minutes)"
-    "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint "$root/constraints.txt" --editable "$root$extras"
+    if ! PYTHONUNBUFFERED=1 "$root/.venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-color \
+        --constraint "$root/constraints.txt" --editable "$root$extras" 2>&1 | tee "$log" | progress; then
+        say "pip could not install them; the end of .venv/install.log:"
+        tail -n 20 "$log" >&2
+        exit 1
+    fi
+    say "installed in $SECONDS seconds"
     printf '%s' "$state" >"$marker"
 }

@@ -1,8 +1,44 @@
-"""Settings for all tests."""
+"""Settings for all tests, and which of them run: `--all` adds the campaigns."""
 
 from __future__ import annotations
 
+import os
+
+import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 # As the runner trains on a CPU; two threads would also fight with the processes that some tests start.
 torch.set_num_threads(1)
+
+# Hypothesis draws the same examples in every run and does not look at the clock, so that a test passes or fails for
+# what the code does alone. HYPOTHESIS_PROFILE=explore draws new ones each time, for a developer who looks for more.
+_UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("repeatable", derandomize=True, **_UNTIMED)
+settings.register_profile("explore", **_UNTIMED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the campaigns too: kills, crowds of commands, Slurm")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "campaign: starts many commands or kills them; with --all, or named by its path")
+    config.addinivalue_line("markers", "clone: needs the files of a clone (scripts, results, README); none of a wheel")
+
+
+def _left_out(config: pytest.Config) -> bool:
+    return not config.getoption("--all") and config.args_source is not pytest.Config.ArgsSource.ARGS
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    return "campaigns (kills, crowds of commands, Slurm) are left out: --all runs them" if _left_out(config) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not _left_out(config):
+        return
+    campaigns = [item for item in items if item.get_closest_marker("campaign")]
+    items[:] = [item for item in items if not item.get_closest_marker("campaign")]
+    config.hook.pytest_deselected(items=campaigns)

@@ -63,14 +63,15 @@ SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
-SlurmdTimeout=10
+SlurmdTimeout=20
+MessageTimeout=100
 KillWait=5
 # A job whose node died is lost, and not begun again by Slurm: that is what the test is about.
 JobRequeue=0
 GresTypes=gpu
 NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=2 RealMemory=1000 $gpus
 NodeName=n2 NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=2 RealMemory=1000 $gpus
-PartitionName=all Nodes=n1,n2 Default=YES MaxTime=60
+PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE
 END
     cat >"$dir/env" <<END
 export SLURM_CONF='$dir/slurm.conf'
@@ -102,7 +103,7 @@ start() {
     for node in n1 n2; do
         slurmd -N "$node"
     done
-    for _ in $(seq 60); do
+    for _ in $(seq 600); do
         if [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | wc -l)" = 2 ]; then
             say "two nodes are up; . $dir/env"
             return

@@ -10,8 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,26 +18,29 @@ import pytest
 
 from runner import parts
 from runner.reading import exists, read
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "scripts" / "slurm" / "cluster.sh"
 LACKING = [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if not shutil.which(name)]
-pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"Slurm is not installed here (no {', '.join(LACKING)})")
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.skipif(bool(LACKING), reason=f"Slurm is not installed here (no {', '.join(LACKING)})"),
+]
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the cluster extra")
 
 # 24 trials in 4 shards of 6, each shard 3 stacks of 2 on one core.
 SWEEP = (
     "-m optimizer=adam,adamw lr=1e-3,1e-2 wd=1e-2,0.1 seed=0,1,2 stack=2 model.width=4 dataset.train=100 eval_every=5 "
-    "hydra.launcher.cpus_per_task=1 hydra.launcher.timeout_min=10"
+    "hydra.launcher.cpus_per_task=1 hydra.launcher.timeout_min=120"
 ).split()
 PLAIN = ["hydra/launcher=submitit_slurm", "shards=4"]
-PATIENCE = 240.0  # seconds; a busy machine takes long to import torch four times
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("slurm")
-    started = subprocess.run([CLUSTER, "start", folder], capture_output=True, text=True, timeout=120)
+    started = subprocess.run([CLUSTER, "start", folder], capture_output=True, text=True)
     assert started.returncode == 0, started.stderr
     yield folder
     subprocess.run([CLUSTER, "stop", folder], check=True)
@@ -55,14 +57,6 @@ def start(cluster: Path, cwd: Path, *more: str, path: str = "") -> subprocess.Po
     known = environment(cluster)
     known["PYTHONPATH"] = f"{path}:{known['PYTHONPATH']}"
     return subprocess.Popen(words, cwd=cwd, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def until(done: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < end, "nothing happened in time"
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.1)
 
 
 def rows(folder: Path) -> int:

@@ -197,7 +197,9 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_undecodable_rows_are_a_user_error(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_bytes((",".join(TRIALS) + "\n").encode() + b",".join([b"\xff"] * 49) + b"\n")
+    (tmp_path / "trials.csv").write_bytes(
+        (",".join(TRIALS) + "\n").encode() + b",".join([b"\xff"] * len(TRIALS)) + b"\n"
+    )
     with pytest.raises(UserError):
         write_report(tmp_path)
 

@@ -53,10 +53,7 @@ def command(folder: Path, *arguments: str, before: Callable[[], None] | None = N
     context.set_forkserver_preload(_PRELOAD.split())
     child = context.Process(target=_main, args=(folder, module, arguments, before))
     child.start()
-    child.join(60)
-    if child.exitcode is None:
-        child.kill()
-        child.join()
+    child.join()
     out, err = (folder / name for name in ("stdout.txt", "stderr.txt"))
     said = Said(child.exitcode, out.read_text(), err.read_text())
     out.unlink()

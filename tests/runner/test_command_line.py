@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.runner.damage import command, process
+
 WRONG = {
     "optimiser=adamw": "did you mean optimizer?",
     "optimizer=adamx": "adam, adamw, lomo, sgd, sgdw, sparse_adamw",
@@ -60,26 +62,22 @@ WRONG = {
 }
 
 
-def runner(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "runner", *arguments], cwd=cwd, capture_output=True, text=True)
-
-
 @pytest.mark.parametrize("typed", WRONG)
 def test_wrong_input_gets_one_line_and_leaves_nothing(typed: str, tmp_path: Path) -> None:
-    done = runner(*typed.split(), cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("runner: ")
-    assert WRONG[typed] in done.stderr
+    said = command(tmp_path, *typed.split())
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err.count("\n") == 1, said.err
+    assert said.err.startswith("runner: ")
+    assert WRONG[typed] in said.err
     assert not list(tmp_path.iterdir())
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    done = runner("device=cuda:99", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "CUDA devices" in done.stderr
-    assert done.stderr.count("\n") == 1
+    said = process(tmp_path, "device=cuda:99")
+    assert said.code == 2
+    assert "CUDA devices" in said.err
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["lr=abc"]])
@@ -96,13 +94,13 @@ def test_what_needs_no_training_does_not_import_torch(arguments: list[str], tmp_
 
 
 def test_help_names_the_groups_and_examples(tmp_path: Path) -> None:
-    text = runner("--help", cwd=tmp_path).stdout
+    text = process(tmp_path, "--help").out
     for word in ("optimizer: adam, adamw, lomo, sgd, sgdw, sparse_adamw", "+experiment=digits", "runner.report"):
         assert word in text
 
 
 def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(tmp_path: Path) -> None:
-    done = runner("-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "dry_run=true", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "6 trials" in done.stdout
+    said = process(tmp_path, "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "dry_run=true")
+    assert said.code == 0
+    assert "6 trials" in said.out
     assert not (tmp_path / "results").exists()

@@ -58,9 +58,9 @@ def swapped(text: bytes) -> bytes:
 
 REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "foreign header": (holds("trials.csv", b"name,score\nx,1\n"), ("trials.csv", "column 1 is 'name'", "study=")),
-    "first 20 columns": (changed("trials.csv", cut_to(20)), ("another version", "lacks 29 columns", "move the file")),
+    "first 20 columns": (changed("trials.csv", cut_to(20)), ("another version", "lacks 30 columns", "move the file")),
     "a column more": (
-        changed("trials.csv", lambda t: t.replace(b",note\n", b",note,more\n")),
+        changed("trials.csv", lambda t: t.replace(b",host\n", b",host,more\n")),
         ("has the column 'more'",),
     ),
     "columns swapped": (changed("trials.csv", swapped), ("columns in another order", "move the file")),
@@ -154,7 +154,7 @@ MENDED: dict[str, list[tuple[Damage, str]]] = {
     "a line cut": [(line(2, lambda t: half(t) + b"\n"), LEFT_OUT), (holds("study.yaml", b"\x00\x01\xff"), COMMANDS)],
     "an open quote": [(line(2, lambda t: b's,"half\n'), LEFT_OUT), (holds("study.yaml", b"a: 2024-13-45\n"), COMMANDS)],
     "an open quote at the end": [
-        (line(2, lambda t: t[:-1] + b'"x\n'), LEFT_OUT),
+        (line(2, lambda t: t.rpartition(b",")[0] + b',"x\n'), LEFT_OUT),
         (holds("study.yaml", b"[" * 5000), COMMANDS),
     ],
     "a carriage return": [

@@ -101,7 +101,7 @@ def typed(text: str) -> object:
 
 
 def quick(examples: int) -> settings:
-    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    return settings(max_examples=examples, suppress_health_check=list(HealthCheck))
 
 
 @quick(120)

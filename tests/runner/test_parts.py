@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner import merge, parts
@@ -23,6 +23,7 @@ from runner.plan import StoredPlan
 from runner.reading import read
 from runner.records import Records
 from tests.helpers import images, trial
+from tests.waiting import until
 
 ELSEWHERE = "20260102T030405Z-0001-another_node-77"
 QUICK = "model.width=4 epochs=2 dataset.train=100 eval_every=1 study=s".split()
@@ -127,7 +128,7 @@ def test_a_merge_that_is_cut_short_is_done_again_without_a_row_twice(
     assert not part.exists()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_whatever_the_order_of_jobs_and_merges_every_row_is_there_once(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -230,9 +231,7 @@ def test_rows_are_merged_while_jobs_run(tmp_path: Path, monkeypatch: pytest.Monk
     records, _ = job(tmp_path)
     with merging(tmp_path):
         records.append_trials(trials("a"))
-        end = time.monotonic() + 20
-        while not (tmp_path / "trials.csv").exists() and time.monotonic() < end:
-            time.sleep(0.02)
+        until((tmp_path / "trials.csv").exists)
         assert (tmp_path / "trials.csv").read_text().count("\n") == 2
 
 
@@ -249,6 +248,7 @@ fcntl.flock = flock
 """
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 @pytest.mark.parametrize("refuse", [False, True])
 def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, tmp_path: Path) -> None:
@@ -261,9 +261,7 @@ def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, tmp_path: Pat
         (tmp_path / name).mkdir()
         changed = {"PYTHONPATH": path} if more else {}
         words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, *more]
-        done = subprocess.run(
-            words, cwd=tmp_path / name, env=os.environ | changed, capture_output=True, text=True, timeout=300
-        )
+        done = subprocess.run(words, cwd=tmp_path / name, env=os.environ | changed, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         said[name] = done.stdout + done.stderr
     assert ("a file system without locks (No locks available)" in said["shards"]) == refuse

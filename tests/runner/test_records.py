@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.columns import CURVES, TRIALS
+from runner.columns import CURVES, OLDEST, TRIALS
 from runner.errors import UserError
 from runner.reading import read
 from runner.records import Records
@@ -20,7 +20,8 @@ def row(trial: str, **more: object) -> dict[str, object]:
 
 def test_columns_are_the_fixed_ones() -> None:
     assert ",".join(TRIALS).startswith("study,trial,phase,status,model,dataset,optimizer,wd_convention,lr,wd,seed")
-    assert (len(TRIALS), len(CURVES)) == (49, 15)
+    assert TRIALS[OLDEST["trials"] :] == ["host"]
+    assert (len(TRIALS), len(CURVES)) == (50, 15)
 
 
 def test_floats_read_back_exactly_and_empty_is_not_nan_in_the_file(tmp_path: Path) -> None:

@@ -4,45 +4,114 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from runner import rerun
+from runner import rerun, stamps
 from runner.reading import read
+from tests.runner.damage import QUICK, check_went_on, command
 
-STUDY = Path(__file__).parents[2] / "results" / "digits-cpu"
+ELSEWHERE = "cpu: AMD EPYC 9B14, avx512"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adam + L2 and AdamW, trained here, on this processor."""
+    folder = tmp_path_factory.mktemp("study")
+    check_went_on(command(folder, "-m", "optimizer=adam,adamw", "wd=0.1", "seed=0,1", *QUICK))
+    return folder / "results" / "s"
+
+
+def changed(study: Path, folder: Path, **cells: str) -> Path:
+    """A copy of the study's first row with other `cells`; its trial's id stays."""
+    row = pd.read_csv(study / "trials.csv", dtype=str, keep_default_na=False).iloc[:1].assign(**cells)
+    row.to_csv(folder / "trials.csv", index=False)
+    return folder
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_a_committed_row_comes_out_again(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = read(STUDY)
-    row = rows[(rows["optimizer"] == optimizer) & (rows["wd"] > 0)].iloc[0]
-    code = rerun.main([str(STUDY), row["trial"], "--tolerance", "0.02"])
-    assert "matched" in capsys.readouterr().out
-    assert code == 0
+def test_a_row_of_this_machine_comes_out_again_to_the_bit(
+    optimizer: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = read(study)
+    row = rows[rows["optimizer"] == optimizer].iloc[-1]
+    assert row["stack"] > 1  # and alone it is the same
+    assert rerun.main([str(study), row["trial"]]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("matched to the bit\n")
+    assert "differs" not in said
 
 
-def test_a_row_that_says_something_else_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (STUDY / "trials.csv").read_text().splitlines()
-    columns, row = text[0].split(","), text[1].split(",")
-    at = columns.index("test_loss")
-    row[at] = repr(float(row[at]) * 2)
-    (tmp_path / "trials.csv").write_text("\n".join([text[0], ",".join(row)]) + "\n")
-    assert rerun.main([str(tmp_path), row[1]]) == 1
-    assert "differs" in capsys.readouterr().out
+def test_a_row_that_says_something_else_is_found_out(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(study).iloc[0]
+    other = changed(study, tmp_path, test_loss=str(first["test_loss"] * 2))
+    assert rerun.main([str(other), first["trial"]]) == 1
+    said = capsys.readouterr().out
+    assert said.count("differs") == 1
+    assert said.endswith("1 columns do not match to the bit\n")
 
 
-@pytest.mark.parametrize("name", ["", "zz", "0"])
-def test_an_unclear_trial_is_refused_in_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rerun.main([str(STUDY), name]) == 2
+@pytest.mark.parametrize(
+    ("recorded", "named"),
+    [
+        ({"device": ELSEWHERE}, ELSEWHERE),
+        ({"device": "NVIDIA H100"}, "NVIDIA H100"),
+        ({"device": "cpu"}, "a CPU whose kind is not on record"),  # as version 0.1.0 wrote it
+        ({"torch": "2.0.1"}, "torch 2.0.1"),
+    ],
+)
+def test_a_row_of_another_machine_is_expected_to_agree_in_distribution_only(
+    recorded: dict[str, str], named: str, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(study).iloc[0]
+    # Another machine's kernels round otherwise, and training amplifies that.
+    other = changed(study, tmp_path, test_loss=str(first["test_loss"] * 1.01), **recorded)
+    assert rerun.main([str(other), first["trial"]]) == 0
+    said = capsys.readouterr().out
+    assert f"recorded on {named}" in said
+    assert "; this is cpu: " in said
+    assert "agreement in distribution only" in said
+    assert "1 columns differ" in said
+    # Who knows better says how near it must be.
+    assert rerun.main([str(other), first["trial"], "--tolerance", "0.1"]) == 0
+    assert "matched within 0.1" in capsys.readouterr().out
+    assert rerun.main([str(other), first["trial"], "--tolerance", "0.001"]) == 1
+    assert "1 columns do not match within 0.001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("column", ["params", "steps"])
+def test_what_no_machine_changes_is_found_out_on_any(
+    column: str, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(study).iloc[0]
+    other = changed(study, tmp_path, device=ELSEWHERE, **{column: "7"})
+    assert rerun.main([str(other), first["trial"]]) == 1
+    assert "1 columns do not match" in capsys.readouterr().out
+
+
+def test_kernels_that_the_environment_rules_out_make_another_machine(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = read(study).iloc[0]
+    monkeypatch.setattr(stamps, "instructions", lambda capability: "default ONEDNN_MAX_CPU_ISA=SSE41")
+    assert rerun.main([str(study), row["trial"]]) == 0  # the same bits are the same bits
+    assert capsys.readouterr().out.endswith("matched to the bit\n")
+
+
+@pytest.mark.parametrize("name", ["", "zz", "0000000000000"])
+def test_an_unclear_trial_is_refused_in_one_line(name: str, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rerun.main([str(study), name]) == 2
     said = capsys.readouterr().err
     assert said.startswith("runner.rerun: ")
     assert said.count("\n") == 1
 
 
-def test_settings_of_another_version_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = (STUDY / "trials.csv").read_text().splitlines()
-    (tmp_path / "trials.csv").write_text(
-        "\n".join([text[0], text[1].replace('""model"":""resnet""', '""model"":""x""')]) + "\n"
-    )
-    assert rerun.main([str(tmp_path), text[1].split(",")[1]]) == 2
+def test_settings_of_another_version_are_refused(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(study).iloc[0]
+    other = changed(study, tmp_path, settings=first["settings"].replace('"model":"resnet"', '"model":"x"'))
+    assert rerun.main([str(other), first["trial"]]) == 2
     assert "another version" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def many() -> tuple[Trial, ...]:
     return tuple(replace(base, seed=seed, epochs=epochs) for seed in range(20) for epochs in (1, 3, 10))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 60), st.integers(1, 100), st.randoms(use_true_random=False))
 def test_any_number_of_shards_is_a_partition_of_the_trials(count: int, shards: int, random: object) -> None:
     trials = random.sample(many(), count)  # type: ignore[attr-defined]
@@ -187,6 +187,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=cwd, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.campaign
 def test_joblib_shards_train_each_trial_once_and_the_winners_after(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the cluster extra")
     launch = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "shards=2"]

@@ -21,16 +21,25 @@ from runner.records import Records
 from runner.sweeper import TARGET, StackSweeper, axes_as_lists, register
 from runner.trials import Trial
 from tests.helpers import images, trial
+from tests.runner.damage import check_refused, check_went_on, command, process
+from tests.waiting import PATIENCE, until
 
+SOON = 30.0  # seconds: a deadline before any end. On a machine so busy that it has passed, the same must be said.
 QUICK = ["model.width=4", "epochs=2", "dataset.train=100", "eval_every=2"]
 
 
 def runner(*arguments: str, cwd: Path) -> str:
-    command = [sys.executable, "-m", "runner", *QUICK, *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+    """What a command says that trains in one process, as `command` does."""
+    said = command(cwd, *QUICK, *arguments)
+    check_went_on(said)
+    return said.text
+
+
+def runner_with_workers(*arguments: str, cwd: Path) -> str:
+    """The same in a Python of its own, which may start workers."""
+    said = process(cwd, *QUICK, *arguments)
+    check_went_on(said)
+    return said.text
 
 
 def rows(folder: Path, table: str = "trials") -> pd.DataFrame:
@@ -43,7 +52,9 @@ def rows(folder: Path, table: str = "trials") -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
-    runner("-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "final_seeds=2", cwd=folder)
+    runner_with_workers(
+        "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "final_seeds=2", cwd=folder
+    )
     return folder / "results" / "digits-resnet"
 
 
@@ -75,6 +86,7 @@ def test_the_same_command_again_trains_nothing(swept: Path) -> None:
     assert (swept / "trials.csv").read_bytes() == before
 
 
+@pytest.mark.campaign
 def test_rows_are_identical_however_they_are_asked_for(swept: Path, tmp_path: Path) -> None:
     runner("optimizer=adam", "lr=[1e-2,1e-3]", "wd=[0.1,0]", "seed=[1,0]", "stack=3", "workers=1", cwd=tmp_path)
     runner("optimizer=adamw", "lr=[1e-3,1e-2]", "wd=0.1", "seed=0", cwd=tmp_path)
@@ -97,14 +109,12 @@ def test_resume_false_keeps_the_earlier_rows_under_another_name(tmp_path: Path) 
 
 def test_a_sweep_that_is_killed_goes_on_where_it_stopped(swept: Path, tmp_path: Path) -> None:
     arguments = ["-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "stack=2"]
-    command = [sys.executable, "-m", "runner", *QUICK, *arguments]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    words = [sys.executable, "-m", "runner", *QUICK, *arguments]
+    running = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     path = tmp_path / "results" / "digits-resnet" / "trials.csv"
-    until = time.time() + 60
-    while not path.exists() and time.time() < until:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    until(path.exists, running)
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate()
     runner(*arguments, cwd=tmp_path)
     ours, theirs = rows(path.parent), rows(swept)
     theirs = theirs[theirs["phase"] == "search"].reset_index(drop=True)
@@ -112,14 +122,12 @@ def test_a_sweep_that_is_killed_goes_on_where_it_stopped(swept: Path, tmp_path: 
 
 
 def test_terminated_says_how_to_go_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "runner", "epochs=5000"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    until = time.time() + 60
-    while not (tmp_path / "results").exists() and time.time() < until:
-        time.sleep(0.05)
-    process.terminate()
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 143
+    words = [sys.executable, "-m", "runner", "epochs=5000"]
+    running = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    until((tmp_path / "results" / "digits-resnet" / "curves.csv").exists, running)
+    running.terminate()
+    _, said = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 143
     assert "the same command goes on" in said
     assert "Traceback" not in said
 
@@ -132,10 +140,7 @@ def test_what_cannot_be_written_or_read_is_one_line(tmp_path: Path) -> None:
     assert "study.yaml cannot be read" in said
     assert len(read(study)) == 1
     (tmp_path / "file").write_text("")
-    command = [sys.executable, "-m", "runner", *QUICK, "results=file"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
+    check_refused(command(tmp_path, *QUICK, "results=file"), "results=")
 
 
 def test_a_time_box_too_short_for_anything_is_no_error(tmp_path: Path) -> None:
@@ -217,7 +222,7 @@ def test_max_minutes_starts_no_stack_that_it_expects_to_be_late(tmp_path: Path) 
         {trials[0].dataset: dataset},
         "cpu",
         {"study": "s", "phase": "search"},
-        deadline=time.time() + 30,
+        deadline=time.time() + SOON,
         pace={trials[0].shape: 100.0},
     )
     told: list[tuple[str, object]] = []
@@ -229,7 +234,7 @@ def test_max_minutes_knows_how_long_a_first_stack_takes(tmp_path: Path) -> None:
     dataset = images()
     trials = [trial(dataset, seed=seed, epochs=100_000) for seed in range(2)]
     stamps = {"study": "s", "phase": "search"}
-    job = execute.Job(tmp_path, [trials], {trials[0].dataset: dataset}, "cpu", stamps, deadline=time.time() + 30)
+    job = execute.Job(tmp_path, [trials], {trials[0].dataset: dataset}, "cpu", stamps, deadline=time.time() + SOON)
     told: list[str] = []
     execute.work(job, lambda kind, content: told.append(kind))
     assert told == ["late"]
@@ -238,5 +243,5 @@ def test_max_minutes_knows_how_long_a_first_stack_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_a_time_box_left_is_counted_once(tmp_path: Path, workers: int) -> None:
     sweep = ["-m", "lr=1e-3,1e-2", "seed=0,1", "stack=2"]
-    said = runner(*sweep, f"workers={workers}", "max_minutes=0.0001", cwd=tmp_path)
+    said = runner_with_workers(*sweep, f"workers={workers}", "max_minutes=0.0001", cwd=tmp_path)
     assert "4 search trials left" in said

@@ -10,6 +10,8 @@ import pytest
 
 from tests.runner.damage import TWO, check_went_on, command
 
+pytestmark = pytest.mark.campaign
+
 
 def killed_in_the_middle() -> None:
     """The process dies before the table's draft is renamed."""

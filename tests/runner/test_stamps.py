@@ -1,0 +1,87 @@
+"""Every row says where it was made: the processor and its instruction set, or the GPU, and the machine's name."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from runner import stamps
+from runner.reading import read
+from tests.runner.damage import QUICK, check_went_on, command
+
+INTEL = """processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Xeon(R)  Platinum 8481C CPU @ 2.70GHz
+flags\t\t: fpu sse4_1 avx2 avx512f amx_bf16 amx_tile amx_int8
+"""
+AMD = "model name\t: AMD EPYC 9B14\nflags\t\t: fpu avx2 avx512f avx512_bf16\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd sve i8mm\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """What is known of the processor is asked again, and forgotten after."""
+    stamps.processor.cache_clear()
+    yield
+    stamps.processor.cache_clear()
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, **commands: str) -> None:
+    """A machine with this /proc/cpuinfo, on which these commands print this."""
+    monkeypatch.setattr(stamps, "_read", lambda path: cpuinfo)
+    monkeypatch.setattr(stamps, "_said", lambda call: commands.get(call[0], ""))
+    for name in stamps._LIMITS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "commands", "capability", "device"),
+    [
+        (AMD, {}, "AVX512", "cpu: AMD EPYC 9B14, avx512"),
+        (AMD, {}, "DEFAULT", "cpu: AMD EPYC 9B14, default"),
+        (INTEL, {}, "AVX512", "cpu: Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz, avx512 amx"),
+        (ARM, {"lscpu": "Vendor ID:   ARM\nModel name:  Neoverse-V1\n"}, "SVE256", "cpu: Neoverse-V1, sve256 sve"),
+        ("", {"sysctl": "Apple M2 Pro\n"}, "DEFAULT", "cpu: Apple M2 Pro, default"),
+    ],
+)
+def test_a_cpu_is_named_with_the_instruction_set_that_torch_uses(
+    cpuinfo: str, commands: dict[str, str], capability: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, cpuinfo, **commands)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert stamps.device(torch.device("cpu")) == device
+
+
+def test_a_processor_that_nobody_names_has_a_name_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, "model name\t: -\n")
+    assert stamps.processor() not in ("", "-")
+
+
+def test_what_the_environment_rules_out_is_part_of_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, AMD)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    assert stamps.instructions("AVX512") == "avx512 ONEDNN_MAX_CPU_ISA=SSE41"
+
+
+def test_a_gpu_is_named_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
+    assert stamps.device(torch.device("cuda:0")) == "NVIDIA H100 80GB HBM3"
+
+
+def test_a_command_that_is_not_there_or_fails_says_nothing() -> None:
+    assert stamps._said(["no-such-command-here"]) == ""
+    assert stamps._said(["false"]) == ""
+
+
+@pytest.mark.parametrize(("typed", "name"), [((), socket.gethostname()), (("record_host=false",), "")])
+def test_a_row_names_its_machine_unless_it_is_told_not_to(typed: tuple[str, ...], name: str, tmp_path: Path) -> None:
+    check_went_on(command(tmp_path, *QUICK, *typed))
+    row = read(tmp_path / "results" / "s").iloc[0]
+    assert row["host"] == name
+    assert row["device"] == stamps.device(torch.device("cpu"))
+    if not name:
+        assert socket.gethostname() not in (tmp_path / "results" / "s" / "trials.csv").read_text()
