@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Sourced by scripts/run and scripts/test: makes .venv beside this folder, once, from the pinned set.
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }

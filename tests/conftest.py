@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+# An installed wheel is tested by these files in a folder of their own, without those that are about a clone's.
+if not (Path(__file__).parents[1] / "scripts").is_dir():
+    collect_ignore = ["cluster", "scripts", "runner/test_older_records.py", "runner/test_readme.py"]
 
 # As the runner trains on a CPU; two threads would also fight with the processes that some tests start.
 torch.set_num_threads(1)
@@ -25,7 +30,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "campaign: starts many commands or kills them; with --all, or named by its path")
-    config.addinivalue_line("markers", "clone: needs the files of a clone (scripts, results, README); none of a wheel")
 
 
 def _left_out(config: pytest.Config) -> bool:

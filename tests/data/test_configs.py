@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+import configs
 from runner.data.load import LOADERS
 from runner.data.settings import DATASETS
 
-FOLDER = Path(__file__).parents[2] / "configs" / "dataset"
+FOLDER = Path(*configs.__path__) / "dataset"
 
 
 def test_every_dataset_has_settings_a_loader_and_a_config() -> None:

@@ -10,12 +10,13 @@ from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf, open_dict
 
+import configs
 from runner.compose import from_config
 from runner.settings import Settings
 from runner.sweeper import axes_as_lists
 from runner.trials import Facts, expand, unique
 
-FOLDER = Path(__file__).parents[2] / "configs" / "experiment"
+FOLDER = Path(*configs.__path__) / "experiment"
 NAMES = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.yaml"))
 # Trials of the search. At wd = 0 Adam and AdamW, SGD and SGDW are one trial.
 TRIALS = {

@@ -1,0 +1,197 @@
+"""Studies of an older version, all that are committed: read, appended to, merged and resumed, and no cell changes."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runner import execute, parts, rerun, stamps
+from runner.columns import COLUMNS, OLDEST, TEXT, TRIALS
+from runner.data.dataset import Dataset, Split
+from runner.errors import UserError
+from runner.merge import Merger
+from runner.reading import read
+from runner.records import Records
+from runner.rerun import rebuilt, settings_of
+from tests.helpers import images, tokens
+from tests.runner.damage import check_went_on, command
+
+RESULTS = Path(__file__).parents[2] / "results"
+STUDIES = sorted(str(path.parent.relative_to(RESULTS)) for path in RESULTS.rglob("study.yaml"))
+OLD = TRIALS[: OLDEST["trials"]]
+NEW = {"study": "s", "trial": "new", "phase": "search", "status": "failed", "note": 'a "note", of today', "host": "h"}
+
+
+@functools.cache
+def committed(study: str) -> pd.DataFrame:
+    """The cells of a study's trials.csv as they stand in the file."""
+    return cells(RESULTS / study)
+
+
+def cells(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+
+
+def copied(study: str, folder: Path) -> Path:
+    """A copy of a study's tables that may be changed."""
+    for table in COLUMNS:
+        if (RESULTS / study / f"{table}.csv").exists():
+            shutil.copy(RESULTS / study / f"{table}.csv", folder)
+    return folder
+
+
+def check_kept(study: str, folder: Path, more: int) -> pd.DataFrame:
+    """Every cell of the study is as it was, and `more` rows follow; these."""
+    found, before = cells(folder), committed(study)
+    assert list(found.columns) == TRIALS
+    pd.testing.assert_frame_equal(found[OLD].iloc[: len(before)], before[OLD])
+    assert (found["host"].iloc[: len(before)] == before.get("host", "")).all()
+    assert len(found) == len(before) + more
+    assert len(read(folder)) == len(found)
+    return found.iloc[len(before) :]
+
+
+def like(flat: dict[str, Any]) -> Dataset:
+    """Made-up data that a trial takes for those it was trained on, of which a small part is left to train on."""
+    data = images(8, 8) if flat["dataset"] == "npz" else tokens(8, 8, per_position=True)
+    test = Split(
+        data.test.x[:1].repeat(flat["dataset.test_size"], 0), data.test.y[:1].repeat(flat["dataset.test_size"], 0)
+    )
+    return replace(data, test=test, classes=flat["dataset.classes"], vocabulary=256, hash=flat["dataset.hash"])
+
+
+def test_there_are_committed_studies_of_an_older_version() -> None:
+    assert len(STUDIES) >= 14
+    assert sum("host" not in committed(study).columns for study in STUDIES) >= 1
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_older_study_is_read_whole(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before, found = committed(study), read(RESULTS / study)
+    assert list(found.columns) == TRIALS
+    assert len(found) == len(before)
+    for name in OLD:
+        wanted = before[name].to_list() if name in TEXT else [float(cell or "nan") for cell in before[name]]
+        np.testing.assert_array_equal(found[name].to_numpy(), np.array(wanted, object if name in TEXT else float))
+    assert "damaged" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_older_study_is_appended_to(study: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copied(study, tmp_path)
+    curves = (folder / "curves.csv").read_bytes() if (folder / "curves.csv").exists() else b""
+    one, other = Records(folder), Records(folder)
+    known = one.done()
+    assert known == other.done() == set(committed(study)["trial"])
+    one.append_trials([NEW])
+    (row,) = check_kept(study, folder, 1).to_dict("records")
+    assert {name: row[name] for name in NEW} == NEW
+    # Who had the old file open sees the new one, and adds nothing twice.
+    assert other.done() == known | {"new"}
+    other.append_trials([NEW, NEW | {"trial": "next"}])
+    check_kept(study, folder, 2)
+    assert not list(folder.glob("*.old*"))
+    assert not list(folder.glob(".*.part"))
+    assert not curves or (folder / "curves.csv").read_bytes() == curves
+    said = capsys.readouterr().out.count("an older version wrote it; it now has the columns host too")
+    assert said == ("host" not in committed(study).columns)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_older_study_is_merged_with_rows_of_today_and_with_older_ones(study: str, tmp_path: Path) -> None:
+    folder = copied(study, tmp_path)
+    Records(folder)
+    # A job of an older version that was killed, and one of this version.
+    old = parts.home(folder, parts.new("20260102T030405Z", 1))
+    old.mkdir(parents=True)
+    row = committed(study)[OLD].iloc[:1].assign(trial="older")
+    row.to_csv(old / "trials.csv", index=False, lineterminator="\n")
+    today = parts.new("20260102T030405Z", 2)
+    Records(folder, today).append_trials([NEW])
+    assert set(read(folder)["trial"]) == {*committed(study)["trial"], "older", "new"}
+    for part in (old, parts.home(folder, today)):
+        parts.end(part)
+    Merger(folder).merge()
+    assert parts.of(folder) == []
+    added = check_kept(study, folder, 2).set_index("trial")
+    assert added["host"].to_dict() == {"older": "", "new": "h"}
+    assert added.loc["older", OLD[3:]].to_list() == row[OLD[3:]].iloc[0].to_list()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_older_study_is_resumed(study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied(study, tmp_path)
+    row = read(folder).iloc[-1].to_dict()
+    flat = settings_of(row)
+    if flat["dataset"] in ("npz", "text"):  # their data are not part of the project
+        monkeypatch.setattr(rerun, "load", lambda _: like(flat))
+    trial, dataset = rebuilt(flat, RESULTS / study, {})
+    assert trial.id == row["trial"]
+    # What has a row is not trained again; one epoch under another seed is, into the same file.
+    fresh = replace(trial, epochs=1, seed=10**9)
+    job = execute.Job(
+        folder,
+        [[trial], [fresh]],
+        {trial.dataset: dataset},
+        "cpu",
+        {"study": "s", "phase": "search", "host": stamps.host()},
+    )
+    execute.work(job, lambda *_: None)
+    (added,) = check_kept(study, folder, 1).to_dict("records")
+    assert (added["trial"], added["status"], added["host"]) == (fresh.id, "ok", stamps.host())
+    assert added["device"].startswith("cpu: ")
+
+
+@pytest.mark.campaign
+def test_the_command_of_an_older_study_goes_on_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "digits-cpu"
+    shutil.copytree(RESULTS / "digits-cpu", folder)
+    lines = (folder / "trials.csv").read_text().splitlines(keepends=True)
+    (folder / "trials.csv").write_text("".join(lines[:100] + lines[101:]))
+    said = command(tmp_path, "+experiment=digits", "study=digits-cpu")
+    check_went_on(said, "1 search trial (272 of 273 already done) in 1 stack")
+    again, before = cells(folder), committed("digits-cpu")
+    assert sorted(again["trial"]) == sorted(before["trial"])
+    assert again["trial"].iloc[-1] == before["trial"].iloc[99]
+
+
+def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text(",".join([*TRIALS, "colour"]) + "\n" + "," * len(TRIALS) + "\n")
+    for call in (lambda: read(tmp_path), lambda: Records(tmp_path).append_trials([NEW])):
+        with pytest.raises(UserError, match=r"of another version .*it has the column 'colour'"):
+            call()
+
+
+def test_damaged_lines_of_an_older_file_stay_in_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = ",".join(["s", "a", "search", "failed", *[""] * (len(OLD) - 4)])
+    text = "\r\n".join([",".join(OLD), whole, "s,torn,sea", "x" * 50, ""])
+    (tmp_path / "trials.csv").write_bytes(text.encode())
+    Records(tmp_path).append_trials([NEW])
+    assert (tmp_path / "trials.csv.old1").read_bytes() == text.encode()
+    assert list(cells(tmp_path)["trial"]) == ["a", "new"]
+    assert "2 damaged lines are left out, and the file as it was is trials.csv.old1" in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_an_older_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied("mechanism-cpu", tmp_path)
+    before = (folder / "trials.csv").read_bytes()
+    records = Records(folder)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match=r"cannot append \(No space left on device\); free space"):
+        records.append_trials([NEW])
+    assert (folder / "trials.csv").read_bytes() == before
+    assert {path.name for path in folder.iterdir()} == {".state", "curves.csv", "dynamics.csv", "trials.csv"}
+    monkeypatch.undo()
+    records.append_trials([NEW])
+    check_kept("mechanism-cpu", folder, 1)
