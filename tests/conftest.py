@@ -1,4 +1,8 @@
-"""Settings for all tests, and which of them run: `--all` adds the campaigns."""
+"""Settings for all tests, and which of them run: `--all` adds the campaigns.
+
+A campaign starts more than two commands, kills them, breaks files by the dozen, or stands in for another machine. It is
+marked `@pytest.mark.campaign`, and run by `--all`, by `.ci/run`, and where its path is given.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +29,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="run the campaigns too: kills, crowds of commands, Slurm")
+    parser.addoption("--all", action="store_true", help="run the campaigns too: kills, crowds, damage, Slurm, GPUs")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "campaign: starts many commands or kills them; with --all, or named by its path")
+    config.addinivalue_line(
+        "markers", "campaign: kills, crowds, damage, Slurm, simulated GPUs; with --all or by its path"
+    )
 
 
 def _left_out(config: pytest.Config) -> bool:
@@ -37,7 +43,11 @@ def _left_out(config: pytest.Config) -> bool:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return "campaigns (kills, crowds of commands, Slurm) are left out: --all runs them" if _left_out(config) else None
+    return (
+        "campaigns (kills, crowds, damage, Slurm, simulated GPUs) are left out: --all runs them"
+        if _left_out(config)
+        else None
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -90,6 +90,7 @@ NPZ: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("case", NPZ)
 def test_a_damaged_npz_is_refused(case: str, tmp_path: Path) -> None:
     damaged, part = NPZ[case]
@@ -122,6 +123,7 @@ IMAGES = {
 }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("case", IMAGES)
 def test_a_damaged_image_is_refused_by_name(case: str, tmp_path: Path) -> None:
     folder(tmp_path / "images", ("train", "test"))

@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("triton", reason="Triton is not installed, so the kernel cannot be compiled")
 
+pytestmark = pytest.mark.campaign
 ROOT = Path(__file__).parents[2]
 # Bytes per parameter. float32: read p, g, m, v, write p, m, v; SGD has no v. bfloat16: g 2, master 8, m 8, v 8, p 2.
 BYTES = {("adam", "fp32"): 28, ("adam", "bf16"): 28, ("sgd", "fp32"): 20, ("sgd", "bf16"): 20}

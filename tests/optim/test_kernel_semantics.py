@@ -13,6 +13,7 @@ from tests import elsewhere
 
 pytest.importorskip("triton", reason="Triton is not installed, so its interpreter cannot run the kernel")
 
+pytestmark = pytest.mark.campaign
 FILE = Path(__file__).with_name("interpreted_kernel.py")
 
 

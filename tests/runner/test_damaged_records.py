@@ -95,6 +95,7 @@ REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_study_with_a_file_that_is_not_ours_is_refused_and_left_as_it_is(case: str, folder: Path) -> None:
     damage, parts = REFUSED[case]
@@ -190,6 +191,7 @@ MENDED: dict[str, list[tuple[Damage, str]]] = {
 }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("case", MENDED)
 def test_what_can_be_mended_is_and_the_rows_are_those_of_an_undisturbed_study(
     case: str, folder: Path, calm: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -31,7 +32,8 @@ TRIALS = {
 }
 
 
-def composed(name: str, *overrides: str) -> list[Settings]:
+@functools.cache
+def composed(name: str, *overrides: str) -> tuple[Settings, ...]:
     """All settings of an experiment's sweep, as the sweeper composes them."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -46,7 +48,7 @@ def composed(name: str, *overrides: str) -> list[Settings]:
             with open_dict(cfg):
                 del cfg["hydra"]
             found.append(from_config(cfg))
-        return found
+        return tuple(found)
 
 
 def facts() -> Facts:

@@ -104,6 +104,7 @@ def quick(examples: int) -> settings:
     return settings(max_examples=examples, suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.campaign
 @quick(120)
 @given(key=st.sampled_from(KEYS), value=VALUES)
 def test_a_key_takes_what_is_typed_or_refuses_it_in_one_line(key: str, value: str) -> None:
@@ -124,6 +125,7 @@ def test_a_key_takes_what_is_typed_or_refuses_it_in_one_line(key: str, value: st
         assert got == typed(value)
 
 
+@pytest.mark.campaign
 @quick(100)
 @given(place=st.sampled_from(INNER), value=VALUES)
 def test_a_groups_key_takes_what_is_typed_or_refuses_it_in_one_line(place: tuple[str, str, str], value: str) -> None:

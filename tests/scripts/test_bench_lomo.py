@@ -16,6 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 import bench_lomo  # noqa: E402
 
 
+@pytest.mark.campaign
 def test_the_peak_of_a_step_falls_by_nine_tenths_of_the_gradients(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     command = [sys.executable, SCRIPTS / "bench_lomo.py", "--width", "128", "--tokens", "2", "--csv", path]

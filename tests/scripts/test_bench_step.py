@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.campaign
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 

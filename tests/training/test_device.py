@@ -12,9 +12,12 @@ import torch.utils.backend_registration as backends
 
 from tests import elsewhere
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(backends, "_setup_privateuseone_for_python_backend"), reason="this torch knows no made-up device"
-)
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.skipif(
+        not hasattr(backends, "_setup_privateuseone_for_python_backend"), reason="this torch knows no made-up device"
+    ),
+]
 FILE = Path(__file__).with_name("fake_device.py")
 
 

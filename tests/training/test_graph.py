@@ -276,6 +276,7 @@ def test_what_python_counts_in_a_step_would_show() -> None:
         assert_equal(mine, trained(made(*pair("resnet"), graph=False)))
 
 
+@pytest.mark.campaign
 def test_the_kernel_in_a_recorded_step(tmp_path: Path) -> None:
     pytest.importorskip("triton", reason="Triton is not installed, so its interpreter cannot run the kernel")
     file = Path(__file__).with_name("interpreted_graph.py")

@@ -54,6 +54,7 @@ def stack(case: str) -> tuple[list[Trial], object]:
     return [replace(trial(dataset, seed=s, epochs=1), model=model, batch_size=batch) for s in range(count)], dataset
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much memory a process has had")
 @pytest.mark.parametrize("case", CASES)
 def test_peak_memory_is_predicted_within_a_fifth(case: str) -> None:
