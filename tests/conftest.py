@@ -13,6 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+CAMPAIGNS = "kills, crowds, damage, Slurm, simulated GPUs"
+
 # An installed wheel is tested by these files in a folder of their own, without those that are about a clone's.
 if not (Path(__file__).parents[1] / "scripts").is_dir():
     collect_ignore = ["cluster", "scripts", "runner/test_older_records.py", "runner/test_readme.py"]
@@ -29,13 +31,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="run the campaigns too: kills, crowds, damage, Slurm, GPUs")
+    parser.addoption("--all", action="store_true", help=f"run the campaigns too: {CAMPAIGNS}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "campaign: kills, crowds, damage, Slurm, simulated GPUs; with --all or by its path"
-    )
+    config.addinivalue_line("markers", f"campaign: {CAMPAIGNS}; with --all or by its path")
 
 
 def _left_out(config: pytest.Config) -> bool:
@@ -43,11 +43,7 @@ def _left_out(config: pytest.Config) -> bool:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return (
-        "campaigns (kills, crowds, damage, Slurm, simulated GPUs) are left out: --all runs them"
-        if _left_out(config)
-        else None
-    )
+    return f"campaigns ({CAMPAIGNS}) are left out: --all runs them" if _left_out(config) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
