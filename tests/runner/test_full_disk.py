@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import resource
 import shutil
@@ -93,17 +94,22 @@ def test_a_disk_that_is_full_leaves_each_file_as_it_was_and_the_same_command_goe
     assert path.read_bytes().startswith(before)
 
 
-def no_file_above_2000_bytes() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+def no_file_above(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def test_a_limit_on_the_size_of_files_is_one_line_and_no_row_is_torn(tmp_path: Path, two: Path, calm: Path) -> None:
     shutil.copytree(two / "results", tmp_path / "results")
     path = tmp_path / "results" / "s" / "trials.csv"
+    shutil.copy(
+        calm / "results" / "s" / "study.yaml", path.parent
+    )  # which knows the command, so nothing is added to it
     before = path.read_bytes()
-    assert len(before) < 2000
-    said = command(tmp_path, *MORE, before=no_file_above_2000_bytes)
-    check_refused(said, "cannot append (File too large)", "free space")
+    assert len(before) == max(
+        file.stat().st_size for file in path.parent.glob("*.csv") if file.name != "generalization.csv"
+    )
+    said = command(tmp_path, *MORE, before=functools.partial(no_file_above, len(before) + 100))
+    check_refused(said, "trials.csv: cannot append (File too large)", "free space")
     assert path.read_bytes() == before
     check_went_on(command(tmp_path, *MORE))
     pd.testing.assert_frame_equal(rows(tmp_path), rows(calm))

@@ -179,6 +179,14 @@ def test_damaged_lines_of_an_older_file_stay_in_a_copy(tmp_path: Path, capsys: p
     assert "2 damaged lines are left out, and the file as it was is trials.csv.old1" in capsys.readouterr().out
 
 
+def test_what_a_kill_left_of_a_wider_file_is_written_over(tmp_path: Path) -> None:
+    folder = copied("mechanism-cpu", tmp_path)
+    (folder / ".trials.csv.part").write_text("half of a wider fi")
+    Records(folder).append_trials([NEW])
+    check_kept("mechanism-cpu", folder, 1)
+    assert not list(folder.glob(".*.part"))
+
+
 def test_a_full_disk_leaves_an_older_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = copied("mechanism-cpu", tmp_path)
     before = (folder / "trials.csv").read_bytes()
