@@ -85,7 +85,7 @@ def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> 
     """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`."""
     place = _place(folder, str(flat.get("dataset"))) | dict(typed)
     try:
-        own = _group(DATASETS, "dataset", flat, place)
+        own, dataset = _dataset(flat, place)
         optimizer = _group(OPTIMIZERS, "optimizer", flat, {"lr": flat["lr"]})
         model, schedule = (
             _group(known, name, flat, {}) for known, name in ((MODELS, "model"), (SCHEDULES, "schedule"))
@@ -96,13 +96,20 @@ def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> 
             single["lookahead"] = LookaheadSettings(flat["lookahead.k"], flat["lookahead.alpha"])
     except (KeyError, TypeError) as error:
         raise UserError(f"these settings are of another version ({error})") from error
-    dataset = load(own)
     facts = Facts.of(dataset)
     if facts.hash != flat.get("dataset.hash"):
         raise UserError(
             f"dataset={own.name}: its content is not what the trial saw (hash {facts.hash}); --dataset helps"
         )
     return Trial(model, own, facts, optimizer, schedule, **single), dataset
+
+
+def _dataset(flat: Mapping[str, Any], place: Mapping[str, Any]) -> tuple[DatasetSettings, Dataset]:
+    try:
+        own = _group(DATASETS, "dataset", flat, place)
+        return own, load(own)
+    except UserError as error:
+        raise UserError(f"{error}; here a setting of the dataset is given as --dataset KEY=VALUE") from error
 
 
 def _place(folder: Path, name: str) -> dict[str, Any]:

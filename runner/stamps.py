@@ -67,7 +67,12 @@ def processor() -> str:
         platform.machine,
     )
     found = (" ".join(source().split()) for source in sources)
-    return next((name for name in found if name not in ("", "-", "unknown")), "unknown processor")
+    name = next((name for name in found if name not in ("", "-", "unknown")), "unknown processor")
+    # A virtual machine may hide the model, and its numbers are then what tells two processors apart.
+    numbers = {word: _field(word, _read("/proc/cpuinfo")) for word in ("cpu family", "model", "stepping")}
+    if re.search(r"\d", name) or not all(numbers.values()):
+        return name
+    return f"{name} ({' '.join(f'{word} {number}' for word, number in numbers.items())})"
 
 
 def instructions(capability: str) -> str:

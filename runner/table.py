@@ -187,10 +187,9 @@ class Table:
 
         old = replace(self.path, lines(), keep=lambda: damaged > 0)
         note = f"; {damaged} damaged lines are left out, and the file as it was is {old.name}" if old else ""
+        new = ", ".join(self.columns[self.width :])
         print(
-            f"note: {self.path}: an older version wrote it; it now has the columns "
-            f"{', '.join(self.columns[self.width :])} too{note}",
-            flush=True,
+            f"note: {self.path}: an older version wrote it; it now has {new} too, and keeps its rows{note}", flush=True
         )
         self.forget()
         self.refresh(mend=True)

@@ -3,6 +3,9 @@
 
 say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 
+# usage: the comment at the head of the script, for --help.
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
@@ -56,7 +59,7 @@ prepare() {
         say "making .venv with $("$python" --version)"
         "$python" -m venv --clear "$root/.venv"
     fi
-    say "installing the pinned packages into .venv (once; a few minutes)"
+    say "installing the pinned packages${extras:+ and what the tests need} into .venv (once; a few minutes)"
     if ! PYTHONUNBUFFERED=1 "$root/.venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-color \
         --constraint "$root/constraints.txt" --editable "$root$extras" 2>&1 | tee "$log" | progress; then
         say "pip could not install them; the end of .venv/install.log:"

@@ -142,5 +142,6 @@ def _warnings(block: Block, found: Found) -> list[str]:
     for column, what in (("version", "versions of the program"), ("device", "devices"), ("torch", "versions of torch")):
         seen = sorted({str(value) for value in block.rows[column]} - {""})
         if len(seen) > 1:
-            lines.append(f"The rows come from {len(seen)} {what}: {', '.join(seen)}.")
+            named = ("cpu (its kind is not on record)" if value == "cpu" else value for value in seen)
+            lines.append(f"The rows come from {len(seen)} {what}: {'; '.join(named)}.")
     return lines

@@ -100,7 +100,7 @@ def test_an_older_study_is_appended_to(study: str, tmp_path: Path, capsys: pytes
     assert not list(folder.glob("*.old*"))
     assert not list(folder.glob(".*.part"))
     assert not curves or (folder / "curves.csv").read_bytes() == curves
-    said = capsys.readouterr().out.count("an older version wrote it; it now has the columns host too")
+    said = capsys.readouterr().out.count("an older version wrote it; it now has host too, and keeps its rows")
     assert said == ("host" not in committed(study).columns)
 
 

@@ -108,6 +108,18 @@ def test_an_unclear_trial_is_refused_in_one_line(name: str, study: Path, capsys:
     assert said.count("\n") == 1
 
 
+def test_data_that_are_not_there_are_asked_for_as_this_command_takes_them(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(study).iloc[0]
+    settings = first["settings"].replace('"dataset":"digits"', '"dataset":"text"')
+    other = changed(study, tmp_path, settings=settings)
+    assert rerun.main([str(other), first["trial"]]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("; here a setting of the dataset is given as --dataset KEY=VALUE\n")
+    assert said.count("\n") == 1
+
+
 def test_settings_of_another_version_are_refused(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,7 @@ vendor_id\t: GenuineIntel
 model name\t: Intel(R) Xeon(R)  Platinum 8481C CPU @ 2.70GHz
 flags\t\t: fpu sse4_1 avx2 avx512f amx_bf16 amx_tile amx_int8
 """
+HIDDEN = "cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Intel(R) Xeon(R) Processor\nstepping\t: 8\nflags: avx2\n"
 AMD = "model name\t: AMD EPYC 9B14\nflags\t\t: fpu avx2 avx512f avx512_bf16\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd sve i8mm\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
 
@@ -44,6 +45,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, cpuinfo: str, **commands: str) -> N
         (AMD, {}, "AVX512", "cpu: AMD EPYC 9B14, avx512"),
         (AMD, {}, "DEFAULT", "cpu: AMD EPYC 9B14, default"),
         (INTEL, {}, "AVX512", "cpu: Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz, avx512 amx"),
+        (HIDDEN, {}, "AVX2", "cpu: Intel(R) Xeon(R) Processor (cpu family 6 model 143 stepping 8), avx2"),
         (ARM, {"lscpu": "Vendor ID:   ARM\nModel name:  Neoverse-V1\n"}, "SVE256", "cpu: Neoverse-V1, sve256 sve"),
         ("", {"sysctl": "Apple M2 Pro\n"}, "DEFAULT", "cpu: Apple M2 Pro, default"),
     ],
