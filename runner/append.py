@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
@@ -33,39 +34,61 @@ def append(path: Path, data: bytes) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise UserError(
+            f"{path}: cannot append ({error.strerror or error}); free space or choose another folder with "
+            "results=..., then run the same command again: it goes on from the last row"
+        ) from error
 
 
 def replace(path: Path, lines: Iterable[bytes], keep: Callable[[], bool]) -> Path | None:
     """Put a file of these lines in the place of `path`: who opens it sees the old one or the new one, whole.
 
     Args:
-        path: a file that is there; the new one gets its permissions.
+        path: a file that is there and may be written; where it is a link, the file that it leads to is replaced. The
+            new one gets its owner, group and permissions.
         lines: of the new file, each with its newline; may be read from the old one.
         keep: asked when all lines are written, whether the old file stays under another name.
 
-    Returns: the old file's new path, if it was to stay.
+    Returns: the old file's copy, if it was to stay.
 
-    Raises: UserError if the disk does not take the new file; then the old one is as it was. The caller holds its lock.
+    Raises: UserError if the disk or the permissions do not let it be replaced; then it is as it was, and nothing else
+    is left. The caller holds its lock.
     """
-    draft = path.with_name(f".{path.name}.part")
+    real = path.resolve()
+    draft, old = real.with_name(f".{real.name}.part"), None
     try:
+        with real.open("ab"):  # refused where a row could not be appended either
+            status = real.stat()
         try:
-            with draft.open("wb") as file:
+            draft.unlink(missing_ok=True)
+            with open(draft, "xb", opener=_private) as file:
                 file.writelines(lines)
                 file.flush()
                 os.fsync(file.fileno())
-            shutil.copymode(path, draft)
-            old = _free(path) if keep() else None
-            if old:
-                shutil.copyfile(path, old)  # a copy, so that there is a file called `path` at every instant
-            draft.replace(path)
+            if (status.st_uid, status.st_gid) != (draft.stat().st_uid, draft.stat().st_gid):
+                os.chown(draft, status.st_uid, status.st_gid)
+            draft.chmod(stat.S_IMODE(status.st_mode))
+            if keep():
+                old = _free(real)  # a copy, so that there is a file called `path` at every instant
+                shutil.copyfile(real, old)
+                shutil.copymode(real, old)
+            draft.replace(real)
         except BaseException:
-            draft.unlink(missing_ok=True)
+            for leftover in (draft, old):
+                if leftover:
+                    leftover.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise _refused(path, error) from error
+        raise UserError(
+            f"{path}: an older version wrote it, and a file with today's columns cannot be put in its place "
+            f"({error.strerror or error}); free space, give yourself the right to write the file and its folder, or "
+            "choose another with results=...; no row is lost"
+        ) from error
     return old
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def set_aside(path: Path) -> Path:
@@ -77,10 +100,3 @@ def set_aside(path: Path) -> Path:
 
 def _free(path: Path) -> Path:
     return next(p for i in count(1) if not (p := path.with_name(f"{path.name}.old{i}")).exists())
-
-
-def _refused(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{path}: cannot append ({error.strerror or error}); free space or choose another folder with "
-        "results=..., then run the same command again: it goes on from the last row"
-    )

@@ -14,7 +14,7 @@ import numpy as np
 
 from runner.columns import COLUMNS, OLDEST
 from runner.errors import UserError
-from runner.lines import BLOCK, check_header, is_plain, whole
+from runner.lines import BLOCK, check_header, is_plain, is_row, padded, split
 
 NEWLINE, COMMA, ZERO = ord("\n"), ord(","), ord("0")
 Array = np.ndarray[Any, Any]
@@ -45,7 +45,7 @@ def whole_lines(path: Path, table: str, only: Collection[str] | None = None) -> 
                 end = block.rfind(b"\n") + 1
                 text, tail = tail + block[:end], block[end:] if end else tail + block
                 if end:
-                    yield _lines(text, number, columns, only)
+                    yield _lines(text, number, table, columns, only)
                     number += text.count(b"\n")
     except FileNotFoundError:
         return
@@ -53,9 +53,10 @@ def whole_lines(path: Path, table: str, only: Collection[str] | None = None) -> 
         raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
 
 
-def _lines(block: bytes, number: int, columns: Sequence[str], only: Collection[str] | None) -> Lines:
+def _lines(block: bytes, number: int, table: str, columns: Sequence[str], only: Collection[str] | None) -> Lines:
     """The rows among whole lines, the first of which has this number."""
     commas, key = len(columns) - 1, columns.index("trial")
+    least = min(OLDEST[table], len(columns))
     plain = is_plain(block)
     if plain and (only is None or key == 0):
         text = np.frombuffer(block, np.uint8)
@@ -68,10 +69,11 @@ def _lines(block: bytes, number: int, columns: Sequence[str], only: Collection[s
         if wanted is not None and line.split(b",", key + 1)[min(key, line.count(b","))] not in wanted:
             continue
         odd = not (plain or is_plain(line)) or line.count(b",") != commas
-        if odd and not whole(line[:-1].decode(errors="replace"), len(columns)):
-            damaged.append(at)
+        row = split(line[:-1].decode(errors="replace")) if odd else columns
+        if is_row(row, len(columns), least):
+            kept.append(padded(line, len(columns) - len(row)))
         else:
-            kept.append(line)
+            damaged.append(at)
     return Lines(b"".join(kept), damaged, columns)
 
 

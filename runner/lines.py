@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import TypeGuard
 
 from runner.columns import SCHEMA, STATUSES
 from runner.errors import UserError
@@ -54,27 +55,40 @@ def _some(names: Sequence[str]) -> str:
     return f"the column {first}" if len(names) == 1 else f"{len(names)} columns, the first is {first}"
 
 
-def whole(line: str, width: int) -> bool:
-    """Whether this is a row of `width` cells: not cut, run together with another, or something else than text."""
-    if '"' in line:
-        return cells(line, width) is not None
-    return line.count(",") == width - 1 and "\r" not in line[:-1] and "\0" not in line
+def split(line: str) -> list[str] | None:
+    """The cells of a line, without its newline; None where it is something else than text."""
+    if '"' not in line:
+        return line.removesuffix("\r").split(",") if "\r" not in line[:-1] and "\0" not in line else None
+    try:
+        found = next(csv.reader([line.removesuffix("\r")], strict=True), [])
+    except csv.Error:
+        return None
+    return found if "\0" not in line else None
+
+
+def is_row(found: Sequence[str] | None, width: int, oldest: int) -> TypeGuard[Sequence[str]]:
+    """Whether the cells of a line are a row of a file with `width` columns: not cut, nor run together with another.
+
+    It may have as few as `oldest`: a process of an older version that still runs goes on to write its shorter rows into
+    a file that has become wider meanwhile. The cells that it does not write are empty ones.
+    """
+    return found is not None and oldest <= len(found) <= width
+
+
+def cells(line: str, width: int) -> list[str] | None:
+    """The cells of a row of `width` columns; None if it is none."""
+    found = split(line)
+    return found if found is not None and len(found) == width else None
+
+
+def padded(line: bytes, missing: int) -> bytes:
+    """A line with so many empty cells behind."""
+    return line[:-1].rstrip(b"\r") + b"," * missing + b"\n" if missing else line
 
 
 def is_plain(line: bytes) -> bool:
     """Whether counting commas is enough to know the cells of a line."""
     return b'"' not in line and b"\r" not in line and b"\0" not in line
-
-
-def cells(line: str, width: int) -> list[str] | None:
-    """The cells of a row; None if it is not `whole`."""
-    if '"' not in line:
-        return line.removesuffix("\r").split(",") if whole(line, width) else None
-    try:
-        found = next(csv.reader([line.removesuffix("\r")], strict=True), [])
-    except csv.Error:
-        return None
-    return found if len(found) == width and "\0" not in line else None
 
 
 def check_cells(

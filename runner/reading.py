@@ -96,11 +96,13 @@ def _parsed(rows: bytes, columns: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
     kinds: dict[str, type] = {name: str for name in columns if name in TEXT}
+    # A machine called "null" is none of pandas' words for nothing.
+    nothing = {name: [] if name in TEXT else ["", "nan"] for name in columns}
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
     asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     exact: dict[str, Any] = asked
     text = io.BytesIO(b"".join([",".join(columns).encode(), b"\n", rows]))
-    return pd.read_csv(text, dtype=kinds, encoding_errors="replace", **exact)
+    return pd.read_csv(text, dtype=kinds, encoding_errors="replace", keep_default_na=False, na_values=nothing, **exact)
 
 
 def _refuse_words(path: Path, columns: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
@@ -25,6 +26,7 @@ from runner import stamps
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings
+from runner.devices import resolve
 from runner.errors import UserError
 from runner.models.settings import MODELS
 from runner.reading import read
@@ -32,6 +34,7 @@ from runner.settings import OPTIMIZERS, LookaheadSettings
 from runner.training.schedule import SCHEDULES
 from runner.trials import Facts, Trial
 
+DEVICE = r"cpu|cuda(:\d+)?"
 COMPARED = "status steps params train_loss train_error val_loss val_error test_loss test_error test_top5_error".split()
 
 
@@ -49,7 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", metavar="KEY=VALUE", action="append", default=[], help="such as path=FILE")
     given = parser.parse_args(arguments)
     try:
+        if given.tolerance is not None and not given.tolerance >= 0:
+            raise UserError(f"--tolerance {given.tolerance}: must be a number from 0")
+        if not re.fullmatch(DEVICE, given.device):
+            raise UserError(f"--device {given.device}: must be cpu, cuda or cuda:N")
+        resolve(given.device, 1)
         row = _row(given.study, given.trial)
+        if row["status"] == "failed":
+            raise UserError(f"{row['trial']}: it failed ({row['note']}), so there is nothing to compare with")
         recorded = settings_of(row)
         trial, dataset = rebuilt(
             recorded, given.study, dict(word.split("=", 1) for word in given.dataset if "=" in word)
@@ -145,7 +155,7 @@ def _trained(trial: Trial, dataset: Dataset, device: str) -> dict[str, Any]:
 def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float | None) -> int:
     """Print both, and what to make of it; the exit status."""
     then, now = (_place_of(one) for one in (row, again))
-    alike = then == now and now.startswith("cpu: ")
+    alike = then == now and now.startswith("cpu: ") and stamps.UNKNOWN not in now
     within = 0.0 if alike else tolerance or 0.0
     # On another machine a trial may diverge where it did not, and so take fewer steps; its network is the same.
     always = {"params"} | ({"steps"} if row["status"] == again["status"] == "ok" else set())
@@ -165,16 +175,22 @@ def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float 
         return 0
     if not alike:
         print(f"recorded on {then}; this is {now}: agreement in distribution only")
-    if not alike and tolerance is None and not always & set(different):
+    impossible = sorted(always & set(different))
+    if impossible and not alike:
+        print(f"no machine changes {' and '.join(impossible)}: this is not the recorded trial")
+    elif alike or tolerance is not None:
+        print(f"{len(different)} columns do not match {how}")
+    else:
         print(f"{len(different)} columns differ, and one trial cannot say whether by more than chance")
         return 0
-    print(f"{len(different)} columns do not match {how}")
     return 1
 
 
 def _place_of(row: Mapping[str, Any]) -> str:
-    device = "a CPU whose kind is not on record" if row["device"] == "cpu" else row["device"]
-    return f"{device}, torch {row['torch']}"
+    device = row["device"] or "a device that is not on record"
+    if device == "cpu":
+        device = "a CPU whose kind is not on record"
+    return f"{device}, torch {row['torch'] or 'of an unknown version'}"
 
 
 def _number(value: object) -> bool:

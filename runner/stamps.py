@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     import torch
 
 # What makes the libraries below torch choose other kernels, and so other bits, on one and the same processor.
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE")
+_LIMITS = (
+    *(f"{library}_{limit}" for library in ("ONEDNN", "DNNL") for limit in ("MAX_CPU_ISA", "DEFAULT_FPMATH_MODE")),
+    *("MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE"),
+)
+UNKNOWN = "unknown"  # a processor of which nobody says what it is: others may be called the same
 _EXTENSIONS = ("amx_tile", "sve2", "sve", "asimd")  # as Linux calls them, the most capable first
 _SHORT = {"amx_tile": "amx", "asimd": "neon"}
 
@@ -63,11 +67,11 @@ def processor() -> str:
         lambda: _field("model name", _read("/proc/cpuinfo")),
         lambda: _field("Model name", _said(["lscpu"])),  # Arm processors: /proc/cpuinfo has numbers only
         lambda: _said(["sysctl", "-n", "machdep.cpu.brand_string"]),  # macOS
-        platform.processor,
-        platform.machine,
     )
     found = (" ".join(source().split()) for source in sources)
-    name = next((name for name in found if name not in ("", "-", "unknown")), "unknown processor")
+    name = next(
+        (name for name in found if name not in ("", "-", "unknown")), f"{UNKNOWN} {platform.machine()} processor"
+    )
     # A virtual machine may hide the model, and its numbers are then what tells two processors apart.
     numbers = {word: _field(word, _read("/proc/cpuinfo")) for word in ("cpu family", "model", "stepping")}
     if re.search(r"\d", name) or not all(numbers.values()):
@@ -88,7 +92,7 @@ def instructions(capability: str) -> str:
 
 
 def _field(name: str, text: str) -> str:
-    found = re.search(rf"^{name}\s*:\s*(.*)$", text, re.MULTILINE)
+    found = re.search(rf"^{name}[ \t]*:[ \t]*(.*)$", text, re.MULTILINE)
     return found[1].strip() if found else ""
 
 

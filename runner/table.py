@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from runner.append import append, replace
 from runner.columns import COLUMNS, COUNT, OLDEST, TEXT, WORDS
 from runner.errors import UserError
-from runner.lines import BLOCK, cells, check_cells, check_header, is_count, whole
+from runner.lines import BLOCK, check_cells, check_header, is_count, is_row, padded, split
 
 Row = Mapping[str, object]
 FAR = 2**20  # no table counts so far: a damaged line does
@@ -80,18 +80,19 @@ class Table:
         """`refresh`, and the whole lines that it sees, each with all the columns of today."""
         if not (file := self._begun(mend)):
             return
-        lacking = b"," * (len(self.columns) - self.width)
         with file:
             for line in file:
                 if not line.endswith(b"\n"):
                     if mend:
                         self._cut(self.offset)
                     return
-                whole = self._see(line[:-1].decode(errors="replace"))
+                row = split(line[:-1].decode(errors="replace"))
+                if is_row(row, self.width, self.oldest):
+                    self._see(row)
                 self.lines += 1
                 self.offset += len(line)
-                if whole:
-                    yield line[:-1].removesuffix(b"\r") + lacking + b"\n" if lacking else line
+                if is_row(row, self.width, self.oldest):
+                    yield padded(line, len(self.columns) - len(row))
 
     def _begun(self, mend: bool) -> BinaryIO | None:
         """The file behind what has been seen of it, if there is one with a header."""
@@ -101,7 +102,8 @@ class Table:
             self.forget()
             return None
         status = os.fstat(file.fileno())
-        if self.identity != (status.st_dev, status.st_ino):  # another process has put a wider file in its place
+        # Another process has put a wider file in its place; or somebody has copied an earlier one over it.
+        if self.identity != (status.st_dev, status.st_ino) or status.st_size < self.offset:
             self.forget()
         if self.offset == 0:
             header = file.readline()
@@ -126,15 +128,11 @@ class Table:
         except OSError:  # which opening it will say
             return 0
 
-    def _see(self, line: str) -> bool:
-        """Whether it is a row."""
-        if (row := cells(line, self.width)) is None:
-            return False
+    def _see(self, row: Sequence[str]) -> None:
         if not self.count or not is_count(row[self.at]):
-            check_cells(self.path, self.lines + 1, row, self.columns[: self.width], TEXT, self.count)
+            check_cells(self.path, self.lines + 1, row, self.columns[: len(row)], TEXT, self.count)
         name = ",".join(row[i] for i in self.words)
         self.seen[name] = self.seen.get(name, 0) | _bit(row[self.at] if self.count else "0")
-        return True
 
     def _cut(self, size: int) -> None:
         """Remove a torn last line: a write that was killed half-way and so never became a record."""
@@ -150,7 +148,7 @@ class Table:
             if unknown:
                 raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
             writer.writerow([cell(row.get(name)) for name in self.columns])
-        self.append_lines(text.getvalue().encode())
+        self.append_lines(text.getvalue().encode(errors="replace"))  # a name need not be text
 
     def append_lines(self, lines: bytes) -> None:
         """`append`, of rows as they stand in another file of this table, with all its columns."""
@@ -170,7 +168,6 @@ class Table:
         see the one file or the other, and a kill leaves the old one. Damaged lines are left out, and then the old file
         stays beside the new one under another name.
         """
-        lacking = b"," * (len(self.columns) - self.width)
         damaged = 0
 
         def lines() -> Iterator[bytes]:
@@ -179,9 +176,9 @@ class Table:
             with self.path.open("rb") as file:
                 file.readline()
                 for line in file:
-                    text = line[:-1].removesuffix(b"\r")
-                    if whole(text.decode(errors="replace"), self.width):
-                        yield text + lacking + b"\n"
+                    row = split(line[:-1].decode(errors="replace"))
+                    if is_row(row, self.width, self.oldest):
+                        yield padded(line, len(self.columns) - len(row))
                     else:
                         damaged += 1
 

@@ -19,11 +19,18 @@ find_python() {
 }
 
 # progress: reads what pip prints and shows how far it is, on one line that changes (a terminal) or on a new one every
-# ten seconds (a file or a pipe).
+# ten seconds (a file or a pipe; PROGRESS_SECONDS), also while pip prints nothing.
 progress() {
-    local line text='' count=0 last=-10
-    while IFS= read -r line; do
+    local every=${PROGRESS_SECONDS:-10}
+    local line text='asking the package index' count=0 last=-$every width=${COLUMNS:-80} status
+    case $width in '' | 0 | *[!0-9]*) width=80 ;; esac
+    while :; do
+        line='' status=0
+        IFS= read -r -t "$every" line || status=$?
+        # More than 128: so long without a line. Less: the end.
+        if [ "$status" -gt 0 ] && [ "$status" -le 128 ]; then break; fi
         case $line in
+            '') ;;
             Collecting\ *)
                 count=$((count + 1))
                 text="package $count: ${line#Collecting }"
@@ -32,14 +39,14 @@ progress() {
             *Downloading\ *) text="package $count: downloading ${line##*Downloading }" ;;
             Installing\ collected*)
                 text="unpacking $(awk -F, '{ print NF }' <<<"$line") packages"
-                last=-10
+                last=-$every
                 ;;
             *) continue ;;
         esac
         if [ -t 2 ]; then
-            printf '\r\033[K%.*s' "$((${COLUMNS:-80} - 1))" "$(basename "$0"): installing, $text" >&2
-        elif [ $((SECONDS - last)) -ge 10 ]; then
-            say "installing, $text"
+            printf '\r\033[K%.*s' "$((width - 1))" "$(basename "$0"): installing, $text, $SECONDS s" >&2
+        elif [ $((SECONDS - last)) -ge "$every" ]; then
+            say "installing, $text, $SECONDS s"
             last=$SECONDS
         fi
     done
@@ -48,16 +55,23 @@ progress() {
 
 # prepare EXTRAS: a virtual environment in $root/.venv with the project installed in place ("" or "[test]").
 prepare() {
-    local extras=$1 marker="$root/.venv/.installed$1" log="$root/.venv/install.log" state python
+    local extras=$1 marker="$root/.venv/.installed$1" log="$root/.venv/install.log" begun="$root/.venv/.begun" state python
     state=$(cat "$root/constraints.txt" "$root/pyproject.toml" | cksum)
     if [ -f "$marker" ] && [ "$(cat "$marker")" = "$state" ]; then
         return
     fi
-    # Without pip it is what a kill has left of an earlier try.
-    if ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    if [ -e "$root/.venv" ] && ! [ -e "$begun" ] && ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        say "$root/.venv is there and has no pip, so it is none that this script made; move it away, then try again"
+        exit 1
+    fi
+    # With the mark it is what a kill has left of an earlier try.
+    if ! [ -e "$root/.venv" ] || [ -e "$begun" ]; then
         python=$(find_python) || exit 1
         say "making .venv with $("$python" --version)"
-        "$python" -m venv --clear "$root/.venv"
+        mkdir -p "$root/.venv"
+        touch "$begun"
+        "$python" -m venv "$root/.venv"
+        rm "$begun"
     fi
     say "installing the pinned packages${extras:+ and what the tests need} into .venv (once; a few minutes)"
     if ! PYTHONUNBUFFERED=1 "$root/.venv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-color \

@@ -1,7 +1,7 @@
 """Settings for all tests, and which of them run: `--all` adds the campaigns.
 
 A campaign starts more than two commands, kills them, breaks files by the dozen, or stands in for another machine. It is
-marked `@pytest.mark.campaign`, and run by `--all`, by `.ci/run`, and where its path is given.
+marked `@pytest.mark.campaign`, and run by `--all`, by `.ci/run`, and where tests are chosen by a path, -k or -m.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _left_out(config: pytest.Config) -> bool:
-    return not config.getoption("--all") and config.args_source is not pytest.Config.ArgsSource.ARGS
+    """Whether nobody has asked for campaigns, by --all, or for certain tests by a path, -k or -m."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.markexpr
+    return not config.getoption("--all") and not named
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

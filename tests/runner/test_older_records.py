@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -171,12 +172,79 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 def test_damaged_lines_of_an_older_file_stay_in_a_copy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = ",".join(["s", "a", "search", "failed", *[""] * (len(OLD) - 4)])
-    text = "\r\n".join([",".join(OLD), whole, "s,torn,sea", "x" * 50, ""])
+    text = "\r\n".join([",".join(OLD), whole, "s,torn,sea", "x" * 50, whole + "\r", ""])
     (tmp_path / "trials.csv").write_bytes(text.encode())
     Records(tmp_path).append_trials([NEW])
     assert (tmp_path / "trials.csv.old1").read_bytes() == text.encode()
     assert list(cells(tmp_path)["trial"]) == ["a", "new"]
-    assert "2 damaged lines are left out, and the file as it was is trials.csv.old1" in capsys.readouterr().out
+    assert "3 damaged lines are left out, and the file as it was is trials.csv.old1" in capsys.readouterr().out
+
+
+def test_a_command_of_the_older_version_that_still_runs_loses_no_row(tmp_path: Path) -> None:
+    folder = copied("mechanism-cpu", tmp_path)
+    Records(folder).append_trials([NEW])
+    # What it appends has the older columns, for it has read the header long ago.
+    older = committed("mechanism-cpu")[OLD].iloc[:2].assign(trial=["b", "c"])
+    older.to_csv(folder / "trials.csv", mode="a", header=False, index=False, lineterminator="\n")
+    records = Records(folder)
+    records.append_trials([NEW | {"trial": "d"}, NEW | {"trial": "b"}])
+    assert list(read(folder)["trial"])[-4:] == ["new", "b", "c", "d"]
+    assert list(read(folder)["host"])[-4:] == ["h", "", "", "h"]
+    found = read(folder).set_index("trial")
+    assert found.loc["b", "test_loss"] == float(older["test_loss"].iloc[0])
+    part = parts.home(folder, parts.new("20260102T030405Z", 1))
+    part.mkdir(parents=True)
+    rows = [",".join(TRIALS), older.iloc[:1].assign(trial="e").to_csv(header=False, index=False).strip(), ""]
+    (part / "trials.csv").write_text("\n".join(rows))
+    parts.end(part)
+    Merger(folder).merge()
+    last = (folder / "trials.csv").read_text().splitlines()[-1]
+    assert last.startswith(f"{older['study'].iloc[0]},e,")
+    assert last.endswith(",")
+
+
+def test_a_file_keeps_its_place_and_its_rights(tmp_path: Path) -> None:
+    folder = copied("mechanism-cpu", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    real = (folder / "trials.csv").rename(tmp_path / "elsewhere" / "real.csv")
+    (folder / "trials.csv").symlink_to(real)
+    real.chmod(0o640)
+    Records(folder).append_trials([NEW])
+    assert (folder / "trials.csv").readlink() == real
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in real.parent.iterdir()] == ["real.csv"]
+    check_kept("mechanism-cpu", folder, 1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write what others may not")
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_may_not_be_written_is_refused_and_stays(what: str, tmp_path: Path) -> None:
+    folder = copied("mechanism-cpu", tmp_path)
+    before, records = (folder / "trials.csv").read_bytes(), Records(folder)
+    place = folder / "trials.csv" if what == "file" else folder
+    place.chmod(0o444 if what == "file" else 0o555)
+    with pytest.raises(UserError, match=r"cannot be put in its place \(Permission denied\)"):
+        records.append_trials([NEW])
+    place.chmod(0o755)
+    assert (folder / "trials.csv").read_bytes() == before
+    assert not list(folder.glob(".*.part"))
+
+
+def test_a_copy_that_a_full_disk_cuts_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copied("mechanism-cpu", tmp_path)
+    with (folder / "trials.csv").open("ab") as file:
+        file.write(b"damaged\n")
+    before = (folder / "trials.csv").read_bytes()
+
+    def half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(UserError, match="No space left on device"):
+        Records(folder).append_trials([NEW])
+    assert (folder / "trials.csv").read_bytes() == before
+    assert {path.name for path in folder.iterdir()} == {".state", "curves.csv", "dynamics.csv", "trials.csv"}
 
 
 def test_what_a_kill_left_of_a_wider_file_is_written_over(tmp_path: Path) -> None:
@@ -196,7 +264,7 @@ def test_a_full_disk_leaves_an_older_file_as_it_was(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(UserError, match=r"cannot append \(No space left on device\); free space"):
+    with pytest.raises(UserError, match=r"cannot be put in its place \(No space left on device\); free space"):
         records.append_trials([NEW])
     assert (folder / "trials.csv").read_bytes() == before
     assert {path.name for path in folder.iterdir()} == {".state", "curves.csv", "dynamics.csv", "trials.csv"}

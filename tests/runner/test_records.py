@@ -81,6 +81,18 @@ def test_a_foreign_file_is_refused_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(refusal.value)
 
 
+def test_what_is_no_text_is_recorded_all_the_same(tmp_path: Path) -> None:
+    strange = b"host-\xff".decode(errors="surrogateescape")
+    Records(tmp_path).append_trials([row("a", host=strange, note=strange)])
+    assert list(read(tmp_path)["host"]) == ["host-?"]
+
+
+@pytest.mark.parametrize("name", ["null", "nan", "NA", "None", "", "1e5", "true"])
+def test_text_is_read_as_it_was_written(name: str, tmp_path: Path) -> None:
+    Records(tmp_path).append_trials([row("a", host=name, note=name)])
+    assert read(tmp_path)[["host", "note"]].iloc[0].to_list() == [name, name]
+
+
 def test_an_unknown_column_is_a_mistake_of_ours(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="no column"):
         Records(tmp_path).append_trials([row("a", accuracy=1.0)])

@@ -60,6 +60,7 @@ def test_a_row_that_says_something_else_is_found_out(
         ({"device": "NVIDIA H100"}, "NVIDIA H100"),
         ({"device": "cpu"}, "a CPU whose kind is not on record"),  # as version 0.1.0 wrote it
         ({"torch": "2.0.1"}, "cpu: "),
+        ({"device": "", "torch": ""}, "a device that is not on record, torch of an unknown version"),
     ],
 )
 def test_a_row_of_another_machine_is_expected_to_agree_in_distribution_only(
@@ -88,7 +89,34 @@ def test_what_no_machine_changes_is_found_out_on_any(
     first = read(study).iloc[0]
     other = changed(study, tmp_path, device=ELSEWHERE, **{column: "7"})
     assert rerun.main([str(other), first["trial"]]) == 1
-    assert "1 columns do not match" in capsys.readouterr().out
+    assert f"no machine changes {column}: this is not the recorded trial" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        (("--tolerance=-1",), "--tolerance -1.0: must be a number from 0"),
+        (("--tolerance", "nan"), "must be a number from 0"),
+        (("--device", "gpu"), "--device gpu: must be cpu, cuda or cuda:N"),
+        (("--device", "cuda:99"), "CUDA devices"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_in_one_line(
+    typed: tuple[str, ...], says: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rerun.main([str(study), read(study).iloc[0]["trial"], *typed]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_failed_row_has_nothing_to_compare_with(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = read(study).iloc[0]
+    other = changed(study, tmp_path, status="failed", params="", device="NVIDIA H100", note="out of memory")
+    assert rerun.main([str(other), first["trial"]]) == 2
+    assert "it failed (out of memory), so there is nothing to compare with" in capsys.readouterr().err
 
 
 def test_kernels_that_the_environment_rules_out_make_another_machine(

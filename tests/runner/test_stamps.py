@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,15 +59,18 @@ def test_a_cpu_is_named_with_the_instruction_set_that_torch_uses(
     assert stamps.device(torch.device("cpu")) == device
 
 
-def test_a_processor_that_nobody_names_has_a_name_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine(monkeypatch, "model name\t: -\n")
-    assert stamps.processor() not in ("", "-")
+@pytest.mark.parametrize("cpuinfo", ["", "model name\t: \nstepping\t: 2\nflags\t\t: \nbugs\t\t: amx_tile\n"])
+def test_a_processor_that_nobody_names_is_called_unknown(cpuinfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, cpuinfo, lscpu="Model name:\nModel:  1\n")
+    assert stamps.processor() == f"unknown {platform.machine()} processor"
+    assert stamps.instructions("AVX2") == "avx2"
 
 
 def test_what_the_environment_rules_out_is_part_of_the_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, AMD)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    assert stamps.instructions("AVX512") == "avx512 ONEDNN_MAX_CPU_ISA=SSE41"
+    monkeypatch.setenv("DNNL_DEFAULT_FPMATH_MODE", "BF16")
+    assert stamps.instructions("AVX512") == "avx512 ONEDNN_MAX_CPU_ISA=SSE41 DNNL_DEFAULT_FPMATH_MODE=BF16"
 
 
 def test_a_gpu_is_named_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -14,9 +16,14 @@ PYTHON = """#!/usr/bin/env bash
 case "$*" in
     -c*) ;;
     --version) echo "Python 3.12.0" ;;
-    *"-m venv --clear "*) rm -rf "${@: -1}"; mkdir -p "${@: -1}/bin"; cp "$0" "${@: -1}/bin/python" ;;
+    *"-m venv "*)
+        mkdir -p "${@: -1}/bin"; cp "$0" "${@: -1}/bin/python"
+        if [ -n "${KILLED:-}" ]; then touch "${@: -1}/bin/no_pip"; kill -KILL "$PPID"; exit; fi
+        rm -f "${@: -1}/bin/no_pip"
+        ;;
     *"-m pip --version") [ ! -e "$(dirname "$0")/no_pip" ] ;;
     *"-m pip install"*)
+        sleep "${SILENT:-0}"
         echo "WARNING: Location 'file:///index' is ignored: it is neither a file nor a directory."
         echo "Collecting torch==2.13.0 (from adamw-runner==0.1.0)"
         echo "  Downloading torch-2.13.0-cp312.whl (187 MB)"
@@ -59,12 +66,12 @@ def test_an_installation_shows_how_far_it_is_and_nothing_of_pips_warnings(clone:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[:3] == [
+    assert [re.sub(r"\d+ s$", "0 s", line) for line in lines[:3]] == [
         "run: making .venv with Python 3.12.0",
         "run: installing the pinned packages into .venv (once; a few minutes)",
-        "run: installing, package 1: torch==2.13.0",
+        "run: installing, package 1: torch==2.13.0, 0 s",
     ]
-    assert lines[-2] == "run: installing, unpacking 2 packages"
+    assert lines[-2].startswith("run: installing, unpacking 2 packages, ")
     assert lines[-1].startswith("run: installed in ")
     assert "WARNING" not in done.stderr
     assert "WARNING: Location" in (clone / ".venv" / "install.log").read_text()
@@ -80,8 +87,23 @@ def test_an_installation_that_fails_says_why_and_is_tried_again(clone: Path) -> 
 
 
 def test_an_environment_that_was_killed_while_it_was_made_is_made_anew(clone: Path) -> None:
-    assert prepare(clone, BROKEN="1").returncode == 1
-    (clone / ".venv" / "bin" / "no_pip").touch()
+    assert prepare(clone, KILLED="1").returncode == -signal.SIGKILL
+    assert (clone / ".venv" / "bin" / "no_pip").exists()
     done = prepare(clone)
     assert done.returncode == 0, done.stderr
     assert "run: making .venv" in done.stderr
+
+
+def test_an_environment_of_somebody_elses_is_left_alone(clone: Path) -> None:
+    (clone / ".venv").mkdir()
+    (clone / ".venv" / "precious").touch()
+    done = prepare(clone)
+    assert done.returncode == 1
+    assert "is there and has no pip" in done.stderr
+    assert [path.name for path in (clone / ".venv").iterdir()] == ["precious"]
+
+
+def test_an_index_that_does_not_answer_is_not_waited_for_in_silence(clone: Path) -> None:
+    done = prepare(clone, SILENT="3", PROGRESS_SECONDS="1")
+    assert done.returncode == 0, done.stderr
+    assert "run: installing, asking the package index, " in done.stderr
