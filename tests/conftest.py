@@ -6,6 +6,7 @@ marked `@pytest.mark.campaign`, and run by `--all`, by `.ci/run`, and where test
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -46,6 +47,16 @@ def _left_out(config: pytest.Config) -> bool:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     return f"campaigns ({CAMPAIGNS}) are left out: --all runs them" if _left_out(config) else None
+
+
+def pytest_collection_finish() -> None:
+    """What the imports and the collection have left is looked through by no garbage collection of a test's."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -107,6 +107,7 @@ def test_resume_false_keeps_the_earlier_rows_under_another_name(tmp_path: Path) 
     assert (tmp_path / "results" / "digits-resnet.old1" / "trials.csv").exists()
 
 
+@pytest.mark.campaign
 def test_a_sweep_that_is_killed_goes_on_where_it_stopped(swept: Path, tmp_path: Path) -> None:
     arguments = ["-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "stack=2"]
     words = [sys.executable, "-m", "runner", *QUICK, *arguments]
@@ -121,6 +122,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_stopped(swept: Path, tmp_path: 
     pd.testing.assert_frame_equal(ours, theirs)
 
 
+@pytest.mark.campaign
 def test_terminated_says_how_to_go_on(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "runner", "epochs=5000"]
     running = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)

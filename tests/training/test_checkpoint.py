@@ -83,7 +83,13 @@ def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, options:
 
 
 @pytest.mark.parametrize(
-    ("case", "precision"), [("resnet", "fp32"), ("resnet", "fp16"), ("shakeshake", "fp32"), ("transformer", "fp32")]
+    ("case", "precision"),
+    [
+        ("resnet", "fp32"),
+        pytest.param("resnet", "fp16", marks=pytest.mark.campaign),
+        pytest.param("shakeshake", "fp32", marks=pytest.mark.campaign),
+        ("transformer", "fp32"),
+    ],
 )
 def test_a_stack_stopped_anywhere_ends_with_the_rows_of_an_undisturbed_one(
     case: str, precision: str, tmp_path: Path

@@ -52,7 +52,9 @@ def parameters(trials: list[Trial], dataset: Dataset, dtype: torch.dtype) -> tup
     return stack, [[p[i].detach() for p in stack.parameters] for i in range(len(trials))]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.campaign) if case == "shakeshake" else case for case in CASES]
+)
 def test_a_trial_in_a_stack_of_8_equals_the_trial_alone_over_50_steps_in_float64(case: str) -> None:
     dataset, model = CASES[case]
     trials = eight(dataset, model, epochs=17)  # of three steps
