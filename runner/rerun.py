@@ -160,11 +160,13 @@ def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float 
     # On another machine a trial may diverge where it did not, and so take fewer steps; its network is the same.
     always = {"params"} | ({"steps"} if row["status"] == again["status"] == "ok" else set())
     different: list[str] = []
+    compared = 0
     print(f"{'column':<18}{'recorded':>24}{'again':>24}")
     for name in COMPARED:
         old, new = row[name], again.get(name)
         if new is None and (old is None or old != old):
             continue
+        compared += 1
         same = old == new or (_number(old) and _number(new) and _close(float(old), float(new), within))  # type: ignore[arg-type]
         if not same:
             different.append(name)
@@ -179,9 +181,9 @@ def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float 
     if impossible and not alike:
         print(f"no machine changes {' and '.join(impossible)}: this is not the recorded trial")
     elif alike or tolerance is not None:
-        print(f"{len(different)} columns do not match {how}")
+        print(f"{len(different)} of {compared} columns do not match {how}")
     else:
-        print(f"{len(different)} columns differ, and one trial cannot say whether by more than chance")
+        print(f"{len(different)} of {compared} columns differ, and one trial cannot say whether by more than chance")
         return 0
     return 1
 

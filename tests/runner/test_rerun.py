@@ -50,7 +50,7 @@ def test_a_row_that_says_something_else_is_found_out(
     assert rerun.main([str(other), first["trial"]]) == 1
     said = capsys.readouterr().out
     assert said.count("differs") == 1
-    assert said.endswith("1 columns do not match to the bit\n")
+    assert said.endswith("1 of 10 columns do not match to the bit\n")
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_a_row_of_another_machine_is_expected_to_agree_in_distribution_only(
     assert f"recorded on {named}" in said
     assert "; this is cpu: " in said
     assert "agreement in distribution only" in said
-    assert "1 columns differ" in said
+    assert "1 of 10 columns differ" in said
     # Who knows better says how near it must be.
     assert rerun.main([str(other), first["trial"], "--tolerance", "0.1"]) == 0
     assert "matched within 0.1" in capsys.readouterr().out
     assert rerun.main([str(other), first["trial"], "--tolerance", "0.001"]) == 1
-    assert "1 columns do not match within 0.001" in capsys.readouterr().out
+    assert "1 of 10 columns do not match within 0.001" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("column", ["params", "steps"])
