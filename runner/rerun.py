@@ -176,7 +176,7 @@ def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float 
         print(f"matched {how}")
         return 0
     if not alike:
-        print(f"recorded on {then}; this is {now}: agreement in distribution only")
+        print(f"recorded on {then}, this is {now}: agreement in distribution only")
     impossible = sorted(always & set(different))
     if impossible and not alike:
         print(f"no machine changes {' and '.join(impossible)}: this is not the recorded trial")

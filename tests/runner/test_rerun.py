@@ -72,7 +72,7 @@ def test_a_row_of_another_machine_is_expected_to_agree_in_distribution_only(
     assert rerun.main([str(other), first["trial"]]) == 0
     said = capsys.readouterr().out
     assert f"recorded on {named}" in said
-    assert "; this is cpu: " in said
+    assert ", this is cpu: " in said
     assert "agreement in distribution only" in said
     assert "1 of 10 columns differ" in said
     # Who knows better says how near it must be.
