@@ -64,7 +64,7 @@ SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=20
-MessageTimeout=100
+MessageTimeout=20
 KillWait=5
 # A job whose node died is lost, and not begun again by Slurm: that is what the test is about.
 JobRequeue=0
