@@ -11,7 +11,7 @@ TRIALS = (
     "decay_params wd_torch wd_paper wd_norm steps params train_size val_size "
     "train_loss train_error val_loss val_error test_loss test_error test_top5_error gap_loss gap_error "
     "best_val_epoch epochs_to_target seconds samples_per_second peak_mib stack "
-    "commit version torch device precision started settings note host"
+    "commit version torch device precision started settings note host code"
 ).split()
 CURVES = (
     "trial epoch step lr wd_step running_loss train_loss train_error val_loss val_error test_loss test_error "
@@ -34,11 +34,11 @@ WORDS = {"trials": ("trial",), "curves": ("trial",), "cycles": ("trial",), "dyna
 COUNT = {"trials": "", "curves": "epoch", "cycles": "cycle", "dynamics": "epoch"}
 
 # Columns that differ between two runs of the same command; everything else must repeat.
-TIMING = ("seconds", "samples_per_second", "peak_mib", "started", "stack", "commit", "host")
+TIMING = ("seconds", "samples_per_second", "peak_mib", "started", "stack", "commit", "host", "code")
 
 TEXT = set(
     "study trial phase status model dataset optimizer wd_convention schedule decay_params "
-    "commit version torch device precision started settings note host layer kind".split()
+    "commit version torch device precision started settings note host code layer kind".split()
 )
 
 

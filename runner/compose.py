@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -69,9 +69,21 @@ def _structured(cfg: DictConfig, name: str, kind: type) -> Any:
     if not isinstance(node, DictConfig):
         raise UserError(f"{name}={node}: has keys of its own: {', '.join(f'{name}.{f.name}' for f in fields(kind))}")
     try:
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node))
+        return _one_zero(OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node)))
     except OmegaConfBaseException as error:
         raise UserError(explain(error, name)) from error
+
+
+def _one_zero(settings: Any) -> Any:
+    """The same with 0.0 for -0.0: they mean the same and are written differently, so a trial would have two ids."""
+    changed: dict[str, Any] = {}
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if isinstance(value, float) and value == 0:
+            changed[f.name] = 0.0
+        elif isinstance(value, dict):
+            changed[f.name] = {key: part + 0.0 for key, part in value.items()}
+    return replace(settings, **changed)
 
 
 _WORDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a name"}
@@ -145,7 +157,7 @@ def _scalar(cfg: DictConfig, key: str) -> Any:
         raise UserError(f"{key}={value}: must be a number")
     if kind is str and not isinstance(value, str | int | float):
         raise UserError(f"{key}={value!r}: must be a name")
-    return kind(value)
+    return kind(value) + 0.0 if kind is float else kind(value)
 
 
 def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -> list[Any] | None:
@@ -162,7 +174,7 @@ def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -
 def _number(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UserError(f"{key}={value}: must be a number or a list of numbers")
-    return float(value)
+    return float(value) + 0.0  # -0.0 becomes 0.0
 
 
 def _lr(key: str, value: object) -> float:

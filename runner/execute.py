@@ -41,7 +41,7 @@ class Job:
     plan: Plan
     datasets: Mapping[DatasetSettings, Dataset]
     device: str  # of this process; `devices` for several
-    stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version, host
+    stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version, code, host
     options: Options = field(default_factory=Options)
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from optim.rules import ALONE
 from runner import execute, plan, stamps, workers
+from runner.code import fingerprint
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.progress import Progress, counted
@@ -92,6 +93,7 @@ def train(
             "phase": phase,
             "commit": stamps.commit(),
             "version": stamps.version(),
+            "code": fingerprint(),
             "host": stamps.host() if settings.record_host else "",
         },
         options=watched(settings),

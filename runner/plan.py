@@ -149,6 +149,11 @@ class StoredPlan:
         append(self.path, lines.encode())
 
 
+def planned(folder: Path) -> set[str]:
+    """Ids of the trials that the study's plan, or that of a launcher's job, has a place for."""
+    return {row[2] for place in (folder, *parts.of(folder)) for row in _rows(place / "plan.csv")}
+
+
 def _rows(path: Path) -> list[tuple[str, str, str]]:
     """The whole rows of a plan's file, none where there is no such file."""
     try:

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from runner import stamps
+from runner import identity, stamps
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trial, dataset = rebuilt(
             recorded, given.study, dict(word.split("=", 1) for word in given.dataset if "=" in word)
         )
-        if trial.id != row["trial"]:
+        if not trial.digest.startswith(row["trial"]):
             raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
         return _compare(row, _trained(trial, dataset, given.device), given.tolerance)
     except UserError as error:
@@ -92,7 +92,11 @@ def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> tuple[Trial, Dataset]:
-    """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`."""
+    """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`.
+
+    What a row of version 0.1.0 does not list is what it was then (runner/baseline.py), whatever the default is now.
+    """
+    flat = identity.whole(flat)
     place = _place(folder, str(flat.get("dataset"))) | dict(typed)
     try:
         own, dataset = _dataset(flat, place)
@@ -102,8 +106,7 @@ def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> 
         )
         single = {key: flat[key] for key in ("wd_convention", "lr", "wd", "seed", "epochs", "batch_size", "precision")}
         single |= {f.name: flat[f.name] for f in fields(Trial) if f.default is not MISSING and f.name in flat}
-        if "lookahead.k" in flat:
-            single["lookahead"] = LookaheadSettings(flat["lookahead.k"], flat["lookahead.alpha"])
+        single["lookahead"] = LookaheadSettings(flat["lookahead.k"], flat["lookahead.alpha"])
     except (KeyError, TypeError) as error:
         raise UserError(f"these settings are of another version ({error})") from error
     facts = Facts.of(dataset)

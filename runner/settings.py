@@ -26,7 +26,7 @@ class OptimizerSettings:
 
     name: str
     lr: float
-    wd: dict[str, float] = field(default_factory=dict)
+    wd: dict[str, float] = field(default_factory=dict, hash=False)
     decay_params: str = "all"  # as in the paper; "weights" spares norms and biases
 
     def __post_init__(self) -> None:

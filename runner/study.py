@@ -19,10 +19,12 @@ from runner.errors import UserError
 from runner.launched import Launch
 from runner.merge import Merger
 from runner.models.check import check
+from runner.older import as_on_record
 from runner.phase import Given, Trained, say, train, watched
 from runner.progress import counted
 from runner.reading import exists, read
 from runner.records import Records
+from runner.reuse import of_other_code
 from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
 
@@ -80,7 +82,7 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
 def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: Launch | None) -> Outcome:
     first = group[0]
     facts = {settings: Facts.of(dataset) for settings, dataset in given.datasets.items()}
-    search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
+    search = as_on_record(folder, unique(trial for s in group for trial in expand(s, facts[s.dataset])))
     if not first.resume and not first.dry_run:
         _set_aside(folder)
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
@@ -98,7 +100,7 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
 
     trained = phase(search, "search")
     if first.final_seeds and search.keys() <= records.done():
-        final = _finalists(folder, search, first.final_seeds, first.replicate)
+        final = as_on_record(folder, _finalists(folder, search, first.final_seeds, first.replicate))
         trained += phase(final, "final")
     outcome = _conclude(folder, search, trained.count, first, given)
     return replace(outcome, code=1) if trained.lost else outcome
@@ -131,6 +133,8 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
         say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
+    if other := of_other_code(asked):
+        say(other)
     for word in ("diverged", "failed"):
         if status[word]:
             say(f"{status[word]} of {len(asked)} trials {word}; see the note column")

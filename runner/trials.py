@@ -1,22 +1,20 @@
 """Trials: one training run each, with a stable id; `expand(settings, facts)` gives those of a composed configuration.
 
 The id is a short hash of every setting that can change the result and of the dataset's content, so the same
-run has the same id on every machine, in every study and however its numbers were typed.
+run has the same id on every machine, in every study and however its numbers were typed (runner/identity.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from optim.conventions import L2, equivalents
 from optim.rules import ALONE, COUPLED, Rule
-from runner.columns import SCHEMA
+from runner import identity
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
@@ -67,6 +65,8 @@ class Trial:
     loss_multiplier: float = 1.0
     wd_schedule: str = "follow_lr"
     lookahead: LookaheadSettings = NO_LOOKAHEAD
+    # A study that version 0.1.0 began goes on under the shorter ids that its files have; `replace` forgets it.
+    short: bool = field(default=False, init=False, compare=False)
 
     @property
     def per_epoch(self) -> int:
@@ -100,7 +100,7 @@ class Trial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Every result-relevant setting that differs from its default, flat; what `id` is the hash of."""
+        """Every setting that can change the result, flat; `id` is the hash of those that differ from the baseline."""
         flat: dict[str, Any] = {
             "dataset.hash": self.facts.hash,
             "dataset.classes": self.facts.classes,
@@ -112,24 +112,33 @@ class Trial:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "precision": self.precision,
+            "loss_multiplier": self.loss_multiplier,
+            "wd_schedule": self.wd_schedule,
+            "lookahead.k": self.lookahead.k,
+            "lookahead.alpha": self.lookahead.alpha,
         }
-        if self.loss_multiplier != 1:
-            flat["loss_multiplier"] = self.loss_multiplier
-        if self.wd_schedule != "follow_lr":
-            flat["wd_schedule"] = self.wd_schedule
-        if self.lookahead.k:
-            flat |= {"lookahead.k": self.lookahead.k, "lookahead.alpha": self.lookahead.alpha}
         for group in ("model", "dataset", "optimizer", "schedule"):
-            flat |= _differing(group, getattr(self, group))
+            flat |= _flat(group, getattr(self, group))
         return flat
 
     @cached_property
     def settings_json(self) -> str:
-        return json.dumps(self.settings, sort_keys=True, separators=(",", ":"))
+        return identity.text(self.settings)
 
     @cached_property
+    def digest(self) -> str:
+        """The hash that an id is the beginning of."""
+        return identity.digest(self.settings)
+
+    @property
     def id(self) -> str:
-        return hashlib.sha256(f"{SCHEMA}:{self.settings_json}".encode()).hexdigest()[:10]
+        return self.digest[: identity.OLD if self.short else identity.LENGTH]
+
+    def shortened(self) -> Trial:
+        """The same trial under the id that version 0.1.0 gave it."""
+        found = replace(self)
+        object.__setattr__(found, "short", True)
+        return found
 
     @property
     def shape(self) -> Shape:
@@ -138,15 +147,15 @@ class Trial:
         return (self.model, data, self.facts, self.rule.family, self.epochs, self.batch_size, self.precision)
 
 
-def _differing(group: str, settings: Any) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def _flat(group: str, settings: Any) -> dict[str, Any]:
     found: dict[str, Any] = {group: settings.name}
     for f in fields(settings):
         # The optimizer's own lr and wd are only what is used where a trial names none.
         if f.name == "name" or not f.metadata.get("result", True) or (group == "optimizer" and f.name in ("lr", "wd")):
             continue
         value = getattr(settings, f.name)
-        if f.default is MISSING or value != f.default:
-            found[f"{group}.{f.name}"] = value
+        found[f"{group}.{f.name}"] = list(value) if isinstance(value, tuple) else value
     return found
 
 
@@ -208,8 +217,12 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
 
 
 def unique(trials: Iterable[Trial]) -> dict[str, Trial]:
-    """Trials by id, each once, in the order of first appearance."""
+    """Trials by id, each once, in the order of first appearance; UserError where two different ones share an id."""
     found: dict[str, Trial] = {}
     for trial in trials:
-        found.setdefault(trial.id, trial)
+        other = found.setdefault(trial.id, trial)
+        if other is not trial and other.digest != trial.digest:
+            raise UserError(
+                f"seed={other.seed} and seed={trial.seed}: two trials have the id {trial.id} by chance; leave one out"
+            )
     return found

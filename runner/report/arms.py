@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from runner import identity
 from runner.report.measures import Measure, measure_of, short
 
 NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
@@ -96,12 +97,12 @@ def split(trials: pd.DataFrame) -> list[Block]:
 
 
 def _settings(text: object) -> dict[str, object] | None:
-    """The row's settings JSON, or None if it cannot be read: the columns must then do."""
+    """The settings of a row that differ from the baseline, or None if they cannot be read: the columns must then do."""
     try:
         found = json.loads(str(text))
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return identity.differing(found) if isinstance(found, dict) else None
 
 
 def _plain(value: object) -> str:

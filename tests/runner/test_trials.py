@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_module
 
+from runner import identity
 from runner.compose import from_config
 from runner.settings import LookaheadSettings, Settings
 from runner.trials import Facts, Trial, expand, unique
@@ -79,8 +80,18 @@ def test_seed_0_is_a_seed_and_no_decay_is_trained_once() -> None:
 
 def test_defaults_of_the_dataclasses_are_those_of_the_yaml() -> None:
     for name in ("adam", "adamw", "sgd", "sgdw"):
-        told = [t.settings for t in expand(settings(f"optimizer={name}"), FACTS)]
+        told = [identity.differing(t.settings) for t in expand(settings(f"optimizer={name}"), FACTS)]
         assert not [key for key in told[0] if key.startswith(("optimizer.", "schedule.", "model."))]
+
+
+def test_minus_zero_is_zero() -> None:
+    for minus, plain in (("wd=-0.0", "wd=0"), ("wd=[-0.0,0.1]", "wd=[0,0.1]"), ("wd=[-0.0,0.0]", "wd=0")):
+        assert ids(minus) == ids(plain), minus
+    for key in ("optimizer.beta1", "optimizer.beta2", "optimizer.eps", "schedule.eta_min", "schedule.warmup_epochs"):
+        assert ids(f"{key}=-0.0") == ids(f"{key}=0"), key
+    assert ids("optimizer=sgd", "optimizer.momentum=-0.0") == ids("optimizer=sgd", "optimizer.momentum=0")
+    assert settings("wd_rule=batch", "wd_rule_constant=-0.0").wd_rule_constant == 0
+    assert "-0.0" not in str(settings("wd=-0.0", "optimizer.eps=-0.0", "checkpoint_every=-0.0", "target_error=-0.0"))
 
 
 def test_the_settings_of_a_row_are_json_and_flat() -> None:
@@ -103,7 +114,7 @@ def test_every_field_of_a_trial_is_part_of_its_settings() -> None:
     missing = {key.split(".")[0] for key in known} - {f.name for f in fields(Trial)}
     assert not missing
     told = {key.partition(".")[0] for key in some.settings}
-    assert {f.name for f in fields(Trial)} - told == {"facts"}
+    assert {f.name for f in fields(Trial)} - told == {"facts", "short"}
 
 
 def test_decays_carry_all_three_equivalents_for_decoupled_rows_and_none_for_l2() -> None:

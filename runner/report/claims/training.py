@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from runner import baseline
 from runner.report.claims.bests import unit
 from runner.report.claims.claim import ON_PAR, SEEDS, Claim, above, apart, below, within
 from runner.report.claims.scene import Arena, Scene, differences, groups
@@ -177,9 +178,7 @@ def _grokking(scene: Scene, group: list[Arena]) -> Iterator[Claim]:
 
 
 def _fraction(arena: Arena) -> float:
-    from runner.data.settings import ModularSettings
-
-    return float(arena.block.settings.get("dataset.fraction", ModularSettings.fraction))
+    return float(arena.block.settings.get("dataset.fraction", baseline.of("dataset", "modular")["dataset.fraction"]))
 
 
 def _least(scene: Scene, arenas: list[Arena], kind: str, fractions: list[float]) -> dict[int, float]:

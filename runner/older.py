@@ -1,0 +1,69 @@
+"""A study that version 0.1.0 began goes on under the shorter ids of its files: `as_on_record(folder, trials)`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from runner import identity, parts
+from runner.blocks import whole_lines
+from runner.errors import UserError
+from runner.plan import planned
+from runner.table import Table
+from runner.trials import Trial
+
+
+def as_on_record(folder: Path, trials: Mapping[str, Trial]) -> dict[str, Trial]:
+    """These trials by id; a trial that the study has under its id of version 0.1.0 keeps that id there.
+
+    Its rows, its place in the plan and its saved state are then found. An id of that version has 40 bits, so another
+    trial may have got it by chance: where a row's settings say so, the trial takes its longer id.
+
+    Args:
+        folder: of the study, which need not exist.
+        trials: by id, in the order that is kept.
+    """
+    rows = _settings(folder)
+    begun = {trial for trial in planned(folder) | _followed(folder) if len(trial) == identity.OLD} - rows.keys()
+    if not rows and not begun:
+        return dict(trials)
+    found = {}
+    for trial in trials.values():
+        short = trial.digest[: identity.OLD]
+        known = short in begun or (short in rows and _of(rows[short], trial))
+        mine = trial.shortened() if known else trial
+        found[mine.id] = mine
+    return found
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """The `settings` of the rows with an id of version 0.1.0, by id."""
+    found = {}
+    for place in (folder, *parts.of(folder)):
+        for lines in whole_lines(place / "trials.csv", "trials"):
+            trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
+            for row in csv.reader(io.StringIO(lines.rows.decode(errors="replace"), newline="")):
+                if len(row[trial]) == identity.OLD:
+                    found[row[trial]] = row[settings]
+    return found
+
+
+def _followed(folder: Path) -> set[str]:
+    """Ids of the trials that curves.csv has rows of."""
+    table = Table(folder / "curves.csv", "curves")
+    with suppress(UserError, OSError):  # who writes to that file will say what is wrong with it
+        table.refresh(mend=False)
+    return set(table.seen)
+
+
+def _of(settings: str, trial: Trial) -> bool:
+    """Whether they are this trial's; also where they cannot be read, for then the id is all there is."""
+    try:
+        flat = json.loads(settings)
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(flat, dict) or identity.digest(flat) == trial.digest

@@ -1,0 +1,73 @@
+"""The column `code` tells apart what can change a result, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from runner import code, reuse
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    for place in code.PLACES:
+        here, there = code.ROOT / place, tmp_path / place
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(here, there) if here.is_dir() else shutil.copy(here, there)
+    return tmp_path
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_copy_elsewhere_is_the_same_code(copy: Path) -> None:
+    assert code.of(copy) == code.fingerprint()
+    assert len(code.fingerprint()) == 10
+
+
+def test_text_does_not_change_the_code(copy: Path) -> None:
+    path = copy / "optim" / "rules.py"
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith('"""')
+    path.write_text(
+        '"""Another docstring\n\nof "several" lines # no comment."""\n\n\n# A comment.\n' + path.read_text()
+    )
+    change(path, lines[0], lines[0].replace('"""', '"""Changed. ', 1)) if lines[0].count('"""') == 2 else None
+    (copy / "optim" / "notes.txt").write_text("no code")
+    # The old docstring is now a string in the middle of the module, which is code; so take it away.
+    again = path.read_text()
+    path.write_text(again[: again.index("# A comment.")] + again[again.index("from __future__") :])
+    assert code.of(copy) == code.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "place", ["optim/rules.py", "runner/models/layers.py", "runner/training/step.py", "runner/trials.py"]
+)
+def test_code_that_can_change_a_result_changes_it(copy: Path, place: str) -> None:
+    path = copy / place
+    path.write_text(path.read_text() + "\nEXTRA = 1\n")
+    assert code.of(copy) != code.fingerprint()
+
+
+def test_a_string_that_looks_like_a_comment_counts() -> None:
+    assert code.bare('x = "# one"  # two\n') == 'x = "# one"'
+    assert code.bare('def f():\n    """Said."""\n    return "é # x"  # ü\n') == 'def f():\n    return "é # x"'
+    assert code.bare("if x:\n    y\n") != code.bare("if x: y\n")
+
+
+def test_rows_of_other_code_are_named_in_one_line() -> None:
+    def frame(*codes: str) -> pd.DataFrame:
+        return pd.DataFrame({"code": codes, "version": "0.1.0", "commit": "50c0cb0"})
+
+    own = code.fingerprint()
+    assert reuse.of_other_code(frame(own, own)) == ""
+    said = reuse.of_other_code(frame(own, "", ""))
+    assert said.startswith("2 of 3 rows were made by other code (version 0.1.0, commit 50c0cb0, code not on record)")
+    assert "\n" not in reuse.of_other_code(frame("a", "b", own))
+    assert " and 1 more" in reuse.of_other_code(frame("a", "b", own))
