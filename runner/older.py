@@ -44,18 +44,19 @@ def _settings(folder: Path) -> dict[str, str]:
     """The `settings` of the rows with an id of version 0.1.0, by id."""
     found = {}
     for place in (folder, *parts.of(folder)):
-        for lines in whole_lines(place / "trials.csv", "trials"):
-            trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
-            for row in csv.reader(io.StringIO(lines.rows.decode(errors="replace"), newline="")):
-                if len(row[trial]) == identity.OLD:
-                    found[row[trial]] = row[settings]
+        with suppress(UserError):  # of a file that cannot be read; the records will say so
+            for lines in whole_lines(place / "trials.csv", "trials"):
+                trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
+                for row in csv.reader(io.StringIO(lines.rows.decode(errors="replace"), newline="")):
+                    if len(row[trial]) == identity.OLD:
+                        found[row[trial]] = row[settings]
     return found
 
 
 def _followed(folder: Path) -> set[str]:
     """Ids of the trials that curves.csv has rows of."""
     table = Table(folder / "curves.csv", "curves")
-    with suppress(UserError, OSError):  # who writes to that file will say what is wrong with it
+    with suppress(UserError, OSError):
         table.refresh(mend=False)
     return set(table.seen)
 

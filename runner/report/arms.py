@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner import identity
+from runner import baseline, identity
 from runner.report.measures import Measure, measure_of, short
 
 NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
@@ -169,11 +169,18 @@ def _labels(keys: Sequence[Mapping[str, str]]) -> list[str]:
     differing = [name for name in names if len({key.get(name) for key in keys}) > 1]
 
     def label(key: Mapping[str, str], chosen: Sequence[str]) -> str:
-        return " | ".join(f"{name}={key.get(name, 'default')}" for name in chosen)
+        return " | ".join(f"{name}={key.get(name) or _baseline(name, key)}" for name in chosen)
 
     readable = [name for name in differing if not name.endswith(".hash")]
     chosen = readable if len({label(key, readable) for key in keys}) == len(keys) else differing
     return [label(key, chosen) for key in keys]
+
+
+def _baseline(name: str, key: Mapping[str, str]) -> str:
+    """What a setting is that a block's key does not list: the baseline's value, or 'default' where it has none."""
+    group = name.partition(".")[0]
+    known = baseline.of(group, key.get(group)) if group in baseline.GROUPS else baseline.TOP
+    return _plain(known[name]) if name in known else "default"
 
 
 def _title(key: Mapping[str, str], label: str) -> str:
