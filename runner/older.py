@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from runner import identity, parts
@@ -27,9 +26,10 @@ def as_on_record(folder: Path, trials: Mapping[str, Trial]) -> dict[str, Trial]:
         folder: of the study, which need not exist.
         trials: by id, in the order that is kept.
     """
-    rows = _settings(folder)
-    begun = {trial for trial in planned(folder) | _followed(folder) if len(trial) == identity.OLD} - rows.keys()
-    if not rows and not begun:
+    try:
+        rows = _settings(folder)
+        begun = {trial for trial in planned(folder) | _followed(folder) if len(trial) == identity.OLD} - rows.keys()
+    except (UserError, OSError):  # a file that cannot be read, which the records will say
         return dict(trials)
     found = {}
     for trial in trials.values():
@@ -44,20 +44,18 @@ def _settings(folder: Path) -> dict[str, str]:
     """The `settings` of the rows with an id of version 0.1.0, by id."""
     found = {}
     for place in (folder, *parts.of(folder)):
-        with suppress(UserError):  # of a file that cannot be read; the records will say so
-            for lines in whole_lines(place / "trials.csv", "trials"):
-                trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
-                for row in csv.reader(io.StringIO(lines.rows.decode(errors="replace"), newline="")):
-                    if len(row[trial]) == identity.OLD:
-                        found[row[trial]] = row[settings]
+        for lines in whole_lines(place / "trials.csv", "trials"):
+            trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
+            for row in csv.reader(io.StringIO(lines.rows.decode(errors="replace"), newline="")):
+                if len(row[trial]) == identity.OLD:
+                    found[row[trial]] = row[settings]
     return found
 
 
 def _followed(folder: Path) -> set[str]:
     """Ids of the trials that curves.csv has rows of."""
     table = Table(folder / "curves.csv", "curves")
-    with suppress(UserError, OSError):
-        table.refresh(mend=False)
+    table.refresh(mend=False)
     return set(table.seen)
 
 
