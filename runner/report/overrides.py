@@ -98,7 +98,7 @@ def typed(value: object) -> str:
 def _values(kind: type, group: str, flat: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
     """Every field of a group. A result-relevant one that a row does not list has its default; lr and wd are axes."""
     found = {}
-    for f in fields(kind):  # type: ignore[arg-type]
+    for f in fields(kind):
         if f.name == "name" or (group == "optimizer" and f.name in ("lr", "wd")):
             continue
         if not f.metadata.get("result", True):
