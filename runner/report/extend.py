@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
     edge = str(winner["edge"])
     rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] != "failed")]
     cell = rows[rows["trial"] == winner["trial"]]
-    folder = folder if folder.name else folder.resolve()
+    folder = folder.resolve() if folder.name in ("", "..") else folder
     if not edge or cell.empty or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", folder.name):
         return None
     try:
@@ -121,8 +121,7 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         for mine in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])
     )
     lrs, wds = extended(edge, (float(winner["lr"]), float(winner["wd"])), pairs, zeros)
-    if flat["optimizer"] == "sparse_adamw":  # it refuses a decay of everything in a step
-        wds = [wd for wd in wds if wd * (max(lrs) if flat["wd_convention"] == "torch" else 1) < 1]
+    wds = [wd for wd in wds if _possible(wd, lrs, cell.iloc[0])]
     if noted.get("wd_rule") == "product" and winner["wd"] > 0 and "lr" in edge:
         # The arm's cells lie on a curve: each new rate has a decay of its own.
         lrs, wds = beyond({lr for lr, _ in pairs}, "lr largest" in edge), []
@@ -131,12 +130,24 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
     elif not wds:
         return None
     words.append(f"seed={','.join(str(seed) for seed in winner['seeds'])}")
-    if folder.name != f"{flat['dataset']}-{flat['model']}" or re.fullmatch(r"[\d._e-]+", folder.name):
+    if folder.name != f"{flat['dataset']}-{flat['model']}":
         words.append(f"study={typed(folder.name)}")
     if folder.parent != Path("results"):
         words.append(f"results={typed(str(folder.parent))}")
     arm = str(winner["arm"])
     return _Command(arm, edge, str(winner["family"]), tuple(lrs), tuple(wds), tuple(words)) if lrs else None
+
+
+def _possible(wd: float, lrs: Sequence[float], winner: Mapping[Hashable, Any]) -> bool:
+    """Whether a decoupled decay leaves something of a weight in each step, at one rate at least; L2 may be any.
+
+    sparse_adamw refuses what does not do so at all rates.
+    """
+    if not winner["decoupled"] or wd == 0:
+        return True
+    one = float(winner["wd_paper"]) / float(winner["wd"])  # what a decay of 1 takes of a weight in a step
+    each = [one * lr / winner["lr"] if winner["wd_convention"] == "torch" else one for lr in lrs]
+    return wd * (max(each) if winner["optimizer"] == "sparse_adamw" else min(each)) < 1
 
 
 def _needed(commands: Sequence[_Command]) -> list[_Command]:

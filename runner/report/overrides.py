@@ -91,8 +91,9 @@ def typed(value: object) -> str:
     text = str(value)
     if _WORD.fullmatch(text) and text.lower() not in _NO_WORDS:
         return text
-    # Within quotes Hydra takes a backslash literally, but before a quote.
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
+    # Within quotes Hydra takes a backslash literally, but before a quote, and OmegaConf one before what it replaces.
+    text = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return "'" + re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text) + "'"
 
 
 def _values(kind: type, group: str, flat: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:

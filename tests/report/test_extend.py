@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -139,6 +140,17 @@ def test_a_rule_of_thumb_is_followed_beyond_the_edge(tmp_path: Path) -> None:
     (words,) = printed(studied(("adamw",), lrs=LRS[:3], wds={"torch": (0.1,)}), str(tmp_path))
     assert "wd" not in words
     assert (words["lr"], words["wd_rule"], words["wd_rule_constant"]) == ("0.003,0.01", "product", "2e-4")
+
+
+def test_no_decay_is_asked_for_that_leaves_nothing_of_a_weight() -> None:
+    def error(optimizer: str, lr: float, wd: float, seed: int) -> float:
+        return 9 - math.log(1 + wd) + abs(math.log(lr / 1e-3))
+
+    wds = dict.fromkeys(("torch", "l2"), (1000.0, 3000.0))
+    (words,) = printed(studied(("adamw",), lrs=LRS[:4], wds=wds, error=error))
+    assert words["wd"] == "9000"  # but not 2.7e4, more than all of a weight even at the smallest rate, 1e-4
+    (words,) = printed(studied(("adam",), wds=wds, error=error))
+    assert words["wd"] == "9000,27000"
 
 
 @pytest.mark.parametrize("settings", ["", "null", "[]", "{}", '{"optimizer": "adam"}', '{"optimizer": "gone"}'])

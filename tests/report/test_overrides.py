@@ -70,7 +70,22 @@ def test_only_what_differs_from_the_defaults_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["my data/cifar,10=x.npz", "it's", r"back\slash", "ends\\", "1.10", "1e3", "null", "true", "[a]", "(b)", ""]
+    "text",
+    [
+        "${x}",
+        r"a\\${b}",
+        "my data/cifar,10=x.npz",
+        "it's",
+        r"back\slash",
+        "ends\\",
+        "1.10",
+        "1e3",
+        "null",
+        "true",
+        "[a]",
+        "(b)",
+        "",
+    ],
 )
 def test_any_text_is_read_back_as_it_was(text: str) -> None:
     assert composed("dataset=npz", f"dataset.path={typed(text)}").dataset.path == text  # type: ignore[attr-defined]
