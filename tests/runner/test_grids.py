@@ -80,7 +80,7 @@ def test_the_grid_for_new_problems_has_equal_steps_for_every_optimizer_and_conve
     }
     for own in small.values():
         for values in own.values():
-            assert (len(values["lr"]), len(values["wd"]), min(values["wd"])) == (6, 9, 0)
+            assert (len(values["lr"]), len(values["wd"]), min(values["wd"])) == (7, 8, 0)
             for axis in values.values():
                 assert all(b / a == pytest.approx(4) for a, b in pairwise(sorted(v for v in axis if v)))
 

@@ -47,9 +47,9 @@ def test_what_does_not_change_the_result_does_not_change_the_id() -> None:
 
 def test_the_three_ways_to_name_a_grid_end_in_the_same_trials() -> None:
     by_grid = ids("grid=small")
-    wds = "wd=[0,1e-3,4e-3,1.6e-2,6.4e-2,0.256,1.024,4.096,16.384]"
-    assert by_grid == ids("lr=[2.5e-4,1e-3,4e-3,1.6e-2,6.4e-2,0.256]", wds)
-    assert len(by_grid) == 54
+    wds = "wd=[0,4e-3,1.6e-2,6.4e-2,0.256,1.024,4.096,16.384]"
+    assert by_grid == ids("lr=[1.25e-4,5e-4,2e-3,8e-3,3.2e-2,0.128,0.512]", wds)
+    assert len(by_grid) == 56
     assert ids("grid=small", "lr=1e-3") == ids("lr=1e-3", wds)
 
 
