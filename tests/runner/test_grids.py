@@ -10,6 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 import configs
+from runner.reading import read
+from runner.report.select import winners
+from tests.runner.damage import check_went_on, command
 from tests.runner.test_experiments import NAMES, composed
 
 FOLDER = Path(*configs.__path__) / "grid"
@@ -91,3 +94,14 @@ def test_the_experiment_on_shakespeare_keeps_the_cells_that_it_had() -> None:
     assert found["adam"].wd == (0, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
     assert found["adamw"].wd == (0, 0.01, 0.03, 0.1, 0.3, 1)
     assert found["adamw"].wd_convention == "torch"
+
+
+@pytest.mark.campaign
+def test_the_best_cells_of_digits_are_inside_the_grid_for_new_problems(tmp_path: Path) -> None:
+    """At the edges errors are several times those of the winners, so that one seed tells on any processor."""
+    said = command(tmp_path, "-m", "optimizer=adam,adamw", "grid=small", "eval_every=20", "workers=1")
+    check_went_on(said)
+    found = winners(read(tmp_path / "results" / "digits-resnet"))
+    assert list(found["arm"]) == ["Adam, no decay", "Adam + L2", "AdamW"]
+    assert list(found["edge"]) == ["", "", ""]
+    assert set(found["cells"][1:]) == {7 * 7}
