@@ -113,7 +113,9 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
     try:
         flat = json.loads(str(cell["settings"].iloc[0]))
         noted = noted_settings(folder, flat)
-        words = overrides(flat, noted)
+        # The name in tables belongs to the block, whatever another command has called the data.
+        label = "" if cell["dataset"].iloc[0] == flat["dataset"] else str(cell["dataset"].iloc[0])
+        words = overrides(flat, noted | {"dataset": {**noted.get("dataset", {}), "label": label}})
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
     pairs, zeros = (

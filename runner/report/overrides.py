@@ -60,12 +60,18 @@ def overrides(flat: Mapping[str, Any], noted: Mapping[str, Any]) -> list[str]:
 
 
 def noted_settings(folder: Path, flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in study.yaml that asked for most trials like this one, of several the last; {} for none."""
+    """The settings in study.yaml that asked for most trials like this one; {} where there are none.
+
+    Those of its own optimizer go before those of another, and of equals the last is taken.
+    """
     try:
         entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
         own = [s for entry in entries for s in entry["settings"] if _alike(s, flat)]
-        sizes = [len(s["lr"]) * len(s["wd"]) * len(s["seed"]) for s in own]
-        return dict(max(zip(sizes, range(len(own)), own, strict=True))[2]) if own else {}
+        ranks = [
+            (s["optimizer"]["name"] == flat["optimizer"], len(s["lr"]) * len(s["wd"]) * len(s["seed"]), number)
+            for number, s in enumerate(own)
+        ]
+        return dict(own[max(ranks)[2]]) if own else {}
     except _DAMAGED:
         return {}
 

@@ -133,10 +133,17 @@ def test_what_the_study_was_run_with_is_typed_again() -> None:
     }
 
 
+def test_the_name_of_the_data_is_that_of_the_rows() -> None:
+    (words,) = printed(studied(("adamw",), lrs=LRS[:3], dataset="my digits"))
+    assert words["dataset.label"] == "'my digits'"
+
+
 def test_a_rule_of_thumb_is_followed_beyond_the_edge(tmp_path: Path) -> None:
-    noted = "{model: {name: resnet}, dataset: {name: digits}, schedule: {name: cosine}, epochs: 20, batch_size: 64, "
-    noted += "precision: fp32, lr: [1], wd: [1], seed: [0], wd_rule: product, wd_rule_constant: 2.0e-4}"
-    (tmp_path / "study.yaml").write_text(f"settings: [{noted}]\n")
+    noted = "model: {name: resnet}, dataset: {name: digits}, schedule: {name: cosine}, epochs: 20, batch_size: 64, "
+    noted += "precision: fp32, wd: [1], seed: [0]"
+    rule = f"{{{noted}, lr: [1], optimizer: {{name: adamw}}, wd_rule: product, wd_rule_constant: 2.0e-4}}"
+    grid = f"{{{noted}, lr: [1, 2], optimizer: {{name: adam}}, wd_rule: none}}"
+    (tmp_path / "study.yaml").write_text(f"settings: [{rule}, {grid}]\n")
     (words,) = printed(studied(("adamw",), lrs=LRS[:3], wds={"torch": (0.1,)}), str(tmp_path))
     assert "wd" not in words
     assert (words["lr"], words["wd_rule"], words["wd_rule_constant"]) == ("0.003,0.01", "product", "2e-4")
