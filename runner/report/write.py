@@ -22,9 +22,10 @@ from runner.report.claims.judge import judge
 from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
+from runner.report.extend import extension
 from runner.report.progress_note import progress_note
 from runner.report.results import ArmResult, results
-from runner.report.table import generalization, markdown
+from runner.report.table import Reported, generalization, markdown
 from runner.report.terminal import terminal_table
 
 if TYPE_CHECKING:
@@ -85,15 +86,20 @@ def write_report(folder: Path) -> Report:
             f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
             f"python -m runner.report {folder}: no row is lost"
         ) from error
-    return Report(
-        folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped)
-    )
+    files = (table, text, *judged, *pages, *(path for path, _ in plots))
+    return Report(folder, files, _terminal(folder, reported), tuple(skipped))
 
 
 def summary(folder: Path) -> str:
     """The table for a terminal alone; draws and writes nothing."""
     blocks = split(_read(Path(folder), "trials"))
-    return terminal_table([(block, results(block)) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
+    return _terminal(folder, [(block, results(block)) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
+
+
+def _terminal(folder: Path, reported: Reported) -> str:
+    """The table, and the commands that extend its grids where a winner is on an edge."""
+    more = extension(folder, reported)
+    return "\n\n".join([terminal_table(reported), *([more] if more else [])])
 
 
 def _read(folder: Path, table: str, only: Collection[str] | None = None) -> pd.DataFrame:

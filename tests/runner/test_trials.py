@@ -48,10 +48,10 @@ def test_what_does_not_change_the_result_does_not_change_the_id() -> None:
 
 def test_the_three_ways_to_name_a_grid_end_in_the_same_trials() -> None:
     by_grid = ids("grid=small")
-    by_list = ids("lr=[3e-4,1e-3,3e-3,1e-2,3e-2,0.1]", "wd=[0,0.01,0.03,0.1,0.3,1]")
-    assert by_grid == by_list
-    assert len(by_grid) == 36
-    assert ids("grid=small", "lr=1e-3") == ids("lr=1e-3", "wd=[0,0.01,0.03,0.1,0.3,1]")
+    wds = "wd=[0,4e-3,1.6e-2,6.4e-2,0.256,1.024,4.096,16.384]"
+    assert by_grid == ids("lr=[1.25e-4,5e-4,2e-3,8e-3,3.2e-2,0.128,0.512]", wds)
+    assert len(by_grid) == 56
+    assert ids("grid=small", "lr=1e-3") == ids("lr=1e-3", wds)
 
 
 def test_every_grid_has_equal_numbers_of_cells_for_all_its_optimizers() -> None:
