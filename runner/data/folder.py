@@ -62,7 +62,8 @@ def load(settings: FolderSettings) -> Dataset:
     own = {name: f"{folder.name}/" for name, folder in folders.items()}
     notes = [_read(found, own), *_differing(found, own)]
     if several:
-        notes.append(f"{several.total()} images have more than one frame ({listed(list(several))}): the first is read")
+        kinds = listed([f"{suffix} {count}" for suffix, count in several.items()])
+        notes.append(f"images with more than one frame, of which the first is read: {kinds}")
     unused = [own["val"]] if val is not None and settings.validation == 0 else []
     if unused or others:
         notes.append(f"not used: {listed([*unused, *(f'{name}/' for name in others)])}")

@@ -43,14 +43,14 @@ def counted(images: Mapping[str, int]) -> str:
 
 
 def left_out(skipped: Counter[str], others: Mapping[str, int]) -> str:
-    """`skipped 5 files (.heic 3, .txt 2), 1 hidden`, or nothing; `others` are counts with their words."""
+    """`skipped 5 files (.heic 3, .txt 2), hidden 1`, or nothing; `others` are counts with their words."""
     parts = []
     if skipped:
         most = skipped.most_common(LISTED)
         kinds = ", ".join(f"{words(suffix)} {count}" for suffix, count in most)
         rest = skipped.total() - sum(count for _, count in most)
         parts.append(f"{skipped.total()} files ({kinds}{f', others {rest}' if rest else ''})")
-    parts += [f"{count} {what}" for what, count in others.items() if count]
+    parts += [f"{what} {count}" for what, count in others.items() if count]
     return f"skipped {', '.join(parts)}" if parts else ""
 
 
@@ -71,9 +71,9 @@ def remarks(dataset: Dataset) -> tuple[str, ...]:
         ("test", test, {"training": set(train), "validation": set(val)}),
     ):
         counts = {what: sum(digest in other for digest in own) for what, other in others.items()}
-        copies = [f"{count} are also among those for {what}" for what, count in counts.items() if count]
+        copies = [f"{count} of {len(own)} for {what}" for what, count in counts.items() if count]
         if copies:
-            found.append(f"of {len(own)} {name} images {' and '.join(copies)}, byte for byte")
+            found.append(f"{name} images that are among others too, byte for byte: {', '.join(copies)}")
     for name, split in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):
         blank = sum(int((part == part[:, :1, :1]).all((1, 2, 3)).sum()) for part in _parts(split))
         if blank:
