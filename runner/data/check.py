@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 
 from runner.data.dataset import Dataset, Split
+from runner.data.split import named
 from runner.errors import UserError
+
+CHUNK = 4096  # images at a time, so that the copies made on the way stay small
 
 
 def images(x: np.ndarray, what: str) -> np.ndarray:
@@ -18,6 +22,7 @@ def images(x: np.ndarray, what: str) -> np.ndarray:
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
         raise UserError(
             f"{what}: is {x.dtype} of shape {_shape(x)}; must be uint8, 0 to 255, of shape N,H,W or N,H,W,C without a 0"
+            + "; floats from 0 to 1 become it by (255 * x).round().astype('uint8')" * (x.dtype.kind == "f")
         )
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
         raise UserError(f"{what}: has shape {_shape(x)}; channels must come last: N,H,W,C")
@@ -57,8 +62,8 @@ def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: in
 def check(dataset: Dataset, validation: float, where: str) -> None:
     """Refuse (UserError beginning with `where`) a dataset that cannot be trained on and compared as it is meant to be.
 
-    Each split must be sound and of one shape, none empty but validation with `validation` 0, and where there is one
-    class per example the training set must show every class.
+    Each split must be sound and of one shape, none empty but validation with `validation` 0, no images all alike, and
+    where there is one class per example the training set must show every class.
     """
     for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
         what = f"{where}: {name}"
@@ -75,9 +80,30 @@ def check(dataset: Dataset, validation: float, where: str) -> None:
             # The labels are in range, so the first gap in them is the smallest class that is missing.
             missing = int(np.argmax(np.append(present, -1) != np.arange(len(present) + 1)))
             raise UserError(
-                f"{where}: class {missing} has no training example; "
+                f"{where}: class {named(missing, dataset.names)} has no training example; "
                 f"each of the labels 0 to {dataset.classes - 1} needs at least one"
             )
+    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+        if dataset.kind == "images":
+            _check_content(split.x, f"{where}: {name}", training=name == "train")
+
+
+def _check_content(x: np.ndarray, what: str, training: bool) -> None:
+    """Refuse images that cannot be told apart: all of one pixel value, or, to train on, all the same.
+
+    A single image to validate or test on may be blank.
+    """
+    if not len(x) or any((part != x[:1]).any() for part in _parts(x)):
+        return
+    value = x.reshape(-1)[0]
+    if (x[0] == value).all() and (training or len(x) > 1):
+        raise UserError(f"{what}: every pixel of all {len(x)} images is {value}; must show something in 0 to 255")
+    if training and len(x) > 1:
+        raise UserError(f"{what}: all {len(x)} images are the same; must be different ones")
+
+
+def _parts(x: np.ndarray) -> Iterator[np.ndarray]:
+    return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
 
 
 def content_hash(dataset: Dataset) -> str:

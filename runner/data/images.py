@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from runner.data.check import check_split
+from runner.data.check import CHUNK, check_split
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings
 from runner.data.split import hold_out
-
-CHUNK = 4096  # images at a time, so that the copies made on the way stay small
 
 
 def image_dataset(
@@ -22,19 +21,22 @@ def image_dataset(
     classes: int,
     *,
     val: Split | None = None,
+    names: Sequence[str] = (),
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
 ) -> Dataset:
     """Hold out the validation set (`val`, where it comes with the data) and add mean and std per channel.
 
-    `normalisation` is (mean, std) in units of 0 to 255; without it both are those of the training split.
+    `names` are those of the classes, where they have any. `normalisation` is (mean, std) in units of 0 to 255; without
+    it both are those of the training split.
     UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
     """
     name = settings.label or settings.name
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
-        train, val = hold_out(train, settings.validation)
+        train, val = hold_out(train, settings.validation, names)
     mean, std = normalisation or statistics(train.x)
-    return Dataset(name, "images", classes, train, val, test, mean, std, settings.flip, settings.pad)
+    varied = (settings.flip, settings.pad)
+    return Dataset(name, "images", classes, train, val, test, mean, std, *varied, names=tuple(names))
 
 
 def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -13,7 +13,8 @@ from typing import Any
 from runner.data import digits, files, folder, modular, text, vision
 from runner.data.check import check, content_hash
 from runner.data.dataset import Dataset
-from runner.data.reading import place
+from runner.data.notes import remarks
+from runner.data.reading import place, words
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 
@@ -44,7 +45,8 @@ def load(settings: DatasetSettings) -> Dataset:
     try:
         dataset = LOADERS[settings.name](settings)
         check(dataset, settings.validation, where)
-        return replace(dataset, hash=content_hash(dataset))
+        notes = tuple(words(note) for note in (*dataset.notes, *remarks(dataset)))
+        return replace(dataset, hash=content_hash(dataset), notes=notes)
     except UserError as error:
         # A name from the disk or the command line may hold a line break.
         raise UserError(" ".join(str(error).splitlines())) from error
