@@ -23,8 +23,10 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.compose import from_config
 from runner.errors import UserError
 from runner.interrupt import Interrupted
+from runner.place import CONFIGS
 from runner.refusal import one_line, printable
 from runner.settings import Settings
+from runner.streams import guarded
 
 if TYPE_CHECKING:
     from runner.launched import Launch
@@ -63,7 +65,12 @@ def job(cfg: DictConfig) -> float | None:
 
 
 def main() -> None:
-    """The console entry `runner`."""
+    """The command line; ends the process."""
+    with guarded("runner"):
+        _main()
+
+
+def _main() -> None:
     from runner.sweeper import register
 
     register(train=sweep)
@@ -73,7 +80,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
     except (UserError, Refused) as error:
         _refuse(str(error))
     except ImportError as error:
