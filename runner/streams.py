@@ -62,7 +62,7 @@ def guarded(name: str) -> Iterator[None]:
     before = sys.stdout, sys.stderr
     _open_missing()
     out, err = Stream(sys.stdout), Stream(sys.stderr)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, err
     try:
         yield
     finally:
