@@ -22,9 +22,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.compose import from_config
 from runner.errors import UserError
+from runner.groups import check_choices
 from runner.interrupt import Interrupted
+from runner.place import CONFIGS
 from runner.refusal import one_line, printable
 from runner.settings import Settings
+from runner.streams import guarded
+from runner.typed import keep_as_typed
 
 if TYPE_CHECKING:
     from runner.launched import Launch
@@ -52,6 +56,7 @@ def job(cfg: DictConfig) -> float | None:
     """Hydra's job: one composed configuration. Its value is what `hydra/sweeper=optuna` minimises."""
     try:
         known = HydraConfig.get()
+        check_choices(known.runtime.choices)
         chosen = known.runtime.choices.get("hydra/launcher", "basic")
         if known.mode == RunMode.RUN and chosen != "basic":
             raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too (python -m runner -m ...)")
@@ -63,17 +68,23 @@ def job(cfg: DictConfig) -> float | None:
 
 
 def main() -> None:
-    """The console entry `runner`."""
+    """The command line; ends the process."""
+    with guarded("runner"):
+        _main()
+
+
+def _main() -> None:
     from runner.sweeper import register
 
     register(train=sweep)
+    keep_as_typed()
     # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()
+        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
     except (UserError, Refused) as error:
         _refuse(str(error))
     except ImportError as error:

@@ -6,6 +6,7 @@ The line names the key and what would be right. Imports nothing that is slow.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -16,18 +17,11 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from optim.conventions import DECOUPLED, L2
 from optim.rules import FAMILIES
-from runner.data.settings import DATASETS
 from runner.errors import UserError
-from runner.models.settings import MODELS
-from runner.settings import OPTIMIZERS, LookaheadSettings, OptimizerSettings, Settings
-from runner.training.schedule import SCHEDULES
+from runner.groups import GROUPS, check_text
+from runner.ranges import check_steps
+from runner.settings import LookaheadSettings, OptimizerSettings, Settings
 
-GROUPS: dict[str, Mapping[str, type]] = {
-    "model": MODELS,
-    "dataset": DATASETS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
 _OWN = ("grid", "lr", "wd", "seed", "wd_convention", "lookahead")  # keys that are more than a scalar
 KEYS = (*GROUPS, *_OWN, *(f.name for f in fields(Settings) if f.name not in (*GROUPS, *_OWN)))
 
@@ -37,6 +31,7 @@ def from_config(cfg: DictConfig) -> Settings:
     for key in map(str, cfg):
         if key not in KEYS:
             raise UserError(f"unknown key '{key}'; the keys are {', '.join(KEYS)}")
+    check_text(cfg)
     groups = {name: _group(cfg, name, registry) for name, registry in GROUPS.items()}
     optimizer: OptimizerSettings = groups["optimizer"]
     convention = str(cfg.get("wd_convention"))
@@ -50,7 +45,10 @@ def from_config(cfg: DictConfig) -> Settings:
     if not seed:
         raise UserError("seed: give at least one whole number")
     lookahead = _structured(cfg, "lookahead", LookaheadSettings)
-    return Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, **scalars)
+    scalars["results"] = os.path.expanduser(scalars["results"])
+    settings = Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, **scalars)
+    check_steps(settings)
+    return settings
 
 
 def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:

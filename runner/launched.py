@@ -36,6 +36,7 @@ from runner.progress import counted
 from runner.records import Records
 from runner.settings import Settings
 from runner.shards import Ledger, split, steps, units
+from runner.streams import guarded
 from runner.trials import Facts, Trial
 
 
@@ -60,6 +61,7 @@ class Shards:
     shares: Plan
     launched: str  # when: jobs of later launches come later in the records
 
+    @guarded("runner")
     def __call__(self, cfg: Mapping[str, Any]) -> Ended:
         shard = number(str(cfg.get("shard")), len(self.shares))
         part = parts.new(self.launched, shard)

@@ -7,7 +7,8 @@ import re
 
 from hydra.errors import OverrideParseException
 
-from runner.compose import GROUPS, KEYS
+from runner.compose import KEYS
+from runner.groups import AXES, GROUPS
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `cluster`
 
@@ -28,7 +29,8 @@ def one_line(error: BaseException) -> str:
         return _unknown(match.group(2))
     if match := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
         key, values = match.groups()
-        return f"{key}={values}: add -m to sweep over the values, or write a list: {key}=[{values}]"
+        listed = f", or write a list: {key}=[{values}]" if key in AXES else ""
+        return f"{key}={values}: add -m to sweep over the values{listed}"
     if "Config group override must be" in text:
         return f"a group needs a choice, not null or a number; the groups are {', '.join(GROUPS)}, grid"
     if isinstance(error, OverrideParseException):

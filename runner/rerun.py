@@ -31,6 +31,7 @@ from runner.errors import UserError
 from runner.models.settings import MODELS
 from runner.reading import read
 from runner.settings import OPTIMIZERS, LookaheadSettings
+from runner.streams import guarded
 from runner.training.schedule import SCHEDULES
 from runner.trials import Facts, Trial
 
@@ -207,4 +208,5 @@ def _close(a: float, b: float, within: float) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with guarded("runner.rerun"):
+        sys.exit(main())

@@ -106,7 +106,9 @@ def _read(path: str) -> str:
 def _said(call: list[str]) -> str:
     """What a command prints; nothing where there is no such command or it fails."""
     try:
-        environment = os.environ | {"LC_ALL": "C"}
+        # GIT_DIR and the like, which are set in hooks, name another repository.
+        stray = {key for key in os.environ if key.startswith("GIT_") and not key.startswith("GIT_CONFIG")}
+        environment = {key: os.environ[key] for key in os.environ.keys() - stray} | {"LC_ALL": "C"}
         return subprocess.run(call, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return ""

@@ -23,12 +23,12 @@ from omegaconf import open_dict
 
 from runner.compose import from_config
 from runner.errors import UserError
+from runner.groups import AXES, check_choices
 from runner.settings import Settings
 
 if TYPE_CHECKING:
     from runner.launched import Ended, Launch, Shards
 
-AXES = ("lr", "wd", "seed")
 TARGET = "hydra_plugins.runner.StackSweeper"  # the name in configs/hydra/sweeper/stack.yaml
 SUBMITIT_FOLDER = "./.submitit/%j"  # where that plugin keeps its files unless told otherwise
 
@@ -48,6 +48,7 @@ class StackSweeper(BasicSweeper):
         settings = []
         for combination in combinations:
             cfg = loader.load_sweep_config(self.config, list(combination))
+            check_choices(cfg.hydra.runtime.choices)
             with open_dict(cfg):
                 del cfg["hydra"]
             settings.append(from_config(cfg))

@@ -20,6 +20,7 @@ from runner.folklore.resume import draw, kink, resumed
 from runner.folklore.verdict import Verdict
 from runner.report.measures import number
 from runner.report.table import pipe
+from runner.streams import guarded
 
 USAGE = "usage: python -m runner.folklore [FOLDER] [--checks]"
 TABLE = "test_error epochs_to_target epochs_to_target_n n train_loss gap_loss".split()
@@ -120,4 +121,5 @@ def _cell(value: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with guarded("runner.folklore"):
+        sys.exit(main())

@@ -79,6 +79,13 @@ def kink(table: pd.DataFrame) -> dict[str, float]:
 
 def draw(table: pd.DataFrame, path: Path) -> Path:
     """Geometric means of loss and size of the step around the moment of resuming, and their standard errors."""
+    from runner.report.drawing import pinned
+
+    with pinned():
+        return _drawn(table, path)
+
+
+def _drawn(table: pd.DataFrame, path: Path) -> Path:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from runner.errors import UserError
+from runner.streams import guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,11 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except KeyboardInterrupt:
-        code = 130
+    with guarded("runner.report"):
+        try:
+            code = main()
+        except KeyboardInterrupt:
+            code = 130
     sys.exit(code)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
 from runner.report import figures
 from runner.report.arms import Block
@@ -79,6 +78,8 @@ def _draw(axes: Axes, table: pd.DataFrame, name: str, result: ArmResult, colour:
 
 
 def _axes(axes: Axes, name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     low, high = axes.dataLim.intervaly
     if low > 0 and high > 5 * low:
         axes.set_yscale("log")

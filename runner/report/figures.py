@@ -1,11 +1,12 @@
 """What all plots share: colours and markers of the arms, names of axes, ticks, and saving without half-written files.
 
-`figure(block, quantity, ...)` and `save(figure, path)` are the calls to know. Figures are made without pyplot, so
-nothing is kept between plots.
+`figure(block, quantity, ...)` and `save(figure, path)`, or `png` and `store`, are the calls to know. Figures are made
+without pyplot, so nothing is kept between plots.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import textwrap
@@ -13,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from runner.report.arms import Block
 from runner.report.measures import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 DPI = 150
 GREY = "#555555"
@@ -61,21 +61,29 @@ def wd_axis(convention: str, narrow: bool = False) -> str:
 def figure(block: Block, quantity: str, width: float, height: float) -> Figure:
     """An empty figure whose title names the quantity, the block and, without a validation split, its selection."""
     from matplotlib import rcParams
+    from matplotlib.figure import Figure
 
     rcParams["font.family"] = "DejaVu Sans"  # inside matplotlib: the same picture everywhere
     made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     head = f"{quantity} ({block.measure.remark})" if block.measure.remark else quantity
     limit = int(width * 11)
     lines = [*textwrap.wrap(head, limit), *textwrap.wrap(block.title, limit)]
-    made.suptitle("\n".join(lines), fontsize=11)
+    made.suptitle("\n".join(lines), fontsize=11, parse_math=False)  # of a data set's label, which is no TeX
     return made
+
+
+def normalize(low: float, high: float) -> Normalize:
+    """From numbers to places on a colour map."""
+    from matplotlib.colors import Normalize
+
+    return Normalize(low, high)
 
 
 def caption(figure: Figure, text: str) -> None:
     """A line below everything else, wrapped to the figure's width."""
     if text:
         lines = textwrap.wrap(text, int(figure.get_figwidth() * 14.5))
-        figure.supxlabel("\n".join(lines), fontsize=8, color=GREY)
+        figure.supxlabel("\n".join(lines), fontsize=8, color=GREY, parse_math=False)
 
 
 def tidy(axes: Axes) -> None:
@@ -102,14 +110,28 @@ def plain_ticks(axes: Axes, which: str) -> None:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a PNG under a temporary name and rename it; equal data give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    return store(png(figure), path)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     engine = figure.get_layout_engine()
     if engine is not None:  # laid out once by hand: savefig would draw everything twice to the same end
         engine.execute(figure)
         figure.set_layout_engine("none")
+    drawn = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": None})
+    return drawn.getvalue()
+
+
+def store(image: bytes, path: Path) -> Path:
+    """Write a file under a temporary name and rename it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        FigureCanvasAgg(figure).print_png(draft, metadata={"Software": None})
+        draft.write_bytes(image)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

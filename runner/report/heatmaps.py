@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.colors import Normalize
-from matplotlib.patches import Circle, Rectangle
 
 from runner.report import figures
 from runner.report.arms import Block
@@ -23,6 +20,7 @@ from runner.report.select import cells, search_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     from runner.report.overlay import Overlay
@@ -116,7 +114,7 @@ def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure |
     figure = figures.figure(block, quantity(block), width, height)
     wide = [max(len(line[k].wds) for line in lines if k < len(line)) for k in range(across)]
     grid = figure.subplots(len(families), across, squeeze=False, width_ratios=wide)
-    norm = Normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
+    norm = figures.normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
     for row, line in zip(grid, lines, strict=True):
         for axes, map_ in zip(row, line, strict=False):
             _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
@@ -170,6 +168,8 @@ def _gap(map_: Map) -> float:
 
 
 def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
+    from matplotlib import colormaps, patches
+
     lrs, wds, gap = map_.lrs, map_.wds, _gap(map_)
     at_x = {wd: k + (gap if k else 0) for k, wd in enumerate(wds)}
     at_y = {lr: k for k, lr in enumerate(lrs)}
@@ -183,7 +183,7 @@ def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
         hatch = "////" if cell["diverged"] else None
         edge = "#FFFFFF" if bad or norm(min(score, 1e300)) > 0.5 else "#444444"
         axes.add_patch(
-            Rectangle(
+            patches.Rectangle(
                 (x - 0.5, y - 0.5),
                 1,
                 1,
@@ -214,7 +214,7 @@ def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
         centre = (at_x[cell["wd"]], at_y[cell["lr"]])
         for line, colour in ((3.4, "white"), (1.6, "#C00000" if rank == 0 else "black")):
             axes.add_patch(
-                Circle(centre, 0.41, fill=False, linewidth=line * (1.5 if rank == 0 else 1), edgecolor=colour)
+                patches.Circle(centre, 0.41, fill=False, linewidth=line * (1.5 if rank == 0 else 1), edgecolor=colour)
             )
     axes.set_xlim(-0.55, len(wds) - 0.45 + gap)
     axes.set_ylim(-0.55, len(lrs) - 0.45)

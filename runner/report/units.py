@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import Normalize
 
 from runner.report import figures
 from runner.report.arms import Block
@@ -28,6 +27,7 @@ from runner.report.heatmaps import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     from runner.report.overlay import Overlay
@@ -49,7 +49,7 @@ def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = Non
         return None
     figure = figures.figure(block, f"{quantity(block)}, in {unit} units", 1.6 + 4.6 * len(panels), 4.8)
     grid = figure.subplots(1, len(panels), squeeze=False)
-    norm = Normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
+    norm = figures.normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
     shown = False
     for axes, map_ in zip(grid[0], panels, strict=True):
         _draw(axes, map_, column, norm)

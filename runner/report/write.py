@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -23,13 +22,12 @@ from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
 from runner.report.extend import extension
+from runner.report.plots import Plots
+from runner.report.plots import plots as draw
 from runner.report.progress_note import progress_note
 from runner.report.results import ArmResult, results
 from runner.report.table import Reported, generalization, markdown
 from runner.report.terminal import terminal_table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SAID = "\nThe paper's claims, judged on this study: {summary} (claims.md, claims.csv).\n"
 PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
@@ -41,7 +39,10 @@ _DRAFT = re.compile(r"\..+\.([1-9]\d*)\.part")
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, the table for a terminal, and a sentence per plot that was left out."""
+    """What was written, the table for a terminal, and a sentence per plot that has nothing to show.
+
+    A plot that could not be drawn is a line below the table.
+    """
 
     folder: Path
     files: tuple[Path, ...]
@@ -63,14 +64,12 @@ def write_report(folder: Path) -> Report:
     shown = {str(t) for _, found in reported for r in found if r.rows is not None for t in r.rows["trial"]}
     curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
     dynamics = _read(folder, "dynamics")
-    plots: list[tuple[Path, str]] = []
-    skipped: list[str] = []
+    drawn = Plots()
+    plots = drawn.made
     try:
         _remove_torn(folder)
         for block, found in reported:
-            made, left_out = _plots(folder / "plots", block, found, (curves, dynamics), len(blocks) > 1)
-            plots += made
-            skipped += left_out
+            draw(folder / "plots", block, found, (curves, dynamics), len(blocks) > 1, drawn)
         _remove_stale(folder / "plots", {path.name for path, _ in plots})
         table = _write(folder / "generalization.csv", generalization(reported).to_csv(index=False, lineterminator="\n"))
         links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
@@ -86,8 +85,8 @@ def write_report(folder: Path) -> Report:
             f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
             f"python -m runner.report {folder}: no row is lost"
         ) from error
-    files = (table, text, *judged, *pages, *(path for path, _ in plots))
-    return Report(folder, files, _terminal(folder, reported), tuple(skipped))
+    terminal = "\n".join([_terminal(folder, reported), *drawn.failed])
+    return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
 
 
 def summary(folder: Path) -> str:
@@ -107,33 +106,6 @@ def _read(folder: Path, table: str, only: Collection[str] | None = None) -> pd.D
         return reading.read(folder, table, only)
     except (ValueError, OSError) as error:
         raise UserError(f"{folder / table}.csv: cannot be read ({str(error).splitlines()[0]})") from error
-
-
-def _figures(
-    block: Block, found: list[ArmResult], curves: pd.DataFrame, dynamics: pd.DataFrame
-) -> Iterator[tuple[str, str, Figure | None, str]]:
-    """(name, caption, figure or None, why there is none), one figure at a time."""
-    from runner.report.curves import learning_curves
-    from runner.report.error_vs_wd import error_vs_wd
-    from runner.report.heatmaps import heatmap
-    from runner.report.mechanism import mechanism
-    from runner.report.overlay import overlays
-    from runner.report.scatter import scatter
-    from runner.report.units import UNITS, unit_map
-
-    over = overlays(block)
-    yield "heatmap", "Heat maps of the search", heatmap(block, over), "no grid of two or more cells"
-    for column, (unit, _) in UNITS.items():
-        yield f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", unit_map(block, column, over), ""
-    yield "error_vs_wd", "Best error for each weight decay", error_vs_wd(block), "no arm with two weight decays"
-    yield (
-        "curves",
-        "Learning curves of the winners",
-        learning_curves(block, found, curves),
-        "no winner was validated more than once",
-    )
-    yield "mechanism", "What decay did to the weights", mechanism(block, dynamics), ""
-    yield "scatter", "Test error against training loss", scatter(block), "no trial with both numbers"
 
 
 def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
@@ -158,22 +130,6 @@ def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: l
     else:
         made.append(_write(folder / "overlay.csv", over.to_csv(index=False, lineterminator="\n")))
     return [*made, _write(folder / "report.html", page(folder, reported, plots))]
-
-
-def _plots(
-    folder: Path, block: Block, found: list[ArmResult], followed: tuple[pd.DataFrame, pd.DataFrame], several: bool
-) -> tuple[list[tuple[Path, str]], list[str]]:
-    from runner.report.figures import save
-
-    made, left_out = [], []
-    suffix, where = (f"-{block.id}", f" ({block.label})") if several else ("", "")
-    remark = f", {block.measure.remark}" if block.measure.remark else ""
-    for name, caption, figure, reason in _figures(block, found, *followed):
-        if figure is not None:
-            made.append((save(figure, folder / f"{name}{suffix}.png"), f"{caption}{where}{remark}"))
-        elif reason:
-            left_out.append(f"{name}{suffix}.png left out{where}: {reason}")
-    return made, left_out
 
 
 def _remove_stale(folder: Path, fresh: set[str]) -> None:

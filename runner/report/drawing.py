@@ -1,0 +1,40 @@
+"""matplotlib as it comes, whatever a notebook, a matplotlibrc or the machine has set: `with pinned():` around a plot.
+
+Backend, fonts, colours and TeX are matplotlib's own defaults, and what it says about caches and glyphs is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Import matplotlib and draw with its own defaults; the caller's settings are as before afterwards."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        _import()
+        from matplotlib import rc_context, rcdefaults
+
+        with warnings.catch_warnings(), rc_context():
+            warnings.simplefilter("ignore")
+            rcdefaults()
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _import() -> None:
+    """Import it without the backend that the environment names, which may be a notebook's or not installed."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
