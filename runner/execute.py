@@ -25,7 +25,7 @@ from runner.failures import Failures
 from runner.interrupt import deferred
 from runner.plan import Plan, StoredPlan
 from runner.records import Records
-from runner.shortage import WAITS, Patience, ShortError, is_shortage, reason
+from runner.shortage import Patience, ShortError, is_shortage, reason
 from runner.training.options import Options
 from runner.trials import Shape, Trial
 
@@ -100,7 +100,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
                 tell("open", ([trial.id for stack in starved for trial in stack], short))
                 starved = []
             else:
-                if pause == WAITS[0]:
+                if patience.waited == 1:
                     tell("note", f"no memory ({short}); waiting for some, {len(starved)} to be trained")
                 time.sleep(pause)
         elif busy and wait:

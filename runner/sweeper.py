@@ -21,14 +21,14 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from omegaconf import open_dict
 
-from runner.compose import from_config
+from runner.axes import AXES, without_long_axes
+from runner.compose import from_config, with_axes
 from runner.errors import UserError
 from runner.settings import Settings
 
 if TYPE_CHECKING:
     from runner.launched import Ended, Launch, Shards
 
-AXES = ("lr", "wd", "seed")
 TARGET = "hydra_plugins.runner.StackSweeper"  # the name in configs/hydra/sweeper/stack.yaml
 SUBMITIT_FOLDER = "./.submitit/%j"  # where that plugin keeps its files unless told otherwise
 
@@ -44,13 +44,14 @@ class StackSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides(self._parse_config() + list(arguments))
+        overrides, long = without_long_axes(overrides, parser)
         (combinations,) = self.split_arguments(axes_as_lists(overrides, parser), None)
         settings = []
         for combination in combinations:
             cfg = loader.load_sweep_config(self.config, list(combination))
             with open_dict(cfg):
                 del cfg["hydra"]
-            settings.append(from_config(cfg))
+            settings.append(with_axes(from_config(cfg), long))
         return StackSweeper.train(settings, None if isinstance(self.launcher, BasicLauncher) else self._launch)
 
     def _launch(self, task: Shards, folder: Path) -> list[Ended]:

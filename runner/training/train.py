@@ -136,14 +136,8 @@ def _curve_rows(stack: Stack, epoch: int, progress: Progress, scores: dict[str, 
             continue
         step = epoch * stack.per_epoch
         decay = trial.rule.decay(np.array([step]), eta[i], eta[i] * 0 + trial.updates(epoch - 1))[0]
-        row = {
-            "trial": trial.id,
-            "epoch": epoch,
-            "step": step,
-            "lr": float(trial.lr * eta[i, 0]),
-            "wd_step": float(decay),
-            "running_loss": progress.running_loss[i],
-        }
+        row = {"trial": trial.id, "epoch": epoch, "step": step}
+        row |= {"lr": float(trial.lr * eta[i, 0]), "wd_step": float(decay), "running_loss": progress.running_loss[i]}
         row |= _measured(scores, i)
         row |= {"weight_norm": norms[i], "update_norm": progress.update_norm[i], "seconds": round(seconds, 4)}
         rows.append(row)
