@@ -17,7 +17,7 @@ def main() -> None:
 
     sys.path.remove(here)
     own_code_first()
-    from runner.__main__ import main as start
+    from runner.__main__ import command as start
 
     start()
 

@@ -10,8 +10,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from runner import interrupt
+
+if __name__ == "__main__" or Path(sys.argv[0]).name == "runner":  # the command; before what takes long to import
+    interrupt.install()
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,6 +32,7 @@ from runner.interrupt import Interrupted
 from runner.place import CONFIGS
 from runner.refusal import one_line, printable
 from runner.settings import Settings
+from runner.shortage import is_shortage, reason
 from runner.streams import guarded
 from runner.typed import keep_as_typed
 
@@ -68,7 +74,7 @@ def job(cfg: DictConfig) -> float | None:
 
 
 def main() -> None:
-    """The command line; ends the process."""
+    """Exits with the status of the command line."""
     with guarded("runner"):
         _main()
 
@@ -82,25 +88,23 @@ def _main() -> None:
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
-    signal.signal(signal.SIGTERM, _terminate)
+    interrupt.install()
     try:
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
     except (UserError, Refused) as error:
         _refuse(str(error))
-    except ImportError as error:
-        # What the dynamic loader says where it may not take more memory; rows are on record long before.
-        if verbose or "failed to map segment" not in str(error):
-            raise
-        _refuse(f"not enough memory to load what is needed ({error}); nothing is lost, the same command goes on")
     except Exception as error:
         # Before a job has begun every error is about the command line.
-        if verbose or codes:
+        short = is_shortage(error)
+        if verbose or (codes and not short):
             raise
-        _refuse(one_line(error))
+        # Rows are on record long before.
+        wanting = f"not enough memory ({reason(error)}); nothing is lost, the same command goes on"
+        _refuse(wanting if short else one_line(error))
     except Interrupted as error:
-        _interrupted(error.number)
+        interrupt.leave(error.number)
     except KeyboardInterrupt:
-        _interrupted(signal.SIGINT)
+        interrupt.leave(signal.SIGINT)
     sys.exit(max(codes, default=0))
 
 
@@ -109,15 +113,10 @@ def _refuse(text: str) -> None:
     sys.exit(2)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number)
-
-
-def _interrupted(number: int) -> None:
-    word = "terminated" if number == signal.SIGTERM else "\ninterrupted"
-    print(f"{word}: nothing is lost; the same command goes on from there", file=sys.stderr)
-    sys.exit(128 + number)
+def command() -> NoReturn:
+    """The console entry `runner`."""
+    interrupt.to_the_end(main)
 
 
 if __name__ == "__main__":
-    main()
+    command()

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from runner.errors import UserError
+from runner.lock import advice
 
 
 def append(path: Path, data: bytes) -> None:
@@ -35,8 +36,9 @@ def append(path: Path, data: bytes) -> None:
             os.close(descriptor)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot append ({error.strerror or error}); free space or choose another folder with "
-            "results=..., then run the same command again: it goes on from the last row"
+            f"{path}: cannot append ({error.strerror or error}); "
+            f"{advice(error) or 'free space or choose another folder with results=...'}, then run the same command "
+            "again: it goes on from the last row"
         ) from error
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -191,6 +191,15 @@ def _seed(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise UserError(f"{key}={value}: must be a whole number from 0 to 2^63 - 1")
     return value
+
+
+def with_axes(settings: Settings, axes: Mapping[str, Sequence[object]]) -> Settings:
+    """The settings with other values of lr, wd and seed, checked as those of a configuration are."""
+    checks: dict[str, Callable[[str, object], Any]] = {"lr": _lr, "wd": _wd, "seed": _seed}
+    checked: dict[str, Any] = {
+        key: tuple(dict.fromkeys(checks[key](key, v) for v in values)) for key, values in axes.items()
+    }
+    return replace(settings, **checked) if checked else settings
 
 
 def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tuple[tuple[float, ...], ...]:

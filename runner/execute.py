@@ -10,19 +10,22 @@ import gc
 import multiprocessing
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import stamps
+from runner import saved, stamps
 from runner.claims import Claims
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
+from runner.failures import Failures
 from runner.interrupt import deferred
-from runner.plan import Plan, StoredPlan, name
+from runner.plan import Plan, StoredPlan
 from runner.records import Records
+from runner.shortage import Patience, ShortError, is_shortage, reason
 from runner.training.options import Options
 from runner.trials import Shape, Trial
 
@@ -52,46 +55,66 @@ class Job:
 
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
-    """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs."""
-    records, claims = Records(job.folder, job.part), Claims(job.folder)
-    queue = [stack for stack in job.plan if _open(stack, records)]
-    told_waiting = False
+    """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs.
+
+    `tell` hears of what happens: ("trials", rows), ("epoch", how far), ("late" and "open", ids) of trials that are
+    left to a later call for want of time and of memory, ("waiting", how many), ("error", where) and ("note", a line).
+    """
+    records, claims, failures = Records(job.folder, job.part), Claims(job.folder), Failures(job.folder, tell)
+    done = records.done([trial.id for stack in job.plan for trial in stack])
+    queue = deque(stack for stack in job.plan if any(trial.id not in done for trial in stack))
+    told_waiting, patience, short = False, Patience(), ""
     while queue:
         busy: Plan = []
+        starved: Plan = []
         progressed = False
         while queue:
-            stack = _open(queue.pop(0), records)
+            stack = _open(queue.popleft(), records)
             if not stack:
                 continue
             if _too_late(job, stack):
                 tell("late", [trial.id for trial in stack])
                 continue
-            ours = claims.take(trial.id for trial in stack)
-            # Another process may have finished one between the look and the claim.
-            done = records.done()
-            mine = [trial for trial in stack if trial.id in ours and trial.id not in done]
-            claims.give(ours & done, done)
-            theirs = [trial for trial in stack if trial.id not in ours]
-            if theirs:
-                busy.append(theirs)
-            if mine:
-                progressed = True
-                try:
-                    queue[:0] = _train(job, mine, records, tell)
-                finally:
-                    claims.give([t.id for t in mine], records.done())
-        queue = busy
-        if queue and not wait:
-            return
-        if queue and not progressed:
+            # A stack whose state is saved goes on as it was: in one process, or in none while a part is elsewhere.
+            ours = claims.take([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
+            try:
+                # Another process may have finished one between the look and the claim.
+                mine = _open([trial for trial in stack if trial.id in ours], records)
+                theirs = [trial for trial in stack if trial.id not in ours]
+                if theirs:
+                    busy.append(theirs)
+                if mine:
+                    halves = _train(job, mine, records, tell, failures)
+                    queue.extendleft(reversed(halves))
+                    progressed |= not halves
+            except ShortError as error:
+                starved.append(mine)
+                short = str(error)
+            finally:
+                claims.give(ours)
+        if progressed:
+            patience = Patience()
+        elif starved:
+            pause = patience.next()
+            if pause is None:
+                tell("open", ([trial.id for stack in starved for trial in stack], short))
+                starved = []
+            else:
+                if patience.waited == 1:
+                    tell("note", f"no memory ({short}); waiting for some, {len(starved)} to be trained")
+                time.sleep(pause)
+        elif busy and wait:
             if not told_waiting:
-                tell("waiting", sum(map(len, queue)))
+                tell("waiting", sum(map(len, busy)))
                 told_waiting = True
             time.sleep(0.2)
+        if not starved and not wait:
+            return
+        queue.extend([*starved, *busy])
 
 
 def _open(stack: Sequence[Trial], records: Records) -> list[Trial]:
-    done = records.done()
+    done = records.done([trial.id for trial in stack])
     return [trial for trial in stack if trial.id not in done]
 
 
@@ -108,17 +131,23 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
 
         torch.set_num_threads(job.threads)
         dataset = job.datasets[stack[0].dataset]
-        job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
+        try:
+            job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
+        except Exception:  # as training will say
+            return False
     return time.time() + job.pace[shape] * len(stack) > job.deadline
 
 
-def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
-    """Train one stack and record it. What cannot be trained together comes back as smaller stacks."""
+def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures: Failures) -> Plan:
+    """Train one stack and record it. What cannot be trained together comes back as smaller stacks.
+
+    Raises ShortError where a single trial finds no memory. Only what goes wrong in training itself is a trial's
+    failure: what a disk refuses, or a file that cannot be read, leaves the trial and its checkpoint as they are.
+    """
     import torch
 
     from runner.training.heap import keep_freed_memory
-    from runner.training.memory import room
-    from runner.training.train import failed_row, train
+    from runner.training.train import failed_row
 
     torch.set_num_threads(job.threads)
     device = torch.device(job.device)
@@ -126,37 +155,71 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
         keep_freed_memory()
     else:
         gc.collect()  # so that nothing of an earlier stack counts as used
-    dataset = job.datasets[stack[0].dataset]
     row_stamps = dict(job.stamps) | {"device": stamps.device(device)}
     clock = time.time()
-    checkpoints = _checkpoints(job, stack, tell)
+    with deferred():
+        checkpoints = _checkpoints(job, stack, tell)
+        error = _wrong(job, stack, row_stamps, records, checkpoints, tell)
+        if error is not None:  # whatever it is, it must not stop the other trials
+            if isinstance(error, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+            if not (short := is_shortage(error)):
+                failures.note(error, [trial.id for trial in stack])
+            if len(stack) > 1:
+                half = len(stack) // 2
+                tell("note", f"a stack of {len(stack)} failed ({reason(error)}); trying it in two halves")
+                halves = [stack[:half], stack[half:]]
+                StoredPlan(job.folder, records.lock, job.part).add(halves)
+                checkpoints.split([_checkpoints(job, part, tell) for part in halves])
+                return halves
+            if short:
+                raise ShortError(reason(error))
+            row = row_stamps | failed_row(stack[0], reason(error))
+            records.append_trials([row])
+            tell("trials", [(row["trial"], "failed", row["note"])])
+        checkpoints.remove()
+        job.pace[stack[0].shape] = (time.time() - clock) / len(stack)
+        return []
+
+
+def _wrong(
+    job: Job,
+    stack: list[Trial],
+    row_stamps: Mapping[str, str],
+    records: Records,
+    checkpoints: Checkpoints,
+    tell: Tell,
+) -> Exception | None:
+    """Train a stack and record it; what has gone wrong in training it, or for want of memory, if anything has."""
+    import torch
+
+    from runner.training.memory import room
+    from runner.training.train import train
+
+    dataset, device = job.datasets[stack[0].dataset], torch.device(job.device)
+    recording = True
     try:
+        state = saved.to_go_on_from(checkpoints, records)
+        recording = False
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
-        with deferred():
-            saved = _saved(checkpoints, records)
-            for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=saved):
-                _record(report, row_stamps, records, tell)
-                errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
-                tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
+        for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=state):
+            recording = True
+            _record(report, row_stamps, records, tell)
+            errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
+            tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
+            recording = False
     except UserError:
         raise
-    except Exception as error:  # whatever it is, it must not stop the other trials
-        if isinstance(error, torch.OutOfMemoryError):
-            torch.cuda.empty_cache()
-        if len(stack) > 1:
-            half = len(stack) // 2
-            tell("note", f"a stack of {len(stack)} failed ({_reason(error)}); trying it in two halves")
-            halves = [stack[:half], stack[half:]]
-            StoredPlan(job.folder, records.lock, job.part).add(halves)
-            checkpoints.split([_checkpoints(job, part, tell) for part in halves])
-            return halves
-        row = row_stamps | failed_row(stack[0], _reason(error))
-        records.append_trials([row])
-        tell("trials", [(row["trial"], "failed", row["note"])])
-    checkpoints.remove()
-    job.pace[stack[0].shape] = (time.time() - clock) / len(stack)
-    return []
+    except Exception as error:
+        if recording and not is_shortage(error):
+            raise
+        return error
+    return None
+
+
+def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
+    return saved.checkpoints(job.folder, stack, job.options.checkpoint_every, tell)
 
 
 def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: Tell) -> None:
@@ -168,30 +231,6 @@ def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: T
     records.append_trials([{**stamps, **row} for row in report.trials])
     if report.trials:
         tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
-
-
-def _saved(checkpoints: Checkpoints, records: Records) -> dict[str, Any] | None:
-    """The state to go on from, unless the records have lost what came before it."""
-    saved = checkpoints.load()
-    if saved is not None:
-        alive = [i for i, lives in zip(checkpoints.ids, saved["alive"], strict=True) if lives]
-        if not records.has_curves(alive, saved["recorded"]):
-            checkpoints.discard("is ahead of curves.csv")
-            return None
-    return saved
-
-
-def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
-    from runner.training.checkpoint import Checkpoints
-
-    path = job.folder / ".state" / "stacks" / f"{name(stack)}.pt"
-    ids = [trial.id for trial in stack]
-    return Checkpoints(path, ids, job.options.checkpoint_every, lambda text: tell("note", text))
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
 def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:

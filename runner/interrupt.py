@@ -1,16 +1,25 @@
-"""Ctrl-C and SIGTERM while a stack trains: noted at once, obeyed where its state can be saved.
+"""Ctrl-C and SIGTERM: noted at once, obeyed where nothing is lost by it, and never swallowed.
 
-`with deferred():` around the training, in which `requested()` says the signal that has come; who has saved then raises
-`Interrupted`.
+An exception that a handler raises inside a weak reference's callback or a `__del__` is printed and dropped, and the
+signal with it. So the handler of `install()` raises nothing: it notes the signal. Under `with deferred():` a loop looks
+at `requested()`, saves, and raises `Interrupted`; anywhere else the handler itself ends the process, with one line and
+the status of the signal. No file is harmed by that: rows are appended whole, and other files are renamed into place.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, NoReturn
+
+AGAIN = 0.5  # seconds after which another Ctrl-C is a person's: `timeout` sends each signal twice, at once
 
 
 class Interrupted(BaseException):
@@ -21,7 +30,39 @@ class Interrupted(BaseException):
         self.number = number
 
 
-_number = 0
+def leave(number: int, at_once: bool = False) -> NoReturn:
+    """End this process, and those that it has started, now: one line on stderr, and the status of signal `number`.
+
+    Children are told to end by SIGTERM, or by SIGKILL `at_once`.
+    """
+    with suppress(Exception):
+        if processes := sys.modules.get("multiprocessing"):
+            for child in processes.active_children():
+                child.kill() if at_once else child.terminate()
+            _remove_socket(processes)
+    with suppress(Exception):
+        sys.stdout.flush()
+    with suppress(Exception):
+        word = "terminated" if number == signal.SIGTERM else "\ninterrupted"
+        text = f"{word}: nothing is lost; the same command goes on from there\n"
+        os.write(sys.stderr.fileno(), text.encode())  # below the file object, which may be in the middle of a write
+    os._exit(128 + number)
+
+
+def _remove_socket(processes: Any) -> None:
+    """The folder of the fork server's socket, which multiprocessing removes where a process ends in its own time."""
+    folder = processes.current_process()._config.get("tempdir")
+    if folder and processes.parent_process() is None:
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_number = 0  # the signal that came first
+_since = 0.0  # and when
+_depth = 0  # of `deferred`
+_end: Callable[[int], object] = leave
+_owner = 0  # the process that has asked for the handler; not one that was forked from it
 
 
 def requested() -> int:
@@ -29,27 +70,105 @@ def requested() -> int:
     return _number
 
 
-@contextmanager
-def deferred() -> Iterator[None]:
-    """Note SIGINT and SIGTERM instead of obeying them; a second one is obeyed at once. What is ignored stays so."""
-    global _number
+def check() -> None:
+    """Raise Interrupted if an end is asked for: in loops that wait and have nothing to save."""
+    if _number:
+        raise Interrupted(_number)
+
+
+def install(end: Callable[[int], object] = leave, numbers: Sequence[int] = ()) -> None:
+    """Have the handler note signals, and call `end(number)` for the first that comes outside of `deferred`.
+
+    `numbers`: by default SIGTERM, and SIGINT unless it is ignored, as by what a shell starts in the background.
+    """
+    global _end, _owner
     if threading.current_thread() is not threading.main_thread():  # where Python delivers no signal
-        yield
         return
-    _number = 0
-    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    taken = [s for s, handler in before.items() if handler is not signal.SIG_IGN]
+    _end, _owner = end, os.getpid()
+    for number in numbers or _heeded():
+        signal.signal(number, _note)
 
-    def note(number: int, frame: FrameType | None) -> None:
-        global _number
-        if _number:
-            raise Interrupted(number)
-        _number = number
 
-    for s in taken:
-        signal.signal(s, note)
+@contextmanager
+def installed(end: Callable[[int], object], numbers: Sequence[int]) -> Iterator[None]:
+    """`install`, and how it was before when the block is left."""
+    global _number, _end, _owner
+    kept = _end, _owner
+    before = {number: signal.getsignal(number) for number in numbers}
+    install(end, numbers)
     try:
         yield
     finally:
-        for s in taken:
-            signal.signal(s, before[s])
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        (_end, _owner), _number = kept, 0
+
+
+def _heeded() -> list[int]:
+    return [n for n in (signal.SIGTERM, signal.SIGINT) if n == signal.SIGTERM or signal.getsignal(n) != signal.SIG_IGN]
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    """The handler. A repeat changes nothing, but for a person's second Ctrl-C, which ends everything at once."""
+    global _number, _since
+    if os.getpid() != _owner:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    elif not _number:
+        _number, _since = number, time.monotonic()
+        if not _depth:
+            _end(number)
+    elif number == signal.SIGINT and time.monotonic() - _since > AGAIN:
+        leave(number, at_once=True)
+
+
+def _nothing(number: int) -> None:
+    """Where `deferred` is all that there is to heed the signal."""
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Leave it to the block to look at `requested()`; what it has not seen when it ends is raised as Interrupted."""
+    global _depth
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    if not _depth and signal.getsignal(signal.SIGTERM) is not _note:  # a process without `install`
+        with installed(_nothing, _heeded()), deferred():
+            yield
+        return
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+    if not _depth:
+        check()
+
+
+def to_the_end(main: Callable[[], object]) -> NoReturn:
+    """Call `main`, and end the process with its status as the interpreter would, but for what it would take apart.
+
+    While it takes itself apart the interpreter drops what a handler raises, and in the end the handlers too.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as error:
+        code = error.code
+    except Interrupted as error:
+        leave(error.number)
+    except KeyboardInterrupt:
+        leave(signal.SIGINT)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code or 0)

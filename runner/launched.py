@@ -28,7 +28,8 @@ from runner.data.load import load
 from runner.data.settings import DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
-from runner.interrupt import Interrupted
+from runner.failures import Failures
+from runner.interrupt import Interrupted, installed
 from runner.merge import merging
 from runner.phase import Given, Trained, say
 from runner.plan import Plan
@@ -74,6 +75,7 @@ class Shards:
             if type(error).__module__.startswith("submitit"):
                 raise  # its own affair: the job's time is over
             traceback.print_exc()
+            Failures(self.folder).note(error, [])
             return Ended(problem=f"{type(error).__name__}: {error}".splitlines()[0])
         finally:
             parts.end(parts.home(self.folder, part))
@@ -92,7 +94,7 @@ class Shards:
             s = replace(s, workers=_cpus())
         trials = {trial.id: trial for trial in share}
         done = here.train(self.folder, trials, self.phase, s, given, deadline, part)
-        return Ended(done.late)
+        return Ended(done.late, f"{done.lost} left open for want of memory" if done.lost else "")
 
 
 Launch = Callable[[Shards, Path], Sequence[Ended]]  # what the sweeper makes of its launcher
@@ -125,19 +127,16 @@ def _ending_with_a_saved_state() -> Iterator[None]:
     before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
     warned: list[int] = []
 
-    def terminate(which: int, frame: FrameType | None) -> None:
-        raise Interrupted(which)
-
     def warn(which: int, frame: FrameType | None) -> None:
         warned.append(which)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, terminate)
-    for which in (signal.SIGUSR1, signal.SIGUSR2):
-        if callable(before[which]):
-            signal.signal(which, warn)
     try:
-        yield
+        with installed(_terminate, [signal.SIGTERM]):
+            for which in (signal.SIGUSR1, signal.SIGUSR2):
+                if callable(before[which]):
+                    signal.signal(which, warn)
+            yield
     except Interrupted as error:
         for which, handler in before.items():
             signal.signal(which, handler)
@@ -148,6 +147,11 @@ def _ending_with_a_saved_state() -> Iterator[None]:
     finally:
         for which, handler in before.items():
             signal.signal(which, handler)
+
+
+def _terminate(number: int) -> None:
+    """What a launcher expects of its jobs. Where this is swallowed, the next stack sees that the signal was noted."""
+    raise Interrupted(number)
 
 
 def train(

@@ -16,16 +16,46 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from runner import interrupt
 from runner.errors import UserError
 
 PATIENCE = 3.0  # seconds of waiting before a word about it; a study's own processes hold its lock for milliseconds
+LOOK = 1.0  # seconds between two looks, after that, at whether an end is asked for
 LACKING = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+_ADVICE = {
+    errno.EMFILE: "raise the number of files that a process may have open (ulimit -n 4096)",
+    errno.ENFILE: "this machine has as many files open as it may (sysctl fs.file-max): close other programs",
+    errno.ENOMEM: "free memory, or raise the limit (ulimit -v)",
+    errno.ENOSPC: "free space, or set results=... to another folder",
+    errno.EDQUOT: "free space below your quota, or set results=... to another folder",
+    errno.ENAMETOOLONG: "give a shorter study=... or results=...",
+}
+
+
+def advice(error: OSError) -> str:
+    """What would help where the system refuses something, by the number of its reason; "" where nothing is known."""
+    return _ADVICE.get(error.errno or 0, "")
 
 
 def refused(path: Path, error: OSError | NotImplementedError) -> UserError:
     """What to raise where `path` cannot be locked."""
     reason = getattr(error, "strerror", None) or error
-    return UserError(f"{path}: cannot write there ({reason}); free space, or set results=... to another folder")
+    help = advice(error) if isinstance(error, OSError) else ""
+    help = help or "give yourself the right to write there, or set results=... to another folder"
+    return UserError(f"{path}: cannot write there ({reason}); {help}")
+
+
+def lacking(error: OSError | NotImplementedError) -> bool:
+    """Whether it says that a file system has no locks."""
+    return isinstance(error, NotImplementedError) or error.errno in LACKING
+
+
+def local(path: Path, error: OSError | NotImplementedError) -> Path:
+    """The lock file of this machine alone that stands for `path`, whose file system has none, as `error` says."""
+    _note(path.parent, str(getattr(error, "strerror", None) or error))
+    return _here(path)
 
 
 def _here(path: Path) -> Path:
@@ -48,18 +78,14 @@ class Lock:
         except Timeout:
             return False
         except (OSError, NotImplementedError) as error:
-            number = error.errno if isinstance(error, OSError) else errno.ENOSYS
-            if number not in LACKING or not self.shared:
+            if not lacking(error) or not self.shared:
                 raise refused(self.path, error) from error
-            self.lock, self.shared = FileLock(_here(self.path)), False
-            _note(self.path.parent, str(getattr(error, "strerror", None) or error))
+            self.lock, self.shared = FileLock(local(self.path, error)), False
             return self.take(timeout)
         return True
 
-    def release(self, remove: bool = False) -> None:
-        """Let others have it. `remove` its file too, where nobody will want the lock again."""
-        if remove:
-            Path(self.lock.lock_file).unlink(missing_ok=True)
+    def release(self) -> None:
+        """Let others have it."""
         self.lock.release()
 
     def wait(self) -> None:
@@ -67,7 +93,8 @@ class Lock:
         if not self.take(PATIENCE):
             text = f"note: waiting for {self.path}, which another process holds; this goes on when it is free"
             print(text, file=sys.stderr, flush=True)
-            self.take()
+            while not self.take(LOOK):
+                interrupt.check()
 
     def __enter__(self) -> None:
         self.wait()
@@ -76,8 +103,8 @@ class Lock:
         self.release()
         if isinstance(error, OSError):
             raise UserError(
-                f"{error.filename or self.path}: {error.strerror or error}; mend it or move it away, then run the "
-                "same command again"
+                f"{error.filename or self.path}: {error.strerror or error}; "
+                f"{advice(error) or 'mend it or move it away'}, then run the same command again"
             ) from error
 
 

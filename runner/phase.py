@@ -6,15 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from optim.rules import ALONE
 from runner import execute, plan, stamps, workers
 from runner.code import fingerprint
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
+from runner.failures import once
 from runner.progress import Progress, counted
 from runner.reading import exists, read
 from runner.records import Records
+from runner.saved import sweep_up
 from runner.settings import Settings
 from runner.sizing import Size, elsewhere, measured
 from runner.training.options import Options
@@ -74,6 +77,7 @@ def train(
     done = records.done()
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
+        sweep_up(folder, records)
         return Trained()
     workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
     stored = plan.StoredPlan(folder, records.lock, part)
@@ -108,15 +112,41 @@ def train(
         f"{counted(count, 'process')} on {', '.join(given.devices)}"
     )
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
+    starved = Starved(once(progress.tell))
     try:
-        workers.run(job, count, progress.tell, _import_report, wait=not part)
+        workers.run(job, count, starved.tell, _import_report, wait=not part)
     finally:
         progress.close()
     # What one process thought too late another may have had a pace for.
     late = len(progress.late - records.done()) if progress.late else 0
     if late:
         say(f"max_minutes={settings.max_minutes:g}: {counted(late, f'{phase} trial')} left; the same command goes on")
-    return Trained(len(missing) - late, late)
+    sweep_up(folder, records)
+    lost = starved.left(records)
+    if lost:
+        say(
+            f"{counted(lost, f'{phase} trial')} left open for want of memory ({starved.reason}): close what else runs, "
+            "or give workers=1, a smaller batch_size or model; the same command goes on"
+        )
+    return Trained(len(missing) - late - lost, late, lost)
+
+
+class Starved:
+    """Passes on what is told, but for trials that were left open for want of memory: it remembers these, and why."""
+
+    def __init__(self, tell: execute.Tell) -> None:
+        self.pass_on, self.trials, self.reason = tell, set[str](), ""
+
+    def tell(self, kind: str, content: Any) -> None:
+        if kind == "open":
+            ids, self.reason = content
+            self.trials.update(ids)
+        else:
+            self.pass_on(kind, content)
+
+    def left(self, records: Records) -> int:
+        """How many of them have no row in the end: what one process has no room for another may have trained."""
+        return len(self.trials - records.done(self.trials)) if self.trials else 0
 
 
 def watched(settings: Settings) -> Options:

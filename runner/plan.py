@@ -112,16 +112,16 @@ class StoredPlan:
 
     def take(self, path: Path) -> None:
         """Store what another file of a plan has and this one has not; the caller holds the lock."""
-        there = set(_rows(path))
+        there = set(stored_rows(path))
         if there:
             self._mend()
-            there -= set(_rows(self.path))
-            self._write(row for row in _rows(path) if row in there)
+            there -= set(stored_rows(self.path))
+            self._write(row for row in stored_rows(path) if row in there)
 
     def _read(self) -> dict[str, tuple[str, int]]:
         """Stack and slot of every trial on file; a file that is no plan is put aside, and said so."""
         self._mend()
-        rows = (row for path in (*self.whole, self.path) for row in _rows(path))
+        rows = (row for path in (*self.whole, self.path) for row in stored_rows(path))
         return {trial: (stack, int(slot)) for stack, slot, trial in rows}
 
     def _mend(self) -> None:
@@ -151,10 +151,10 @@ class StoredPlan:
 
 def planned(folder: Path) -> set[str]:
     """Ids of the trials that the study's plan, or that of a launcher's job, has a place for."""
-    return {row[2] for place in (folder, *parts.of(folder)) for row in _rows(place / "plan.csv")}
+    return {row[2] for place in (folder, *parts.of(folder)) for row in stored_rows(place / "plan.csv")}
 
 
-def _rows(path: Path) -> list[tuple[str, str, str]]:
+def stored_rows(path: Path) -> list[tuple[str, str, str]]:
     """The whole rows of a plan's file, none where there is no such file."""
     try:
         header, *lines = path.read_bytes().split(b"\n")

@@ -7,7 +7,7 @@ study and their workers; the jobs of a launcher write files of their own (runner
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -39,10 +39,13 @@ class Records:
         self.own = {name: Table(self.home / f"{name}.csv", name) for name in COLUMNS}
         self.elsewhere: dict[Path, dict[str, Table]] = {}
 
-    def done(self) -> set[str]:
-        """Ids of the trials that have a row, whoever wrote it."""
+    def done(self, among: Collection[str] | None = None) -> set[str]:
+        """Ids of the trials that have a row, whoever wrote it; of these alone where some are given."""
         with self._there():
-            return {trial for table in self._looked("trials") for trial in table.seen}
+            tables = self._looked("trials")
+            if among is not None:
+                return {trial for trial in among if any(trial in table.seen for table in tables)}
+            return {trial for table in tables for trial in table.seen}
 
     def has_curves(self, trials: Iterable[str], epochs: int) -> bool:
         """Whether curves.csv has a row of each of these trials for all `epochs`, which are bits of an integer."""

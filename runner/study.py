@@ -10,6 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from runner import execute, launched, plan, workers
+from runner.axes import MOST, too_many
 from runner.commands import note_command
 from runner.data.dataset import Dataset
 from runner.data.load import load
@@ -48,6 +49,9 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     for key in RUN_KEYS:
         if len({getattr(s, key) for s in composed}) > 1:
             raise UserError(f"{key}: cannot be swept, it is the same for a whole study; give one value")
+    points = sum(len(s.lr) * len(s.wd) * len(s.seed) for s in composed)
+    if points > MOST:
+        raise too_many(points, "lr x wd x seed")
     devices = ("cpu",) if launch else resolve(composed[0].device, composed[0].devices)
     datasets: dict[DatasetSettings, Dataset] = {}
     studies: dict[Path, list[Settings]] = {}

@@ -21,7 +21,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from omegaconf import open_dict
 
-from runner.compose import from_config
+from runner.axes import AXES, without_long_axes
+from runner.compose import from_config, with_axes
 from runner.errors import UserError
 from runner.groups import AXES, check_choices
 from runner.settings import Settings
@@ -44,6 +45,7 @@ class StackSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides(self._parse_config() + list(arguments))
+        overrides, long = without_long_axes(overrides, parser)
         (combinations,) = self.split_arguments(axes_as_lists(overrides, parser), None)
         settings = []
         for combination in combinations:
@@ -51,7 +53,7 @@ class StackSweeper(BasicSweeper):
             check_choices(cfg.hydra.runtime.choices)
             with open_dict(cfg):
                 del cfg["hydra"]
-            settings.append(from_config(cfg))
+            settings.append(with_axes(from_config(cfg), long))
         return StackSweeper.train(settings, None if isinstance(self.launcher, BasicLauncher) else self._launch)
 
     def _launch(self, task: Shards, folder: Path) -> list[Ended]:

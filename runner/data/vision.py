@@ -143,14 +143,17 @@ def _alone(root: Path, source: Source) -> Iterator[None]:
     new = [folder for folder in (here, *here.parents) if not folder.exists()]
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    lock = Lock(root / f".{source.maker.lower()}.lock")
+    path = root / f".{source.maker.lower()}.lock"
+    lock = Lock(path)
     lock.wait()
     socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-        lock.release(remove=True)
+        if root in new and not here.exists():  # nothing came; who waits for the lock makes the folder anew
+            path.unlink(missing_ok=True)
+        lock.release()
         for folder in new:
             with suppress(OSError):  # it holds something
                 folder.rmdir()

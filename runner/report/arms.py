@@ -147,6 +147,7 @@ def _names(frame: pd.DataFrame) -> list[str]:
     the course of its decay."""
     ways = ("wd_convention", "wd_schedule", "decay_params")
     several = frame[frame["wd"] > 0].groupby(["optimizer", "decoupled"])[list(ways)].nunique() > 1
+    wanted = several.to_dict("index")
     names = []
     columns = ("family", "optimizer", "wd", "decoupled", *ways)
     for family, optimizer, wd, own, *way in zip(*(frame[name] for name in columns), strict=True):
@@ -155,7 +156,7 @@ def _names(frame: pd.DataFrame) -> list[str]:
             names.append(f"{base}, no decay")
             continue
         kind = f"{base} + L2" if not own else f"{base}W" if optimizer != family else f"{base}, decoupled"
-        asked = several.loc[optimizer, own]
+        asked = wanted[optimizer, own]
         told = [word for name, word in zip(ways, way, strict=True) if asked[name]]
         names.append(f"{kind} ({', '.join(told)})" if told else kind)
     return names

@@ -19,6 +19,9 @@ import torch
 from torch import Tensor
 
 from runner import interrupt
+from runner.errors import UserError
+from runner.lock import advice
+from runner.shortage import is_shortage
 
 FORMAT = 2
 KEYS = frozenset(
@@ -71,7 +74,11 @@ class Checkpoints:
         self.saved = time.monotonic()
 
     def load(self) -> State | None:
-        """The state to go on from; None where there is none of these trials. A damaged file is removed, and said so."""
+        """The state to go on from; None where there is none of these trials. A damaged file is removed, and said so.
+
+        Raises UserError where the system does not let it be read, and MemoryError and its like as they come: that says
+        nothing about the file.
+        """
         if not self.path.exists():
             return None
         try:
@@ -82,6 +89,11 @@ class Checkpoints:
             with warnings.catch_warnings(action="ignore"):  # about what a foreign file holds
                 state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever is in the file
+            if is_shortage(error):
+                raise
+            if isinstance(error, OSError) and error.errno and self.path.is_file():
+                help = advice(error) or "mend or remove it (its stack then begins again)"
+                raise UserError(f"{self.path}: this checkpoint cannot be read ({error.strerror}); {help}") from error
             reason = f"cannot be read ({_first_line(error)})"
         else:
             if not isinstance(state, dict) or state.get("format") != FORMAT or not state.keys() >= KEYS:
@@ -90,6 +102,8 @@ class Checkpoints:
                 reason = f"is of torch {state.get('torch')}, and this is {torch.__version__}"
             elif state.get("trials") != self.ids:
                 reason = "is of other trials"
+            elif not _fits(state, len(self.ids)):
+                reason = "is damaged"
             else:
                 return state
         self.discard(reason)
@@ -112,6 +126,18 @@ class Checkpoints:
         for part in parts if state is not None else ():
             part.save(selected(state, [self.ids.index(i) for i in part.ids]))
         self.remove()
+
+
+def _fits(state: State, count: int) -> bool:
+    """Whether every entry is of the kind that it must be, and what there is of each trial there of so many."""
+    lists = (state[key] for key in ("alive", "best", "best_epoch", "target_epoch"))
+    numbers = (state[key] for key in ("epoch", "step", "recorded", "number"))
+    return (
+        all(isinstance(found, list) and len(found) == count for found in lists)
+        and all(isinstance(found, int) and found >= 0 for found in numbers)
+        and isinstance(state["tensors"], list)
+        and all(isinstance(found, Tensor) for found in state["tensors"])
+    )
 
 
 def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:

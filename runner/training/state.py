@@ -5,6 +5,7 @@ Random numbers are a function of seed and epoch, so there are none to remember.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from optim.release import Ledger
+from runner.shortage import is_shortage
 from runner.training.alone import Alone
 from runner.training.stack import Progress, Stack
 from runner.training.watch import Watch
@@ -90,6 +92,22 @@ def restore(run: Run, state: State) -> bool:
     run.watch.best, run.watch.best_epoch = state["best"], state["best_epoch"]
     run.watch.target_epoch = state["target_epoch"]
     return True
+
+
+def resumed(fresh: Callable[[], Run], state: State, discard: Callable[[str], None]) -> Run:
+    """A run at a saved state; where that cannot be gone on from, one from the beginning, and `discard(why)`."""
+    run, reason = fresh(), "is of another network"
+    try:
+        if restore(run, state):
+            return run
+    except Exception as error:  # whatever is in it; it says nothing about the trials
+        if is_shortage(error):
+            raise
+        reason = f"cannot be gone on from ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        del run
+        run = fresh()
+    discard(reason)
+    return run
 
 
 def tensors(stack: Stack) -> list[Tensor]:

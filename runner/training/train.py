@@ -21,7 +21,7 @@ from runner.training.options import Options
 from runner.training.peak import peak_mib
 from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
-from runner.training.state import Run, captured, keep, restore
+from runner.training.state import Run, captured, keep, resumed
 from runner.training.watch import Watch
 from runner.trials import Trial
 
@@ -58,10 +58,13 @@ def train(
     ready(device)
     clock = time.perf_counter()
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    stack = Stack(trials, dataset, device, dtype, options.diagnostics)
-    run = Run(stack, Watch(len(trials), options.target_error))
-    if saved is not None and not restore(run, saved) and checkpoints is not None:
-        checkpoints.discard("is of another network")
+
+    def fresh() -> Run:
+        stack = Stack(trials, dataset, device, dtype, options.diagnostics)
+        return Run(stack, Watch(len(trials), options.target_error))
+
+    run = fresh() if saved is None else resumed(fresh, saved, checkpoints.discard if checkpoints else print)
+    stack = run.stack
 
     def elapsed() -> float:
         return run.seconds + time.perf_counter() - clock
@@ -122,10 +125,7 @@ def _cycle_ends(trials: Sequence[Trial], epoch: int) -> bool:
 
 
 def _measured(scores: dict[str, Scores], i: int) -> Row:
-    found: Row = {}
-    for name, score in scores.items():
-        found |= {f"{name}_loss": score.loss[i], f"{name}_error": score.error[i]}
-    return found
+    return {f"{name}_{what}": getattr(score, what)[i] for name, score in scores.items() for what in ("loss", "error")}
 
 
 def _curve_rows(stack: Stack, epoch: int, progress: Progress, scores: dict[str, Scores], seconds: float) -> list[Row]:
@@ -168,8 +168,7 @@ def _cycle_rows(trials: Sequence[Trial], epoch: int, scores: dict[str, Scores]) 
 
 
 def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: float, started: str) -> list[Row]:
-    rows, died = [], stack.died_at()
-    share = seconds / stack.count
+    rows, died, share = [], stack.died_at(), seconds / stack.count
     for i, trial in enumerate(stack.trials[: stack.count]):
         diverged = died[i] >= 0
         steps = died[i] + 1 if diverged else stack.epochs * stack.per_epoch
@@ -192,16 +191,15 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
         if diverged:
             row |= _chance(trial, row)
             row["note"] = _advice(trial, died[i])
-        for what in ("loss", "error"):
-            row[f"gap_{what}"] = row[f"test_{what}"] - row[f"train_{what}"]
+        row |= {f"gap_{what}": row[f"test_{what}"] - row[f"train_{what}"] for what in ("loss", "error")}
         rows.append(row)
     return rows
 
 
 def _advice(trial: Trial, step: int) -> str:
     """When it diverged, and what may help: early on a warm-up, if it had none and has epochs for one."""
-    warm = trial.schedule.warmup_steps or trial.schedule.warmup_epochs
-    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and not warm and trial.epochs > 1
+    cold = not (trial.schedule.warmup_steps or trial.schedule.warmup_epochs)
+    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and cold and trial.epochs > 1
     help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
     return f"diverged in epoch {step // trial.per_epoch + 1}: {help} may help"
 

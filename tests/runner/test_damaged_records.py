@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "folder for the commands": (is_folder("study.yaml"), ("study.yaml: Is a directory",)),
     "file for the state": (is_file(".state"), ("cannot write there", "results=")),
     "folder for the lock": (is_folder(".state/records.lock"), ("records.lock: cannot write there", "results=")),
-    "file for the claims": (is_file(".state/claims"), ("claims: cannot write there",)),
+    "folder for the claims": (is_folder(".state/claims.lock"), ("claims.lock: cannot write there", "results=")),
 }
 
 

@@ -1,7 +1,12 @@
-"""Out of memory anywhere in a step: the stack is halved and goes on to the same rows; one trial alone is a row."""
+"""Out of memory anywhere in a step: the stack is halved and goes on to the same rows; one trial alone waits, or is open.
+
+An error in recording or restoring is no failure of a trial either.
+"""
 
 from __future__ import annotations
 
+import errno
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +17,19 @@ import torch
 
 import runner.training.step as step_module
 from optim.stacked import Stacked
+from runner import execute, shortage
 from runner.columns import TIMING
+from runner.errors import UserError
 from runner.execute import Job, work
+from runner.interrupt import Interrupted
 from runner.reading import read
+from runner.records import Records
+from runner.training.checkpoint import Checkpoints
 from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials import Trial
 from tests.helpers import images, trial
-from tests.runner.damage import TWO, command
+from tests.runner.damage import TWO, check_went_on, command
 
 DATASET = images(flip=True, pad=1)
 TRIALS = [trial(DATASET, seed=seed, epochs=3) for seed in range(4)]
@@ -111,22 +121,45 @@ def test_a_stack_that_runs_out_of_memory_is_halved_and_ends_with_the_same_rows(
     assert (tmp_path / "plan.csv").read_text().count("\n") == 1 + 4  # the halves, for the next command
 
 
-@pytest.mark.parametrize("where", ["forward", "backward", "optimizer"])
-def test_a_trial_that_has_no_room_even_alone_is_a_failed_row_and_the_others_are_as_ever(
-    where: str, tmp_path: Path, calm: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortage, "WAITS", (0.01, 0.02))
+
+
+@pytest.mark.parametrize(("where", "error"), [("forward", "gpu"), ("backward", "cpu"), ("optimizer", "python")])
+def test_a_trial_that_has_no_room_even_alone_is_left_open_and_the_others_are_as_ever(
+    where: str, error: str, tmp_path: Path, calm: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
 ) -> None:
     told: list[tuple[str, Any]] = []
-    Memory(where, ERRORS["gpu"], lambda trials, step: any(t.seed == 2 for t in trials) and step == 2, monkeypatch)
+    memory = Memory(
+        where, ERRORS[error], lambda trials, step: any(t.seed == 2 for t in trials) and step == 2, monkeypatch
+    )
     work(job(tmp_path), lambda kind, content: told.append((kind, content)))
     monkeypatch.undo()
-    frame = read(tmp_path).set_index("seed")
-    assert frame["status"].to_dict() == {0: "ok", 1: "ok", 3: "ok", 2: "failed"}
-    assert frame.loc[2, "note"] == "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
-    failed = [content for kind, content in told if kind == "trials" and content[0][1] == "failed"]
-    assert failed == [[(TRIALS[2].id, "failed", frame.loc[2, "note"])]]
-    honest = read(calm).set_index("seed").drop(index=2)
-    columns = [name for name in honest.columns if name not in TIMING]
-    pd.testing.assert_frame_equal(frame.loc[[0, 1, 3], columns], honest[columns], check_dtype=False)
+    assert read(tmp_path).set_index("seed")["status"].to_dict() == {0: "ok", 1: "ok", 3: "ok"}
+    assert [content[0] for kind, content in told if kind == "open"] == [[TRIALS[2].id]]
+    assert memory.raised > 3  # in a stack of 4 and of 2, and alone again and again
+    work(job(tmp_path), lambda *_: None)  # the same command, when there is memory
+    assert_same(tmp_path, calm)
+    assert not list((tmp_path / ".state" / "stacks").iterdir())
+
+
+def test_memory_that_was_short_for_a_while_leaves_no_trace(
+    tmp_path: Path, calm: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    tries = 0
+
+    def full(trials: list[Trial], step: int) -> bool:
+        nonlocal tries
+        tries += step == 2
+        return step == 2 and tries < 10  # the whole, its halves, and each trial alone once
+
+    Memory("forward", ERRORS["cpu"], full, monkeypatch)
+    told: list[str] = []
+    work(job(tmp_path), lambda kind, content: told.append(kind))
+    monkeypatch.undo()
+    assert "open" not in told
+    assert_same(tmp_path, calm)
 
 
 def no_memory() -> None:
@@ -136,13 +169,90 @@ def no_memory() -> None:
         raise ERRORS["cpu"]
 
     step_module.losses = part
+    shortage.WAITS = (0.01, 0.02)
 
 
-def test_a_command_whose_trials_have_no_room_says_why_and_ends_with_status_1(tmp_path: Path) -> None:
+def test_a_command_whose_trials_have_no_room_says_what_helps_and_ends_with_status_1(tmp_path: Path) -> None:
     said = command(tmp_path, *TWO, before=no_memory)
     assert "Traceback" not in said.text
     assert said.code == 1
-    assert said.err.count("failed: RuntimeError: [enforce fail at alloc_cpu.cpp:124]") == 2
     assert said.err.count("a stack of 2 failed (RuntimeError") == 1
-    assert "2 of 2 trials failed; see the note column" in said.out
-    assert list(read(tmp_path / "results" / "s")["status"]) == ["failed", "failed"]
+    assert "2 search trials left open for want of memory (RuntimeError: [enforce fail at alloc_cpu.cpp:124]" in said.out
+    assert "workers=1" in said.out
+    assert not (tmp_path / "results" / "s" / "trials.csv").exists()
+    check_went_on(command(tmp_path, *TWO))
+    assert list(read(tmp_path / "results" / "s")["status"]) == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *ERRORS.values(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("could not create a memory object"),
+        RuntimeError("std::bad_alloc"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_want_of_memory_is_known_by_any_library_s_name(error: Exception) -> None:
+    assert shortage.is_shortage(error)
+    outer = ValueError("something else")
+    outer.__cause__ = error
+    assert shortage.is_shortage(outer)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), OSError(errno.EIO, "?"), KeyError("memory")]
+)
+def test_other_errors_are_none(error: Exception) -> None:
+    assert not shortage.is_shortage(error)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), UserError("curves.csv: cannot be read")])
+@pytest.mark.parametrize("where", ["append_curves", "append_trials", "has_curves"])
+def test_an_error_while_recording_or_restoring_is_no_failure_of_a_trial(
+    where: str, error: Exception, tmp_path: Path, calm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = tmp_path / ".state" / "stacks"
+    with monkeypatch.context() as patch:  # a first command, which is interrupted with an epoch on record
+        patch.setattr(execute, "_record", interrupted_after(execute._record))
+        with pytest.raises(Interrupted):
+            work(job(tmp_path), lambda *_: None)
+    assert list(saved.glob("*.pt"))
+
+    def refuse(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Records, where, refuse)
+    with pytest.raises(type(error)):
+        work(job(tmp_path), lambda *_: None)
+    monkeypatch.undo()
+    assert not (tmp_path / "trials.csv").exists()
+    assert list(saved.glob("*.pt"))
+    work(job(tmp_path), lambda *_: None)
+    assert_same(tmp_path, calm)
+
+
+def interrupted_after(honest: Callable[..., None]) -> Callable[..., None]:
+    def record(report: Any, *rest: Any) -> None:
+        honest(report, *rest)
+        if report.epoch == 2:
+            raise Interrupted(15)
+
+    return record
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, raised in ((errno.EIO, UserError), (errno.ENOMEM, OSError)):
+        path = tmp_path / "s.pt"
+        path.write_bytes(b"state")
+
+        def refuse(*_: Any, code: int = number) -> Any:
+            raise OSError(code, "cannot")
+
+        monkeypatch.setattr(zipfile, "ZipFile", refuse)
+        with pytest.raises(raised):
+            Checkpoints(path, ["a"]).load()
+        assert path.exists()

@@ -1,0 +1,86 @@
+"""How long a command looks before it trains: `python scripts/bench_plan.py [--sizes 5000 10000 20000]`.
+
+`-m seed=range(0,N) epochs=1` on a study that has no row yet, until it says what it is going to train, and on one in
+which every trial has its row, until it ends. Prints seconds from process start, the CPU seconds of the second, and how
+they grow from size to size: 2.0 is linear. The rows are made up, from a committed one, under the trials' own ids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MADE = """
+import csv, sys
+from pathlib import Path
+from runner.columns import TRIALS
+from runner.compose import from_config
+from runner.data.load import load
+from runner.records import Records
+from runner.trials import Facts, expand
+from hydra import compose, initialize_config_module
+with initialize_config_module("configs", version_base="1.3"):
+    settings = from_config(compose("config", [f"seed=[{','.join(map(str, range(int(sys.argv[2]))))}]", "epochs=1"]))
+row = next(csv.DictReader(open(sys.argv[3])))
+trials = expand(settings, Facts.of(load(settings.dataset)))
+own = lambda t: {"trial": t.id, "seed": t.seed, "epochs": 1, "study": "s", "settings": t.settings_json, "lr": t.lr,
+                 "wd": t.wd, "phase": "search", "status": "ok", "val_error": 3 + t.seed % 17 / 16}
+known = {name: cell for name, cell in row.items() if name in TRIALS}
+Records(Path(sys.argv[1])).append_trials([known | own(t) for t in trials])
+"""
+ROW = Path(__file__).resolve().parent.parent / "results" / "digits-cpu" / "trials.csv"
+
+
+def command(folder: Path, count: int) -> list[str]:
+    return [sys.executable, "-m", "runner", "-m", f"seed=range(0,{count})", "epochs=1", "study=s", f"results={folder}"]
+
+
+def planned(count: int) -> float:
+    """Seconds until the command says how many trials it is about to train."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        words = command(Path(folder), count)
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            assert process.stdout is not None
+            found = any(f"{count} search trials" in line for line in process.stdout)
+            took = time.perf_counter() - start
+            process.terminate()
+            process.stdout.read()
+    if not found:
+        raise SystemExit(f"{count} trials: ended with status {process.returncode} before it said what it trains")
+    return took
+
+
+def done(count: int) -> tuple[float, float]:
+    """Seconds, and CPU seconds, of a command whose trials all have their rows and whose report is drawn."""
+    with tempfile.TemporaryDirectory() as folder:
+        study = Path(folder) / "s"
+        subprocess.run([sys.executable, "-c", MADE, str(study), str(count), str(ROW)], check=True)
+        for draw in (True, False):  # the first command draws the report, which the second finds
+            start, before = time.perf_counter(), os.times()
+            said = subprocess.run(command(Path(folder), count), capture_output=True, text=True)
+            took, after = time.perf_counter() - start, os.times()
+            if "already done" not in said.stdout:
+                raise SystemExit(f"{count} trials, drawing {draw}: {said.stdout[-300:]}{said.stderr[-300:]}")
+    return took, after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[1])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 10_000, 20_000])
+    last: tuple[float, ...] = ()
+    print(f"{'trials':>8}{'planned s':>12}{'already done s':>16}{'of it CPU s':>13}{'growth':>24}")
+    for count in parser.parse_args().sizes:
+        took = (planned(count), *done(count))
+        growth = "  ".join(f"{new / old:.2f}" for new, old in zip(took, last, strict=False))
+        last = took
+        print(f"{count:>8}{took[0]:>12.2f}{took[1]:>16.2f}{took[2]:>13.2f}{growth:>24}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
