@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 
 from runner.data.dataset import Dataset, Split
 from runner.errors import UserError
+
+CHUNK = 2**22  # bytes at a time, so that the copies made on the way stay small
 
 
 def images(x: np.ndarray, what: str) -> np.ndarray:
@@ -40,11 +43,12 @@ def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: in
         right_x, form = x.dtype == np.uint8 and x.ndim == 4, "images must be uint8 N,H,W,C"
         right_y = y.ndim == 1
     else:
-        right_x, form = x.dtype == np.int64 and x.ndim == 2, "tokens must be int64 N,T"
+        bytes_ = x.dtype == y.dtype == np.uint8 and y.ndim == 2  # of a text, which are whole numbers all the same
+        right_x, form = (x.dtype == np.int64 or bytes_) and x.ndim == 2, "tokens must be int64 N,T"
         right_y = y.ndim == 1 or y.shape == x.shape
     if not right_x or 0 in x.shape[1:]:
         raise UserError(f"{what}: x is {x.dtype} of shape {_shape(x)}; {form}")
-    if y.dtype != np.int64 or not right_y:
+    if y.dtype != (x.dtype if kind == "tokens" else np.int64) or not right_y:
         raise UserError(f"{what}: y is {y.dtype} of shape {_shape(y)}; labels must be int64, one for each example")
     if len(x) != len(y):
         raise UserError(f"{what}: has {len(x)} examples and {len(y)} labels; must be as many")
@@ -81,13 +85,20 @@ def check(dataset: Dataset, validation: float, where: str) -> None:
 
 
 def content_hash(dataset: Dataset) -> str:
-    """The first 12 hex digits of SHA-256 over kind, classes, and name, dtype, shape and bytes of all six arrays."""
+    """The first 12 hex digits of SHA-256 over kind, classes, and name, dtype, shape and bytes of all six arrays.
+
+    Tokens count as int64, in whatever type they are held.
+    """
     digest = hashlib.sha256(f"{dataset.kind} {dataset.classes}".encode())
     for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
         for axis, array in (("x", split.x), ("y", split.y)):
-            fixed = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))  # the same on every machine
-            digest.update(f" {name}.{axis} {fixed.dtype.str} {fixed.shape} ".encode())
-            digest.update(fixed.reshape(-1).view(np.uint8).data)
+            dtype = np.dtype(np.int64) if dataset.kind == "tokens" else array.dtype
+            fixed = dtype.newbyteorder("<")  # the same on every machine
+            digest.update(f" {name}.{axis} {fixed.str} {array.shape} ".encode())
+            rows = max(1, CHUNK // max(1, math.prod(array.shape[1:]) * fixed.itemsize))
+            for start in range(0, len(array), rows):
+                some = np.ascontiguousarray(array[start : start + rows], dtype=fixed)
+                digest.update(some.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:12]
 
 

@@ -10,9 +10,9 @@ from runner.data.check import check_split
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings
-from runner.data.split import hold_out
+from runner.data.split import hold_out, nested, part
 
-CHUNK = 4096  # images at a time, so that the copies made on the way stay small
+CHUNK = 2**20  # values at a time, so that the copies made on the way stay small
 
 
 def image_dataset(
@@ -26,13 +26,16 @@ def image_dataset(
 ) -> Dataset:
     """Hold out the validation set (`val`, where it comes with the data) and add mean and std per channel.
 
+    The arrays of `train` are used up: the parts of it take their memory.
     `normalisation` is (mean, std) in units of 0 to 255; without it both are those of the training split.
     UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
     """
     name = settings.label or settings.name
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
-        train, val = hold_out(train, settings.validation)
+        train, val = hold_out(train, settings.validation, settings.train)
+    elif settings.train is not None:
+        train = part(train, nested(train.y, settings.train))
     mean, std = normalisation or statistics(train.x)
     return Dataset(name, "images", classes, train, val, test, mean, std, settings.flip, settings.pad)
 
@@ -43,10 +46,11 @@ def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     From counts of the 256 values, in whole numbers: the same on every machine, without a float copy of the images.
     """
     means, stds = [], []
+    rows = max(1, CHUNK // math.prod(x.shape[1:3]))
     for channel in range(x.shape[-1]):
         counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(x), CHUNK):
-            counts += np.bincount(x[start : start + CHUNK, ..., channel].reshape(-1), minlength=256)
+        for start in range(0, len(x), rows):
+            counts += np.bincount(x[start : start + rows, ..., channel].reshape(-1), minlength=256)
         n, values = int(counts.sum()), range(256)
         total = sum(value * int(count) for value, count in zip(values, counts, strict=True))
         squares = sum(value**2 * int(count) for value, count in zip(values, counts, strict=True))
