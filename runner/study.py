@@ -13,6 +13,7 @@ from runner import execute, launched, plan, workers
 from runner.commands import note_command
 from runner.data.dataset import Dataset
 from runner.data.load import load
+from runner.data.reading import place
 from runner.data.settings import DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
@@ -58,7 +59,9 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     for s in composed:
         if s.dataset not in datasets:
             datasets[s.dataset] = load(s.dataset)
-        check(s.model, datasets[s.dataset])
+            for note in datasets[s.dataset].notes:
+                say(f"{place(s.dataset)}: {note}")
+        check(s.model, datasets[s.dataset], s.batch_size)
     given = Given(datasets, devices)
     outcomes = [_run_study(folder, group, given, launch) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 
 import numpy as np
 
+from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
+from runner.data.split import named
 from runner.errors import UserError
-
-CHUNK = 2**22  # bytes at a time, so that the copies made on the way stay small
 
 
 def images(x: np.ndarray, what: str) -> np.ndarray:
@@ -21,6 +20,7 @@ def images(x: np.ndarray, what: str) -> np.ndarray:
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
         raise UserError(
             f"{what}: is {x.dtype} of shape {_shape(x)}; must be uint8, 0 to 255, of shape N,H,W or N,H,W,C without a 0"
+            + "; floats from 0 to 1 become it by (255 * x).round().astype('uint8')" * (x.dtype.kind == "f")
         )
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
         raise UserError(f"{what}: has shape {_shape(x)}; channels must come last: N,H,W,C")
@@ -61,8 +61,8 @@ def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: in
 def check(dataset: Dataset, validation: float, where: str) -> None:
     """Refuse (UserError beginning with `where`) a dataset that cannot be trained on and compared as it is meant to be.
 
-    Each split must be sound and of one shape, none empty but validation with `validation` 0, and where there is one
-    class per example the training set must show every class.
+    Each split must be sound and of one shape, none empty but validation with `validation` 0, no images all alike, and
+    where there is one class per example the training set must show every class.
     """
     for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
         what = f"{where}: {name}"
@@ -79,9 +79,26 @@ def check(dataset: Dataset, validation: float, where: str) -> None:
             # The labels are in range, so the first gap in them is the smallest class that is missing.
             missing = int(np.argmax(np.append(present, -1) != np.arange(len(present) + 1)))
             raise UserError(
-                f"{where}: class {missing} has no training example; "
+                f"{where}: class {named(missing, dataset.names)} has no training example; "
                 f"each of the labels 0 to {dataset.classes - 1} needs at least one"
             )
+    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+        if dataset.kind == "images":
+            _check_content(split.x, f"{where}: {name}", training=name == "train")
+
+
+def _check_content(x: np.ndarray, what: str, training: bool) -> None:
+    """Refuse images that cannot be told apart: all of one pixel value, or, to train on, all the same.
+
+    A single image to validate or test on may be blank.
+    """
+    if not len(x) or any((part != x[:1]).any() for part in chunks(x)):
+        return
+    value = x.reshape(-1)[0]
+    if (x[0] == value).all() and (training or len(x) > 1):
+        raise UserError(f"{what}: every pixel of all {len(x)} images is {value}; must show something in 0 to 255")
+    if training and len(x) > 1:
+        raise UserError(f"{what}: all {len(x)} images are the same; must be different ones")
 
 
 def content_hash(dataset: Dataset) -> str:
@@ -95,10 +112,8 @@ def content_hash(dataset: Dataset) -> str:
             dtype = np.dtype(np.int64) if dataset.kind == "tokens" else array.dtype
             fixed = dtype.newbyteorder("<")  # the same on every machine
             digest.update(f" {name}.{axis} {fixed.str} {array.shape} ".encode())
-            rows = max(1, CHUNK // max(1, math.prod(array.shape[1:]) * fixed.itemsize))
-            for start in range(0, len(array), rows):
-                some = np.ascontiguousarray(array[start : start + rows], dtype=fixed)
-                digest.update(some.reshape(-1).view(np.uint8).data)
+            for part in chunks(array):
+                digest.update(np.ascontiguousarray(part, dtype=fixed).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:12]
 
 

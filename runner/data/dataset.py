@@ -48,3 +48,5 @@ class Dataset:
     pad: int = 0
     vocabulary: int = 0  # tokens: how many different ones
     hash: str = ""  # the first 12 hex digits of SHA-256 over all arrays
+    names: tuple[str, ...] = ()  # of the classes, where the data has names for them
+    notes: tuple[str, ...] = ()  # lines for the person at the terminal: what was read, and what serves as what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy as np
 from runner.data.check import images, labels
 from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
+from runner.data.notes import listed, roles
 from runner.data.reading import existing, reading
 from runner.data.settings import FileSettings
 from runner.errors import UserError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+VALS = ("val", "valid", "validation")  # x_val and y_val may be called so
 IMAGENET32_TRAIN = tuple(f"train_data_batch_{n}.npz" for n in range(1, 11))
 IMAGENET32_TEST = "val_data.npz"
 IMAGENET32_CLASSES = 1000
@@ -25,14 +28,26 @@ IMAGENET32_NORMALISATION = ((122.7, 116.65, 104.0), (255.0, 255.0, 255.0))
 def load_npz(settings: FileSettings) -> Dataset:
     """Keys x_train, x_test: uint8 [N, H, W] or [N, H, W, C]; y_train, y_test: whole numbers [N] or [N, 1] from 0.
 
-    There are as many classes as the largest training label says. UserError for any other file.
+    With x_val and y_val these are the validation set. There are as many classes as the largest training label says.
+    UserError for any other file.
     """
     where = f"dataset.path={settings.path}"
     path = existing(settings.path, "dataset=npz dataset.path=cifar10.npz")
-    x_train, y_train, x_test, y_test = _arrays(path, KEYS, where)
-    train = Split(images(x_train, f"{where}: x_train"), labels(y_train, f"{where}: y_train"))
-    test = Split(images(x_test, f"{where}: x_test"), labels(y_test, f"{where}: y_test"))
-    return image_dataset(settings, train, test, int(train.y.max()) + 1)
+    there = _names(path, KEYS, where)
+    vals = [name for name in VALS if f"x_{name}" in there or f"y_{name}" in there]
+    if len(vals) > 1:
+        raise UserError(f"{where}: has arrays for {' and '.join(vals)}, which mean the same; keep one of them")
+    splits = {}
+    for name in ("train", "test", *vals):
+        x, y = _arrays(path, (f"x_{name}", f"y_{name}"), where)
+        splits[name] = Split(images(x, f"{where}: x_{name}"), labels(y, f"{where}: y_{name}"))
+    train = splits["train"]
+    val = splits[vals[0]] if vals else None
+    data = image_dataset(settings, train, splits["test"], int(train.y.max()) + 1, val=val)
+    used = {f"{axis}_{name}" for name in splits for axis in "xy" if name not in vals or settings.validation}
+    unused = [name for name in there if name not in used]
+    serves = roles(data, "x_train", f"x_{vals[0]}" if vals else "", "x_test as the test set")
+    return replace(data, notes=(f"not used: {listed(unused)}", serves) if unused else (serves,))
 
 
 def load_imagenet32(settings: FileSettings) -> Dataset:
@@ -76,14 +91,28 @@ def _find(root: Path, name: str, where: str) -> Path:
     )
 
 
-def _arrays(path: Path, keys: tuple[str, ...], where: str) -> list[np.ndarray]:
-    """The arrays of an .npz file under `keys`; pickled objects are refused, as they could run code."""
+def _names(path: Path, keys: tuple[str, ...], where: str) -> list[str]:
+    """What an .npz file holds, which must be `keys` at least."""
     right = f"must be an .npz file with the arrays {', '.join(keys)}"
     with reading(where, right):
         if not zipfile.is_zipfile(path):
             raise UserError(f"{where}: is not a complete .npz file; {right}")
         with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in keys if key not in archive.files]
-            if missing:
-                raise UserError(f"{where}: has no {', '.join(missing)} but {', '.join(archive.files)}; {right}")
-            return [archive[key] for key in keys]
+            names: list[str] = archive.files
+    missing = [key for key in keys if key not in names]
+    if missing:
+        raise UserError(f"{where}: has no {', '.join(missing)} but {listed(names)}; {right}")
+    return names
+
+
+def _arrays(path: Path, keys: tuple[str, ...], where: str) -> list[np.ndarray]:
+    """The arrays of an .npz file under `keys`; pickled objects are refused, as they could run code."""
+    _names(path, keys, where)
+    with reading(where, f"must be an .npz file with the arrays {', '.join(keys)}"), np.load(path) as archive:
+        found = {}
+        for key in keys:
+            with reading(f"{where}: {key}", "must be an array of numbers, saved by numpy.savez"):
+                found[key] = archive[key]
+            if not isinstance(found[key], np.ndarray):  # NumPy hands on the bytes of a member that is none
+                raise UserError(f"{where}: {key}: is no array; save it with numpy.savez")
+    return list(found.values())

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from runner.data.dataset import Dataset, Split
+from runner.data.decode import decoded
 from runner.data.images import image_dataset
-from runner.data.reading import existing, reading
+from runner.data.notes import counted, left_out, listed, roles
+from runner.data.picture import picture
+from runner.data.reading import existing, reading, words
+from runner.data.room import check_room
 from runner.data.settings import FolderSettings
-from runner.data.torchvision_import import torchvision_datasets
+from runner.data.split import divided
+from runner.data.tree import SUFFIXES, Tree, hidden, tree
 from runner.errors import UserError
+
+# What each part of the data may be called, in capitals too.
+PARTS = {
+    "train": ("train", "training"),
+    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation", "dev"),
+}
+HELD = "held out"
 
 
 def load(settings: FolderSettings) -> Dataset:
@@ -24,47 +41,152 @@ def load(settings: FolderSettings) -> Dataset:
     where = f"dataset.path={settings.path}"
     root = existing(settings.path, "dataset=folder dataset.path=images", folder=True)
     right = "must hold the folders train and test, or train and val, with a folder of images for each class"
+    with reading(where, right):
+        folders, others = _layout(root, where)
     for wanted in (("train",), ("test", "val")):
-        if not any((root / name).is_dir() for name in wanted):
-            raise UserError(f"{where}: has no folder {' or '.join(wanted)}; {right}")
-    found = {}
-    for name in ("train", "test", "val"):
-        if (root / name).is_dir():
-            with reading(f"{where}: {name}", right):
-                found[name] = _images(root / name)
-    classes = found["train"].class_to_idx
-    splits = {name: _pixels(part, classes, settings.size, f"{where}: {name}") for name, part in found.items()}
-    if "test" not in found:
-        return image_dataset(settings, splits["train"], splits["val"], len(classes))
-    return image_dataset(settings, splits["train"], splits["test"], len(classes), val=splits.get("val"))
+        if not any(name in folders for name in wanted):
+            there = f" but {listed(others)}" if others else ""
+            raise UserError(f"{where}: has no folder {' or '.join(wanted)}{there}; {right}")
+    found: dict[str, Tree] = {}
+    for name, folder in folders.items():
+        with reading(f"{where}: {folder.name}", right):
+            found[name] = _tree(folder, list(folders.values()), f"{where}: {folder.name}")
+    classes = {name: label for label, name in enumerate(found["train"].images)}
+    for name, part in found.items():
+        _check_classes(part, classes, f"{where}: {folders[name].name}", training=name == "train")
+    several: Counter[str] = Counter()
+    test = "test" if "test" in found else "val"
+    own_val = test == "test" and "val" in found
+    samples = _chosen(found, classes, settings, held_out=not own_val)
+    need, smaller = 3 * settings.size**2 * sum(map(len, samples.values())), max(4, settings.size // 2)
+    check_room(need, where, f"dataset.train=N trains on fewer images, dataset.size={smaller} makes them smaller")
+    splits = {
+        name: _pixels(some, folders.get(name, folders["train"]), settings.size, where, several)
+        for name, some in samples.items()
+    }
+    val = splits.get("val") if own_val else None
+    held = splits.get(HELD, val)
+    data = image_dataset(settings, splits["train"], splits[test], len(classes), val=held, names=list(classes))
+    own = {name: f"{folder.name}/" for name, folder in folders.items()}
+    notes = [_read(found, own), *_differing(found, own)]
+    if several:
+        kinds = listed([f"{suffix} {count}" for suffix, count in several.items()])
+        notes.append(f"images with more than one frame, of which the first is read: {kinds}")
+    unused = [own["val"]] if val is not None and settings.validation == 0 else []
+    if unused or others:
+        notes.append(f"not used: {listed([*unused, *(f'{name}/' for name in others)])}")
+    serves = f"{own[test]} as the test set" + (f", as there is no test/ beside {own['val']}" if test == "val" else "")
+    notes.append(roles(data, own["train"], own["val"] if val is not None else "", serves))
+    return replace(data, notes=tuple(notes))
 
 
-def _images(root: Path) -> Any:
-    """torchvision's ImageFolder without folders whose names begin with a dot, such as .ipynb_checkpoints."""
-    datasets = torchvision_datasets()
+def _layout(root: Path, where: str) -> tuple[dict[str, Path], list[str]]:
+    """The folder of each part that is there, and the names of the other folders."""
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not hidden(entry.name))
+    folders: dict[str, Path] = {}
+    for part, aliases in PARTS.items():
+        fitting = [name for name in names if name.lower() in aliases]
+        if len(fitting) > 1:
+            raise UserError(f"{where}: has the folders {listed(fitting)}, which mean the same; keep one of them")
+        if fitting:
+            folders[part] = root / fitting[0]
+    used = {folder.name for folder in folders.values()}
+    return folders, [name for name in names if name not in used]
 
-    class Images(datasets.ImageFolder):  # type: ignore[name-defined]
-        def find_classes(self, directory: Any) -> tuple[list[str], dict[str, int]]:
-            classes = [name for name in super().find_classes(directory)[0] if not name.startswith(".")]
-            if not classes:
-                raise FileNotFoundError(f"Couldn't find any class folder in {directory}.")
-            return classes, {name: index for index, name in enumerate(classes)}
 
-    return Images(str(root))
+def _tree(folder: Path, folders: list[Path], where: str) -> Tree:
+    try:
+        return tree(folder, folders)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
-def _pixels(part: Any, classes: dict[str, int], size: int, where: str) -> Split:
-    """An ImageFolder as uint8 [N, size, size, 3] and labels by the training set's `classes`."""
-    from PIL import Image, ImageOps
-    from tqdm import tqdm
-
-    strange = sorted(set(part.classes) - set(classes))
+def _check_classes(part: Tree, classes: Mapping[str, int], where: str, training: bool) -> None:
+    if not part.images:
+        raise UserError(f"{where}: holds no class folder; must hold a folder of images for each class")
+    empty = [name for name, images in part.images.items() if not images]
+    if empty and (training or len(empty) == len(part.images)):
+        skipped = left_out(part.skipped, {"hidden": part.hidden})
+        raise UserError(
+            f"{where}: no image in {listed(empty)}{f' ({skipped})' if skipped else ''}; "
+            f"images end in {', '.join(sorted(SUFFIXES))}"
+        )
+    strange = [name for name, images in part.images.items() if images and name not in classes]
     if strange:
-        raise UserError(f"{where}: has the class {strange[0]}, which train has not; classes must be those of train")
-    x = np.empty((len(part), size, size, 3), dtype=np.uint8)
-    y = np.array([classes[part.classes[label]] for label in part.targets], dtype=np.int64)
-    for i, (path, _) in enumerate(tqdm(part.samples, desc=f"reading {Path(part.root)}", disable=None, leave=False)):
+        raise UserError(f"{where}: has the class {listed(strange)}, which train has not; must be those of train")
+
+
+def _chosen(
+    found: Mapping[str, Tree], classes: Mapping[str, int], settings: FolderSettings, held_out: bool
+) -> dict[str, list[tuple[str, int]]]:
+    """The images to decode and their labels: all, but with dataset.train not those of the training set it leaves out.
+
+    It is divided here then, and what is for validation comes under HELD.
+    """
+    samples = {
+        name: [(path, classes[label]) for label, paths in found[name].images.items() for path in paths]
+        for name in PARTS
+        if name in found
+    }
+    if settings.train is not None:
+        train = samples["train"]
+        y = np.array([label for _, label in train], dtype=np.int64)
+        kept, held = divided(y, settings.validation if held_out else 0, settings.train, list(classes))
+        samples["train"] = [train[i] for i in kept]
+        if len(held):
+            samples[HELD] = [train[i] for i in held]
+    return samples
+
+
+def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: str, several: Counter[str]) -> Split:
+    """All images as uint8 [N, size, size, 3] and their labels; `several` counts those with frames, by suffix."""
+    framed: list[str] = []  # appended to by several threads
+
+    def decode(path: str) -> np.ndarray:
         with reading(f"{where}: {path}", "must be an image; mend it or take it away"):
-            # The largest centred square, resized.
-            x[i] = np.asarray(ImageOps.fit(part.loader(path), (size, size), Image.Resampling.BILINEAR))
-    return Split(x, y)
+            pixels, frames = _picture(path, size)
+        if frames:
+            framed.append(os.path.splitext(path)[1].lower())
+        return pixels
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of large images and of odd tags, which harm nobody
+        x = decoded([path for path, _ in samples], (size, size, 3), decode, f"reading {folder}")
+    several.update(framed)
+    return Split(x, np.array([label for _, label in samples], dtype=np.int64))
+
+
+def _picture(path: str, size: int) -> tuple[np.ndarray, bool]:
+    try:
+        return picture(path, size)
+    except UserError as error:
+        raise UserError(f"{words(path)}: {error}") from error
+    except MemoryError as error:
+        raise UserError(f"{words(path)}: does not fit into this machine's memory; make it smaller") from error
+
+
+def _read(found: Mapping[str, Tree], own: Mapping[str, str]) -> str:
+    parts = [
+        f"{own[name]} {counted({label: len(images) for label, images in found[name].images.items()})}"
+        for name in PARTS
+        if name in found
+    ]
+    skipped = sum((part.skipped for part in found.values()), Counter[str]())
+    others = {
+        "hidden": sum(part.hidden for part in found.values()),
+        "in no class folder": sum(part.outside for part in found.values()),
+        "links back into the data": sum(part.links for part in found.values()),
+    }
+    text = f"read {sum(map(len, found.values()))} images"
+    skips = left_out(skipped, others)
+    return f"{text}{f', {skips}' if skips else ''}: {'; '.join(parts)}"
+
+
+def _differing(found: Mapping[str, Tree], own: Mapping[str, str]) -> list[str]:
+    """A line for each part that lacks classes of the training set."""
+    notes = []
+    for name, part in found.items():
+        lacking = [label for label in found["train"].images if not part.images.get(label)]
+        if lacking:
+            notes.append(f"{own[name]} has no image of {listed(lacking)}")
+    return notes

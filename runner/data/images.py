@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from runner.data.check import check_split
+from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings
 from runner.data.split import hold_out, nested, part
-
-CHUNK = 2**20  # values at a time, so that the copies made on the way stay small
 
 
 def image_dataset(
@@ -22,22 +22,25 @@ def image_dataset(
     classes: int,
     *,
     val: Split | None = None,
+    names: Sequence[str] = (),
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
 ) -> Dataset:
     """Hold out the validation set (`val`, where it comes with the data) and add mean and std per channel.
 
     The arrays of `train` are used up: the parts of it take their memory.
-    `normalisation` is (mean, std) in units of 0 to 255; without it both are those of the training split.
+    `names` are those of the classes, where they have any. `normalisation` is (mean, std) in units of 0 to 255; without
+    it both are those of the training split.
     UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
     """
     name = settings.label or settings.name
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
-        train, val = hold_out(train, settings.validation, settings.train)
-    elif settings.train is not None:
+        train, val = hold_out(train, settings.validation, settings.train, names)
+    elif settings.train not in (None, len(train)):
         train = part(train, nested(train.y, settings.train))
     mean, std = normalisation or statistics(train.x)
-    return Dataset(name, "images", classes, train, val, test, mean, std, settings.flip, settings.pad)
+    varied = (settings.flip, settings.pad)
+    return Dataset(name, "images", classes, train, val, test, mean, std, *varied, names=tuple(names))
 
 
 def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -46,11 +49,10 @@ def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     From counts of the 256 values, in whole numbers: the same on every machine, without a float copy of the images.
     """
     means, stds = [], []
-    rows = max(1, CHUNK // math.prod(x.shape[1:3]))
     for channel in range(x.shape[-1]):
         counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(x), rows):
-            counts += np.bincount(x[start : start + rows, ..., channel].reshape(-1), minlength=256)
+        for some in chunks(x):
+            counts += np.bincount(some[..., channel].reshape(-1), minlength=256)
         n, values = int(counts.sum()), range(256)
         total = sum(value * int(count) for value, count in zip(values, counts, strict=True))
         squares = sum(value**2 * int(count) for value, count in zip(values, counts, strict=True))

@@ -14,7 +14,8 @@ from runner.data import digits, files, folder, modular, text, vision
 from runner.data.cache import Cache
 from runner.data.check import check, content_hash
 from runner.data.dataset import Dataset, Split
-from runner.data.reading import place
+from runner.data.notes import remarks
+from runner.data.reading import place, words
 from runner.data.settings import DatasetSettings
 from runner.data.shared import shared
 from runner.errors import UserError
@@ -52,7 +53,8 @@ def load(settings: DatasetSettings) -> Dataset:
             return kept
         dataset = LOADERS[settings.name](settings)
         check(dataset, settings.validation, where)
-        dataset = replace(dataset, hash=content_hash(dataset))
+        notes = tuple(words(note) for note in (*dataset.notes, *remarks(dataset)))
+        dataset = replace(dataset, hash=content_hash(dataset), notes=notes)
         if cache is not None:
             dataset = cache.keep(dataset)
         # What could not be kept is shared between processes all the same.

@@ -48,7 +48,12 @@ def reading(what: str, right: str) -> Iterator[None]:
         raise UserError(f"{what}: cannot be read ({reason(error)}); {right}") from error
 
 
+def words(name: object) -> str:
+    """A name or text from the disk in one line, whatever it holds."""
+    return " ".join(str(name).split())
+
+
 def reason(error: BaseException) -> str:
     """What an exception says, or else its type, in one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = words(error) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

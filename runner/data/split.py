@@ -5,28 +5,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from runner.data.chunks import rows
 from runner.data.dataset import Split
 from runner.errors import UserError
 
 # Constant, so that all trials, seeds and machines share one split; part of what Dataset.hash covers.
 STATE = 20190504
-CHUNK = 2**22  # bytes that are moved at a time
 
 
-def stratified(y: np.ndarray, size: int, key: str) -> tuple[np.ndarray, np.ndarray]:
+def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
     """Indices of `len(y) - size` examples and of the other `size`, each sorted, with the class shares of y [N] in both.
 
-    `key` is the setting to name where that cannot be done: fewer than two of a class, or fewer examples in one part
-    than classes (UserError).
+    `key` is the setting to name where that cannot be done: fewer than two of a class, which is called by its name if
+    there are `names`, or fewer examples in one part than classes (UserError).
     """
     from sklearn.model_selection import train_test_split
 
     classes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         scarce = classes[counts.argmin()]
-        raise UserError(f"{key}: class {scarce} has a single example, which cannot be on both sides of a split")
+        raise UserError(
+            f"{key}: class {named(scarce, names)} has a single example, which cannot be on both sides of a split"
+        )
     if not len(classes) <= size <= len(y) - len(classes):
         raise UserError(
             f"{key}: splits {len(y)} examples of {len(classes)} classes into {len(y) - size} and {size}; "
@@ -36,14 +40,16 @@ def stratified(y: np.ndarray, size: int, key: str) -> tuple[np.ndarray, np.ndarr
     return np.sort(kept), np.sort(held)
 
 
-def divided(y: np.ndarray, validation: float, train: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def divided(
+    y: np.ndarray, validation: float, train: int | None = None, names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Sorted indices of the examples to train on and of the `validation` fraction of y [N] held out.
 
     `train` is how many of the others to train on (`dataset.train`), None for all of them.
     """
     kept, held = np.arange(len(y)), np.arange(0)
     if validation:
-        kept, held = stratified(y, round(validation * len(y)), f"dataset.validation={validation:g}")
+        kept, held = stratified(y, round(validation * len(y)), f"dataset.validation={validation:g}", names)
     return (kept if train is None else kept[nested(y[kept], train)]), held
 
 
@@ -56,10 +62,9 @@ def nested(y: np.ndarray, size: int) -> np.ndarray:
         raise UserError(f"dataset.train={size}: must be 1 to {len(y)}, the examples that there are for training")
     order = np.random.RandomState(STATE).permutation(len(y))
     if y.ndim == 1:
-        classes = y[order]
-        counts = np.bincount(classes)
-        if size < np.count_nonzero(counts):
-            raise UserError(f"dataset.train={size}: must be at least {np.count_nonzero(counts)}, one for each class")
+        _, classes, counts = np.unique(y[order], return_inverse=True, return_counts=True)
+        if size < len(counts):
+            raise UserError(f"dataset.train={size}: must be at least {len(counts)}, one for each class")
         rank = np.empty(len(y), dtype=np.int64)  # of an example among those of its class, in the shuffled order
         rank[np.argsort(classes, kind="stable")] = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
         # One of each class comes first, so that no size leaves out a class; then all classes fill up evenly.
@@ -67,9 +72,11 @@ def nested(y: np.ndarray, size: int) -> np.ndarray:
     return np.sort(order[:size])
 
 
-def hold_out(train: Split, validation: float, size: int | None = None) -> tuple[Split, Split]:
+def hold_out(
+    train: Split, validation: float, size: int | None = None, names: Sequence[str] = ()
+) -> tuple[Split, Split]:
     """What `divided` says of a training set, whose arrays are used up: the parts take their memory."""
-    kept, held = divided(train.y, validation, size)
+    kept, held = divided(train.y, validation, size, names)
     if len(kept) == len(train):
         return train, part(train, held)
     rest = part(train, held)
@@ -78,12 +85,17 @@ def hold_out(train: Split, validation: float, size: int | None = None) -> tuple[
     end = len(kept) + len(held)
     for whole, array in ((train.x, rest.x), (train.y, rest.y)):
         # What is kept moves towards the beginning, so that nothing is overwritten before it has moved.
-        rows = max(1, CHUNK * len(whole) // max(1, whole.nbytes))
-        for start in range(0, len(kept), rows):
-            some = kept[start : start + rows]
+        count = rows(whole)
+        for start in range(0, len(kept), count):
+            some = kept[start : start + count]
             whole[start : start + len(some)] = whole[some]
         whole[len(kept) : end] = array
     return Split(train.x[: len(kept)], train.y[: len(kept)]), Split(train.x[len(kept) : end], train.y[len(kept) : end])
+
+
+def named(label: int, names: Sequence[str]) -> str:
+    """What a message calls a class: its name, or else its number."""
+    return names[label] if label < len(names) else str(label)
 
 
 def part(split: Split, index: np.ndarray) -> Split:

@@ -7,7 +7,6 @@ long the file is and when it was made too, so that one that was cut short or wri
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.shared import Region
 
 ALIGNED = 4096  # arrays begin at multiples of this
-CHUNK = 2**24  # bytes that are written at a time
 HEAD = 16  # digits of the length of the JSON, in front of it
 SPLITS = ("train", "val", "test")
 PLAIN = tuple(f.name for f in fields(Dataset) if f.name not in SPLITS)
@@ -41,11 +40,9 @@ def write(dataset: Dataset, descriptor: int) -> None:
     _write(descriptor, f"{len(text):{HEAD}d}".encode() + text, 0)
     for place, array in zip(arrays, _arrays(dataset), strict=True):
         offset = first + place["offset"]
-        rows = max(1, CHUNK // max(1, math.prod(array.shape[1:]) * array.itemsize))
-        for start in range(0, len(array), rows):
-            some = np.ascontiguousarray(array[start : start + rows])
-            _write(descriptor, some.reshape(-1).view(np.uint8).data, offset)
-            offset += some.nbytes
+        for part in chunks(array):
+            _write(descriptor, np.ascontiguousarray(part).reshape(-1).view(np.uint8).data, offset)
+            offset += part.nbytes
     os.fsync(descriptor)
     os.utime(descriptor, ns=(time.time_ns(), made))
 

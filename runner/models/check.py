@@ -6,9 +6,14 @@ from runner.data.dataset import Dataset
 from runner.errors import UserError
 from runner.models.settings import ModelSettings, TransformerSettings
 
+HALVINGS = 2  # of an image's height and width, rounded up, from the first stage of a ResNet or ShakeShake to its last
 
-def check(settings: ModelSettings, dataset: Dataset) -> None:
-    """UserError in one line where this model cannot be built for this dataset."""
+
+def check(settings: ModelSettings, dataset: Dataset, batch_size: int = 0) -> None:
+    """UserError in one line where this model cannot be built for this dataset, or trained in batches of `batch_size`.
+
+    `batch_size` 0: no question about batches.
+    """
     transformer = isinstance(settings, TransformerSettings)
     if dataset.kind != "images":
         if not transformer:
@@ -21,3 +26,25 @@ def check(settings: ModelSettings, dataset: Dataset) -> None:
             raise UserError(f"model.patch={settings.patch}: must divide the image size {height}x{width}")
     elif min(height, width) < 4:
         raise UserError(f"model={settings.name}: images of {height}x{width} pixels are too small, at least 4x4")
+    elif batch_size and getattr(settings, "norm", "batch") == "batch":
+        _check_batches(settings, height, width, len(dataset.train), batch_size)
+
+
+def _check_batches(settings: ModelSettings, height: int, width: int, count: int, batch_size: int) -> None:
+    """Batch normalisation needs two values for each channel: no batch of one image where the last maps are 1x1."""
+    rows, columns = (-(-side // 2**HALVINGS) for side in (height, width))
+    if rows * columns > 1 or _smallest(count, batch_size) > 1:
+        return
+    sizes = (size for step in range(1, count) for size in (batch_size + step, batch_size - step) if size > 1)
+    right = next((size for size in sizes if _smallest(count, size) > 1), count)
+    without = " or model.norm=none" if settings.name == "resnet" else ""
+    raise UserError(
+        f"batch_size={batch_size}: leaves a batch of one of the {count} training images of {height}x{width} pixels, "
+        f"which the batch normalisation of model={settings.name} cannot take; use batch_size={right}{without}, or "
+        "larger images"
+    )
+
+
+def _smallest(count: int, batch_size: int) -> int:
+    """How many of `count` images are in the smallest batch of an epoch."""
+    return count % batch_size or min(count, batch_size)
