@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from runner.errors import UserError
 
-GROUPS = Path("/sys/fs/cgroup")
+MACHINE, OWN, GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 COPIED = 1.15  # arrays and what is held out of them, which is copied once
 
 
@@ -28,7 +28,7 @@ def available() -> float:
 
 def _machine() -> float:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = MACHINE.read_text().splitlines()
         return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, ValueError, IndexError, StopIteration):
         return math.inf
@@ -38,7 +38,7 @@ def _groups() -> float:
     """What is left below the limits of the control groups that this process is in, version 1 or 2."""
     left = math.inf
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = OWN.read_text().splitlines()
     except OSError:
         return left
     for line in lines:

@@ -6,6 +6,7 @@ import numpy as np
 
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import existing, reading
+from runner.data.room import check_room
 from runner.data.settings import TextSettings
 from runner.data.split import nested, part
 from runner.errors import UserError
@@ -22,6 +23,7 @@ def load(settings: TextSettings) -> Dataset:
     path = existing(settings.path, "dataset=text dataset.path=book.txt")
     where = f"dataset.path={settings.path}"
     with reading(where, "must be a file of text"):
+        check_room(2 * path.stat().st_size, where, "give a part of the text")
         data = np.fromfile(path, dtype=np.uint8)
     end = len(data) - round(settings.test * len(data))  # of what is not test
     cuts = np.split(data, [end - round(settings.validation * end), end])

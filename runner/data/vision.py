@@ -20,6 +20,7 @@ from runner.data.check import images, labels
 from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
 from runner.data.reading import reason
+from runner.data.room import check_room
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
@@ -37,6 +38,11 @@ class Source:
     by_hand: str
     classes: int
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # None: of the training split
+
+    @property
+    def bytes(self) -> int:
+        """Of all images as arrays."""
+        return 60_000 * 32 * 32 * 3 if self.maker.startswith("CIFAR") else 70_000 * 28 * 28
 
 
 SOURCES = {
@@ -63,6 +69,8 @@ SOURCES = {
 def load(settings: TorchvisionSettings) -> Dataset:
     """uint8 32x32x3 (CIFAR) or 28x28x1; UserError if it is not there, damaged, or cannot be downloaded."""
     source, where = SOURCES[settings.name], f"dataset={settings.name}"
+    # torchvision holds what it has read from the files beside the arrays that it makes of it, which are copied once.
+    check_room(3 * source.bytes, where, "dataset=mnist needs less, dataset=digits next to nothing")
     train, test = _open(source, settings)
     splits = []
     for name, part in (("train", train), ("test", test)):

@@ -133,8 +133,10 @@ CHANGES: dict[str, Callable[[Path], Any]] = {
     "added": lambda root: picture(root / "test" / "ant" / "more.bmp", 79),
     "added as a link": linked,
     "renamed": lambda root: (root / "train" / "ant" / "0.bmp").rename(root / "train" / "ant" / "zz.bmp"),
-    "another class": lambda root: (root / "train" / "ant").rename(root / "train" / "cow")
-    and (root / "test" / "ant").rename(root / "test" / "cow"),
+    "another class": lambda root: (
+        (root / "train" / "ant").rename(root / "train" / "cow")
+        and (root / "test" / "ant").rename(root / "test" / "cow")
+    ),
 }
 
 
