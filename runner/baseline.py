@@ -17,7 +17,7 @@ TOP: Values = {"loss_multiplier": 1.0, "wd_schedule": "follow_lr", "lookahead.k"
 
 _ADAM: Values = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay_params": "all"}
 _SGD: Values = {"momentum": 0.9, "decay_params": "all"}
-_IMAGES: Values = {"validation": 0.1, "flip": False, "pad": 0}
+_IMAGES: Values = {"validation": 0.1, "flip": False, "pad": 0, "train": None}
 _WARMUP: Values = {"warmup_steps": 0, "warmup_epochs": 0.0}
 _COSINE: Values = {**_WARMUP, "eta_min": 0.0}
 
@@ -29,13 +29,13 @@ GROUPS: Mapping[str, Mapping[str, Values]] = {
     },
     "dataset": {
         "digits": {"validation": 1.0, "flip": False, "pad": 0, "train": 400, "test": 898},
-        "modular": {"validation": 0.5, "p": 97, "operation": "add", "fraction": 0.5},
+        "modular": {"validation": 0.5, "p": 97, "operation": "add", "fraction": 0.5, "train": None},
         "cifar10": _IMAGES,
         "cifar100": _IMAGES,
         "fashion_mnist": _IMAGES,
         "mnist": _IMAGES,
         "imagenet32": _IMAGES,
-        "text": {"validation": 0.1, "context": 64, "test": 0.1},
+        "text": {"validation": 0.1, "context": 64, "test": 0.1, "train": None},
         "npz": _IMAGES,
         "folder": {**_IMAGES, "size": 32},
     },

@@ -6,8 +6,11 @@ marked `@pytest.mark.campaign`, and run by `--all`, by `.ci/run`, and where test
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +25,14 @@ if not (Path(__file__).parents[1] / "scripts").is_dir():
 
 # As the runner trains on a CPU; two threads would also fight with the processes that some tests start.
 torch.set_num_threads(1)
+
+# What commands keep of the datasets that tests make is kept in a folder of its own, matplotlib's fonts where they are.
+_CACHE = tempfile.mkdtemp(prefix="adamw-runner-tests-")
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+_FONTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "matplotlib"
+if _FONTS.is_dir():
+    (Path(_CACHE) / "matplotlib").symlink_to(_FONTS.resolve())
+os.environ["XDG_CACHE_HOME"] = _CACHE
 
 # Hypothesis draws the same examples in every run and does not look at the clock, so that a test passes or fails for
 # what the code does alone. HYPOTHESIS_PROFILE=explore draws new ones each time, for a developer who looks for more.

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 
+from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.split import named
 from runner.errors import UserError
-
-CHUNK = 4096  # images at a time, so that the copies made on the way stay small
 
 
 def images(x: np.ndarray, what: str) -> np.ndarray:
@@ -45,11 +43,12 @@ def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: in
         right_x, form = x.dtype == np.uint8 and x.ndim == 4, "images must be uint8 N,H,W,C"
         right_y = y.ndim == 1
     else:
-        right_x, form = x.dtype == np.int64 and x.ndim == 2, "tokens must be int64 N,T"
+        bytes_ = x.dtype == y.dtype == np.uint8 and y.ndim == 2  # of a text, which are whole numbers all the same
+        right_x, form = (x.dtype == np.int64 or bytes_) and x.ndim == 2, "tokens must be int64 N,T"
         right_y = y.ndim == 1 or y.shape == x.shape
     if not right_x or 0 in x.shape[1:]:
         raise UserError(f"{what}: x is {x.dtype} of shape {_shape(x)}; {form}")
-    if y.dtype != np.int64 or not right_y:
+    if y.dtype != (x.dtype if kind == "tokens" else np.int64) or not right_y:
         raise UserError(f"{what}: y is {y.dtype} of shape {_shape(y)}; labels must be int64, one for each example")
     if len(x) != len(y):
         raise UserError(f"{what}: has {len(x)} examples and {len(y)} labels; must be as many")
@@ -93,7 +92,7 @@ def _check_content(x: np.ndarray, what: str, training: bool) -> None:
 
     A single image to validate or test on may be blank.
     """
-    if not len(x) or any((part != x[:1]).any() for part in _parts(x)):
+    if not len(x) or any((part != x[:1]).any() for part in chunks(x)):
         return
     value = x.reshape(-1)[0]
     if (x[0] == value).all() and (training or len(x) > 1):
@@ -102,18 +101,19 @@ def _check_content(x: np.ndarray, what: str, training: bool) -> None:
         raise UserError(f"{what}: all {len(x)} images are the same; must be different ones")
 
 
-def _parts(x: np.ndarray) -> Iterator[np.ndarray]:
-    return (x[start : start + CHUNK] for start in range(0, len(x), CHUNK))
-
-
 def content_hash(dataset: Dataset) -> str:
-    """The first 12 hex digits of SHA-256 over kind, classes, and name, dtype, shape and bytes of all six arrays."""
+    """The first 12 hex digits of SHA-256 over kind, classes, and name, dtype, shape and bytes of all six arrays.
+
+    Tokens count as int64, in whatever type they are held.
+    """
     digest = hashlib.sha256(f"{dataset.kind} {dataset.classes}".encode())
     for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
         for axis, array in (("x", split.x), ("y", split.y)):
-            fixed = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))  # the same on every machine
-            digest.update(f" {name}.{axis} {fixed.dtype.str} {fixed.shape} ".encode())
-            digest.update(fixed.reshape(-1).view(np.uint8).data)
+            dtype = np.dtype(np.int64) if dataset.kind == "tokens" else array.dtype
+            fixed = dtype.newbyteorder("<")  # the same on every machine
+            digest.update(f" {name}.{axis} {fixed.str} {array.shape} ".encode())
+            for part in chunks(array):
+                digest.update(np.ascontiguousarray(part, dtype=fixed).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()[:12]
 
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from runner.data.shared import packed
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images: x uint8 [N, H, W, C], y int64 [N]. Tokens: x int64 [N, T], y int64 [N] or [N, T]."""
+    """Images: x uint8 [N, H, W, C], y int64 [N]. Tokens: x int64 [N, T], y int64 [N] or [N, T]; or both uint8 [N, T].
+
+    A process that is started gets large arrays without a copy, where they lie in memory that can be shared.
+    """
 
     x: np.ndarray
     y: np.ndarray
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __reduce__(self) -> tuple[Callable[..., Split], tuple[Any, Any]]:
+        return Split, (packed(self.x), packed(self.y))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
 from runner.data.notes import listed, roles
 from runner.data.reading import existing, reading
+from runner.data.room import check_room
 from runner.data.settings import FileSettings
+from runner.data.shared import empty
 from runner.errors import UserError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -37,8 +40,12 @@ def load_npz(settings: FileSettings) -> Dataset:
     vals = [name for name in VALS if f"x_{name}" in there or f"y_{name}" in there]
     if len(vals) > 1:
         raise UserError(f"{where}: has arrays for {' and '.join(vals)}, which mean the same; keep one of them")
+    wanted = ("train", "test", *vals)
+    check_room(
+        _unpacked(path, [f"{axis}_{name}" for name in wanted for axis in "xy"]), where, "save fewer images in it"
+    )
     splits = {}
-    for name in ("train", "test", *vals):
+    for name in wanted:
         x, y = _arrays(path, (f"x_{name}", f"y_{name}"), where)
         splits[name] = Split(images(x, f"{where}: x_{name}"), labels(y, f"{where}: y_{name}"))
     train = splits["train"]
@@ -69,7 +76,9 @@ def _imagenet32(root: Path, names: tuple[str, ...], where: str) -> Split:
     for path in paths:
         (data,) = _arrays(path, ("labels",), f"{where}: {path.name}")
         y.append(labels(data, f"{where}: {path.name}: labels"))
-    x = np.empty((sum(map(len, y)), 32, 32, 3), dtype=np.uint8)
+    count = sum(map(len, y))
+    check_room(32 * 32 * 3 * (count + max(map(len, y))), where, "dataset=cifar100 needs 0.6 GB")
+    x = empty((count, 32, 32, 3), np.uint8)
     start = 0
     for path, part in zip(paths, y, strict=True):
         (data,) = _arrays(path, ("data",), f"{where}: {path.name}")
@@ -103,6 +112,12 @@ def _names(path: Path, keys: tuple[str, ...], where: str) -> list[str]:
     if missing:
         raise UserError(f"{where}: has no {', '.join(missing)} but {listed(names)}; {right}")
     return names
+
+
+def _unpacked(path: Path, keys: Sequence[str]) -> int:
+    """Bytes of the arrays under `keys`, as the list of the archive's members says."""
+    with zipfile.ZipFile(path) as archive:
+        return sum(member.file_size for member in archive.infolist() if member.filename.removesuffix(".npy") in keys)
 
 
 def _arrays(path: Path, keys: tuple[str, ...], where: str) -> list[np.ndarray]:

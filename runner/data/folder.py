@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from runner.data.dataset import Dataset, Split
+from runner.data.decode import decoded
 from runner.data.images import image_dataset
 from runner.data.notes import counted, left_out, listed, roles
 from runner.data.picture import picture
 from runner.data.reading import existing, reading, words
+from runner.data.room import check_room
 from runner.data.settings import FolderSettings
+from runner.data.split import divided
 from runner.data.tree import SUFFIXES, Tree, hidden, tree
 from runner.errors import UserError
 
@@ -26,6 +29,7 @@ PARTS = {
     "test": ("test", "testing"),
     "val": ("val", "valid", "validation", "dev"),
 }
+HELD = "held out"
 
 
 def load(settings: FolderSettings) -> Dataset:
@@ -51,14 +55,18 @@ def load(settings: FolderSettings) -> Dataset:
     for name, part in found.items():
         _check_classes(part, classes, f"{where}: {folders[name].name}", training=name == "train")
     several: Counter[str] = Counter()
+    test = "test" if "test" in found else "val"
+    own_val = test == "test" and "val" in found
+    samples = _chosen(found, classes, settings, held_out=not own_val)
+    need, smaller = 3 * settings.size**2 * sum(map(len, samples.values())), max(4, settings.size // 2)
+    check_room(need, where, f"dataset.train=N trains on fewer images, dataset.size={smaller} makes them smaller")
     splits = {
-        name: _pixels(found[name], folders[name], classes, settings.size, where, several)
-        for name in PARTS
-        if name in found
+        name: _pixels(some, folders.get(name, folders["train"]), settings.size, where, several)
+        for name, some in samples.items()
     }
-    test = "test" if "test" in splits else "val"
-    val = splits.get("val") if test == "test" else None
-    data = image_dataset(settings, splits["train"], splits[test], len(classes), val=val, names=list(classes))
+    val = splits.get("val") if own_val else None
+    held = splits.get(HELD, val)
+    data = image_dataset(settings, splits["train"], splits[test], len(classes), val=held, names=list(classes))
     own = {name: f"{folder.name}/" for name, folder in folders.items()}
     notes = [_read(found, own), *_differing(found, own)]
     if several:
@@ -108,22 +116,44 @@ def _check_classes(part: Tree, classes: Mapping[str, int], where: str, training:
         raise UserError(f"{where}: has the class {listed(strange)}, which train has not; must be those of train")
 
 
-def _pixels(
-    part: Tree, folder: Path, classes: Mapping[str, int], size: int, where: str, several: Counter[str]
-) -> Split:
-    """All images as uint8 [N, size, size, 3] and their labels; `several` counts those with frames, by suffix."""
-    from tqdm import tqdm
+def _chosen(
+    found: Mapping[str, Tree], classes: Mapping[str, int], settings: FolderSettings, held_out: bool
+) -> dict[str, list[tuple[str, int]]]:
+    """The images to decode and their labels: all, but with dataset.train not those of the training set it leaves out.
 
-    samples = [(path, classes[name]) for name, paths in part.images.items() for path in paths]
-    x = np.empty((len(samples), size, size, 3), dtype=np.uint8)
-    y = np.array([label for _, label in samples], dtype=np.int64)
+    It is divided here then, and what is for validation comes under HELD.
+    """
+    samples = {
+        name: [(path, classes[label]) for label, paths in found[name].images.items() for path in paths]
+        for name in PARTS
+        if name in found
+    }
+    if settings.train is not None:
+        train = samples["train"]
+        y = np.array([label for _, label in train], dtype=np.int64)
+        kept, held = divided(y, settings.validation if held_out else 0, settings.train, list(classes))
+        samples["train"] = [train[i] for i in kept]
+        if len(held):
+            samples[HELD] = [train[i] for i in held]
+    return samples
+
+
+def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: str, several: Counter[str]) -> Split:
+    """All images as uint8 [N, size, size, 3] and their labels; `several` counts those with frames, by suffix."""
+    framed: list[str] = []  # appended to by several threads
+
+    def decode(path: str) -> np.ndarray:
+        with reading(f"{where}: {path}", "must be an image; mend it or take it away"):
+            pixels, frames = _picture(path, size)
+        if frames:
+            framed.append(os.path.splitext(path)[1].lower())
+        return pixels
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of large images and of odd tags, which harm nobody
-        for i, (path, _) in enumerate(tqdm(samples, desc=f"reading {folder}", disable=None, leave=False)):
-            with reading(f"{where}: {path}", "must be an image; mend it or take it away"):
-                x[i], frames = _picture(path, size)
-                several.update([os.path.splitext(path)[1].lower()] * frames)
-    return Split(x, y)
+        x = decoded([path for path, _ in samples], (size, size, 3), decode, f"reading {folder}")
+    several.update(framed)
+    return Split(x, np.array([label for _, label in samples], dtype=np.int64))
 
 
 def _picture(path: str, size: int) -> tuple[np.ndarray, bool]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runner.data.check import CHUNK, check_split
+from runner.data.check import check_split
+from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings
-from runner.data.split import hold_out
+from runner.data.split import hold_out, nested, part
 
 
 def image_dataset(
@@ -26,6 +27,7 @@ def image_dataset(
 ) -> Dataset:
     """Hold out the validation set (`val`, where it comes with the data) and add mean and std per channel.
 
+    The arrays of `train` are used up: the parts of it take their memory.
     `names` are those of the classes, where they have any. `normalisation` is (mean, std) in units of 0 to 255; without
     it both are those of the training split.
     UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
@@ -33,7 +35,9 @@ def image_dataset(
     name = settings.label or settings.name
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
-        train, val = hold_out(train, settings.validation, names)
+        train, val = hold_out(train, settings.validation, settings.train, names)
+    elif settings.train not in (None, len(train)):
+        train = part(train, nested(train.y, settings.train))
     mean, std = normalisation or statistics(train.x)
     varied = (settings.flip, settings.pad)
     return Dataset(name, "images", classes, train, val, test, mean, std, *varied, names=tuple(names))
@@ -47,8 +51,8 @@ def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     means, stds = [], []
     for channel in range(x.shape[-1]):
         counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(x), CHUNK):
-            counts += np.bincount(x[start : start + CHUNK, ..., channel].reshape(-1), minlength=256)
+        for some in chunks(x):
+            counts += np.bincount(some[..., channel].reshape(-1), minlength=256)
         n, values = int(counts.sum()), range(256)
         total = sum(value * int(count) for value, count in zip(values, counts, strict=True))
         squares = sum(value**2 * int(count) for value, count in zip(values, counts, strict=True))

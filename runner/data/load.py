@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from runner.data import digits, files, folder, modular, text, vision
+from runner.data.cache import Cache
 from runner.data.check import check, content_hash
-from runner.data.dataset import Dataset
+from runner.data.dataset import Dataset, Split
 from runner.data.notes import remarks
 from runner.data.reading import place, words
 from runner.data.settings import DatasetSettings
+from runner.data.shared import shared
 from runner.errors import UserError
 
 # Each takes the settings class that DATASETS has under its name.
@@ -36,6 +38,9 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
 def load(settings: DatasetSettings) -> Dataset:
     """Read, split, check and hash a dataset: the same at every call, and for every trial's seed.
 
+    What was read from files is kept in a cache, from which the next call maps it. Large arrays lie in memory that
+    worker processes map too.
+
     Everything that can be wrong with it ends in a UserError that names the setting or file and what would be right.
     """
     where = f"dataset={settings.name}"
@@ -43,12 +48,23 @@ def load(settings: DatasetSettings) -> Dataset:
         raise UserError(f"{where}: must be one of {', '.join(LOADERS)}")
     where = place(settings)
     try:
+        cache = Cache.of(settings)
+        if cache is not None and (kept := cache.find()) is not None:
+            return kept
         dataset = LOADERS[settings.name](settings)
         check(dataset, settings.validation, where)
         notes = tuple(words(note) for note in (*dataset.notes, *remarks(dataset)))
-        return replace(dataset, hash=content_hash(dataset), notes=notes)
+        dataset = replace(dataset, hash=content_hash(dataset), notes=notes)
+        if cache is not None:
+            dataset = cache.keep(dataset)
+        # What could not be kept is shared between processes all the same.
+        return replace(dataset, train=_shared(dataset.train), val=_shared(dataset.val), test=_shared(dataset.test))
     except UserError as error:
         # A name from the disk or the command line may hold a line break.
         raise UserError(" ".join(str(error).splitlines())) from error
     except MemoryError as error:
         raise UserError(f"{where}: does not fit into this machine's memory; give less data") from error
+
+
+def _shared(split: Split) -> Split:
+    return Split(shared(split.x), shared(split.y))

@@ -6,7 +6,7 @@ import numpy as np
 
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import ModularSettings
-from runner.data.split import STATE, part
+from runner.data.split import STATE, nested, part
 
 
 def load(settings: ModularSettings) -> Dataset:
@@ -27,6 +27,8 @@ def load(settings: ModularSettings) -> Dataset:
     first = round(settings.fraction * len(x))
     second = first + round(settings.validation * (len(x) - first))
     train, val, test = (part(everything, index) for index in np.split(order, [first, second]))
+    if settings.train is not None:
+        train = part(train, nested(train.y, settings.train))
     return Dataset(settings.label or settings.name, "tokens", p, train, val, test, vocabulary=p + 2)
 
 

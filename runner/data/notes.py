@@ -10,9 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from runner.data.check import CHUNK
+from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import words
 
@@ -77,10 +75,10 @@ def remarks(dataset: Dataset) -> tuple[str, ...]:
         if copies:
             found.append(f"{name} images that are among others too, byte for byte: {', '.join(copies)}")
     for name, split in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):
-        blank = sum(int((part == part[:, :1, :1]).all((1, 2, 3)).sum()) for part in _parts(split))
+        blank = sum(int((part == part[:, :1, :1]).all((1, 2, 3)).sum()) for part in chunks(split.x))
         if blank:
             found.append(f"{blank} of {len(split)} {name} images are of a single colour")
-    brightest = max(int(part.max()) for part in _parts(dataset.train))
+    brightest = max(int(part.max()) for part in chunks(dataset.train.x))
     if brightest < DARK:
         found.append(f"no pixel is brighter than {brightest} of 255 in training; are the images scaled as meant?")
     return tuple(found)
@@ -88,7 +86,3 @@ def remarks(dataset: Dataset) -> tuple[str, ...]:
 
 def _digests(split: Split) -> list[bytes]:
     return [hashlib.blake2b(image, digest_size=16).digest() for image in split.x]
-
-
-def _parts(split: Split) -> list[np.ndarray]:
-    return [split.x[start : start + CHUNK] for start in range(0, len(split), CHUNK)]

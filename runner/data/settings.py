@@ -1,7 +1,7 @@
 """What can be set about a dataset, one frozen dataclass per kind; imports nothing heavy.
 
 Fields marked `PLACE` say where the data lies, not what it is: they are no part of a trial's id, because the
-hash of the loaded arrays is.
+hash of the loaded arrays is. `cache` is the folder in which decoded arrays are kept, "" the user's own, "false" none.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ OPERATIONS = ("add", "sub", "mul", "div")
 class DatasetSettings:
     """Common to all: `validation` is the fraction of the training set held out (0: selection is on test).
 
-    Digits and modular, whose training set has a size of its own, take that fraction of what is beside it.
+    Digits and modular, whose training set has a size of its own, take that fraction of what is beside it. `train` is
+    the number of examples to train on, stratified and the same for every seed; None is all that are not held out.
     """
 
     name: str
     validation: float = 0.1
     label: str = field(default="", metadata=PLACE)  # the name in tables; the group's name if empty
+    train: int | None = None
 
     def __post_init__(self) -> None:
+        if self.train is not None and self.train < 1:
+            raise UserError(
+                f"dataset.train={self.train}: must be a number of training examples from 1, or null for all"
+            )
         if not 0 <= self.validation <= 1:
             raise UserError(f"dataset.validation={self.validation}: must be a fraction from 0 to 1")
 
@@ -67,6 +73,7 @@ class TorchvisionSettings(ImageSettings):
     """CIFAR-10/100, MNIST, Fashion-MNIST as torchvision stores them below `root`."""
 
     root: str = field(default="data", metadata=PLACE)
+    cache: str = field(default="", metadata=PLACE)
     download: bool = field(default=True, metadata=PLACE)
 
 
@@ -75,6 +82,7 @@ class FileSettings(ImageSettings):
     """Images at `path`: an .npz file, or the folder of ImageNet32's."""
 
     path: str = field(default="", metadata=PLACE)
+    cache: str = field(default="", metadata=PLACE)
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class TextSettings(DatasetSettings):
     """A text file, next-byte prediction in windows of `context` bytes; the last `test` of it is the test set."""
 
     path: str = field(default="", metadata=PLACE)
+    cache: str = field(default="", metadata=PLACE)
     context: int = 64
     test: float = 0.1
 

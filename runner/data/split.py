@@ -1,4 +1,7 @@
-"""The fixed splits: `stratified(y, size, key)` gives the same indices at every call, whatever the trial's seed."""
+"""The fixed splits: the same indices at every call, whatever the trial's seed.
+
+`divided(y, validation, train)` says which examples are for training and which for validation, `hold_out` parts them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runner.data.chunks import rows
 from runner.data.dataset import Split
 from runner.errors import UserError
 
@@ -36,12 +40,57 @@ def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) ->
     return np.sort(kept), np.sort(held)
 
 
-def hold_out(train: Split, validation: float, names: Sequence[str] = ()) -> tuple[Split, Split]:
-    """The training set and the `validation` fraction of it held out; with 0 all of it and an empty split."""
-    if validation == 0:
-        return train, part(train, np.arange(0))
-    kept, held = stratified(train.y, round(validation * len(train)), f"dataset.validation={validation:g}", names)
-    return part(train, kept), part(train, held)
+def divided(
+    y: np.ndarray, validation: float, train: int | None = None, names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted indices of the examples to train on and of the `validation` fraction of y [N] held out.
+
+    `train` is how many of the others to train on (`dataset.train`), None for all of them.
+    """
+    kept, held = np.arange(len(y)), np.arange(0)
+    if validation:
+        kept, held = stratified(y, round(validation * len(y)), f"dataset.validation={validation:g}", names)
+    return (kept if train is None else kept[nested(y[kept], train)]), held
+
+
+def nested(y: np.ndarray, size: int) -> np.ndarray:
+    """Sorted indices of `size` examples of y: [N], in the class shares of y, or [N, T]; a larger size adds to them.
+
+    UserError, naming dataset.train, where there are fewer examples than that or more classes.
+    """
+    if not 1 <= size <= len(y):
+        raise UserError(f"dataset.train={size}: must be 1 to {len(y)}, the examples that there are for training")
+    order = np.random.RandomState(STATE).permutation(len(y))
+    if y.ndim == 1:
+        _, classes, counts = np.unique(y[order], return_inverse=True, return_counts=True)
+        if size < len(counts):
+            raise UserError(f"dataset.train={size}: must be at least {len(counts)}, one for each class")
+        rank = np.empty(len(y), dtype=np.int64)  # of an example among those of its class, in the shuffled order
+        rank[np.argsort(classes, kind="stable")] = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
+        # One of each class comes first, so that no size leaves out a class; then all classes fill up evenly.
+        order = order[np.argsort(np.where(rank == 0, 0, (rank + 0.5) / counts[classes]), kind="stable")]
+    return np.sort(order[:size])
+
+
+def hold_out(
+    train: Split, validation: float, size: int | None = None, names: Sequence[str] = ()
+) -> tuple[Split, Split]:
+    """What `divided` says of a training set, whose arrays are used up: the parts take their memory."""
+    kept, held = divided(train.y, validation, size, names)
+    if len(kept) == len(train):
+        return train, part(train, held)
+    rest = part(train, held)
+    if len(kept) + len(held) <= len(train) // 2 or not (train.x.flags.writeable and train.y.flags.writeable):
+        return part(train, kept), rest
+    end = len(kept) + len(held)
+    for whole, array in ((train.x, rest.x), (train.y, rest.y)):
+        # What is kept moves towards the beginning, so that nothing is overwritten before it has moved.
+        count = rows(whole)
+        for start in range(0, len(kept), count):
+            some = kept[start : start + count]
+            whole[start : start + len(some)] = whole[some]
+        whole[len(kept) : end] = array
+    return Split(train.x[: len(kept)], train.y[: len(kept)]), Split(train.x[len(kept) : end], train.y[len(kept) : end])
 
 
 def named(label: int, names: Sequence[str]) -> str:

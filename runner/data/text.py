@@ -6,14 +6,16 @@ import numpy as np
 
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import existing, reading
+from runner.data.room import check_room
 from runner.data.settings import TextSettings
+from runner.data.split import nested, part
 from runner.errors import UserError
 
 BYTES = 256
 
 
 def load(settings: TextSettings) -> Dataset:
-    """Windows of `context` bytes, x int64 [N, T], with the bytes one further, y int64 [N, T]; 256 classes.
+    """Windows of `context` bytes, x uint8 [N, T], with the bytes one further, y uint8 [N, T]; 256 classes.
 
     The file is cut once, in its own order, into train | validation | test: neighbouring text is alike, and a random
     split would show the model what comes before and after each test window. UserError where there is too little.
@@ -21,21 +23,27 @@ def load(settings: TextSettings) -> Dataset:
     path = existing(settings.path, "dataset=text dataset.path=book.txt")
     where = f"dataset.path={settings.path}"
     with reading(where, "must be a file of text"):
-        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        check_room(2 * path.stat().st_size, where, "give a part of the text")
+        data = np.fromfile(path, dtype=np.uint8)
     end = len(data) - round(settings.test * len(data))  # of what is not test
     cuts = np.split(data, [end - round(settings.validation * end), end])
-    train, val, test = (windows(part, settings.context) for part in cuts)
+    train, val, test = (windows(share, settings.context) for share in cuts)
     for name, split, share in zip(("train", "val", "test"), (train, val, test), cuts, strict=True):
         if not len(split) and not (name == "val" and settings.validation == 0):
             raise UserError(
                 f"{where}: of its {len(data)} bytes {len(share)} are for {name}; a window of "
                 f"dataset.context={settings.context} needs {settings.context + 1}: give more text or a shorter context"
             )
+    if settings.train is not None:
+        train = part(train, nested(train.y, settings.train))
     return Dataset(settings.label or settings.name, "tokens", BYTES, train, val, test, vocabulary=BYTES)
 
 
 def windows(data: np.ndarray, context: int) -> Split:
-    """uint8 [n] to int64 windows side by side: x[k] = data[k T : k T + T], y[k] the same one further; drops a rest."""
+    """uint8 [n] to windows side by side: x[k] = data[k T : k T + T], y[k] the same one further; drops a rest.
+
+    x lies where `data` does, y is a copy: together twice the bytes, which become numbers as they are trained on.
+    """
     count = max(len(data) - 1, 0) // context
     x, y = (data[start : start + count * context].reshape(count, context) for start in (0, 1))
-    return Split(x.astype(np.int64), y.astype(np.int64))
+    return Split(x, y.copy())

@@ -19,6 +19,7 @@ from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
 from runner.data.originals import UnfitError, idx, read_cifar, read_idx
 from runner.data.reading import reason
+from runner.data.room import check_room
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
@@ -36,6 +37,11 @@ class Source:
     by_hand: str
     classes: int
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None  # None: of the training split
+
+    @property
+    def bytes(self) -> int:
+        """Of all images as arrays."""
+        return 60_000 * 32 * 32 * 3 if self.maker.startswith("CIFAR") else 70_000 * 28 * 28
 
 
 SOURCES = {
@@ -62,6 +68,8 @@ SOURCES = {
 def load(settings: TorchvisionSettings) -> Dataset:
     """uint8 32x32x3 (CIFAR) or 28x28x1; UserError if it is not there, damaged, or cannot be downloaded."""
     source, where = SOURCES[settings.name], f"dataset={settings.name}"
+    # What has been read from the files is held beside the arrays that are made of it, which are copied once.
+    check_room(3 * source.bytes, where, "dataset=mnist needs less, dataset=digits next to nothing")
     train, test, notes = _open(source, settings)
     splits = [
         Split(images(part.x, f"{where}: {name}"), labels(part.y, f"{where}: {name}"))

@@ -48,7 +48,8 @@ def evaluate(
     wrong, wrong5, answers, top5 = torch.zeros_like(loss), torch.zeros_like(loss), 0, False
     for start in range(0, len(split.x), batch):
         x, y = split.x[start : start + batch], split.y[start : start + batch]
-        x = images.plain(x) if images is not None else x
+        x = images.plain(x) if images is not None else x.long()
+        y = y.long()
         target = y.expand(trials, *y.shape)
         with autocast:
             logits = model(x.expand(trials, *x.shape))

@@ -19,7 +19,7 @@ Batch = tuple[Tensor, Tensor, Tensor | None]  # x [R, B, ...], y [R, B] or [R, B
 
 @dataclass(frozen=True)
 class Resident:
-    """A split on the device. Images stay uint8 [N, H, W, C]; tokens int64 [N, T]."""
+    """A split on the device, in the types that it came in: a batch of bytes becomes int64 where it is used."""
 
     x: Tensor
     y: Tensor
@@ -123,9 +123,9 @@ class Feed:
         )
 
     def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
-        x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index]
+        x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index].long()
         shaking = noise[self.place].to(self.dtype) if self.noise_width else None
-        return x[self.place], self.train.y[index][self.place], shaking
+        return x[self.place], self.train.y[index].long()[self.place], shaking
 
     def _put(self, there: Tensor, drawn: list[Tensor]) -> Tensor:
         """The numbers of all seeds on the device, in the memory that is there once there is some."""

@@ -1,4 +1,4 @@
-"""A batch that batch normalisation cannot take is refused before training, for every model and size, and no other is."""
+"""A batch that batch normalisation cannot take is refused before training, in every model and size, and no other."""
 
 from __future__ import annotations
 

@@ -1,0 +1,160 @@
+"""Datasets that were read from files once, kept as arrays: `Cache.of(settings)`, then `find()` or `keep(dataset)`.
+
+What is kept is known by the path, the settings, the names, sizes and times of all files, and the code and libraries
+that read them: what is found is what reading the files again would give. The limit is a file system that changes a
+file and none of its times. Nothing here is an error: without a cache all is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from runner.data import sources
+from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
+from runner.data.stored import mapped, write
+
+try:
+    import fcntl
+except ImportError:  # not everywhere
+    fcntl = None  # type: ignore[assignment]
+
+LIMIT = 32 * 2**30  # bytes in the folder; what was not used for longest is removed
+TOLD = 2**26  # bytes; what is smaller is not worth a line
+KEPT, WRITTEN = ".arrays", ".part"
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The place of one dataset. `source` is the same whatever the files hold; `content` is not."""
+
+    settings: DatasetSettings
+    folder: Path
+    source: str
+    content: str
+    asked: bool  # whether the user has named the folder
+
+    @staticmethod
+    def of(settings: DatasetSettings) -> Cache | None:
+        """None for data that is not read from files, with dataset.cache=false, and where the files are not there."""
+        try:
+            setting = str(getattr(settings, "cache", "false"))
+            folder, root = home(setting), sources.files(settings)
+            if folder is None or root is None:
+                return None
+            root = root.resolve(strict=True)
+            shaping = {key: value for key, value in asdict(settings).items() if key not in ("label", "cache")}
+            source = _digest(json.dumps([str(root), shaping], sort_keys=True))
+            content = _digest(sources.code() + sources.content(root))
+            return Cache(settings, folder, source, content, asked=bool(setting))
+        except (OSError, RuntimeError, ValueError):  # whoever reads them will say what is wrong
+            return None
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the dataset, or would."""
+        return self.folder / f"{self.settings.name}-{self.source}-{self.content}{KEPT}"
+
+    def find(self) -> Dataset | None:
+        """The dataset, whose arrays are read when they are used; None if it is not there or damaged."""
+        try:
+            dataset = mapped(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+        except (OSError, ValueError):
+            return None
+        with suppress(OSError):  # when it was last used
+            os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))
+        return replace(dataset, name=self.settings.label or self.settings.name)
+
+    def keep(self, dataset: Dataset) -> Dataset:
+        """The dataset as it lies in the cache from now on; itself where it cannot be kept, which is said."""
+        if Cache.of(self.settings) != self:  # a file has changed meanwhile
+            return dataset
+        size = sum(a.nbytes for s in (dataset.train, dataset.val, dataset.test) for a in (s.x, s.y))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._tidy(size)
+            if 2 * size > shutil.disk_usage(self.folder).free:
+                raise OSError("they would take more than half of the free space")
+            self._write(dataset)
+        except OSError as error:
+            if size >= TOLD or self.asked:
+                _say(
+                    f"{self.folder}: the decoded data cannot be kept ({error.strerror or error}), so every command "
+                    "reads all files; set dataset.cache to another folder, or to false"
+                )
+            return dataset
+        if size >= TOLD:
+            text = f"{size / 1e6:.0f} MB of decoded data are kept in {self.folder} for the next command"
+            _say(f"{text}; dataset.cache=PATH is another folder, dataset.cache=false none")
+        return self.find() or dataset
+
+    def _write(self, dataset: Dataset) -> None:
+        """Under a name of its own first, and locked as long as it is written."""
+        part = self.folder / f"{uuid.uuid4().hex}{WRITTEN}"
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            _locked(descriptor)
+            write(dataset, descriptor)
+            os.replace(part, self.path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _tidy(self, size: int) -> None:
+        """Remove what a killed process left, what is of earlier contents, and the oldest if `size` bytes need it."""
+        for part in self.folder.glob(f"*{WRITTEN}"):
+            with suppress(OSError):
+                descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+                if _locked(descriptor):
+                    part.unlink()
+                os.close(descriptor)
+        kept = []
+        for path in self.folder.glob(f"*{KEPT}"):
+            with suppress(OSError):
+                found = path.stat()
+                kept.append((found.st_atime_ns, found.st_size, path))
+        left = LIMIT - size - sum(taken for _, taken, _ in kept)
+        for _, taken, path in sorted(kept):
+            if left < 0 or path.name.startswith(f"{self.settings.name}-{self.source}-"):
+                left += taken
+                with suppress(OSError):
+                    path.unlink()
+
+
+def home(setting: str) -> Path | None:
+    """The folder that dataset.cache means; None if there is to be none. RuntimeError if the user has no home."""
+    if setting.lower() == "false":
+        return None
+    if setting and setting.lower() != "true":
+        return Path(setting).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "adamw-runner"
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock a file unless another process has; whether that was done."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (OSError, AttributeError):  # held, or a system without locks
+        return False
+    return True
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):  # whatever the terminal does
+        print(f"note: {text}", file=sys.stderr, flush=True)

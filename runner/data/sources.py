@@ -1,0 +1,93 @@
+"""What tells one content of a dataset's files from another without reading them: `files(settings)`, `content(root)`.
+
+`code()` is the same for what reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from runner.data.settings import DatasetSettings, FileSettings, TextSettings, TorchvisionSettings
+
+LIBRARIES = ("numpy", "scikit-learn", "pillow", "torchvision")
+
+
+def files(settings: DatasetSettings) -> Path | None:
+    """The file or folder that a dataset is read from; None where it is generated, or comes with a library."""
+    if isinstance(settings, TorchvisionSettings):
+        from runner.data.vision import SOURCES
+
+        folder = Path(os.path.expanduser(settings.root)) / SOURCES[settings.name].folder
+        # Beside MNIST/raw torchvision looks for what its older versions made of it.
+        return folder.parent if folder.name == "raw" else folder
+    if isinstance(settings, FileSettings | TextSettings):
+        return Path(os.path.expanduser(settings.path)) if settings.path.strip() else None
+    return None
+
+
+def content(root: Path) -> str:
+    """Hash of the names below `root`, and of the sizes and times of what they name.
+
+    The time of the last change of a file's entry (ctime), which no program can set, is one of them: a file that was
+    written over or replaced is noticed though its size and its own time are the same. OSError if `root` cannot be read.
+    """
+    digest = hashlib.sha256()
+    found = root.stat()
+    if not root.is_dir():
+        _note(digest, "", found)
+        return digest.hexdigest()
+    seen = {(found.st_dev, found.st_ino)}
+    folders = [(os.fspath(root), "")]
+    while folders:
+        folder, name = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if not name:
+                raise
+            listed = []
+            digest.update(os.fsencode(f"{name}/ {error.errno}\0"))
+        for entry in listed:
+            below = f"{name}/{entry.name}"
+            try:
+                found = entry.stat()
+                folder_too = entry.is_dir()
+            except OSError as error:  # a link to nowhere, or to itself
+                digest.update(os.fsencode(f"{below} {error.errno}\0"))
+                continue
+            if not folder_too:
+                _note(digest, below, found)
+                continue
+            # Links may lead to a folder twice, or round in a circle.
+            key = (found.st_dev, found.st_ino)
+            digest.update(os.fsencode(f"{below}/ {key if key in seen else ''}\0"))
+            if key not in seen:
+                seen.add(key)
+                folders.append((entry.path, below))
+    return digest.hexdigest()
+
+
+def _note(digest: hashlib._Hash, name: str, found: os.stat_result) -> None:
+    digest.update(os.fsencode(f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}\0"))
+
+
+@functools.cache
+def code() -> str:
+    """Hash of the code that reads datasets and of the versions of the libraries that it uses."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    for name in LIBRARIES:
+        try:
+            digest.update(f" {name} {version(name)}".encode())
+        except PackageNotFoundError:
+            digest.update(f" {name}".encode())
+    digest.update(f" {sys.version_info[:2]} {sys.byteorder} {platform.machine()}".encode())
+    return digest.hexdigest()
