@@ -1,4 +1,4 @@
-"""Out of memory in a step: the stack is halved and goes on to the same rows; one trial alone waits, or is left open.
+"""Out of memory anywhere in a step: the stack is halved and goes on to the same rows; one alone waits, or is open.
 
 An error in recording or restoring is no failure of a trial either.
 """
