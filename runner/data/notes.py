@@ -46,10 +46,9 @@ def left_out(skipped: Counter[str], others: Mapping[str, int]) -> str:
     if skipped:
         most = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))[:LISTED]
         kinds = ", ".join(f"{words(suffix)} {count}" for suffix, count in most)
-        rest = skipped.total() - sum(count for _, count in most)
-        parts.append(
-            f"{skipped.total()} file{'s' * (skipped.total() > 1)} ({kinds}{f', others {rest}' if rest else ''})"
-        )
+        total = skipped.total()
+        rest = total - sum(count for _, count in most)
+        parts.append(f"{total} file{'s' * (total > 1)} ({kinds}{f', others {rest}' if rest else ''})")
     parts += [f"{what} {count}" for what, count in others.items() if count]
     return f"skipped {', '.join(parts)}" if parts else ""
 

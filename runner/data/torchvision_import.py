@@ -36,7 +36,7 @@ def torchvision_datasets() -> ModuleType:
         _forget_half_imported()
         raise UserError(
             f"torchvision cannot be imported ({reason(error)}); install the torchvision that belongs to this torch, "
-            "or use dataset=digits, dataset=modular, dataset=npz or dataset=text, which need none"
+            "or use dataset=digits, modular, npz, folder or text, which need none"
         ) from error
 
 

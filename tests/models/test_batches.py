@@ -1,4 +1,4 @@
-"""A batch that batch normalisation cannot take is refused before training, in every model and size, and no other."""
+"""A batch that batch normalisation cannot take is refused before training, for every model and size; no other is."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def trains(model: ModelSettings, data: Dataset, batch: int) -> bool:
     """Whether torch computes the gradient of a batch of so many."""
     network = build(model, data, 1).train()
     noise = torch.zeros(1, batch, network.noise_width) if network.noise_width else None
-    x = torch.rand(1, batch, 1, *data.train.x.shape[1:3])
     try:
+        x = torch.rand(1, batch, 1, *data.train.x.shape[1:3])
         network(x, noise).sum().backward()
     except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            return False
-        raise
+        if "more than 1 value per channel" not in str(error):
+            raise
+        return False
     return True
 
 
