@@ -6,6 +6,7 @@ command line has been understood.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.compose import from_config
+from runner.config_files import only_small_files
 from runner.errors import UserError
 from runner.groups import check_choices
 from runner.interrupt import Interrupted
@@ -45,7 +47,7 @@ codes: list[int] = []  # one exit status for each call of `sweep`; empty until t
 
 
 def sweep(settings: Sequence[Settings], launch: Launch | None = None) -> float | None:
-    """Train everything that these settings ask for, by jobs of a launcher if there is one; mean validation error."""
+    """Train everything that these settings ask for, by jobs of a launcher if there is one; what selection uses."""
     codes.append(1)  # what a crash from here on leaves behind
     from runner.study import run
 
@@ -66,7 +68,14 @@ def job(cfg: DictConfig) -> float | None:
         chosen = known.runtime.choices.get("hydra/launcher", "basic")
         if known.mode == RunMode.RUN and chosen != "basic":
             raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too (python -m runner -m ...)")
-        return sweep([from_config(cfg)])
+        settings = from_config(cfg)
+        sweeper = known.runtime.choices.get("hydra/sweeper")
+        if known.mode == RunMode.MULTIRUN and sweeper != "basic" and settings.dry_run:
+            raise UserError(
+                f"dry_run=true: not with hydra/sweeper={sweeper}, which goes by the errors of what is trained"
+            )
+        value = sweep([settings])
+        return math.inf if value is None else value  # a sweeper must go on where nothing could be trained
     except UserError as error:
         raise Refused(str(error)) from error
     except OmegaConfBaseException as error:
@@ -84,6 +93,7 @@ def _main() -> None:
 
     register(train=sweep)
     keep_as_typed()
+    only_small_files()
     # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ

@@ -35,6 +35,12 @@ def one_line(error: BaseException) -> str:
         return f"a group needs a choice, not null or a number; the groups are {', '.join(GROUPS)}, grid"
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}'; write KEY=VALUE, a list as KEY=[1,2], odd text as 'KEY=\"a, b\"'"
+    if isinstance(error, RecursionError):
+        return "a configuration file or a value is nested too deeply to be read"
+    if isinstance(error, UnicodeDecodeError):
+        return f"a configuration file is not UTF-8 text ({error})"
+    if "integer string conversion" in text:
+        return "a configuration file has a number of thousands of digits, which cannot be read"
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return first.strip()
 

@@ -35,7 +35,7 @@ FRESH = 1000  # the seeds of final runs begin here, or after the search's own
 
 @dataclass(frozen=True)
 class Outcome:
-    """`code` is the exit status, `value` the mean validation error of the trials asked for (for sweepers)."""
+    """`code` is the exit status, `value` what a sweeper minimises: the mean of what selection uses."""
 
     code: int
     value: float | None
@@ -126,6 +126,7 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: in
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
+    from runner.report.measures import objective
     from runner.report.write import summary, write_report
 
     if not exists(folder):
@@ -148,8 +149,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     if settings.dataset.name == "digits" and given.device == "cpu":
         say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
-    error = asked["val_error"].mean()
-    return Outcome(1 if status["failed"] else 0, float(error) if error == error else None)
+    return Outcome(1 if status["failed"] else 0, objective(asked))
 
 
 def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: Given) -> None:

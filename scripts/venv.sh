@@ -60,6 +60,8 @@ prepare() {
     if [ -f "$marker" ] && [ "$(cat "$marker")" = "$state" ]; then
         return
     fi
+    # An empty one is what a kill leaves between the next two lines that make it.
+    rmdir "$root/.venv" 2>/dev/null || true
     if [ -e "$root/.venv" ] && ! [ -e "$begun" ] && ! "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1; then
         say "$root/.venv is there and has no pip, so it is none that this script made; move it away, then try again"
         exit 1

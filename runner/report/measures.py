@@ -71,6 +71,14 @@ def measure_of(rows: pd.DataFrame, text: bool = False) -> Measure:
     return Measure(f"{split}_{select}", f"{split}_{tie}", f"test_{select}")
 
 
+def objective(rows: pd.DataFrame) -> float:
+    """The mean over `rows` of what selection uses; inf where a run diverged or failed and has no such number."""
+    if rows.empty:
+        return math.inf
+    values = pd.to_numeric(rows[measure_of(rows).select], errors="coerce")
+    return float(values.mean()) if values.notna().all() else math.inf
+
+
 def short(value: float, digits: int = 4) -> str:
     """A number as people write it: 20, 0.001, 5e-4; '–' where there is none."""
     if value != value:
