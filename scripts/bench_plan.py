@@ -40,20 +40,25 @@ def command(folder: Path, count: int) -> list[str]:
     return [sys.executable, "-m", "runner", "-m", f"seed=range(0,{count})", "epochs=1", "study=s", f"results={folder}"]
 
 
-def planned(count: int) -> float:
-    """Seconds until the command says how many trials it is about to train."""
+def cpu() -> float:
+    """Seconds that the children which have ended have taken."""
+    now = os.times()
+    return now.children_user + now.children_system
+
+
+def planned(count: int) -> tuple[float, float]:
+    """Seconds until the command says how many trials it is about to train, and CPU seconds (until it is stopped)."""
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        words = command(Path(folder), count)
+        start, before = time.perf_counter(), cpu()
+        words = [*command(Path(folder), count), "workers=1"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
             found = any(f"{count} search trials" in line for line in process.stdout)
             took = time.perf_counter() - start
-            process.terminate()
-            process.stdout.read()
+            process.kill()
     if not found:
         raise SystemExit(f"{count} trials: ended with status {process.returncode} before it said what it trains")
-    return took
+    return took, cpu() - before
 
 
 def done(count: int) -> tuple[float, float]:
@@ -62,24 +67,24 @@ def done(count: int) -> tuple[float, float]:
         study = Path(folder) / "s"
         subprocess.run([sys.executable, "-c", MADE, str(study), str(count), str(ROW)], check=True)
         for draw in (True, False):  # the first command draws the report, which the second finds
-            start, before = time.perf_counter(), os.times()
+            start, before = time.perf_counter(), cpu()
             said = subprocess.run(command(Path(folder), count), capture_output=True, text=True)
-            took, after = time.perf_counter() - start, os.times()
+            took, spent = time.perf_counter() - start, cpu() - before
             if "already done" not in said.stdout:
                 raise SystemExit(f"{count} trials, drawing {draw}: {said.stdout[-300:]}{said.stderr[-300:]}")
-    return took, after.children_user + after.children_system - before.children_user - before.children_system
+    return took, spent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[1])
     parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 10_000, 20_000])
     last: tuple[float, ...] = ()
-    print(f"{'trials':>8}{'planned s':>12}{'already done s':>16}{'of it CPU s':>13}{'growth':>24}")
+    print(f"{'trials':>8}{'planned s':>12}{'CPU s':>8}{'already done s':>16}{'CPU s':>8}{'growth':>28}")
     for count in parser.parse_args().sizes:
-        took = (planned(count), *done(count))
+        took = (*planned(count), *done(count))
         growth = "  ".join(f"{new / old:.2f}" for new, old in zip(took, last, strict=False))
         last = took
-        print(f"{count:>8}{took[0]:>12.2f}{took[1]:>16.2f}{took[2]:>13.2f}{growth:>24}", flush=True)
+        print(f"{count:>8}{took[0]:>12.2f}{took[1]:>8.2f}{took[2]:>16.2f}{took[3]:>8.2f}{growth:>28}", flush=True)
 
 
 if __name__ == "__main__":

@@ -127,9 +127,7 @@ def left_by_kills(folder: Path) -> list[Path]:
     return stray
 
 
-def test_what_kills_have_left_is_removed_by_the_command_that_finds_the_study_finished(
-    two: Path, tmp_path: Path
-) -> None:
+def test_what_kills_have_left_is_removed_by_the_next_command_on_a_finished_study(two: Path, tmp_path: Path) -> None:
     shutil.copytree(two / "results", tmp_path / "results")
     study = tmp_path / "results" / "s"
     stray = left_by_kills(study)
@@ -164,7 +162,7 @@ def test_too_many_open_files_say_what_to_raise(what: str, tmp_path: Path) -> Non
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
-        with pytest.raises(UserError, match="Too many open files.*ulimit -n"):
+        with pytest.raises(UserError, match=r"Too many open files.*ulimit -n"):
             attempts(tmp_path)[what]()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -47,17 +47,20 @@ def test_a_typo_in_a_network_is_shown_with_file_and_line_once(words: list[str], 
 
 def test_worker_processes_tell_once_together(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
-    patch = "import runner.training.step as s\ndef losses(*_):\n    return self.hiden  # test_failures.py\ns.losses = losses\n"
-    (tmp_path / "site" / "broken.py").write_text(patch)
-    # A worker imports what this module's name stands for when its job is unpickled.
+    # A worker finds its main function in this module, which breaks the network when it is imported.
+    (tmp_path / "site" / "broken.py").write_text(
+        "import runner.training.step as step\n"
+        "def losses(*_):\n    return self.hiden  # test_failures.py\n"
+        "step.losses = losses\n"
+        "from runner.workers import _main\n"
+    )
     code = (
-        "import sys, broken, runner.workers as w\n"
-        "w._main.__module__, honest = 'broken', w._main\n"
+        "import sys, broken, runner.workers as workers\n"
+        "workers._main.__module__ = 'broken'\n"
         "from runner.__main__ import main\n"
         "sys.argv[0] = 'runner'\n"
         "main()\n"
     )
-    (tmp_path / "site" / "broken.py").write_text(patch + "from runner.workers import _main\n")
     words = [word for word in SWEEP if not word.startswith("workers")]
     done = subprocess.run(
         [sys.executable, "-c", code, *words, "workers=2"],

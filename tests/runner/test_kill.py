@@ -37,7 +37,7 @@ def rows(folder: Path, table: str) -> pd.DataFrame:
 
 def leftovers(folder: Path) -> list[str]:
     files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".csv"]
-    return [p.name for p in files if p.name not in ("records.lock", "study.yaml")]
+    return [p.name for p in files if p.name not in ("records.lock", "claims.lock", "study.yaml")]
 
 
 def test_60_sigkills_at_random_instants_leave_no_trace_in_the_rows(tmp_path: Path) -> None:
