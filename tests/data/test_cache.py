@@ -238,6 +238,19 @@ def test_no_home_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(load(folder(tmp_path / "data")).test) == 24
 
 
+def test_the_folder_is_the_users_or_the_one_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from runner.data.cache import home
+
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/there")
+    assert home("false") is home("False") is None
+    assert home("") == home("true") == Path("/there/adamw-runner")
+    assert home("~/here") == Path("/home/me/here")
+    for unset in ("", "relative"):  # which the XDG specification has programs ignore
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert home("") == Path("/home/me/.cache/adamw-runner")
+
+
 def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path: Path, kept: Path) -> None:
     import fcntl
 
