@@ -44,10 +44,11 @@ def left_out(skipped: Counter[str], others: Mapping[str, int]) -> str:
     """`skipped 5 files (.heic 3, .txt 2), hidden 1`, or nothing; `others` are counts with their words."""
     parts = []
     if skipped:
-        most = skipped.most_common(LISTED)
+        most = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))[:LISTED]
         kinds = ", ".join(f"{words(suffix)} {count}" for suffix, count in most)
-        rest = skipped.total() - sum(count for _, count in most)
-        parts.append(f"{skipped.total()} files ({kinds}{f', others {rest}' if rest else ''})")
+        total = skipped.total()
+        rest = total - sum(count for _, count in most)
+        parts.append(f"{total} file{'s' * (total > 1)} ({kinds}{f', others {rest}' if rest else ''})")
     parts += [f"{what} {count}" for what, count in others.items() if count]
     return f"skipped {', '.join(parts)}" if parts else ""
 

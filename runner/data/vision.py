@@ -1,24 +1,23 @@
-"""CIFAR-10, CIFAR-100, MNIST and Fashion-MNIST through torchvision: `load(settings)`.
+"""CIFAR-10, CIFAR-100, MNIST and Fashion-MNIST: `load(settings)`.
 
-torchvision downloads what is not below `dataset.root`, shows its progress and compares checksums.
+What lies below `dataset.root` is read without a network, packed or not; torchvision downloads what is not there, shows
+its progress and compares checksums.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
-import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from runner.data.check import images, labels
 from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
+from runner.data.originals import UnfitError, idx, read_cifar, read_idx
 from runner.data.reading import reason
 from runner.data.room import check_room
 from runner.data.settings import TorchvisionSettings
@@ -71,92 +70,95 @@ def load(settings: TorchvisionSettings) -> Dataset:
     source, where = SOURCES[settings.name], f"dataset={settings.name}"
     # torchvision holds what it has read from the files beside the arrays that it makes of it, which are copied once.
     check_room(3 * source.bytes, where, "dataset=mnist needs less, dataset=digits next to nothing")
-    train, test = _open(source, settings)
-    splits = []
-    for name, part in (("train", train), ("test", test)):
-        x = images(np.asarray(part.data), f"{where}: {name}")
-        splits.append(Split(x, labels(np.asarray(part.targets), f"{where}: {name}")))
-    return image_dataset(settings, splits[0], splits[1], source.classes, normalisation=source.normalisation)
+    train, test, notes = _open(source, settings)
+    splits = [
+        Split(images(part.x, f"{where}: {name}"), labels(part.y, f"{where}: {name}"))
+        for name, part in (("train", train), ("test", test))
+    ]
+    data = image_dataset(settings, splits[0], splits[1], source.classes, normalisation=source.normalisation)
+    return replace(data, notes=tuple(notes))
 
 
-def _open(source: Source, settings: TorchvisionSettings) -> tuple[Any, Any]:
-    """torchvision's training and test set: what lies below the root, else a download."""
-    maker = getattr(torchvision_datasets(), source.maker)
+def _open(source: Source, settings: TorchvisionSettings) -> tuple[Split, Split, list[str]]:
+    """Training and test set, and notes: what lies below the root, else a download."""
     root = Path(os.path.expanduser(settings.root))
+    packed = source.by_hand.format(root=root)
+    instead = "give other files as dataset=npz or folder, or use dataset=digits or dataset=modular, which need none"
     try:
-        return _both(maker, root, download=False)
+        return _read(source, root)
     except Exception as error:
-        # torchvision says "not found or corrupted" of one, and its parsers nearly anything of the other.
+        problem = f"is not complete in {root / source.folder}: {reason(error)}"
         if not settings.download:
             raise UserError(
-                f"dataset.root={settings.root}: {settings.name} is missing or damaged in {root / source.folder} "
-                f"({reason(error)}); set dataset.download=true, or dataset.root to the folder that holds it, or use "
-                "dataset=digits or dataset=modular, which need no files"
+                f"dataset.root={settings.root}: {settings.name} {problem}; put {packed}, set dataset.download=true, or "
+                f"dataset.root to the folder that holds it, {instead}"
             ) from error
     try:
-        with _alone(root, settings.name):
-            return _both(maker, root, download=True)
+        with _alone(root, source):
+            with suppress(UnfitError):  # another process has downloaded it meanwhile
+                return _read(source, root)
+            _download(source, root)
+            return _read(source, root)
     except Exception as error:
         raise UserError(
-            f"dataset={settings.name}: is not complete in {root / source.folder}, and the download failed "
-            f"({reason(error)}); remove what is damaged, put {source.by_hand.format(root=root)}, or set dataset.root "
-            "to the folder that holds it, or use dataset=digits or dataset=modular, which need no download"
+            f"dataset={settings.name}: {problem}, and the download failed ({reason(error)}); remove what is damaged, "
+            f"put {packed}, set dataset.root to the folder that holds it, {instead}"
         ) from error
 
 
-def _both(maker: Any, root: Path, download: bool) -> tuple[Any, Any]:
-    return maker(str(root), train=True, download=download), maker(str(root), train=False, download=False)
+def _read(source: Source, root: Path) -> tuple[Split, Split, list[str]]:
+    if source.maker.startswith("CIFAR"):
+        return read_cifar(root, getattr(torchvision_datasets(), source.maker))
+    return read_idx(root / source.folder)
+
+
+def _download(source: Source, root: Path) -> None:
+    """The archives that cannot be read here, each whole or not at all."""
+    maker = getattr(torchvision_datasets(), source.maker)
+    if source.maker.startswith("CIFAR"):
+        _fetch([maker.url], root / maker.filename, maker.tgz_md5)
+        return
+    for name, md5 in maker.resources:
+        try:
+            idx(root / source.folder, name.removesuffix(".gz"), [])
+        except UnfitError:
+            _fetch([f"{mirror}{name}" for mirror in maker.mirrors], root / source.folder / name, md5)
+
+
+def _fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
+    """The first address that answers, in a file of its own until its checksum is right."""
+    utils = importlib.import_module("torchvision.datasets.utils")
+    part = path.with_name(f".{path.name}.part")
+    for number, address in enumerate(addresses, 1):
+        try:
+            utils.download_url(address, str(path.parent), part.name, md5)
+            part.replace(path)
+            return
+        except (OSError, RuntimeError):
+            if number == len(addresses):
+                raise
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
-def _alone(root: Path, name: str) -> Iterator[None]:
-    """One process at a time downloads; the next finds the files. A silent server is given up."""
+def _alone(root: Path, source: Source) -> Iterator[None]:
+    """One process at a time downloads; the next finds the files. A silent server is given up.
+
+    Nothing is left of a download that failed, not even the folders that were made for it.
+    """
+    here = root / source.folder
+    new = [folder for folder in (here, *here.parents) if not folder.exists()]
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
-    lock = Lock(root / f".{name}.lock")
+    lock = Lock(root / f".{source.maker.lower()}.lock")
     lock.wait()
     socket.setdefaulttimeout(TIMEOUT)
     try:
-        with _inside():
-            yield
-    finally:
-        socket.setdefaulttimeout(before)
-        lock.release()
-
-
-@contextmanager
-def _inside() -> Iterator[None]:
-    """No member of a tar archive is unpacked to outside the folder, nor as a link there.
-
-    torchvision asks for no filter, and before Python 3.14 none is the default; 3.11.0 to 3.11.3 have none to ask for.
-    """
-    if not hasattr(tarfile, "data_filter"):
-        whole = tarfile.TarFile.extractall
-        tarfile.TarFile.extractall = _extract_checked(whole)  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            tarfile.TarFile.extractall = whole  # type: ignore[method-assign]
-        return
-    before = getattr(tarfile.TarFile, "extraction_filter", None)
-    if before is None:
-        tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
-    try:
         yield
     finally:
-        tarfile.TarFile.extraction_filter = before
-
-
-def _extract_checked(whole: Any) -> Any:
-    """`TarFile.extractall` that first looks at every member: a plain file or folder, below the folder."""
-
-    def extractall(archive: tarfile.TarFile, path: str = ".", *more: Any, **named: Any) -> None:
-        top = os.path.realpath(path)
-        for member in archive.getmembers():
-            member.name = member.name.lstrip("/")
-            place = os.path.realpath(os.path.join(top, member.name))
-            if not (member.isfile() or member.isdir()) or os.path.commonpath([top, place]) != top:
-                raise tarfile.TarError(f"{member.name!r} would be unpacked outside the folder, or is no plain file")
-        whole(archive, path, *more, **named)
-
-    return extractall
+        socket.setdefaulttimeout(before)
+        lock.release(remove=True)
+        for folder in new:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()

@@ -151,6 +151,18 @@ def test_changed_files_are_read_again(change: str, tmp_path: Path, kept: Path, o
     assert len(list(kept.iterdir())) == 1, "what was kept of the earlier content is of no use"
 
 
+def test_a_file_beside_the_folder_that_stands_in_for_one_in_it_counts(tmp_path: Path, kept: Path) -> None:
+    settings = mnist(tmp_path / "data")
+    load(settings)
+    (tmp_path / "data" / "archive.gz").write_bytes(b"some")
+    load(settings)
+    assert len(list(kept.iterdir())) == 1
+    (path,) = kept.iterdir()
+    (tmp_path / "data" / "archive.gz").write_bytes(b"same")
+    load(settings)
+    assert not path.exists()
+
+
 def test_settings_that_shape_the_arrays_have_arrays_of_their_own(tmp_path: Path, kept: Path) -> None:
     settings = folder(tmp_path / "data")
     others = [replace(settings, **more) for more in ({"size": 4}, {"validation": 0.5}, {"train": 6}, {"label": "x"})]

@@ -1,0 +1,323 @@
+"""What a folder, or an .npz file, holds beside the images that are meant is left out or used, and said."""
+
+from __future__ import annotations
+
+import os
+import socket
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+import configs
+from runner.data.dataset import Dataset
+from runner.data.load import load
+from runner.data.settings import FileSettings, FolderSettings
+from runner.errors import UserError
+from tests.data.test_files import arrays
+from tests.runner.damage import check_refused, command, rows
+
+SIZES = {"train": 6, "val": 3, "test": 4}
+QUICK = ("dataset.validation=0.5", "epochs=1", "model.width=4", "workers=1", "study=s")
+
+
+def noise(seed: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+
+
+def made(root: Path, names: dict[str, str], classes: tuple[str, ...] = ("ant", "bee")) -> FolderSettings:
+    """Different images of two classes; `names` gives each part that is there the name of its folder."""
+    seed = 0
+    for part, name in names.items():
+        for label in classes:
+            (root / name / label).mkdir(parents=True)
+            for i in range(SIZES[part]):
+                noise(seed := seed + 1).save(root / name / label / f"{i}.png")
+    return FolderSettings("folder", path=str(root), size=8, validation=0.5)
+
+
+TWO = {"train": "train", "test": "test"}
+
+
+def sizes(data: Dataset) -> tuple[int, int, int]:
+    return len(data.train), len(data.val), len(data.test)
+
+
+def said(data: Dataset, part: str) -> bool:
+    return any(part in note for note in data.notes)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "Validation"])
+def test_a_validation_folder_is_used_whatever_it_is_called(name: str, tmp_path: Path) -> None:
+    data = load(made(tmp_path, TWO | {"val": name}))
+    assert sizes(data) == (12, 6, 8)
+    assert said(data, f"12 images of train/ for training; 6 of {name}/ for validation; 8 of test/ as the test set")
+
+
+def test_what_serves_as_what_is_said(tmp_path: Path) -> None:
+    held = load(made(tmp_path / "a", TWO))
+    assert said(held, "6 images of train/ for training; 6 of train/ for validation, held out; 8 of test/ as the test")
+    assert said(held, "neither mirrored nor cropped (dataset.flip=false dataset.pad=0)")
+    val = load(made(tmp_path / "b", {"train": "Training", "val": "valid"}))
+    assert sizes(val) == (6, 6, 6)
+    assert said(val, "6 of valid/ as the test set, as there is no test/ beside valid/")
+
+
+def test_folders_that_are_not_used_are_named(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO | {"val": "val"})
+    for name in ("unlabelled", "extra", ".git", "__MACOSX"):
+        (tmp_path / name).mkdir()
+    assert said(load(settings), "not used: extra/, unlabelled/")
+    without = FolderSettings("folder", path=str(tmp_path), size=8, validation=0)
+    assert said(load(without), "not used: val/, extra/, unlabelled/")
+
+
+def test_two_names_for_one_part_are_refused(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO | {"val": "val"})
+    (tmp_path / "validation").mkdir()
+    with pytest.raises(UserError, match=r"^[^\n]*has the folders val, validation, which mean the same[^\n]*$"):
+        load(settings)
+
+
+def test_hidden_files_and_folders_are_no_data(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO)
+    before = load(settings).hash
+    ant = tmp_path / "train" / "ant"
+    for name in (".ipynb_checkpoints", "__MACOSX", "deeper/.cache"):
+        (ant / name).mkdir(parents=True)
+        noise(99).save(ant / name / "0-checkpoint.png")
+    noise(98).save(ant / ".hidden.png")
+    (ant / "._0.png").write_bytes(b"no image")
+    (ant / "Thumbs.db").write_bytes(b"")
+    (tmp_path / "train" / ".DS_Store").write_bytes(b"")
+    data = load(settings)
+    assert data.hash == before
+    assert said(data, "read 20 images, skipped hidden 7: ")
+
+
+LOOPS: dict[str, tuple[str, str]] = {
+    "itself": ("train/ant/self", "."),
+    "what is above": ("train/ant/up", "../.."),
+    "another class": ("train/ant/other", "../bee"),
+    "the test set": ("train/ant/more", "../../test/ant"),
+    "its own folder again": ("train/ant/again", "deeper"),
+    "all classes, as a class": ("train/self", "."),
+    "all the data, as a class": ("train/up", ".."),
+}
+
+
+@pytest.mark.parametrize("case", LOOPS)
+def test_links_back_into_the_data_are_left_out(case: str, tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO)
+    (tmp_path / "train" / "ant" / "deeper").mkdir()
+    noise(97).save(tmp_path / "train" / "ant" / "deeper" / "0.png")
+    before = load(settings).hash
+    name, target = LOOPS[case]
+    (tmp_path / name).symlink_to(target)
+    data = load(settings)
+    assert (data.hash, data.names) == (before, ("ant", "bee"))
+    assert said(data, "read 21 images, skipped links back into the data 1")
+
+
+def test_links_to_other_places_are_followed(tmp_path: Path) -> None:
+    settings = made(tmp_path / "data", TWO)
+    (tmp_path / "store").mkdir()
+    noise(96).save(tmp_path / "store" / "0.png")
+    (tmp_path / "data" / "train" / "ant" / "more").symlink_to(tmp_path / "store")
+    (tmp_path / "data" / "train" / "ant" / "file.png").symlink_to(tmp_path / "store" / "0.png")
+    assert len(load(settings).train) + len(load(settings).val) == 14
+
+
+def test_what_is_skipped_is_counted_by_its_suffix(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO)
+    for name in ("train/ant/a.heic", "train/bee/b.HEIC", "test/ant/labels.txt", "test/ant/README"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "train" / "classes.json").write_bytes(b"")
+    noise(95).save(tmp_path / "train" / "stray.png")
+    part = "read 20 images, skipped 4 files (.heic 2, .txt 1, no suffix 1), in no class folder 2: train/ 6 of each of 2"
+    assert said(load(settings), part)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jfif", ".avif", ".PNG"])
+def test_what_pillow_reads_is_read(suffix: str, tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO)
+    more = {".jfif": "JPEG", ".ppm": "PPM"}.get(suffix)
+    try:
+        noise(94).save(tmp_path / "test" / "bee" / f"new{suffix}", more)
+    except (KeyError, OSError) as error:
+        pytest.skip(f"this Pillow cannot write it: {error}")
+    assert len(load(settings).test) == 9
+
+
+def test_classes_are_counted(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO)
+    (tmp_path / "train" / "bee" / "0.png").unlink()
+    for file in (tmp_path / "test" / "ant").iterdir():
+        file.unlink()
+    data = load(settings)
+    assert said(data, "train/ ant 6, bee 5; test/ ant 0, bee 4")
+    assert said(data, "test/ has no image of ant")
+
+
+def test_many_classes_are_summed_up(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO, tuple(f"c{n:02}" for n in range(12)))
+    (tmp_path / "train" / "c03" / "0.png").unlink()
+    assert said(load(settings), "train/ 5 to 6 of each of 12 classes; test/ 4 of each of 12 classes")
+
+
+NAMES = ("NA", "NaN", "nan", "null", "None", "true", "1e3")
+
+
+def test_a_class_may_have_any_name(tmp_path: Path) -> None:
+    assert load(made(tmp_path, TWO, NAMES)).names == tuple(sorted(NAMES))
+
+
+@pytest.mark.parametrize("label", ["NA", "nan", "null", "None"])
+def test_a_label_is_shown_as_typed(label: str, tmp_path: Path) -> None:
+    made(tmp_path / "images", TWO, ("NA", "null"))
+    done = command(tmp_path, "dataset=folder", "dataset.path=images", f"dataset.label='{label}'", *QUICK)
+    assert done.code == 0, done.text
+    assert list(rows(tmp_path)["dataset"]) == [label]
+    assert f"resnet on {label}," in done.out
+
+
+def test_a_class_is_called_by_its_name(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO, ("ant", "bee", "wasp"))
+    for file in sorted((tmp_path / "train" / "wasp").iterdir())[1:]:
+        file.unlink()
+    with pytest.raises(UserError, match=r"dataset\.validation=0\.5: class wasp has a single example"):
+        load(settings)
+    (tmp_path / "train" / "wasp" / "0.png").unlink()
+    (tmp_path / "train" / "wasp" / "0.heic").write_bytes(b"")
+    with pytest.raises(UserError, match=r"train: no image in wasp \(skipped 1 file \(\.heic 1\)\)"):
+        load(settings)
+
+
+def bound(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's whole path must be short
+        server.bind(path.name)
+        os.chdir(here)
+
+
+ODD: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a pipe": (lambda path: os.mkfifo(path), "is no plain file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "is no plain file"),
+    "a socket": (bound, "is no plain file"),
+    "a broken link": (lambda path: path.symlink_to("nowhere"), "is a link to a file that is not there"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_image_that_is_no_plain_file_is_refused(case: str, tmp_path: Path) -> None:
+    made(tmp_path / "images", TWO)
+    make, part = ODD[case]
+    make(tmp_path / "images" / "train" / "bee" / "odd.png")
+    line = command(tmp_path, "dataset=folder", "dataset.path=images", *QUICK)
+    check_refused(line, "train/bee/odd.png", part)
+
+
+def test_copies_between_the_splits_are_counted(tmp_path: Path) -> None:
+    settings = made(tmp_path, TWO | {"val": "val"})
+    for i in range(2):
+        noise(1 + i).save(tmp_path / "test" / "bee" / f"copy{i}.png")
+    noise(3).save(tmp_path / "val" / "ant" / "copy.bmp")
+    data = load(settings)
+    assert said(data, "test images that are among others too, byte for byte: 2 of 10 for training")
+    assert said(data, "validation images that are among others too, byte for byte: 1 of 7 for training")
+
+
+def test_blank_and_dark_images_are_said(tmp_path: Path) -> None:
+    made_up = arrays()
+    made_up["x_train"] //= 16
+    made_up["x_test"][:3] = 7
+    np.savez(tmp_path / "a.npz", **made_up)
+    data = load(FileSettings("npz", path=str(tmp_path / "a.npz")))
+    assert said(data, "no pixel is brighter than 15 of 255")
+    assert said(data, "3 of 20 test images are of a single colour")
+
+
+@pytest.mark.parametrize("value", [0, 1, 255])
+@pytest.mark.parametrize("name", ["x_train", "x_test"])
+def test_images_of_one_value_are_refused(name: str, value: int, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{**arrays(), name: np.full_like(arrays()[name], value)})
+    with pytest.raises(UserError, match=rf"{name[2:]}: every pixel of all \d+ images is {value}"):
+        load(FileSettings("npz", path=str(tmp_path / "a.npz")))
+
+
+def test_training_images_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    x = np.repeat(arrays()["x_train"][:1], 40, 0)
+    np.savez(tmp_path / "a.npz", **arrays() | {"x_train": x})
+    with pytest.raises(UserError, match="train: all 36 images are the same"):
+        load(FileSettings("npz", path=str(tmp_path / "a.npz")))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_validation_arrays_of_an_npz_are_used(name: str, tmp_path: Path) -> None:
+    more = arrays(train=12)
+    np.savez(tmp_path / "a.npz", **arrays(), **{f"x_{name}": more["x_train"], f"y_{name}": more["y_train"]})
+    data = load(FileSettings("npz", path=str(tmp_path / "a.npz")))
+    assert sizes(data) == (40, 12, 20)
+    assert np.array_equal(data.val.x, more["x_train"])
+    assert said(data, f"40 images of x_train for training; 12 of x_{name} for validation; 20 of x_test as the test set")
+
+
+def test_arrays_of_an_npz_that_are_not_used_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays(), x_extra=np.zeros(3), names=np.array(["a"], dtype=object))
+    data = load(FileSettings("npz", path=str(tmp_path / "a.npz")))
+    assert said(data, "not used: x_extra, names")
+    assert said(data, "36 images of x_train for training; 4 of x_train for validation, held out; 20 of x_test as the")
+
+
+NPZ: dict[str, tuple[dict[str, Any], str]] = {
+    "images without labels": ({"x_val": arrays()["x_test"]}, "has no y_val"),
+    "labels without images": ({"y_val": arrays()["y_test"]}, "has no x_val"),
+    "other labels": ({"x_val": arrays()["x_test"], "y_val": np.full(20, 7)}, "val: has labels from 7 to 7"),
+    "another size": ({"x_val": arrays((5, 5, 3))["x_test"], "y_val": arrays()["y_test"]}, "val: examples are 5,5,3"),
+    "two names": ({f"{a}_{b}": arrays()[f"{a}_test"] for a in "xy" for b in ("val", "valid")}, "mean the same"),
+    "floats": ({"x_train": np.random.default_rng(0).random((40, 6, 6, 3))}, "(255 * x).round().astype('uint8')"),
+}
+
+
+@pytest.mark.parametrize("case", NPZ)
+def test_arrays_that_cannot_be_used_are_refused(case: str, tmp_path: Path) -> None:
+    more, part = NPZ[case]
+    np.savez(tmp_path / "a.npz", **arrays() | more)
+    with pytest.raises(UserError) as caught:
+        load(FileSettings("npz", path=str(tmp_path / "a.npz")))
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x_train", "x_train.npy", "y_test.npy"])
+def test_a_member_of_an_npz_that_is_no_array_is_refused(name: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **arrays())
+    with zipfile.ZipFile(tmp_path / "a.npz") as source, zipfile.ZipFile(tmp_path / "b.npz", "w") as target:
+        for member in source.namelist():
+            if member.removesuffix(".npy") != name.removesuffix(".npy"):
+                target.writestr(member, source.read(member))
+        target.writestr(name, b"hello")
+    with pytest.raises(UserError, match=rf"^[^\n]*{name.removesuffix('.npy')}: is no array[^\n]*$"):
+        load(FileSettings("npz", path=str(tmp_path / "b.npz")))
+
+
+def test_a_users_images_are_varied_alike_wherever_they_lie() -> None:
+    there = Path(*configs.__path__) / "dataset"
+    folder, npz = (OmegaConf.load(there / f"{name}.yaml") for name in ("folder", "npz"))
+    assert (folder.flip, folder.pad) == (npz.flip, npz.pad) == (False, 0)
+
+
+def test_the_terminal_says_what_was_read(tmp_path: Path) -> None:
+    made(tmp_path / "images", TWO)
+    (tmp_path / "images" / "spare").mkdir()
+    done = command(tmp_path, "dataset=folder", "dataset.path=images", "dry_run=true", *QUICK)
+    assert done.code == 0
+    for part in ("read 20 images: train/ 6 of each of 2 classes", "not used: spare/", "dataset.flip=false"):
+        assert part in done.out
+    assert done.out.startswith("dataset=folder dataset.path=images: ")
