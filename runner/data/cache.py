@@ -48,13 +48,15 @@ class Cache:
         """None for data that is not read from files, with dataset.cache=false, and where the files are not there."""
         try:
             setting = str(getattr(settings, "cache", "false"))
-            folder, root = home(setting), sources.files(settings)
-            if folder is None or root is None:
+            folder = home(setting)
+            roots = sources.files(settings) if folder is not None else []
+            if folder is None or not roots:
                 return None
-            root = root.resolve(strict=True)
             shaping = {key: value for key, value in asdict(settings).items() if key not in ("label", "cache")}
-            source = _digest(json.dumps([str(root), shaping], sort_keys=True))
-            content = _digest(sources.code() + sources.content(root))
+            places = [os.path.realpath(root) for root in roots]
+            source = _digest(json.dumps([places[0], shaping], sort_keys=True))
+            contents = [sources.content(Path(place)) for place in places]
+            content = _digest(json.dumps([sources.code(), places, contents]))
             return Cache(settings, folder, source, content, asked=bool(setting))
         except (OSError, RuntimeError, ValueError):  # whoever reads them will say what is wrong
             return None

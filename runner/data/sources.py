@@ -18,17 +18,19 @@ from runner.data.settings import DatasetSettings, FileSettings, TextSettings, To
 LIBRARIES = ("numpy", "scikit-learn", "pillow", "torchvision")
 
 
-def files(settings: DatasetSettings) -> Path | None:
-    """The file or folder that a dataset is read from; None where it is generated, or comes with a library."""
+def files(settings: DatasetSettings) -> list[Path]:
+    """The files and folders that a dataset is read from; none where it is generated, or comes with a library."""
     if isinstance(settings, TorchvisionSettings):
         from runner.data.vision import SOURCES
 
-        folder = Path(os.path.expanduser(settings.root)) / SOURCES[settings.name].folder
-        # Beside MNIST/raw torchvision looks for what its older versions made of it.
-        return folder.parent if folder.name == "raw" else folder
-    if isinstance(settings, FileSettings | TextSettings):
-        return Path(os.path.expanduser(settings.path)) if settings.path.strip() else None
-    return None
+        root = Path(os.path.expanduser(settings.root))
+        # What lies in the root itself, as archives do, stands in for what is missing in the folder.
+        loose = [path for path in sorted(root.iterdir()) if path.is_file() and not path.name.startswith(".")]
+        folder = root / SOURCES[settings.name].folder
+        return [folder, *loose] if folder.is_dir() else loose
+    if isinstance(settings, FileSettings | TextSettings) and settings.path.strip():
+        return [Path(os.path.expanduser(settings.path))]
+    return []
 
 
 def content(root: Path) -> str:

@@ -151,6 +151,18 @@ def test_changed_files_are_read_again(change: str, tmp_path: Path, kept: Path, o
     assert len(list(kept.iterdir())) == 1, "what was kept of the earlier content is of no use"
 
 
+def test_a_file_beside_the_folder_that_stands_in_for_one_in_it_counts(tmp_path: Path, kept: Path) -> None:
+    settings = mnist(tmp_path / "data")
+    load(settings)
+    (tmp_path / "data" / "archive.gz").write_bytes(b"some")
+    load(settings)
+    assert len(list(kept.iterdir())) == 1
+    (path,) = kept.iterdir()
+    (tmp_path / "data" / "archive.gz").write_bytes(b"same")
+    load(settings)
+    assert not path.exists()
+
+
 def test_settings_that_shape_the_arrays_have_arrays_of_their_own(tmp_path: Path, kept: Path) -> None:
     settings = folder(tmp_path / "data")
     others = [replace(settings, **more) for more in ({"size": 4}, {"validation": 0.5}, {"train": 6}, {"label": "x"})]
@@ -236,6 +248,19 @@ def test_no_home_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(Path, "home", refuse)
     assert len(load(folder(tmp_path / "data")).test) == 24
+
+
+def test_the_folder_is_the_users_or_the_one_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from runner.data.cache import home
+
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/there")
+    assert home("false") is home("False") is None
+    assert home("") == home("true") == Path("/there/adamw-runner")
+    assert home("~/here") == Path("/home/me/here")
+    for unset in ("", "relative"):  # which the XDG specification has programs ignore
+        monkeypatch.setenv("XDG_CACHE_HOME", unset)
+        assert home("") == Path("/home/me/.cache/adamw-runner")
 
 
 def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(tmp_path: Path, kept: Path) -> None:
