@@ -15,10 +15,10 @@ from runner.report.results import EDGE, ArmResult
 Found = Sequence[ArmResult]
 ROOM = 100  # columns: the first of several forms that fits is taken
 _ADVICE = {
-    "no fresh seeds": "the cells were selected on the seeds reported; add final_seeds=5",
-    "one seed": "one seed; add final_seeds=5, or seed=0,1,2,3,4",
+    "no fresh seeds": "no fresh seeds (add final_seeds=5)",
+    "one seed": "one seed (add final_seeds=5)",
     "no common seeds": "no seed in common",
-    "on the grid's edge": "a best cell is on the edge of its grid; extend the grid",
+    "on the grid's edge": "a best cell is on the edge of its grid",
     "no spread over seeds": "the difference is the same for all seeds",
     "a run has no number": "a run has no number",
 }

@@ -71,19 +71,16 @@ def block_winners(block: Block) -> list[dict[str, object]]:
     return found
 
 
-def replicated(trials: pd.DataFrame, count: int) -> list[str]:
-    """Ids of rows of `count` cells of each block, evenly spaced among those up to twice the best score.
+def replicated(block: Block, count: int) -> list[str]:
+    """Ids of rows of `count` cells of a block, evenly spaced among those up to twice the best score.
 
     They are trained with fresh seeds so that the noise of a map is known (`runner.report.claims.landscape`).
     """
-    found: list[str] = []
-    for block in split(trials):
-        table = cells(block)
-        good = table[table["complete"] & (table["score"] <= 2 * table.loc[table["complete"], "score"].min())]
-        ranked = list(good.sort_values(["score_key", "tie_key", "arm", "lr", "wd", "hyper"])["trial"])
-        step = max(1.0, len(ranked) / count) if count else 1.0
-        found += [ranked[int(i * step)] for i in range(min(count, len(ranked)))]
-    return found
+    table = cells(block)
+    good = table[table["complete"] & (table["score"] <= 2 * table.loc[table["complete"], "score"].min())]
+    ranked = list(good.sort_values(["score_key", "tie_key", "arm", "lr", "wd", "hyper"])["trial"])
+    step = max(1.0, len(ranked) / count) if count else 1.0
+    return [ranked[int(i * step)] for i in range(min(count, len(ranked)))]
 
 
 def choices(block: Block) -> dict[str, Choice]:

@@ -23,6 +23,7 @@ from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
 from runner.report.progress_note import progress_note
+from runner.report.references import check
 from runner.report.results import ArmResult, results
 from runner.report.table import generalization, markdown
 from runner.report.terminal import terminal_table
@@ -48,17 +49,19 @@ class Report:
     skipped: tuple[str, ...] = ()
 
 
-def write_report(folder: Path) -> Report:
+def write_report(folder: Path, reference: str = "") -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
-    under a temporary name and renamed. Raises UserError where there is no study or its files cannot be read.
+    under a temporary name and renamed. `reference` names the arm that the others are compared with. Raises UserError
+    where there is no study or no such arm, or its files cannot be read.
     """
     folder = Path(folder)
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
-    reported = [(block, results(block)) for block in blocks]
+    check(blocks, reference)
+    reported = [(block, results(block, reference)) for block in blocks]
     shown = {str(t) for _, found in reported for r in found if r.rows is not None for t in r.rows["trial"]}
     curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
     dynamics = _read(folder, "dynamics")
