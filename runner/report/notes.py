@@ -12,7 +12,7 @@ from runner.report.arms import Block
 from runner.report.measures import number
 from runner.report.ragged import ragged
 from runner.report.results import OPTIMISTIC, ArmResult
-from runner.report.select import search_seeds, seeds_text
+from runner.report.select import choices, search_seeds, seeds_text
 
 Found = Sequence[ArmResult]
 
@@ -27,7 +27,10 @@ def heads(found: Found) -> tuple[str, ...]:
     others = _compared_with(found)
     if all("+ L2" in other for other in others):  # each with the L2 of its family
         return ("difference to L2",)
-    return (f"difference to {next(iter(others))}", "difference") if len(others) == 1 else ("difference",)
+    if len(others) > 1:
+        return ("difference",)
+    other = next(iter(others))
+    return (f"difference to {other}", f"difference to {other.rpartition(', ')[2]}", f"to {other}", "difference")
 
 
 def against(found: Found) -> list[str]:
@@ -56,6 +59,8 @@ def _selection(block: Block, found: Found) -> list[str]:
         return ["Nothing was selected: there is no search row with numbers."]
     measure = block.measure
     seeds = f"{len(needed)} search seed{'s' if len(needed) > 1 else ''} ({seeds_text(needed)})"
+    if len({choice.shared for choice in choices(block).values()}) > 1:
+        seeds = "the search seeds of its arm"
     name = measure.select_name.partition(" (")[0]
     ties = measure.tie.replace("val_", "validation ").replace("test_", "test ")
     if all(result.cells <= 1 for result in found):

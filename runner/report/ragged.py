@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from runner.report.arms import Block
 from runner.report.measures import short
@@ -15,10 +16,15 @@ _NAMED = 3  # cells that a line names; of more it gives the number
 def ragged(block: Block) -> list[str]:
     """One line for each kind of gap in each arm; none where all its cells have the same seeds.
 
-    Names the seeds that are left out and the cells that have or lack them, a winner that lacks some, and a circle.
+    Names the seeds that are left out and the cells that have or lack them, a winner that lacks some, a circle, and
+    arms that were searched with different seeds.
     """
     chosen, cells = choices(block), runs(block)
-    return [line for arm, choice in chosen.items() for line in _of_arm(arm, choice, cells[arm])]
+    lines = [line for arm, choice in chosen.items() for line in _of_arm(arm, choice, cells[arm])]
+    if len({choice.shared for choice in chosen.values()}) > 1:
+        each = "; ".join(f"{arm} {seeds_text(choice.shared)}" for arm, choice in chosen.items())
+        lines.append(f"the arms were searched with different seeds ({each}); differences are over those in common")
+    return lines
 
 
 def _of_arm(arm: str, choice: Choice, cells: Sequence[Cell]) -> list[str]:
@@ -36,9 +42,9 @@ def _of_arm(arm: str, choice: Choice, cells: Sequence[Cell]) -> list[str]:
     served = sum(cell.runs.keys() >= shared for cell in there)
     lines: list[str] = []
     kept = f"{_seeds(choice.shared)}, which {served} of {len(cells)} cells have"
-    for seeds, mine in sorted(more.items()):
+    for seeds, mine in _few(more):
         lines.append(f"{arm}: {_seeds(seeds)} left out at {_where(mine)}; selected on {kept}")
-    for seeds, mine in sorted(less.items()):
+    for seeds, mine in _few(less):
         lines.append(f"{arm}: {_seeds(seeds)} missing at {_where(mine)}; compared on the seeds in common")
     if apart:
         alone = sorted({seed for cell in apart for seed in cell.runs})
@@ -52,6 +58,13 @@ def _of_arm(arm: str, choice: Choice, cells: Sequence[Cell]) -> list[str]:
     if choice.circle:
         lines.append(f"{arm}: cells beat one another in a circle on the seeds in common; decided by {kept}")
     return lines
+
+
+def _few(gaps: dict[tuple[int, ...], list[Cell]]) -> list[tuple[tuple[int, ...], list[Cell]]]:
+    """By seeds; more than two kinds of gaps as one."""
+    if len(gaps) <= 2:
+        return sorted(gaps.items())
+    return [(tuple(sorted({*chain(*gaps)})), [*chain(*gaps.values())])]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -21,6 +22,10 @@ WINNER_COLUMNS = (
     "score tie_score trials cells complete_cells on_edge edge not_searched"
 ).split()
 _KEPT = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_paper cell".split()
+
+# A report asks for them again and again; the rows of a block never change.
+_runs: WeakKeyDictionary[Block, dict[str, list[Cell]]] = WeakKeyDictionary()
+_choices: WeakKeyDictionary[Block, dict[str, Choice]] = WeakKeyDictionary()
 
 
 def winners(trials: pd.DataFrame) -> pd.DataFrame:
@@ -85,8 +90,10 @@ def replicated(block: Block, count: int) -> list[str]:
 
 def choices(block: Block) -> dict[str, Choice]:
     """The choice among each arm's cells, for the arms that have a usable search run, in the order of `block.arms`."""
-    found = ((arm, choose(mine)) for arm, mine in runs(block).items())
-    return {arm: choice for arm, choice in found if choice}
+    if block not in _choices:
+        found = ((arm, choose(mine)) for arm, mine in runs(block).items())
+        _choices[block] = {arm: choice for arm, choice in found if choice}
+    return _choices[block]
 
 
 def runs(block: Block) -> dict[str, list[Cell]]:
@@ -94,6 +101,8 @@ def runs(block: Block) -> dict[str, list[Cell]]:
 
     A diverged run without a number is infinitely bad.
     """
+    if block in _runs:
+        return _runs[block]
     select, tie = block.measure.select, block.measure.tie
     found: dict[str, dict[str, Cell]] = {arm: {} for arm in block.arms}
     # Plain dictionaries: a frame per cell would take most of the report's time.
@@ -107,7 +116,8 @@ def runs(block: Block) -> dict[str, list[Cell]]:
             )
             assert isinstance(cell.runs, dict)
             cell.runs[int(row["seed"])] = Run(score, second, diverged)
-    return {arm: list(mine.values()) for arm, mine in found.items() if mine}
+    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items() if mine}
+    return _runs[block]
 
 
 def search_seeds(block: Block) -> tuple[list[int], list[int]]:
@@ -115,6 +125,12 @@ def search_seeds(block: Block) -> tuple[list[int], list[int]]:
     needed = {seed for choice in choices(block).values() for seed in choice.shared}
     there = {seed for mine in runs(block).values() for cell in mine for seed in cell.runs}
     return sorted(needed), sorted(there - needed)
+
+
+def seed_count(block: Block) -> str:
+    """How many seeds the arms' cells are averaged over: '3', or '2 to 3' where arms differ; '0' without a search."""
+    counts = sorted({len(choice.shared) for choice in choices(block).values()}) or [0]
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def cells(block: Block) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def test_fresh_rows_of_a_former_winner_are_kept_and_marked() -> None:
     found = by_arm(rows)["AdamW"]
     assert (found.wd, found.phase) == (0.5, "search")
     assert "a former winner (lr 0.001, wd 0.1)" in found.remark
-    assert "a former winner (lr 0.001, wd 0.1)" in terminal_table(reported(rows))
+    assert "a former winner (lr 0.001, wd 0.1)" in " ".join(terminal_table(reported(rows)).split())
     rows += [trial("adamw", 1e-2, 0.5, seed, phase="final", error=1.0) for seed in (1000, 1001)]
     found = by_arm(rows)["AdamW"]
     assert (found.phase, found.seeds) == ("final", (1000, 1001))
@@ -115,6 +115,8 @@ def test_arms_with_no_seed_in_common_have_their_winners() -> None:
     table = winners(frame(rows)).set_index("arm")
     assert table["lr"].to_dict() == {"Adam + L2": 0.1, "AdamW": 0.1}
     assert table["seeds"].to_dict() == {"Adam + L2": (0, 1), "AdamW": (2, 3)}
+    said = " ".join(terminal_table(reported(rows)).split())
+    assert "the arms were searched with different seeds (Adam + L2 0, 1; AdamW 2, 3)" in said
 
 
 def test_a_circle_is_decided_by_the_seeds_that_most_cells_have_and_said() -> None:
