@@ -117,6 +117,7 @@ _SCALARS: dict[str, type] = {
     "wd_rule_constant": float,
     "study": str,
     "results": str,
+    "reference": str,
     "device": str,
     "devices": int,
     "stack": int,

@@ -113,7 +113,7 @@ _RANGES = {
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
     "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
-    "shards resume dry_run max_minutes record_host results".split()
+    "shards resume dry_run max_minutes record_host results reference".split()
 )
 
 
@@ -144,6 +144,7 @@ class Settings:
     replicate: int = 0
     study: str = ""
     results: str = "results"
+    reference: str = ""  # the arm that the report compares the others with
     device: str = "auto"
     devices: int = 1  # 0: all
     stack: int = 0  # 0: auto

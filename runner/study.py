@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 from runner import execute, launched, plan, workers
@@ -18,6 +18,7 @@ from runner.data.reading import place
 from runner.data.settings import DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
+from runner.finalists import check_reference, finalists, foreseen, text
 from runner.launched import Launch
 from runner.merge import Merger
 from runner.models.check import check
@@ -29,8 +30,6 @@ from runner.records import Records
 from runner.reuse import of_other_code
 from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
-
-FRESH = 1000  # the seeds of final runs begin here, or after the search's own
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,9 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
             for note in datasets[s.dataset].notes:
                 say(f"{place(s.dataset)}: {note}")
         check(s.model, datasets[s.dataset], s.batch_size)
+    for folder, group in studies.items() if composed[0].reference else ():
+        search = unique(trial for s in group for trial in expand(s, Facts.of(datasets[s.dataset])))
+        check_reference(folder, search, composed[0].reference)
     given = Given(datasets, devices)
     outcomes = [_run_study(folder, group, given, launch) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
@@ -107,22 +109,12 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
 
     trained = phase(search, "search")
     if first.final_seeds and search.keys() <= records.done():
-        final = as_on_record(folder, _finalists(folder, search, first.final_seeds, first.replicate))
-        trained += phase(final, "final")
+        final = finalists(folder, search, first.final_seeds, first.replicate)
+        for line in final.said:
+            say(line)
+        trained += phase(final.trials, "final")
     outcome = _conclude(folder, search, trained.count, first, given)
     return replace(outcome, code=1) if trained.lost else outcome
-
-
-def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: int) -> dict[str, Trial]:
-    """Each arm's best cell, and `replicate` others of each block, with seeds that the search did not use."""
-    from runner.report.select import replicated, winners
-
-    rows = read(folder)
-    asked = rows[rows["trial"].isin(list(search))]
-    chosen = [*winners(asked)["trial"], *replicated(asked, replicate)]
-    used = {trial.seed for trial in search.values()}
-    fresh = list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
-    return unique(replace(search[key], seed=seed) for key in chosen for seed in fresh)
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
@@ -137,7 +129,11 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     page = folder / "report.html"  # the last that a report writes
     table = folder / "trials.csv"
     drawn = page.exists() and table.exists() and page.stat().st_mtime >= table.stat().st_mtime
-    print(summary(folder) if drawn and not trained else write_report(folder).terminal)
+    # A report that lies there may have another reference than the one asked for.
+    kept, named = drawn and not trained and not settings.reference, settings.reference
+    shown, _, answer = (summary(folder) if kept else write_report(folder, named).terminal).rpartition("\n\n")
+    if shown:
+        print(shown)
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
         say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
@@ -149,6 +145,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     if settings.dataset.name == "digits" and given.device == "cpu":
         say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
+    say(answer)
     return Outcome(1 if status["failed"] else 0, objective(asked))
 
 
@@ -158,23 +155,31 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
 
     done = set(read(folder)["trial"]) if exists(folder) else set()
     left = [trial for key, trial in search.items() if key not in done]
+    # The best cells are known when the search is done; until then as many as there can be.
+    asked, final, later = (settings.final_seeds, settings.replicate), None, 0
+    if settings.final_seeds and left:
+        later = foreseen(folder, search, *asked)
+    elif settings.final_seeds:
+        final = finalists(folder, search, *asked)
+    fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
+    trials = search | (final.trials if final else {})
+    left += fresh
     count = execute.worker_count(settings.workers, given.devices, len(left))
     stacks = plan.plan(left, given.device, settings.stack, count, given.measure(left, settings))
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     steps = sum(trial.per_epoch * trial.epochs for trial in left)
     print(
-        f"{folder}: {counted(len(search), 'trial')}, {len(search) - len(left)} done, {len(left)} to train in "
+        f"{folder}: {counted(len(trials), 'trial')}, {len(trials) - len(left)} done, {len(left)} to train in "
         f"{counted(len(stacks), 'stack')} and {counted(count, 'process')} on {given.device}, {steps} optimizer steps"
     )
-    arms = {(t.shape, t.schedule, t.optimizer.name, t.wd_convention, t.wd > 0) for t in search.values()}
-    blocks = {(t.shape, t.schedule) for t in search.values()}
-    fresh = settings.final_seeds * (len(arms) + settings.replicate * len(blocks)) / max(1, len(left))
     if left:
         device = given.devices[0]
-        print(estimate(stacks, given.datasets, device, count, fresh, watched(settings)).text())
-    if settings.final_seeds:
+        print(estimate(stacks, given.datasets, device, count, later / len(left), watched(settings)).text())
+    if final:
+        print("\n".join([f"among them {text(final, len(fresh))}, {len(fresh)} to train", *final.said]))
+    elif later:
         seeds = counted(settings.final_seeds, "fresh seed")
-        print(f"then the best cell of each optimizer's arms, with {seeds} each (in the figures above)")
+        print(f"then the best cell of each arm with {seeds}: up to {later} trials more (in the figures above)")
     print("nothing trained")
 
 

@@ -24,7 +24,7 @@ from omegaconf import open_dict
 from runner.axes import AXES, without_long_axes
 from runner.compose import from_config, with_axes
 from runner.errors import UserError
-from runner.groups import AXES, check_choices
+from runner.groups import check_choices
 from runner.settings import Settings
 
 if TYPE_CHECKING:

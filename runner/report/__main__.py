@@ -19,7 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Writes generalization.csv, generalization.md, report.html and plots/*.png into the study's folder.",
     )
     parser.add_argument("study", nargs="+", type=Path, help="folder of a study, such as results/digits-resnet")
-    folders = parser.parse_args(arguments).study
+    parser.add_argument(
+        "--reference",
+        default="",
+        metavar="ARM",
+        help="the arm that the others are compared with: adamw, l2, 'Adam + L2'; default: Adam + L2, Adam, the first",
+    )
+    given = parser.parse_args(arguments)
+    folders = given.study
     status = 0
     from runner.reading import exists
     from runner.report.progress_note import progress_note
@@ -31,14 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print("\n".join([*([""] if number else []), note]), flush=True)
             if note and not exists(folder):
                 continue  # jobs have begun, and no trial has ended
-            report = write_report(folder)
+            report = write_report(folder, given.reference)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 2
             continue
-        lines = [*([""] if number else []), report.terminal, *([""] if report.files else [])]
-        lines += [f"wrote {path}" for path in report.files]
-        print("\n".join([*lines, *report.skipped]), flush=True)
+        table, _, answer = report.terminal.rpartition("\n\n")  # the answer comes last of all
+        lines = [*([""] if number else []), *([table] if table else []), *([""] if report.files else [])]
+        lines += [*(f"wrote {path}" for path in report.files), *report.skipped, *([""] if report.files else []), answer]
+        print("\n".join(lines), flush=True)
     return status
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from runner.report import figures
 from runner.report.arms import Block
 from runner.report.measures import short
-from runner.report.select import cells, search_seeds
+from runner.report.select import cells, seed_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,8 +86,8 @@ def colour_range(tables: Sequence[pd.DataFrame], loss: bool = False) -> tuple[fl
 def quantity(block: Block) -> str:
     """'Mean validation error over 2 search seeds' or 'Validation error, one seed'."""
     name = block.measure.select_name.partition(" (")[0]
-    n = len(search_seeds(block)[0])
-    return f"Mean {name} over {n} search seeds" if n > 1 else f"{name.capitalize()}, one seed"
+    n = seed_count(block)
+    return f"{name.capitalize()}, one seed" if n in ("0", "1") else f"Mean {name} over {n} search seeds"
 
 
 def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure | None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from runner.report.arms import Block
 from runner.report.measures import number
+from runner.report.ragged import ragged
 from runner.report.results import OPTIMISTIC, ArmResult
-from runner.report.select import search_seeds, seeds_text
+from runner.report.select import choices, search_seeds, seeds_text
 
 Found = Sequence[ArmResult]
 
@@ -19,6 +20,33 @@ Found = Sequence[ArmResult]
 def notes(block: Block, found: Found) -> list[str]:
     """One sentence or two per subject; subjects that do not arise are left out."""
     return [*_selection(block, found), *_reporting(found), *_precision(block, found), *_warnings(block, found)]
+
+
+def heads(found: Found) -> tuple[str, ...]:
+    """What the column of differences is called, the longest form first: it names the arm that all are compared with."""
+    others = _compared_with(found)
+    if all("+ L2" in other for other in others):  # each with the L2 of its family
+        return ("difference to L2",)
+    if len(others) > 1:
+        return ("difference",)
+    other = next(iter(others))
+    return (f"difference to {other}", f"difference to {other.rpartition(', ')[2]}", f"to {other}", "difference")
+
+
+def against(found: Found) -> list[str]:
+    """One sentence that says what each arm is compared with, where the head of the column does not."""
+    others = _compared_with(found)
+    if all("+ L2" in other for other in others) or len(others) == 1:
+        return []
+    return ["differences: " + "; ".join(f"{_by_arm(arms)} to {other}" for other, arms in others.items())]
+
+
+def _compared_with(found: Found) -> dict[str, list[ArmResult]]:
+    others: dict[str, list[ArmResult]] = {}
+    for result in found:
+        if result.difference:
+            others.setdefault(result.reference, []).append(result)
+    return others
 
 
 def _by_arm(results: Found) -> str:
@@ -31,6 +59,8 @@ def _selection(block: Block, found: Found) -> list[str]:
         return ["Nothing was selected: there is no search row with numbers."]
     measure = block.measure
     seeds = f"{len(needed)} search seed{'s' if len(needed) > 1 else ''} ({seeds_text(needed)})"
+    if len({choice.shared for choice in choices(block).values()}) > 1:
+        seeds = "the search seeds of its arm"
     name = measure.select_name.partition(" (")[0]
     ties = measure.tie.replace("val_", "validation ").replace("test_", "test ")
     if all(result.cells <= 1 for result in found):
@@ -48,9 +78,10 @@ def _selection(block: Block, found: Found) -> list[str]:
     partial = [result for result in found if result.complete_cells < result.cells]
     if partial:
         counts = "; ".join(f"{result.arm} {result.complete_cells} of {result.cells}" for result in partial)
-        lines.append(f"Partial search: cells that have all {seeds}: {counts}. The others could not win.")
+        lines.append(f"Partial search: cells that have all {seeds}: {counts}. Cells are compared on common seeds.")
     if given_up:
-        lines.append(f"Search seeds {seeds_text(given_up)} are left out of the selection: no cell has all seeds.")
+        lines.append(f"Search seeds {seeds_text(given_up)} are left out of the selection: most cells lack them.")
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in ragged(block)]
     arms = [result for result in found if "no decay" not in result.arm and result.cells]
     for family in dict.fromkeys(result.family for result in arms):
         mine = [result for result in arms if result.family == family]
@@ -113,6 +144,7 @@ def _precision(block: Block, found: Found) -> list[str]:
             f"at the two-sided 5 % level: {'; '.join(parts)}. Formula: nc * sd / sqrt(n), sd of the paired "
             "differences, nc the noncentrality of Student's t (Cohen 1988)."
         )
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in against(found)]
     decided = [result for result in found if result.difference]
     if len(decided) > 1:
         lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.report.arms import Block
 from runner.report.measures import number
 from runner.report.results import ArmResult
-from runner.report.select import search_seeds
+from runner.report.select import seed_count
 from runner.report.table import Reported
 
 
@@ -46,12 +46,12 @@ def _trials(blocks: Reported) -> str:
 
 
 def _how(block: Block, found: Sequence[ArmResult]) -> str:
-    seeds = len(search_seeds(block)[0])
+    seeds = seed_count(block)
     if all(result.cells <= 1 for result in found):
         return "Each arm has one cell, so nothing was selected."
     mean = (
         f"mean {block.measure.select_name.partition(' (')[0]} over {seeds} seeds"
-        if seeds > 1
+        if seeds not in ("0", "1")
         else (block.measure.select_name.partition(" (")[0] + " of its one seed")
     )
     return f"Each arm is represented by the cell with the smallest {mean}."

@@ -1,4 +1,4 @@
-"""What each arm of a block reached: its winner's fresh-seed runs, and the paired difference to L2.
+"""What each arm of a block reached: its winner's fresh-seed runs, and the paired difference to another arm.
 
 `results(block)` is the call to know.
 """
@@ -9,10 +9,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
-from runner.report.arms import Block, family_name
-from runner.report.select import block_winners, cells
+from runner.report.arms import Block
+from runner.report.measures import short
+from runner.report.references import l2_of, references
+from runner.report.select import block_winners, cells, seeds_text
 from runner.report.statistics import Estimate, Paired, detectable, estimate, paired, wilson
 
 MEASURED = (
@@ -39,6 +42,7 @@ class ArmResult:
     complete_cells: int
     search_diverged: int
     search_failed: int
+    l2: str = ""  # the L2 of its family, which the paper's claims compare it with
     lr: float = math.nan
     wd: float = math.nan
     hyper: str = ""
@@ -61,21 +65,25 @@ class ArmResult:
         return len(self.seeds)
 
 
-def results(block: Block) -> list[ArmResult]:
-    """One result per arm, in the order of `block.arms`, for all arms, with or without a winner."""
+def results(block: Block, reference: str = "") -> list[ArmResult]:
+    """One result per arm, in the order of `block.arms`, for all arms, with or without a winner.
+
+    `reference` names the arm that the others are compared with; `runner.report.references` says which is by default.
+    """
     table = cells(block)
     best = {str(row["arm"]): row for row in block_winners(block)}
-    found = [_arm(block, arm, table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
+    against = references(block, reference)
+    found = [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
     by_arm = {result.arm: result for result in found}
     return [_compare(block, result, by_arm.get(result.reference)) for result in found]
 
 
-def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, object] | None) -> ArmResult:
+def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Mapping[str, object] | None) -> ArmResult:
     rows = block.rows[block.rows["arm"] == arm]
     first = rows.iloc[0]
     result = ArmResult(
         arm=arm,
-        reference=_reference(block, first),
+        reference=reference,
         family=str(first["family"]),
         optimizer=str(first["optimizer"]),
         wd_convention=str(first["wd_convention"]) if first["wd"] > 0 else "",
@@ -84,9 +92,12 @@ def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, objec
         complete_cells=int(table["complete"].sum()),
         search_diverged=int(table["diverged"].sum()),
         search_failed=int(table["failed"].sum()),
+        l2=l2_of(block, arm),
     )
-    searched = set(block.rows.loc[block.rows["phase"] == "search", "seed"])
-    final = rows[(rows["phase"] == "final") & ~rows["seed"].isin(searched)]
+    # What other cells were searched with tells nothing about this one: a seed is used up by its own cell's search.
+    searched = set(rows.loc[rows["phase"] == "search", ["cell", "seed"]].itertuples(index=False, name=None))
+    used = np.array([pair in searched for pair in rows[["cell", "seed"]].itertuples(index=False, name=None)], bool)
+    final = rows[(rows["phase"] == "final") & ~used]
     remarks = []
     if winner is None:
         whole = final["cell"].unique()
@@ -98,8 +109,9 @@ def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, objec
     else:
         chosen = rows[rows["trial"] == winner["trial"]].iloc[0]
         edge, not_searched = str(winner["edge"]), str(winner["not_searched"])
-    if ((rows["phase"] == "final") & rows["seed"].isin(searched)).any():
-        remarks.append("final rows with seeds of the search are left out")
+    spent = rows[(rows["phase"] == "final") & (rows["cell"] == chosen["cell"]) & used]
+    if len(spent):
+        remarks.append(f"final rows with seeds of the search ({seeds_text(spent['seed'])}) are left out")
     fresh = final[final["cell"] == chosen["cell"]]
     if len(fresh) and not (fresh["status"] == "failed").all():
         reported, phase = fresh, "final"
@@ -108,8 +120,8 @@ def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, objec
         remarks += [OPTIMISTIC] * (len(table) > 1)  # a single cell was not selected
         if len(fresh):
             remarks.append(f"all {len(fresh)} final runs failed")
-        elif len(final):
-            remarks.append("there are final rows, but of another cell than the winner")
+    if kept := _kept(final[final["cell"] != chosen["cell"]]):
+        remarks.append(kept)
     good = reported[reported["status"] != "failed"].drop_duplicates("seed", keep="last").sort_values("seed")
     values = {name: _estimate(good, name) for name in MEASURED}
     size = block.test_size if block.measure.is_error else None
@@ -131,12 +143,16 @@ def _arm(block: Block, arm: str, table: pd.DataFrame, winner: Mapping[str, objec
     )
 
 
-def _reference(block: Block, first: pd.Series) -> str:
-    """The arm of the family's L2; where a study has several, the one that decays the same parameters."""
-    mine = block.rows[(block.rows["family"] == first["family"]) & (block.rows["wd"] > 0) & ~block.rows["decoupled"]]
-    alike = mine[mine["decay_params"] == first["decay_params"]]
-    arms = (alike if len(alike) else mine)["arm"]
-    return str(arms.iloc[0]) if len(arms) else f"{family_name(str(first['family']))} + L2"
+def _kept(others: pd.DataFrame) -> str:
+    """Marks fresh rows of cells that are not the winner: a former one, or one that tells the noise of a map."""
+    points = [
+        f"lr {short(lr)}, wd {short(wd)}" for lr, wd in dict.fromkeys(zip(others["lr"], others["wd"], strict=True))
+    ]
+    if not points:
+        return ""
+    where = points[0] if len(points) == 1 else f"{points[0]} and {len(points) - 1} more"
+    what = "another cell, a former winner" if len(points) == 1 else "other cells, such as former winners"
+    return f"fresh rows of {what} ({where}), are kept and not reported"
 
 
 def _no_winner(result: ArmResult, table: pd.DataFrame) -> str:
@@ -144,7 +160,7 @@ def _no_winner(result: ArmResult, table: pd.DataFrame) -> str:
         return f"all {result.trials} trials failed"
     if not len(table):
         return "no search rows"
-    return "no winner yet: no cell has all search seeds"
+    return "no winner: no search row has numbers"
 
 
 def _estimate(rows: pd.DataFrame, name: str) -> Estimate:

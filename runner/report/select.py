@@ -6,29 +6,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
 from runner.report.arms import Block, split
+from runner.report.seeds import Cell, Choice, Run, choose, mean
 
 NONE_BETTER = "no decay is better than any"
 WINNER_COLUMNS = (
     "block block_label arm family optimizer wd_convention lr wd hyper cell trial n_seeds seeds selected_by "
     "score tie_score trials cells complete_cells on_edge edge not_searched"
 ).split()
+_KEPT = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_paper cell".split()
+
+# A report asks for them again and again; the rows of a block never change.
+_runs: WeakKeyDictionary[Block, dict[str, list[Cell]]] = WeakKeyDictionary()
+_choices: WeakKeyDictionary[Block, dict[str, Choice]] = WeakKeyDictionary()
 
 
 def winners(trials: pd.DataFrame) -> pd.DataFrame:
-    """The best cell per block and arm; an arm without a complete cell has no row.
+    """The best cell per block and arm; an arm without a usable row has none.
 
-    trials: rows of `trials.csv`; only those of phase 'search' count. A cell is an arm's (lr, wd, other
-    hyperparameters); it takes part if each search seed of its block has a row that did not fail. Ties go to
-    the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level
-    in its row, where a loss decides as infinitely bad.
+    trials: rows of `trials.csv`; only those of phase 'search' count, in whatever order. A cell is an arm's (lr, wd,
+    other hyperparameters); cells are compared on the seeds that both have (`runner.report.seeds.choose`). Ties go to
+    the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in its
+    row, where a loss decides as infinitely bad; a failed one does not count.
 
-    Columns: `trial` is the id of the winning cell's row with the smallest seed; `seeds` a tuple of ints;
+    Columns: `trial` is the id of the winning cell's row with the smallest of `seeds`; `seeds` a tuple of ints;
     `score` the mean of the column named by `selected_by` (val_error in percent; val_loss for text; test_error
     or test_loss without a validation split); `edge` says where the winner touches the edge of its grid ('' =
     nowhere), `not_searched` which axes have one value ('lr', 'wd', 'lr wd' or '').
@@ -39,24 +47,27 @@ def winners(trials: pd.DataFrame) -> pd.DataFrame:
 
 def block_winners(block: Block) -> list[dict[str, object]]:
     """The rows of `winners` for one block, in the order of `block.arms`."""
-    table = cells(block)
-    found = []
-    for arm in block.arms:
+    table, found = cells(block), []
+    for arm, choice in choices(block).items():
         mine = table[table["arm"] == arm]
-        whole = mine[mine["complete"]]
-        if whole.empty:
-            continue
-        best = whole.sort_values(["score_key", "tie_key", "lr", "wd", "hyper"]).iloc[0]
-        edge, not_searched = _edge(table, best)
+        best = mine[mine["cell"] == choice.winner.name].iloc[0]
+        rows = block.rows[(block.rows["phase"] == "search") & (block.rows["cell"] == choice.winner.name)]
+        runs = [choice.winner.runs[seed] for seed in choice.seeds]
+        edge, not_searched = _edge(block, table, best, choice.winner)
         found.append(
             {name: best[name] for name in WINNER_COLUMNS if name in best.index}
             | {
                 "block": block.id,
                 "block_label": block.label,
+                "trial": str(rows.loc[rows["seed"] == choice.seeds[0], "trial"].iloc[-1]),
+                "n_seeds": len(choice.seeds),
+                "seeds": choice.seeds,
                 "selected_by": block.measure.select,
+                "score": mean([run.score for run in runs]),
+                "tie_score": mean([run.tie for run in runs]),
                 "trials": int(mine["trials"].sum()),
                 "cells": len(mine),
-                "complete_cells": len(whole),
+                "complete_cells": int(mine["complete"].sum()),
                 "on_edge": bool(edge),
                 "edge": edge,
                 "not_searched": not_searched,
@@ -65,99 +76,112 @@ def block_winners(block: Block) -> list[dict[str, object]]:
     return found
 
 
-def replicated(trials: pd.DataFrame, count: int) -> list[str]:
-    """Ids of rows of `count` cells of each block, evenly spaced among those up to twice the best score.
+def replicated(block: Block, count: int) -> list[str]:
+    """Ids of rows of `count` cells of a block, evenly spaced among those up to twice the best score.
 
     They are trained with fresh seeds so that the noise of a map is known (`runner.report.claims.landscape`).
     """
-    found: list[str] = []
-    for block in split(trials):
-        table = cells(block)
-        good = table[table["complete"] & (table["score"] <= 2 * table.loc[table["complete"], "score"].min())]
-        ranked = list(good.sort_values(["score_key", "tie_key", "arm", "lr", "wd", "hyper"])["trial"])
-        step = max(1.0, len(ranked) / count) if count else 1.0
-        found += [ranked[int(i * step)] for i in range(min(count, len(ranked)))]
-    return found
+    table = cells(block)
+    good = table[table["complete"] & (table["score"] <= 2 * table.loc[table["complete"], "score"].min())]
+    ranked = list(good.sort_values(["score_key", "tie_key", "arm", "lr", "wd", "hyper"])["trial"])
+    step = max(1.0, len(ranked) / count) if count else 1.0
+    return [ranked[int(i * step)] for i in range(min(count, len(ranked)))]
+
+
+def choices(block: Block) -> dict[str, Choice]:
+    """The choice among each arm's cells, for the arms that have a usable search run, in the order of `block.arms`."""
+    if block not in _choices:
+        found = ((arm, choose(mine)) for arm, mine in runs(block).items())
+        _choices[block] = {arm: choice for arm, choice in found if choice}
+    return _choices[block]
+
+
+def runs(block: Block) -> dict[str, list[Cell]]:
+    """The search cells of each arm, with their usable runs: a failed run has no numbers, a diverged one always counts.
+
+    A diverged run without a number is infinitely bad.
+    """
+    if block in _runs:
+        return _runs[block]
+    select, tie = block.measure.select, block.measure.tie
+    found: dict[str, dict[str, Cell]] = {arm: {} for arm in block.arms}
+    # Plain dictionaries: a frame per cell would take most of the report's time.
+    for row in _search_rows(block):
+        mine: dict[int, Run] = {}
+        cell = found[row["arm"]].setdefault(row["cell"], Cell(row["cell"], row["lr"], row["wd"], row["hyper"], mine))
+        diverged = row["status"] == "diverged"
+        if diverged or (row["status"] != "failed" and row[select] == row[select]):
+            score, second = (
+                math.inf if diverged and row[name] != row[name] else float(row[name]) for name in (select, tie)
+            )
+            assert isinstance(cell.runs, dict)
+            cell.runs[int(row["seed"])] = Run(score, second, diverged)
+    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items() if mine}
+    return _runs[block]
 
 
 def search_seeds(block: Block) -> tuple[list[int], list[int]]:
-    """(seeds that a cell needs in order to take part, seeds given up because no cell has them and all others).
+    """(seeds that the winners are chosen by, seeds of search runs that no arm's choice rests on)."""
+    needed = {seed for choice in choices(block).values() for seed in choice.shared}
+    there = {seed for mine in runs(block).values() for cell in mine for seed in cell.runs}
+    return sorted(needed), sorted(there - needed)
 
-    The second list is empty but for stray runs: the rarest seeds go first, only until some cell has all the rest.
-    """
-    rows = block.rows[(block.rows["phase"] == "search") & _usable(block)]
-    have = rows.groupby("cell")["seed"].agg(set)
-    count = {seed: sum(seed in mine for mine in have) for seed in sorted(set(rows["seed"]))}
-    needed, given_up = set(count), []
-    while needed and not any(needed <= mine for mine in have):
-        rarest = min(needed, key=lambda seed: (count[seed], -seed))
-        needed.remove(rarest)
-        given_up.append(rarest)
-    return sorted(needed), sorted(given_up)
+
+def seed_count(block: Block) -> str:
+    """How many seeds the arms' cells are averaged over: '3', or '2 to 3' where arms differ; '0' without a search."""
+    counts = sorted({len(choice.shared) for choice in choices(block).values()}) or [0]
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def cells(block: Block) -> pd.DataFrame:
     """One row per cell of the search: arm, lr, wd, ..., `seeds`, `n_seeds`, `trials`, `diverged`, `failed`, `score`.
 
-    `score` and `tie_score` are means over the needed seeds that are there (inf where a diverged run has no
-    number, NaN where nothing can be averaged); `complete` says whether all are there.
+    `score` and `tie_score` are means over those of the arm's shared seeds (`runner.report.seeds`) that are there (inf
+    where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether all are there.
     """
-    needed = set(search_seeds(block)[0])
-    keep = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_paper cell".split()
-    results = (block.measure.select, block.measure.tie)
-    rows = block.rows[block.rows["phase"] == "search"].assign(usable=_usable(block)).sort_values("seed")
+    chosen, by_name = choices(block), {cell.name: cell for mine in runs(block).values() for cell in mine}
     groups: dict[str, list[dict[str, Any]]] = {}
-    # Plain dictionaries: a frame per cell would take most of the report's time.
-    for row in rows[[*keep, *results, "trial", "seed", "status", "usable"]].to_dict("records"):
-        groups.setdefault(row["cell"], []).append({str(name): value for name, value in row.items()})
+    for row in _search_rows(block):
+        groups.setdefault(row["cell"], []).append(row)
     found = []
-    for group in groups.values():
-        mine = list({row["seed"]: row for row in group if row["usable"] and row["seed"] in needed}.values())
-        score, tie = (_mean(mine, name) for name in results)
-        first = (mine or group)[0]
+    for name, group in groups.items():
+        cell, choice = by_name[name], chosen.get(group[0]["arm"])
+        needed = choice.shared if choice else ()
+        seeds = tuple(seed for seed in needed if seed in cell.runs)
+        first = next((row for row in group if row["seed"] in seeds), group[0])
+        key = cell.key(seeds)
         found.append(
-            {name: first[name] for name in [*keep, "trial"]}
+            {name: first[name] for name in [*_KEPT, "trial"]}
             | {
-                "seeds": tuple(int(row["seed"]) for row in mine),
-                "n_seeds": len(mine),
+                "seeds": seeds,
+                "n_seeds": len(seeds),
                 "trials": len(group),
                 "diverged": sum(row["status"] == "diverged" for row in group),
                 "failed": sum(row["status"] == "failed" for row in group),
-                "score": score,
-                "tie_score": tie,
-                # Means of the same numbers in another order may differ in the last bit: that is a tie.
-                # Where nothing converged chance is no result, though some networks that learn do worse.
-                "score_key": math.inf if _none_converged(mine) else round(score, 9),
-                "tie_key": math.inf if math.isnan(tie) else round(tie, 9),
-                "complete": bool(needed) and len(mine) == len(needed),
+                "score": mean([cell.runs[seed].score for seed in seeds]),
+                "tie_score": mean([cell.runs[seed].tie for seed in seeds]),
+                "score_key": key[0] if seeds else math.inf,
+                "tie_key": key[1],
+                "complete": bool(needed) and len(seeds) == len(needed),
             }
         )
-    columns = [*keep, *"trial seeds n_seeds trials diverged failed score tie_score score_key tie_key complete".split()]
-    return pd.DataFrame(found, columns=columns).astype({"complete": bool})
+    columns = [*_KEPT, *"trial seeds n_seeds trials diverged failed score tie_score score_key tie_key complete".split()]
+    numbers = dict.fromkeys(("lr", "wd", "score", "tie_score", "score_key", "tie_key"), float)
+    return pd.DataFrame(found, columns=columns).astype(numbers | {"complete": bool})
 
 
-def _usable(block: Block) -> pd.Series:
-    """A failed run has no numbers; a diverged one always counts."""
-    rows = block.rows
-    measured = rows[block.measure.select].notna() & (rows["status"] != "failed")
-    return measured | (rows["status"] == "diverged")
+def _search_rows(block: Block) -> list[dict[str, Any]]:
+    """By seed, which is how cells first appear."""
+    names = [*_KEPT, *"trial seed status phase".split(), block.measure.select, block.measure.tie]
+    rows = block.rows.loc[block.rows["phase"] == "search", names].sort_values(["seed", "trial"])
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
-    """inf if a diverged run has no number; NaN if another has none, or there are no rows."""
-    values = [math.inf if row["status"] == "diverged" and row[column] != row[column] else row[column] for row in rows]
-    return math.fsum(values) / len(values) if values else math.nan
-
-
-def _none_converged(rows: Sequence[Mapping[str, Any]]) -> bool:
-    return bool(rows) and all(row["status"] == "diverged" for row in rows)
-
-
-def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:
+def _edge(block: Block, table: pd.DataFrame, best: pd.Series, winner: Cell) -> tuple[str, str]:
     """Where the winner touches its grid's edge, and the axes that were not searched at all.
 
-    wd = 0 belongs to the grid of every arm of the family, so with it the smallest positive wd has a neighbour; where
-    that is better still, no decay that was tried is the arm's best (`NONE_BETTER`).
+    wd = 0 belongs to the grid of every arm of the family, so with it the smallest positive wd of several has a
+    neighbour; where that is better still, no decay that was tried is the arm's best (`NONE_BETTER`).
     """
     mine = table[table["arm"] == best["arm"]]
     edge, single = [], []
@@ -168,17 +192,22 @@ def _edge(table: pd.DataFrame, best: pd.Series) -> tuple[str, str]:
         edge.append("lr smallest" if best["lr"] == lrs[0] else "lr largest")
     if best["wd"] > 0:
         zero = table[(table["family"] == best["family"]) & (table["wd"] == 0)]
-        wds = [0.0] * (not zero.empty) + sorted(set(mine["wd"]))
-        none_better = bool((zero.loc[zero["complete"], "score_key"] < best["score_key"]).any())
+        wds = sorted(set(mine["wd"]))
         if len(wds) == 1:
             single.append("wd")
         elif best["wd"] == wds[-1]:
             edge.append("wd largest")
-        elif best["wd"] == wds[0]:
+        elif best["wd"] == wds[0] and zero.empty:
             edge.append("wd smallest")
-        elif none_better:
+        elif any(_better(cell, winner) for cell in chain(*runs(block).values()) if cell.name in set(zero["cell"])):
             edge.append(NONE_BETTER)
     return ", ".join(edge), " ".join(single)
+
+
+def _better(one: Cell, other: Cell) -> bool:
+    """By the score alone, on the seeds that both have."""
+    seeds = one.common(other)
+    return bool(seeds) and one.key(seeds)[0] < other.key(seeds)[0]
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from runner.report.arms import Block
 from runner.report.measures import NOTHING, number, short
-from runner.report.notes import notes
+from runner.report.notes import heads, notes
 from runner.report.results import MEASURED, ArmResult
 from runner.report.statistics import Estimate
 
@@ -128,7 +128,7 @@ def _results(block: Block, found: Sequence[ArmResult]) -> str:
     digits, mark = block.measure.digits, f" ({block.measure.remark})" if block.measure.remark else ""
     what = block.measure.report_name.replace("test ", "")
     header = ["arm", "best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
-    header += [f"test {what}, mean ± std [95 %]{mark}", "difference to L2 [95 %]", "verdict"]
+    header += [f"test {what}, mean ± std [95 %]{mark}", f"{heads(found)[0]} [95 %]", "verdict"]
     select = block.measure.report.replace("test", "val")
     rows = [
         [

@@ -5,19 +5,25 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from runner.report.answer import answer
 from runner.report.arms import Block
 from runner.report.measures import NOTHING, number, short
+from runner.report.notes import against, heads
+from runner.report.ragged import ragged
 from runner.report.results import ArmResult
 from runner.report.table import Reported
 
 COLUMNS = 100
-HEAD = ("arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap", "difference to L2")
+HEAD = ("arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap")
 _WIDTHS = (9, 14, 6, 7, 14, 7)  # of the columns between the first and the last
 _ARM, _LAST = 18, 17  # of the first and the last, at least
 
 
 def terminal_table(blocks: Reported) -> str:
-    """± is the half-width of the 95 % interval over seeds, * a winner on its grid's edge; notes below each block."""
+    """± is the half-width of the 95 % interval over seeds, * a winner on its grid's edge; notes below each block.
+
+    The last line is the `answer` to the question that the study asks.
+    """
     lines: list[str] = []
     for block, found in blocks:
         remark = f" ({block.measure.remark})" if block.measure.remark else ""
@@ -25,10 +31,12 @@ def terminal_table(blocks: Reported) -> str:
         lines += [*([""] if lines else []), *textwrap.wrap(f"{block.title}{remark}; {unit}", COLUMNS)]
         first = max(_ARM, *(len(result.arm) + 1 for result in found)) if found else _ARM
         last = max(_LAST, COLUMNS - first - sum(_WIDTHS))
-        lines += [_line(cells, first, last) for cells in (HEAD, *(_cells(block, result, last) for result in found))]
-        lines += [
-            part for note in _footnotes(kind, found) for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")
-        ]
+        head = next(head for head in heads(found) if len(head) < last or head == heads(found)[-1])
+        cells = [_cells(block, result, last) for result in found]
+        lines += [_line(cells, first, last) for cells in ([*HEAD, head], *cells)]
+        notes = [*_footnotes(kind, found), *ragged(block), *against(found)]
+        lines += [part for note in notes for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")]
+    lines += ["", *textwrap.wrap(answer(blocks), COLUMNS)]
     return "\n".join(lines)
 
 

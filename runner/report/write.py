@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from runner.report.extend import extension
 from runner.report.plots import Plots
 from runner.report.plots import plots as draw
 from runner.report.progress_note import progress_note
+from runner.report.references import check
 from runner.report.results import ArmResult, results
 from runner.report.table import Reported, generalization, markdown
 from runner.report.terminal import terminal_table
@@ -50,17 +51,19 @@ class Report:
     skipped: tuple[str, ...] = ()
 
 
-def write_report(folder: Path) -> Report:
+def write_report(folder: Path, reference: str = "") -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
-    under a temporary name and renamed. Raises UserError where there is no study or its files cannot be read.
+    under a temporary name and renamed. `reference` names the arm that the others are compared with. Raises UserError
+    where there is no study or no such arm, or its files cannot be read.
     """
     folder = Path(folder)
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
-    reported = [(block, results(block)) for block in blocks]
+    check(blocks, reference)
+    reported = [(block, results(block, reference)) for block in blocks]
     shown = {str(t) for _, found in reported for r in found if r.rows is not None for t in r.rows["trial"]}
     curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
     dynamics = _read(folder, "dynamics")
@@ -85,7 +88,7 @@ def write_report(folder: Path) -> Report:
             f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
             f"python -m runner.report {folder}: no row is lost"
         ) from error
-    terminal = "\n".join([_terminal(folder, reported), *drawn.failed])
+    terminal = _terminal(folder, reported, drawn.failed)
     return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
 
 
@@ -95,10 +98,11 @@ def summary(folder: Path) -> str:
     return _terminal(folder, [(block, results(block)) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
 
 
-def _terminal(folder: Path, reported: Reported) -> str:
-    """The table, and the commands that extend its grids where a winner is on an edge."""
+def _terminal(folder: Path, reported: Reported, failed: Sequence[str] = ()) -> str:
+    """The table, plots that failed, the commands that extend grids where a winner is on an edge, and the answer."""
+    table, _, answer = terminal_table(reported).rpartition("\n\n")
     more = extension(folder, reported)
-    return "\n\n".join([terminal_table(reported), *([more] if more else [])])
+    return "\n\n".join(["\n".join([table, *failed]), *([more] if more else []), answer])
 
 
 def _read(folder: Path, table: str, only: Collection[str] | None = None) -> pd.DataFrame:

@@ -81,12 +81,14 @@ def test_a_diverged_seed_counts_as_chance_and_is_not_dropped() -> None:
     assert table["n_seeds"].tolist() == [2, 2]
 
 
-def test_a_cell_without_all_search_seeds_cannot_win() -> None:
+def test_a_cell_that_lacks_seeds_is_judged_on_those_that_it_shares() -> None:
     rows = [trial("adamw", 0.1, 0.1, 0, error=1), trial("adamw", 0.1, 0.1, 1, status="failed")]
     rows += [trial("adamw", 0.2, 0.1, seed, error=9) for seed in (0, 1)]
-    rows += [trial("adamw", 0.3, 0.1, 1, error=1)]
     best = winner(rows, "AdamW")
-    assert (best["lr"], best["complete_cells"], best["cells"]) == (0.2, 1, 3)
+    assert (best["lr"], best["complete_cells"], best["cells"]) == (0.1, 1, 2)
+    assert (best["seeds"], best["score"]) == ((0,), 1.0)
+    worse = [row | {"val_error": 10.0} if row["status"] == "ok" and row["lr"] == 0.1 else row for row in rows]
+    assert winner(worse, "AdamW")["lr"] == 0.2
 
 
 def test_a_stray_seed_does_not_empty_the_table() -> None:

@@ -34,7 +34,7 @@ def claims(scene: Scene) -> Iterator[Claim]:
         for map_, land in found.values():
             if len(land.lr) >= RATES and len(land.wd) >= 3:
                 yield _slope(arena, map_, land)
-        twins = {result.arm: result.reference for result in arena.results}
+        twins = {result.arm: result.l2 for result in arena.results}
         for map_, land in found.values():
             twin = found.get(twins.get(map_.arm, ""))
             if map_.convention != "l2" and twin and all(min(x.log_error.shape) >= 3 for x in (land, twin[1])):

@@ -31,9 +31,9 @@ class Arena:
         return next((r for r in self.results if r.family == family and not r.wd_convention), None)
 
     def l2(self, family: str, beside: ArmResult | None = None) -> ArmResult | None:
-        """The family's L2; where the study holds several, that which `beside` is compared with, or the first."""
+        """The family's L2; where the study holds several, that which decays what `beside` does, or the first."""
         found = [r for r in self.results if r.family == family and r.wd_convention == "l2"]
-        compared = [r for r in found if beside is not None and r.arm == beside.reference]
+        compared = [r for r in found if beside is not None and r.arm == beside.l2]
         return next(iter([*compared, *found]), None)
 
     def decoupled(self, family: str) -> list[ArmResult]:

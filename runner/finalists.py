@@ -1,0 +1,153 @@
+"""What follows a search: each arm's best cell, as the report chooses it, with seeds that the search did not use.
+
+`finalists(folder, search, seeds, replicate)` is the call to know. Imports pandas when it is called, not before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner import identity
+from runner.older import as_on_record
+from runner.progress import counted
+from runner.reading import exists, read
+from runner.settings import OPTIMIZERS, OptimizerSettings
+from runner.trials import Trial, unique
+
+if TYPE_CHECKING:
+    from runner.report.arms import Block
+
+FRESH = 1000  # the seeds of final runs begin here, or after the search's own
+
+
+@dataclass(frozen=True)
+class Finals:
+    """`trials` by id, in the order in which they are trained; `said`: a line for each cell that is not among them."""
+
+    trials: dict[str, Trial]
+    said: tuple[str, ...] = ()
+
+
+def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: int) -> Finals:
+    """Each arm's best cell, and `replicate` others of each block, with `seeds` fresh seeds.
+
+    The cells are chosen from all rows of the study that may be compared with those of `search`, whichever commands
+    trained them, by the functions that the report uses. Every finalist gets the same seeds: none that a search run of
+    these blocks has.
+    """
+    from runner.report.select import block_winners, replicated
+
+    used = {trial.seed for trial in search.values()}
+    chosen: list[tuple[Mapping[str, Any], Trial]] = []
+    for block in blocks_of(folder, search, planned=False):
+        rows: dict[str, dict[Any, Any]] = {str(row["trial"]): row for row in block.rows.to_dict("records")}
+        used |= {int(row["seed"]) for row in rows.values() if row["phase"] == "search"}
+        like = next(search[key] for key in rows if key in search)
+        keys = [*(str(row["trial"]) for row in block_winners(block)), *replicated(block, replicate)]
+        chosen += [(rows[key], search.get(key, like)) for key in dict.fromkeys(keys)]
+    fresh = list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
+    trials, said = [], []
+    for row, like in chosen:
+        trial = rebuilt(row, like)
+        if trial is None:
+            said.append(
+                f"{row['trial']} ({row['optimizer']}, lr {row['lr']:g}, wd {row['wd']:g}): the best cell of another "
+                "version, which cannot be trained again; it gets no fresh seeds"
+            )
+        else:
+            trials += [replace(trial, seed=seed) for seed in fresh]
+    return Finals(as_on_record(folder, unique(trials)), tuple(said))
+
+
+def foreseen(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: int) -> int:
+    """The most fresh-seed trials that can follow a search of which something is still to be trained."""
+    blocks = blocks_of(folder, search, planned=True)
+    return seeds * sum(min(len(block.arms) + replicate, block.rows["cell"].nunique()) for block in blocks)
+
+
+def blocks_of(folder: Path, search: Mapping[str, Trial], planned: bool) -> list[Block]:
+    """The blocks of the study that hold rows of `search`, or, with `planned`, that will."""
+    return [b for b in _split(folder, search, planned) if b.rows["trial"].isin(list(search)).any()]
+
+
+def check_reference(folder: Path, search: Mapping[str, Trial], word: str) -> None:
+    """Refuse `reference=WORD` where the study neither has such an arm nor will have it; UserError lists the arms."""
+    if word:
+        from runner.report.references import check
+
+        check(_split(folder, search, True), word)
+
+
+def text(finals: Finals, missing: int) -> str:
+    """'6 fresh-seed trials of 3 cells (0 done)'."""
+    cells = {replace(trial, seed=0).id for trial in finals.trials.values()}
+    done = len(finals.trials) - missing
+    return f"{counted(len(finals.trials), 'fresh-seed trial')} of {counted(len(cells), 'best cell')}, {done} done"
+
+
+def rebuilt(row: Mapping[str, Any], like: Trial) -> Trial | None:
+    """The trial of a row that may be compared with `like`: other in nothing but what makes arms and cells.
+
+    None where the trial would have another id than the row, as may be with rows of another version.
+    """
+    try:
+        flat = identity.whole(json.loads(row["settings"]))
+        trial = replace(
+            like,
+            optimizer=_optimizer(flat),
+            wd_convention=flat["wd_convention"],
+            wd_schedule=flat["wd_schedule"],
+            lr=flat["lr"],
+            wd=flat["wd"],
+            seed=flat["seed"],
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):  # settings that are none, or of another version
+        return None
+    return trial if trial.digest.startswith(row["trial"]) else None
+
+
+def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
+    kind = OPTIMIZERS[flat["optimizer"]]
+    own = {f.name: flat[f"optimizer.{f.name}"] for f in fields(kind) if f"optimizer.{f.name}" in flat}
+    return kind(**({"name": flat["optimizer"], "lr": flat["lr"]} | own))
+
+
+def _split(folder: Path, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
+    import pandas as pd
+
+    from runner.columns import TRIALS
+    from runner.report.arms import split
+
+    rows = read(folder) if exists(folder) else pd.DataFrame(columns=TRIALS)
+    if planned:
+        there = set(rows["trial"])
+        new = pd.DataFrame([_row(trial) for key, trial in search.items() if key not in there], columns=TRIALS)
+        rows = pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True)
+    return split(rows)
+
+
+def _row(trial: Trial) -> dict[str, object]:
+    """The columns by which `runner.report.arms` tells blocks, arms and cells apart."""
+    return {
+        "trial": trial.id,
+        "phase": "search",
+        "status": "",
+        "model": trial.model.name,
+        "dataset": trial.facts.name,
+        "optimizer": trial.optimizer.name,
+        "wd_convention": trial.wd_convention,
+        "lr": trial.lr,
+        "wd": trial.wd,
+        "seed": trial.seed,
+        "batch_size": trial.batch_size,
+        "epochs": trial.epochs,
+        "schedule": trial.schedule.name,
+        "decay_params": trial.optimizer.decay_params,
+        "precision": trial.precision,
+        "settings": trial.settings_json,
+    }

@@ -1,0 +1,125 @@
+"""The answer to the question of the title in one plain sentence, whatever was run: `answer(blocks)`.
+
+Does AdamW generalize better than Adam? Where other arms were run the sentence is about those.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from runner.report.arms import Block
+from runner.report.measures import number
+from runner.report.results import EDGE, ArmResult
+
+Found = Sequence[ArmResult]
+ROOM = 100  # columns: the first of several forms that fits is taken
+_ADVICE = {
+    "no fresh seeds": "no fresh seeds (add final_seeds=5)",
+    "one seed": "one seed (add final_seeds=5)",
+    "no common seeds": "no seed in common",
+    "on the grid's edge": "a best cell is on the edge of its grid",
+    "no spread over seeds": "the difference is the same for all seeds",
+    "a run has no number": "a run has no number",
+}
+_TWIN = {"adam": "optimizer=adam,adamw", "sgd": "optimizer=sgd,sgdw"}
+
+
+def answer(blocks: Sequence[tuple[Block, Found]]) -> str:
+    """One sentence; over several blocks it counts in how many the main arm is better, worse and undecided."""
+    main = [(block, found, result) for block, found in blocks if (result := primary(found)) is not None]
+    if not main:
+        return _nothing_to_compare([result for _, found in blocks for result in found])
+    block, _, result = main[0]
+    if len(main) == 1 and len(blocks) == 1:
+        return _of_one(block, result)
+    pair = Counter((one.arm, one.reference) for _, _, one in main).most_common(1)[0][0]
+    mine = [one for _, _, one in main if (one.arm, one.reference) == pair]
+    words = Counter(word_of(one) for one in mine)
+    counts = ", ".join(f"{word} in {words[word]}" for word in ("better", "worse", "undecided") if words[word])
+    of = f"{len(mine)} of {len(blocks)} settings" if len(mine) < len(blocks) else f"{len(blocks)} settings"
+    return f"Does {pair[0]} generalize better than {pair[1]}? In {of}: {counts}."
+
+
+def primary(found: Found) -> ArmResult | None:
+    """The arm that the answer is about: AdamW if it is compared with another, else a decoupled one, else the first.
+
+    Of several alike that with the smaller validation error.
+    """
+    compared = [result for result in found if result.difference is not None]
+
+    def rank(result: ArmResult) -> tuple[bool, bool, float]:
+        value = result.values["val_error"].mean
+        return (
+            result.optimizer != "adamw" or not result.wd_convention,
+            result.wd_convention in ("", "l2"),
+            value if value == value else 0.0,
+        )
+
+    return min(compared, key=rank, default=None)
+
+
+def word_of(result: ArmResult) -> str:
+    """'better', 'worse' or 'undecided'."""
+    return {"lower": "better", "higher": "worse"}.get(result.verdict, "undecided")
+
+
+def _of_one(block: Block, result: ArmResult) -> str:
+    assert result.difference is not None
+    value, digits = result.difference.difference, block.measure.digits
+    unit = " points" if block.measure.is_error else " nats"
+    name = block.measure.report_name.partition(" (")[0]
+    arm, other, word = result.arm, result.reference, word_of(result)
+    half = f" ± {number(value.half, digits)}" if value.n > 1 else ""
+    side = "lower" if value.mean < 0 else "higher"
+    size = f"{name} {side} by {number(abs(value.mean), digits)}{half}{unit}" if value.mean else f"equal {name}{half}"
+    kind = "fresh seed" if result.phase == "final" else "seed"
+    plural = "" if value.n == 1 else "s"
+    pairs, few = f"({value.n} paired {kind}{plural})", f"({value.n} {kind}{plural})"
+    if word != "undecided":
+        said = f"{arm} generalizes {word} than {other}"
+        return _fitting(
+            f"{said} here: {size} {pairs}.", f"{said}: {size} {pairs}.", f"{said}: {size} {few}.", f"{said}: {size}."
+        )
+    if block.measure.on_test:
+        return _fitting(
+            f"No verdict whether {arm} generalizes better than {other}: selected on test; keep a validation split.",
+            f"No verdict on {arm} against {other}: selected on test; keep a validation split.",
+        )
+    reason = result.verdict.partition(" (")[2].rstrip(")")
+    if result.verdict == EDGE:
+        reason = "on the grid's edge"
+    why = _ADVICE.get(reason, reason)
+    question = f"Undecided whether {arm} generalizes better than {other}"
+    if not why:
+        return _fitting(
+            f"{question}: {size} {pairs}.",
+            f"{question}: {size}.",
+            f"Undecided, {arm} against {other}: {size} {pairs}.",
+            f"Undecided, {arm} against {other}: {size}.",
+        )
+    return _fitting(
+        f"{question}: {size}, but {why}.",
+        f"{question}: {why}.",
+        f"Undecided, {arm} against {other}: {why}.",
+    )
+
+
+def _nothing_to_compare(found: Found) -> str:
+    arms = list(dict.fromkeys(result.arm for result in found))
+    there = list(dict.fromkeys(result.arm for result in found if result.values))
+    if not there:
+        return "No trial has a result yet: nothing to compare."
+    if len(there) == 1 and len(arms) > 1:
+        return _fitting(
+            f"Only {there[0]} has a result: nothing to compare it with; not yet {'; '.join(set(arms) - set(there))}.",
+            f"Only {there[0]} has a result: nothing to compare it with.",
+        )
+    if len(there) == 1:
+        more = _TWIN.get(found[0].family, "another, such as optimizer=adam,adamw")
+        return f"Only {there[0]} was run: nothing to compare it with; add {more}."
+    return f"Nothing to compare: {' and '.join(there[:2])} share no setting."
+
+
+def _fitting(*forms: str) -> str:
+    return next((form for form in forms if len(form) <= ROOM), forms[-1])

@@ -1,0 +1,126 @@
+"""Which of an arm's cells is best where they have different seeds: `choose(cells)` is the call to know.
+
+Two cells are compared on the seeds that both have, so that neither gains nor loses by having fewer or more of them.
+Where all cells have the same seeds that is the smallest mean, and nothing else in here matters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+_MOST = 200  # different sets of seeds whose intersections are tried; with more, only the sets themselves
+Key = tuple[float, float, float, float, str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one seed of a cell is judged by; `tie` is the number that decides between equal scores."""
+
+    score: float
+    tie: float
+    diverged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One (lr, wd, other hyperparameters) of an arm, with its usable search runs by seed."""
+
+    name: str
+    lr: float
+    wd: float
+    hyper: str
+    runs: Mapping[int, Run]
+
+    def common(self, other: Cell) -> tuple[int, ...]:
+        return tuple(sorted(self.runs.keys() & other.runs.keys()))
+
+    def key(self, seeds: Iterable[int]) -> Key:
+        """What cells are ordered by: mean score over these seeds, mean tie, then the smaller lr, then the smaller wd.
+
+        Means of the same numbers in another order may differ in the last bit: that is a tie. Where nothing converged
+        chance is no result, though some networks that learn do worse.
+        """
+        mine = [self.runs[seed] for seed in seeds]
+        score, tie = mean([run.score for run in mine]), mean([run.tie for run in mine])
+        if mine and all(run.diverged for run in mine):
+            score = math.inf
+        return _order(score), _order(tie), self.lr, self.wd, self.hyper
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The winner of an arm and what it was compared on.
+
+    `shared` are the seeds that serve most cells and `seeds` those that the winner is scored by: `shared`, or what it
+    has of them. `circle`: cells beat one another in a circle, so that only the shared seeds could decide.
+    """
+
+    winner: Cell
+    shared: tuple[int, ...]
+    seeds: tuple[int, ...]
+    circle: bool = False
+
+
+def choose(cells: Sequence[Cell]) -> Choice | None:
+    """The winner, a function of the set of runs alone; None where no cell has a usable run.
+
+    The best of the cells that have all of the seeds that serve most cells wins, unless another cell is better on the
+    seeds that it has in common with that one, and no cell is better than the other on theirs. So a run more can only
+    make its own cell win or lose, and only by comparison on equal seeds. (A circle, and cells without a common seed,
+    have no best cell: there the shared seeds decide.)
+    """
+    usable = [cell for cell in cells if cell.runs]
+    if not usable:
+        return None
+    shared = serving(frozenset(cell.runs) for cell in usable)
+    ranked = sorted(usable, key=lambda cell: (not cell.runs.keys() >= set(shared), _ranked(cell, shared)))
+    base = ranked[0]
+    rivals = [cell for cell in usable if beats(cell, base)]
+    best = [rival for rival in rivals if not any(beats(cell, rival) for cell in ranked)]
+    if not best:
+        return Choice(base, shared, shared, bool(rivals))
+    # Several that nobody beats have no seed in common with each other.
+    winner = min(best, key=lambda cell: (-len(cell.common(base)), cell.key(cell.common(base))))
+    return Choice(winner, shared, tuple(s for s in shared if s in winner.runs) or winner.common(base))
+
+
+def beats(one: Cell, other: Cell) -> bool:
+    """Whether `one` is better on the seeds that both have; False where they have none in common."""
+    seeds = one.common(other)
+    return one is not other and bool(seeds) and one.key(seeds) < other.key(seeds)
+
+
+def serving(sets: Iterable[frozenset[int]]) -> tuple[int, ...]:
+    """The seeds that serve most: the largest number of cells that have all of them, times their own number.
+
+    Ties go to more seeds, then to the smaller ones. () where there is no set.
+    """
+    count = Counter(sets)
+    tried: set[frozenset[int]] = set(count)
+    if len(count) <= _MOST:
+        tried |= {a & b for a, b in combinations(count, 2)}
+
+    def worth(seeds: frozenset[int]) -> tuple[int, int, list[int]]:
+        cells = sum(n for mine, n in count.items() if seeds <= mine)
+        return cells * len(seeds), len(seeds), [-seed for seed in sorted(seeds)]
+
+    best = max(tried, key=worth, default=frozenset[int]())
+    return tuple(sorted(best))
+
+
+def mean(values: Sequence[float]) -> float:
+    """NaN where a value is, or where there is none."""
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def _ranked(cell: Cell, shared: Sequence[int]) -> tuple[bool, Key]:
+    mine = [seed for seed in shared if seed in cell.runs]
+    return not mine, cell.key(mine)
+
+
+def _order(value: float) -> float:
+    return math.inf if math.isnan(value) else round(value, 9)
