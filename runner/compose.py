@@ -113,6 +113,7 @@ _SCALARS: dict[str, type] = {
     "workers": int,
     "shards": int,
     "resume": bool,
+    "fresh": bool,
     "dry_run": bool,
     "checkpoint_every": float,
     "record_host": bool,

@@ -23,6 +23,7 @@ from runner.errors import UserError
 from runner.interrupt import deferred
 from runner.plan import Plan, StoredPlan, name
 from runner.records import Records
+from runner.targets import reached
 from runner.training.options import Options
 from runner.trials import Shape, Trial
 
@@ -49,18 +50,19 @@ class Job:
     devices: tuple[str, ...] = ()  # one process each, where there are several
     pace: dict[Shape, float] = field(default_factory=dict)  # seconds per trial, by shape
     part: str = ""  # of the records, which it writes: "" for the study's own tables
+    failed: frozenset[str] = frozenset()  # marks of the failed rows that are tried again, once
 
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
     """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs."""
     records, claims = Records(job.folder, job.part), Claims(job.folder)
-    queue = [stack for stack in job.plan if _open(stack, records)]
+    queue = [stack for stack in job.plan if _open(job, stack, records)]
     told_waiting = False
     while queue:
         busy: Plan = []
         progressed = False
         while queue:
-            stack = _open(queue.pop(0), records)
+            stack = _open(job, queue.pop(0), records)
             if not stack:
                 continue
             if _too_late(job, stack):
@@ -68,7 +70,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
                 continue
             ours = claims.take(trial.id for trial in stack)
             # Another process may have finished one between the look and the claim.
-            done = records.done()
+            done = records.ended(job.failed)
             mine = [trial for trial in stack if trial.id in ours and trial.id not in done]
             claims.give(ours & done, done)
             theirs = [trial for trial in stack if trial.id not in ours]
@@ -79,7 +81,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
                 try:
                     queue[:0] = _train(job, mine, records, tell)
                 finally:
-                    claims.give([t.id for t in mine], records.done())
+                    claims.give([t.id for t in mine], records.ended(job.failed))
         queue = busy
         if queue and not wait:
             return
@@ -90,9 +92,9 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             time.sleep(0.2)
 
 
-def _open(stack: Sequence[Trial], records: Records) -> list[Trial]:
-    done = records.done()
-    return [trial for trial in stack if trial.id not in done]
+def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
+    ended = records.ended(job.failed)
+    return [trial for trial in stack if trial.id not in ended]
 
 
 def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
@@ -134,7 +136,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell) -> Plan:
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
         with deferred():
-            saved = _saved(checkpoints, records)
+            saved = _saved(checkpoints, records, job)
             for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=saved):
                 _record(report, row_stamps, records, tell)
                 errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
@@ -170,7 +172,7 @@ def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: T
         tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
 
 
-def _saved(checkpoints: Checkpoints, records: Records) -> dict[str, Any] | None:
+def _saved(checkpoints: Checkpoints, records: Records, job: Job) -> dict[str, Any] | None:
     """The state to go on from, unless the records have lost what came before it."""
     saved = checkpoints.load()
     if saved is not None:
@@ -178,6 +180,7 @@ def _saved(checkpoints: Checkpoints, records: Records) -> dict[str, Any] | None:
         if not records.has_curves(alive, saved["recorded"]):
             checkpoints.discard("is ahead of curves.csv")
             return None
+        saved["target_epoch"] = reached(job.folder, checkpoints.ids, saved["recorded"], job.options.target_error)
     return saved
 
 

@@ -10,6 +10,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from runner import execute, launched, plan, workers
+from runner.again import all_there, begin_again, finished
 from runner.commands import note_command
 from runner.data.dataset import Dataset
 from runner.data.load import load
@@ -26,6 +27,8 @@ from runner.records import Records
 from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
 
+ANEW = "resume=false trains them again, fresh=true sets the whole study aside"
+AGAIN = "; the same command tries them again"
 FRESH = 1000  # the seeds of final runs begin here, or after the search's own
 
 
@@ -73,7 +76,7 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
         rows = 0
     first = group[0]
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
-    left = not first.resume or rows < points / 2
+    left = not first.resume or first.fresh or rows < points / 2
     return left and not first.dry_run and execute.worker_count(first.workers, devices, points) > 1
 
 
@@ -81,7 +84,7 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
     first = group[0]
     facts = {settings: Facts.of(dataset) for settings, dataset in given.datasets.items()}
     search = unique(trial for s in group for trial in expand(s, facts[s.dataset]))
-    if not first.resume and not first.dry_run:
+    if first.fresh and not first.dry_run:
         _set_aside(folder)
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
@@ -90,18 +93,23 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
     records = Records(folder)
     note_command(folder, group, records.lock)
     Merger(folder).merge()
+    failed = records.failed()
 
     def phase(trials: dict[str, Trial], name: str) -> Trained:
+        begin_again(folder, trials, name, first, records)
         if launch:
             return launched.train(folder, trials, name, group, given, launch, records)
         return train(folder, trials, name, first, given, deadline)
 
     trained = phase(search, "search")
-    if first.final_seeds and search.keys() <= records.done():
+    asked = dict(search)
+    if first.final_seeds and search.keys() <= records.ended(failed):
         final = _finalists(folder, search, first.final_seeds, first.replicate)
         trained += phase(final, "final")
+        asked |= final
     outcome = _conclude(folder, search, trained.count, first, given)
-    return replace(outcome, code=1) if trained.lost else outcome
+    whole = all_there(folder, asked, trained.late + trained.lost, records, failed)
+    return replace(outcome, code=1) if trained.lost or not whole else outcome
 
 
 def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: int) -> dict[str, Trial]:
@@ -117,6 +125,7 @@ def _finalists(folder: Path, search: dict[str, Trial], seeds: int, replicate: in
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
+    from runner.report.fingerprint import is_current
     from runner.report.write import summary, write_report
 
     if not exists(folder):
@@ -124,16 +133,13 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
-    page = folder / "report.html"  # the last that a report writes
-    table = folder / "trials.csv"
-    drawn = page.exists() and table.exists() and page.stat().st_mtime >= table.stat().st_mtime
-    print(summary(folder) if drawn and not trained else write_report(folder).terminal)
+    print(summary(folder) if is_current(folder) else write_report(folder).terminal)
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
-        say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
+        say(f"already done: all {len(search)} trials have their rows; {ANEW}")
     for word in ("diverged", "failed"):
         if status[word]:
-            say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
+            say(f"{status[word]} of {len(asked)} trials {word}; see the note column{AGAIN if word == 'failed' else ''}")
     if settings.dataset.name == "digits" and given.device == "cpu":
         say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
@@ -145,7 +151,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     """What the command would do: trials, stacks, operations, time and memory."""
     from runner.estimate import estimate
 
-    done = set(read(folder)["trial"]) if exists(folder) else set()
+    done = set() if settings.fresh or not settings.resume else finished(folder)
     left = [trial for key, trial in search.items() if key not in done]
     count = execute.worker_count(settings.workers, given.devices, len(left))
     stacks = plan.plan(left, given.device, settings.stack, count, given.measure(left, settings))
@@ -168,11 +174,11 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
 
 
 def _set_aside(folder: Path) -> None:
-    """resume=false: what was computed stays, under another name."""
+    """fresh=true: what was computed stays, under another name."""
     if exists(folder):
         old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
         try:
             folder.rename(old)
         except OSError as error:
             raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
-        say(f"resume=false: the earlier rows are now in {old}")
+        say(f"fresh=true: the earlier rows are now in {old}")

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import pandas as pd
 
 from runner import reading
 from runner.errors import UserError
+from runner.lock import Lock
 from runner.parts import alive
 from runner.report.arms import Block, split
 from runner.report.claims.claim import Claim
@@ -22,6 +23,7 @@ from runner.report.claims.judge import judge
 from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
+from runner.report.fingerprint import fingerprint, marked
 from runner.report.progress_note import progress_note
 from runner.report.results import ArmResult, results
 from runner.report.table import generalization, markdown
@@ -52,9 +54,16 @@ def write_report(folder: Path) -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
-    under a temporary name and renamed. Raises UserError where there is no study or its files cannot be read.
+    under a temporary name and renamed, and one report at a time, so that the last is of all rows. Raises UserError
+    where there is no study or its files cannot be read.
     """
     folder = Path(folder)
+    with _alone(folder):
+        return _written(folder)
+
+
+def _written(folder: Path) -> Report:
+    rows = fingerprint(folder)  # before they are read: of what is appended meanwhile the report says nothing
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
@@ -78,7 +87,7 @@ def write_report(folder: Path) -> Report:
         partial = f"{note}\n\n" if (note := progress_note(folder)) else ""
         text = _write(folder / "generalization.md", partial + markdown(reported, links) + said + PAGE)
         judged = _claims(folder, claims)
-        pages = _pages(folder, reported, plots)  # the last: it shows the other files
+        pages = _pages(folder, reported, plots, rows)  # the last: it shows the other files
     except OSError as error:
         where = error.filename2 or error.filename or folder
         raise UserError(
@@ -88,6 +97,25 @@ def write_report(folder: Path) -> Report:
     return Report(
         folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal_table(reported), tuple(skipped)
     )
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the study's report, where there can be one."""
+    if not folder.is_dir():  # which reading will say
+        yield
+        return
+    try:
+        (folder / ".state").mkdir(exist_ok=True)
+        lock = Lock(folder / ".state" / "report.lock")
+        lock.wait()
+    except (OSError, UserError):  # a folder that may only be read; where nothing can be written, that is said later
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def summary(folder: Path) -> str:
@@ -141,7 +169,9 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
     return [_write(path, text) for path, text in zip(paths, texts, strict=True)]
 
 
-def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]]) -> list[Path]:
+def _pages(
+    folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]], rows: str
+) -> list[Path]:
     """overlay.csv, where the paper's Figure 2 has a map like ours, and report.html."""
     from runner.report.overlay import overlay_table
     from runner.report.page import page
@@ -151,7 +181,7 @@ def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: l
         (folder / "overlay.csv").unlink(missing_ok=True)
     else:
         made.append(_write(folder / "overlay.csv", over.to_csv(index=False, lineterminator="\n")))
-    return [*made, _write(folder / "report.html", page(folder, reported, plots))]
+    return [*made, _write(folder / "report.html", marked(page(folder, reported, plots), rows))]
 
 
 def _plots(

@@ -187,7 +187,8 @@ def test_a_damaged_file_of_one_job_stops_no_other(
     for part in (bad, good):
         parts.end(part)
     Merger(tmp_path).merge()
-    assert "it is now curves.csv.old1" in capsys.readouterr().out
+    assert f"what else is in it stays in {bad.name}.old1" in capsys.readouterr().out
+    assert (bad.with_name(f"{bad.name}.old1") / "curves.csv").read_bytes() == damage
     assert sorted(read(tmp_path)["trial"]) == ["a", "b"]
     assert "does not have all rows of 1 trials" not in capsys.readouterr().err
     assert list(read(tmp_path, "curves")["trial"]) == ["b", "b"]
