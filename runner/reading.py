@@ -38,6 +38,8 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
     if not exists(folder, table):
         if table == "trials":
             raise UserError(f"{folder / table}.csv: no such file; give a study's folder, such as results/digits-resnet")
+        if table != "curves":  # which reading the trials has said
+            _look_for_rows(folder, table, _parsed(b"", COLUMNS[table], table), only)
         return pd.DataFrame(columns=COLUMNS[table])
     # The parts first, the study last: what is merged meanwhile is then seen in one of them.
     jobs = [_part(place / f"{table}.csv", table, only) for place in parts.of(folder)]
@@ -48,7 +50,7 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
         note(f"{path}: {twice} lines repeat the {' '.join(names(table))} of an earlier one; left out")
     if table in ("curves", "dynamics") and exists(folder):
         frame = lived(frame, read(folder))
-    _look_for_curves(folder, table, frame, only)
+    _look_for_rows(folder, table, frame, only)
     return frame
 
 
@@ -127,19 +129,22 @@ def _possible(path: Path, table: str, only: Collection[str] | None, strict: bool
     return b"".join(found)
 
 
-def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
-    """A trial that has ended well has rows in curves.csv too, unless that file was damaged: then say so."""
-    path, lacking = folder / "curves.csv", frame["trial"][:0]
+def _look_for_rows(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
+    """A trial that has ended well has rows in other tables too, unless these were damaged: then say so."""
+    from runner.commands import agreed
+    from runner.lacking import LEAVES, lacking
+
+    path, count = folder / f"{table}.csv", 0
     if table == "trials" and not exists(folder, "curves"):
-        lacking = frame["trial"][frame["status"] == "ok"]
-    elif table == "curves" and exists(folder):
+        path, count = folder / "curves.csv", int((frame["status"] == "ok").sum())
+    elif table != "trials" and exists(folder):
         trials = read(folder)
         trials = trials if only is None else trials[trials["trial"].isin(list(only))]
-        last = trials["trial"].map(frame.groupby("trial")["epoch"].max())
-        lacking = trials["trial"][(trials["status"] == "ok") & ~(last >= trials["epochs"])]
-    if len(lacking):
+        count = lacking(table, frame, trials, table == "dynamics" and agreed(folder, "diagnostics", True))
+    if count:
         what = "does not have all rows" if path.exists() else "is missing, with the rows"
-        note(f"{path}: {what} of {len(lacking)} trials in trials.csv; their learning curves are not drawn to the end")
+        leaves = LEAVES[path.stem]
+        note(f"{path}: {what} of {count} trials in trials.csv; {leaves}")
 
 
 @functools.cache
