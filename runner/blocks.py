@@ -14,7 +14,7 @@ import numpy as np
 
 from runner.columns import COLUMNS, OLDEST
 from runner.errors import UserError
-from runner.lines import BLOCK, check_header, is_plain, is_row, padded, split
+from runner.lines import BLOCK, check_header, is_plain, is_row, is_whole, padded, split
 
 NEWLINE, COMMA, ZERO = ord("\n"), ord(","), ord("0")
 Array = np.ndarray[Any, Any]
@@ -26,6 +26,11 @@ class Lines(NamedTuple):
     rows: bytes
     damaged: list[int]
     columns: Sequence[str]  # of the rows: fewer than the table's in a file of an older version
+
+    def padded(self, columns: int) -> bytes:
+        """The rows with so many columns: those of an older version get empty cells behind."""
+        missing = columns - len(self.columns)
+        return b"".join(padded(line, missing) for line in io.BytesIO(self.rows)) if missing else self.rows
 
 
 def whole_lines(path: Path, table: str, only: Collection[str] | None = None) -> Iterator[Lines]:
@@ -47,6 +52,8 @@ def whole_lines(path: Path, table: str, only: Collection[str] | None = None) -> 
                 if end:
                     yield _lines(text, number, table, columns, only)
                     number += text.count(b"\n")
+            if tail and is_whole(path, number, tail, columns, table):
+                yield _lines(tail + b"\n", number, table, columns, only)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -55,3 +55,12 @@ def _plain(settings: Settings) -> dict[str, object]:
         return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
     return {key: plain(value) for key, value in asdict(settings).items()}
+
+
+def agreed(folder: Path, key: str, value: object) -> bool:
+    """Whether all commands on record in study.yaml gave `key` this value; False where that cannot be known."""
+    try:
+        entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
+        return all(settings[key] == value for entry in entries for settings in entry["settings"])
+    except (OSError, yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError):
+        return False

@@ -18,8 +18,8 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from optim.conventions import DECOUPLED, L2
 from optim.rules import FAMILIES
 from runner.errors import UserError
+from runner.float32 import check_steps
 from runner.groups import GROUPS, check_text
-from runner.ranges import check_steps
 from runner.settings import LookaheadSettings, OptimizerSettings, Settings
 
 _OWN = ("grid", "lr", "wd", "seed", "wd_convention", "lookahead")  # keys that are more than a scalar
@@ -124,6 +124,7 @@ _SCALARS: dict[str, type] = {
     "workers": int,
     "shards": int,
     "resume": bool,
+    "fresh": bool,
     "dry_run": bool,
     "checkpoint_every": float,
     "record_host": bool,

@@ -26,6 +26,7 @@ from runner.interrupt import deferred
 from runner.plan import Plan, StoredPlan
 from runner.records import Records
 from runner.shortage import Patience, ShortError, is_shortage, reason
+from runner.targets import reached
 from runner.training.options import Options
 from runner.trials import Shape, Trial
 
@@ -52,6 +53,7 @@ class Job:
     devices: tuple[str, ...] = ()  # one process each, where there are several
     pace: dict[Shape, float] = field(default_factory=dict)  # seconds per trial, by shape
     part: str = ""  # of the records, which it writes: "" for the study's own tables
+    failed: frozenset[str] = frozenset()  # marks of the failed rows that are tried again, once
 
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
@@ -61,15 +63,15 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
     left to a later call for want of time and of memory, ("waiting", how many), ("error", where) and ("note", a line).
     """
     records, claims, failures = Records(job.folder, job.part), Claims(job.folder), Failures(job.folder, tell)
-    done = records.done([trial.id for stack in job.plan for trial in stack])
-    queue = deque(stack for stack in job.plan if any(trial.id not in done for trial in stack))
+    ended = records.ended(job.failed, [trial.id for stack in job.plan for trial in stack])
+    queue = deque(stack for stack in job.plan if any(trial.id not in ended for trial in stack))
     told_waiting, patience, short = False, Patience(), ""
     while queue:
         busy: Plan = []
         starved: Plan = []
         progressed = False
         while queue:
-            stack = _open(queue.popleft(), records)
+            stack = _open(job, queue.popleft(), records)
             if not stack:
                 continue
             if _too_late(job, stack):
@@ -79,7 +81,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             ours = claims.take([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
             try:
                 # Another process may have finished one between the look and the claim.
-                mine = _open([trial for trial in stack if trial.id in ours], records)
+                mine = _open(job, [trial for trial in stack if trial.id in ours], records)
                 theirs = [trial for trial in stack if trial.id not in ours]
                 if theirs:
                     busy.append(theirs)
@@ -113,9 +115,9 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
         queue.extend([*starved, *busy])
 
 
-def _open(stack: Sequence[Trial], records: Records) -> list[Trial]:
-    done = records.done([trial.id for trial in stack])
-    return [trial for trial in stack if trial.id not in done]
+def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
+    ended = records.ended(job.failed, [trial.id for trial in stack])
+    return [trial for trial in stack if trial.id not in ended]
 
 
 def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
@@ -200,6 +202,8 @@ def _wrong(
     recording = True
     try:
         state = saved.to_go_on_from(checkpoints, records)
+        if state is not None:
+            state["target_epoch"] = reached(job.folder, checkpoints.ids, state["recorded"], job.options.target_error)
         recording = False
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)

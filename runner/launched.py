@@ -164,7 +164,7 @@ def train(
     records: Records,
 ) -> Trained:
     """Hand what has no row yet to the launcher as `shards` jobs; returns when the launcher does."""
-    done = records.done()
+    done, failed = records.done(), records.failed()
     missing = {key: trial for key, trial in trials.items() if key not in done}
     if not missing:
         return Trained()
@@ -186,7 +186,7 @@ def train(
     for shard, end in enumerate(ended, 1):
         if end.problem:
             say(f"shard {shard}/{len(shares)}: {end.problem}")
-    left = len(missing.keys() - records.done())
+    left = len(missing.keys() - records.ended(failed))
     late = min(left, sum(end.late for end in ended))
     if left:
         text = counted(len(trials), f"{phase} trial")

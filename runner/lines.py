@@ -8,8 +8,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeGuard
 
-from runner.columns import SCHEMA, STATUSES
+from runner.columns import COUNT, SCHEMA
 from runner.errors import UserError
+from runner.ranges import kind, wrong
 
 BLOCK = 2**24  # bytes of a file that are read at a time
 
@@ -91,35 +92,34 @@ def is_plain(line: bytes) -> bool:
     return b'"' not in line and b"\r" not in line and b"\0" not in line
 
 
-def check_cells(
-    path: Path, number: int, found: Sequence[str], columns: Sequence[str], words: set[str], counted: str = ""
-) -> None:
-    """Refuse a row with something else than a number outside the columns `words`; `number` is its line, from 1.
+def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence[str], table: str) -> None:
+    """Refuse a row of `table` with a cell that is impossible in its column; `number` is its line, from 1.
 
-    The column `counted` must hold a whole number, and a status be one that there is.
+    What names a row beside its words is counted, and must be written as a whole number: other readers go by that.
     """
+    counted = COUNT[table]
     for name, cell in zip(columns, found, strict=True):
-        if name == "status" and cell not in STATUSES:
+        right = wrong(name, cell, table)
+        if name == counted and not right and not is_count(cell):
+            right = f"must be {kind(name, table).right}, written in digits"
+        if right:
             raise UserError(
-                f"{path}: line {number}: status is {cell[:30]!a}, which is none of {', '.join(STATUSES)}; "
-                "mend that cell, or remove the line"
+                f"{path}: line {number}: {name} is {cell[:30]!a}, {right}; mend that cell, or remove the line"
             )
-        if name not in words and not (is_count(cell) if name == counted else _is_number(cell)):
-            raise UserError(
-                f"{path}: line {number}: {name} is {cell[:30]!a}, which is not a {'whole ' * (name == counted)}number; "
-                "mend that cell, or remove the line"
-            )
+
+
+def is_whole(path: Path, number: int, line: bytes, columns: Sequence[str], table: str) -> bool:
+    """Whether a last line lacks nothing but its newline, which an editor may leave out; else a kill has torn it."""
+    found = cells(line.decode(errors="replace"), len(columns))
+    try:
+        if found is not None:
+            check_cells(path, number, found, columns, table)
+            return True
+    except UserError:  # a number that is cut off
+        pass
+    return False
 
 
 def is_count(cell: str) -> bool:
-    """Whether it is a whole number from 0."""
-    return cell.isascii() and cell.isdecimal()
-
-
-def _is_number(cell: str) -> bool:
-    """Or empty: not measured."""
-    try:
-        float(cell or 0)
-    except ValueError:
-        return False
-    return "_" not in cell
+    """Whether it is a whole number from 0, and no longer than a number that is counted."""
+    return cell.isascii() and cell.isdecimal() and len(cell) < 10

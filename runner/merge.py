@@ -14,10 +14,13 @@ from runner.columns import COLUMNS
 from runner.errors import UserError
 from runner.lines import cells
 from runner.plan import StoredPlan
+from runner.reading import note
 from runner.records import Records
+from runner.superseding import mark
 from runner.table import Table
 
 EVERY = 10.0  # seconds between merges while jobs run
+_OURS = {*(f"{name}.csv" for name in COLUMNS), "plan.csv", ".state", parts.ENDED}
 
 
 class Merger:
@@ -28,43 +31,75 @@ class Merger:
         self.tables: dict[Path, dict[str, Table]] = {}
 
     def merge(self) -> None:
-        """Append what the parts have and the study's tables have not; remove the parts of jobs that have ended."""
+        """Append what the parts have and the study's tables have not; remove the parts of jobs that have ended.
+
+        A part that cannot be read now stays for the next time. One with something in it that is no row of ours is kept
+        beside the others under another name, where nobody reads it, when its good rows are merged.
+        """
         for part in parts.of(self.folder):
             over = parts.has_ended(part)  # before it is read: what it writes after that look stays for the next
             if over:
                 self.tables.pop(part, None)  # what is removed is first read whole
-            tables = self.tables.setdefault(part, {n: Table(part / f"{n}.csv", n) for n in COLUMNS})
-            # Trials first: the curves that are read after a trial's row are all that it has.
-            lines = {name: _lines(tables[name]) for name in ("trials", "curves", "cycles", "dynamics")}
-            with self.records.lock:
-                StoredPlan(self.folder, self.records.lock).take(part / "plan.csv")
-                for name in reversed(lines):
-                    self._append(name, lines[name])
+            try:
+                whole = self._merge(part, over)
+            except OSError as error:
+                self.tables.pop(part, None)  # what was read of it is not merged
+                note(f"{part}: cannot be read ({error.strerror or error}); it stays, and is merged by a later command")
+                continue
+            except BaseException:
+                self.tables.pop(part, None)
+                raise
             if over:
-                shutil.rmtree(part, ignore_errors=True)
                 del self.tables[part]
+                if whole and all(path.name in _OURS for path in part.iterdir()):
+                    shutil.rmtree(part, ignore_errors=True)
+                else:
+                    print(
+                        f"note: {part}: its rows are merged; what else is in it stays in {set_aside(part).name}",
+                        flush=True,
+                    )
 
-    def _append(self, name: str, lines: list[bytes]) -> None:
+    def _merge(self, part: Path, over: bool) -> bool:
+        """Whether all that is in the part's tables is merged now."""
+        anew = part not in self.tables
+        tables = self.tables.setdefault(part, {n: Table(part / f"{n}.csv", n, strict=False) for n in COLUMNS})
+        strange = False
+        lines: dict[str, list[bytes]] = {}
+        # Trials first: the curves that are read after a trial's row are all that it has.
+        for name in ("trials", "curves", "cycles", "dynamics"):
+            try:
+                lines[name] = list(tables[name].fresh(mend=over))
+            except UserError as error:  # no table of ours
+                note(f"{error}; it is passed over")
+                lines[name], strange = [], True
+        with self.records.lock:
+            StoredPlan(self.folder, self.records.lock).take(part / "plan.csv")
+            for name in reversed(lines):
+                self._append(name, lines[name], anew)
+        return not strange and not any(table.damaged for table in tables.values())
+
+    def _append(self, name: str, lines: list[bytes], anew: bool) -> None:
+        """Append the lines that are not there; `anew`: they may have been merged before, by whomever."""
         own = self.records.own[name]
         own.refresh(mend=True)
-        fresh = []
-        for line in lines:
-            row = cells(line[:-1].decode(errors="replace"), len(own.columns))
-            assert row is not None, "Table.fresh yields rows alone"
-            if not own.has(dict(zip(own.columns, row, strict=True))):
-                fresh.append(line)
+        if name == "trials":
+            own.append_lines(b"".join(line for line in lines if mark(line) not in own.marks))
+            return
+        rows = [dict(zip(own.columns, _cells(line, len(own.columns)), strict=True)) for line in lines]
+        doubtful = {row["trial"] for row in rows if own.has(row) or (anew and own.seen.get(own.key(row)))}
+        known = {line.rstrip(b",") for line in own.lines_of(doubtful)} if doubtful else set()
+        fresh = [
+            line
+            for line, row in zip(lines, rows, strict=True)
+            if row["trial"] not in doubtful or line.rstrip(b"\r\n,") not in known
+        ]
         own.append_lines(b"".join(fresh))
 
 
-def _lines(table: Table) -> list[bytes]:
-    """What a job has written since the last look; a file that is no table is put aside, and said so."""
-    try:
-        return list(table.fresh())
-    except (UserError, OSError) as error:
-        old = set_aside(table.path)
-        table.forget()
-        print(f"note: {error}; it is now {old.name}, and the trials that it had are trained again", flush=True)
-        return []
+def _cells(line: bytes, width: int) -> list[str]:
+    row = cells(line[:-1].decode(errors="replace"), width)
+    assert row is not None, "Table.fresh yields rows alone"
+    return row
 
 
 @contextmanager

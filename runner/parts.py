@@ -17,7 +17,7 @@ from pathlib import Path
 LONG = 7 * 24 * 3600.0  # seconds without a write after which a job on another machine is taken to be dead
 SHORT = 60.0  # the same for one of this machine whose process is gone: a worker of it may still end
 _NAME = re.compile(r"(?P<launch>\w+)-(?P<shard>\d+)-(?P<host>.*)-(?P<pid>\d+)")
-_ENDED = "ended"
+ENDED = "ended"
 
 
 def new(launch: str, shard: int) -> str:
@@ -42,14 +42,14 @@ def of(folder: Path) -> list[Path]:
 def end(part: Path) -> None:
     """Say that nothing more will be written to a part; a job does so when it ends, unless it is killed."""
     with suppress(OSError):  # the job before it has not begun to write
-        (part / _ENDED).touch()
+        (part / ENDED).touch()
 
 
 def has_ended(part: Path) -> bool:
     """Whether the job that wrote it is known, or must be taken, to have ended."""
     found = _NAME.fullmatch(part.name)
     assert found is not None
-    if (part / _ENDED).exists():
+    if (part / ENDED).exists():
         return True
     here = found["host"] == re.sub(r"[^\w.]", "_", socket.gethostname())
     if here and alive(int(found["pid"])):

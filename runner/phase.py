@@ -74,7 +74,7 @@ def train(
 ) -> Trained:
     """Train what has no row yet. `part`: for the job of a launcher, which leaves to others what they are training."""
     records = Records(folder, part)
-    done = records.done()
+    done, failed = records.done(), records.failed()
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
         sweep_up(folder, records)
@@ -105,6 +105,7 @@ def train(
         processes=1 if given.device.startswith("cuda") else count,
         pace={shape: size.seconds for shape, size in given.sizes.items()} | _pace(folder, trials) if deadline else {},
         part=part,
+        failed=failed,
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(

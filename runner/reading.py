@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import parts
-from runner.columns import COLUMNS, STATUSES, TEXT, names
+from runner.columns import COLUMNS, OLDEST, TEXT, names
 from runner.errors import UserError
-from runner.lines import cells, check_cells
+from runner.lines import check_cells, is_row, is_whole, padded, split
+from runner.ranges import impossible, kind
+from runner.superseding import current, lived
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,33 +38,33 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
     if not exists(folder, table):
         if table == "trials":
             raise UserError(f"{folder / table}.csv: no such file; give a study's folder, such as results/digits-resnet")
+        if table != "curves":  # which reading the trials has said
+            _look_for_rows(folder, table, _parsed(b"", COLUMNS[table], table), only)
         return pd.DataFrame(columns=COLUMNS[table])
     # The parts first, the study last: what is merged meanwhile is then seen in one of them.
     jobs = [_part(place / f"{table}.csv", table, only) for place in parts.of(folder)]
     own = _file(folder / f"{table}.csv", table, only)
-    twice = own.duplicated(names(table))
-    if twice.any():
+    frame, twice = current(table, own, jobs)
+    if twice:
         path = folder / f"{table}.csv"
-        note(f"{path}: {twice.sum()} lines repeat the {' '.join(names(table))} of an earlier one; left out")
-    frame = own
-    if jobs or twice.any():
-        frame = pd.concat([f for f in (own, *jobs) if len(f)] or [own], ignore_index=True)
-        frame = frame.drop_duplicates(names(table), ignore_index=True)
-    _look_for_curves(folder, table, frame, only)
+        note(f"{path}: {twice} lines repeat the {' '.join(names(table))} of an earlier one; left out")
+    if table in ("curves", "dynamics") and exists(folder):
+        frame = lived(frame, read(folder))
+    _look_for_rows(folder, table, frame, only)
     return frame
 
 
 def _part(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
     """The rows of a job's file; one that is no table is passed over, for it is not the study's."""
     try:
-        return _file(path, table, only)
+        return _file(path, table, only, strict=False)
     except UserError as error:
         note(f"{error}; it is passed over")
-        return _parsed(b"", COLUMNS[table])
+        return _parsed(b"", COLUMNS[table], table)
 
 
-def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
-    """The rows of one file, twice where they are there twice."""
+def _file(path: Path, table: str, only: Collection[str] | None, strict: bool = True) -> pd.DataFrame:
+    """The rows of one file. One with an impossible cell is refused, or left out where it is not `strict`."""
     import pandas as pd
 
     from runner.blocks import whole_lines
@@ -74,59 +76,75 @@ def _file(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
     for lines in whole_lines(path, table, only):
         damaged += lines.damaged
         there = lines.columns
-        if lines.rows or not frames:
-            frames.append(_parsed(lines.rows, there))
+        rows = lines.rows
+        frame = _parsed(rows, there, table)
+        if impossible(frame, table, there):
+            rows = _possible(path, table, only, strict)
+            frames, there = [_parsed(rows, columns, table)], columns
+            if impossible(frames[0], table, columns):
+                raise UserError(f"{path}: holds something that is not a number where one must be; mend or remove it")
+            break
+        if rows or not frames:
+            frames.append(frame)
     if damaged:
         note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
-    filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns)]
+    filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns, table)]
     frame = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
-    frame = frame.assign(**{name: "" if name in TEXT else math.nan for name in columns[len(there) :]})
-    for name in columns:
-        if name in TEXT:
-            frame[name] = frame[name].fillna("")
-        elif len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
-            _refuse_words(path, there)
-            raise UserError(f"{path}: column {name} holds something that is not a number; mend or remove that line")
-    if "status" in columns and not frame["status"].isin(STATUSES).all():
-        _refuse_words(path, there)
-    return frame
+    return frame.assign(**{name: "" if name in TEXT else math.nan for name in columns[len(there) :]})
 
 
-def _parsed(rows: bytes, columns: Collection[str]) -> pd.DataFrame:
+def _parsed(rows: bytes, columns: Collection[str], table: str) -> pd.DataFrame:
     import pandas as pd
 
     kinds: dict[str, type] = {name: str for name in columns if name in TEXT}
     # A machine called "null" is none of pandas' words for nothing.
-    nothing = {name: [] if name in TEXT else ["", "nan"] for name in columns}
+    nothing = {name: [] if name in TEXT else ["", "nan"] if kind(name, table).nan else [""] for name in columns}
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
     asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     exact: dict[str, Any] = asked
     text = io.BytesIO(b"".join([",".join(columns).encode(), b"\n", rows]))
-    return pd.read_csv(text, dtype=kinds, encoding_errors="replace", keep_default_na=False, na_values=nothing, **exact)
+    frame = pd.read_csv(text, dtype=kinds, encoding_errors="replace", keep_default_na=False, na_values=nothing, **exact)
+    return frame.fillna({name: "" for name in columns if name in TEXT})
 
 
-def _refuse_words(path: Path, columns: Sequence[str]) -> None:
-    """Name the first cell that holds what it cannot."""
+def _possible(path: Path, table: str, only: Collection[str] | None, strict: bool) -> bytes:
+    """The rows without those that have an impossible cell, each of which is named, or refused if `strict`."""
+    columns, found = COLUMNS[table], []
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            row = cells(line[:-1].decode(errors="replace"), len(columns))
-            if number > 1 and line.endswith(b"\n") and row is not None:
-                check_cells(path, number, row, columns, TEXT)
+        width = file.readline().count(b",") + 1
+        for number, line in enumerate(file, 2):
+            if not line.endswith(b"\n") and not is_whole(path, number, line, columns[:width], table):
+                break
+            row = split(line.rstrip(b"\n").decode(errors="replace"))
+            if not is_row(row, width, OLDEST[table]) or (only is not None and row[columns.index("trial")] not in only):
+                continue
+            try:
+                check_cells(path, number, row, columns[: len(row)], table)
+            except UserError as error:
+                if strict:
+                    raise
+                note(f"{error}; it is left out")
+            else:
+                found.append(padded(line.rstrip(b"\r\n") + b"\n", len(columns) - len(row)))
+    return b"".join(found)
 
 
-def _look_for_curves(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
-    """A trial that has ended well has rows in curves.csv too, unless that file was damaged: then say so."""
-    path, lacking = folder / "curves.csv", frame["trial"][:0]
+def _look_for_rows(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
+    """A trial that has ended well has rows in other tables too, unless these were damaged: then say so."""
+    from runner.commands import agreed
+    from runner.lacking import LEAVES, lacking
+
+    path, count = folder / f"{table}.csv", 0
     if table == "trials" and not exists(folder, "curves"):
-        lacking = frame["trial"][frame["status"] == "ok"]
-    elif table == "curves" and exists(folder):
+        path, count = folder / "curves.csv", int((frame["status"] == "ok").sum())
+    elif table != "trials" and exists(folder):
         trials = read(folder)
         trials = trials if only is None else trials[trials["trial"].isin(list(only))]
-        last = trials["trial"].map(frame.groupby("trial")["epoch"].max())
-        lacking = trials["trial"][(trials["status"] == "ok") & ~(last >= trials["epochs"])]
-    if len(lacking):
+        count = lacking(table, frame, trials, table == "dynamics" and agreed(folder, "diagnostics", True))
+    if count:
         what = "does not have all rows" if path.exists() else "is missing, with the rows"
-        note(f"{path}: {what} of {len(lacking)} trials in trials.csv; their learning curves are not drawn to the end")
+        leaves = LEAVES[path.stem]
+        note(f"{path}: {what} of {count} trials in trials.csv; {leaves}")
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from runner import execute, launched, plan, workers
+from runner.again import all_there, begin_again, finished
 from runner.axes import MOST, too_many
 from runner.commands import note_command
 from runner.data.dataset import Dataset
@@ -30,6 +31,9 @@ from runner.records import Records
 from runner.reuse import of_other_code
 from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
+
+ANEW = "resume=false trains them again, fresh=true sets the whole study aside"
+AGAIN = "; the same command tries them again"
 
 
 @dataclass(frozen=True)
@@ -84,16 +88,16 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
         rows = 0
     first = group[0]
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
-    left = not first.resume or rows < points / 2
+    left = not first.resume or first.fresh or rows < points / 2
     return left and not first.dry_run and execute.worker_count(first.workers, devices, points) > 1
 
 
 def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: Launch | None) -> Outcome:
     first = group[0]
     facts = {settings: Facts.of(dataset) for settings, dataset in given.datasets.items()}
-    search = as_on_record(folder, unique(trial for s in group for trial in expand(s, facts[s.dataset])))
-    if not first.resume and not first.dry_run:
+    if first.fresh and not first.dry_run:
         _set_aside(folder)
+    search = as_on_record(folder, unique(trial for s in group for trial in expand(s, facts[s.dataset])))
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
         _describe(folder, search, first, given)
@@ -101,23 +105,29 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
     records = Records(folder)
     note_command(folder, group, records.lock)
     Merger(folder).merge()
+    failed = records.failed()
 
     def phase(trials: dict[str, Trial], name: str) -> Trained:
+        begin_again(folder, trials, name, first, records)
         if launch:
             return launched.train(folder, trials, name, group, given, launch, records)
         return train(folder, trials, name, first, given, deadline)
 
     trained = phase(search, "search")
-    if first.final_seeds and search.keys() <= records.done():
+    asked = dict(search)
+    if first.final_seeds and search.keys() <= records.ended(failed):
         final = finalists(folder, search, first.final_seeds, first.replicate)
         for line in final.said:
             say(line)
         trained += phase(final.trials, "final")
+        asked |= final.trials
     outcome = _conclude(folder, search, trained.count, first, given)
-    return replace(outcome, code=1) if trained.lost else outcome
+    whole = all_there(folder, asked, trained.late + trained.lost, records, failed)
+    return replace(outcome, code=1) if trained.lost or not whole else outcome
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
+    from runner.report.fingerprint import is_current
     from runner.report.measures import objective
     from runner.report.write import summary, write_report
 
@@ -126,22 +136,20 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
-    page = folder / "report.html"  # the last that a report writes
-    table = folder / "trials.csv"
-    drawn = page.exists() and table.exists() and page.stat().st_mtime >= table.stat().st_mtime
     # A report that lies there may have another reference than the one asked for.
-    kept, named = drawn and not trained and not settings.reference, settings.reference
-    shown, _, answer = (summary(folder) if kept else write_report(folder, named).terminal).rpartition("\n\n")
+    named = settings.reference
+    current = is_current(folder, named)
+    shown, _, answer = (summary(folder, named) if current else write_report(folder, named).terminal).rpartition("\n\n")
     if shown:
         print(shown)
     status = Counter(asked["status"])
     if trained == 0 and len(asked) == len(search):
-        say(f"already done: all {len(search)} trials have their rows; resume=false begins again")
+        say(f"already done: all {len(search)} trials have their rows; {ANEW}")
     if other := of_other_code(asked):
         say(other)
     for word in ("diverged", "failed"):
         if status[word]:
-            say(f"{status[word]} of {len(asked)} trials {word}; see the note column")
+            say(f"{status[word]} of {len(asked)} trials {word}; see the note column{AGAIN if word == 'failed' else ''}")
     if settings.dataset.name == "digits" and given.device == "cpu":
         say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
@@ -153,7 +161,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     """What the command would do: trials, stacks, operations, time and memory."""
     from runner.estimate import estimate
 
-    done = set(read(folder)["trial"]) if exists(folder) else set()
+    done = set() if settings.fresh or not settings.resume else finished(folder)
     left = [trial for key, trial in search.items() if key not in done]
     # The best cells are known when the search is done; until then as many as there can be.
     asked, final, later = (settings.final_seeds, settings.replicate), None, 0
@@ -184,11 +192,11 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
 
 
 def _set_aside(folder: Path) -> None:
-    """resume=false: what was computed stays, under another name."""
+    """fresh=true: what was computed stays, under another name."""
     if exists(folder):
         old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
         try:
             folder.rename(old)
         except OSError as error:
             raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
-        say(f"resume=false: the earlier rows are now in {old}")
+        say(f"fresh=true: the earlier rows are now in {old}")

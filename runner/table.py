@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from runner.append import append, replace
-from runner.columns import COLUMNS, COUNT, OLDEST, TEXT, WORDS
+from runner.columns import COLUMNS, COUNT, OLDEST, WORDS
 from runner.errors import UserError
-from runner.lines import BLOCK, check_cells, check_header, is_count, is_row, padded, split
+from runner.lines import BLOCK, check_cells, check_header, is_count, is_row, is_whole, padded, split
+from runner.ranges import storable
+from runner.reading import note
+from runner.superseding import Last, superseding
 
 Row = Mapping[str, object]
 FAR = 2**20  # no table counts so far: a damaged line does
@@ -33,11 +36,15 @@ def cell(value: object) -> str:
 class Table:
     """A file of the table `name`, and which rows of it this process has seen.
 
-    `seen`: the words that name a row, joined by commas, to the set of its counts, as bits of an integer.
+    `seen`: the words that name a row, joined by commas, to the set of its counts, as bits of an integer. A second row
+    of a name begins a new attempt, and takes the place of all rows from its count on. `last`: for trials.csv, the row
+    that counts for each trial; `marks`: of all its rows; `failures`: of each trial's last row that says that it failed.
+    `damaged`: lines that are no rows and, unless `strict`, rows with an impossible cell, which are left out.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.columns, self.count, self.oldest = path, COLUMNS[name], COUNT[name], OLDEST[name]
+    def __init__(self, path: Path, name: str, strict: bool = True) -> None:
+        self.path, self.name, self.strict = path, name, strict
+        self.columns, self.count, self.oldest = COLUMNS[name], COUNT[name], OLDEST[name]
         self.words = [self.columns.index(word) for word in WORDS[name]]
         self.at = self.columns.index(self.count) if self.count else -1
         self.quick = [*self.words, self.at] == [0, 1]  # what names a row stands at its beginning
@@ -45,15 +52,33 @@ class Table:
 
     def forget(self) -> None:
         """See the file from its beginning again."""
-        self.offset = self.lines = 0
+        self.offset = self.lines = self.damaged = 0
         self.width = len(self.columns)  # columns of the file: fewer where an older version began it
         self.identity = (0, 0)  # of the file, which `_widen` replaces
         self.seen: dict[str, int] = {}
+        self.last: dict[str, Last] = {}
+        self.marks: set[str] = set()
+        self.failures: dict[str, str] = {}
+
+    def key(self, row: Row) -> str:
+        """The words that name a row of the table."""
+        return ",".join(str(row[self.columns[i]]) for i in self.words)
 
     def has(self, row: Row) -> bool:
         """Whether the row of this name has been seen; a row of the table, or a part of one that names it."""
         count = int(str(row[self.count])) if self.count else 0
-        return bool(self.seen.get(",".join(str(row[self.columns[i]]) for i in self.words), 0) >> count & 1)
+        return bool(self.seen.get(self.key(row), 0) >> count & 1)
+
+    def lines_of(self, trials: Collection[str]) -> list[bytes]:
+        """All rows of these trials as they stand in the file, with all the columns of today and no newline."""
+        from runner.blocks import whole_lines
+
+        found = (
+            line
+            for lines in whole_lines(self.path, self.name, trials)
+            for line in lines.padded(len(self.columns)).split(b"\n")
+        )
+        return [line.rstrip(b"\r") for line in found if line]
 
     def refresh(self, mend: bool) -> None:
         """See what has been appended since the last look.
@@ -69,7 +94,7 @@ class Table:
                     if not lines or (found := skim(lines, self.width)) is None:
                         break
                     for name, bits in found:
-                        self.seen[name] = self.seen.get(name, 0) | bits
+                        self._count(name, bits)
                     self.offset += len(lines)
                     self.lines += lines.count(b"\n")
                     file.seek(self.offset)
@@ -82,16 +107,21 @@ class Table:
             return
         with file:
             for line in file:
+                row = split(line.rstrip(b"\n").decode(errors="replace"))
                 if not line.endswith(b"\n"):
-                    if mend:
+                    if not mend:
+                        return
+                    if not is_whole(self.path, self.lines + 1, line, self.columns[: self.width], self.name):
                         self._cut(self.offset)
-                    return
-                row = split(line[:-1].decode(errors="replace"))
-                if is_row(row, self.width, self.oldest):
-                    self._see(row)
+                        return
+                    append(self.path, b"\n")
+                    line += b"\n"
+                    file.seek(0, os.SEEK_END)  # nothing is behind it
+                good = is_row(row, self.width, self.oldest) and self._see(row, line)
+                self.damaged += not good
                 self.lines += 1
                 self.offset += len(line)
-                if is_row(row, self.width, self.oldest):
+                if good and row is not None:
                     yield padded(line, len(self.columns) - len(row))
 
     def _begun(self, mend: bool) -> BinaryIO | None:
@@ -128,11 +158,31 @@ class Table:
         except OSError:  # which opening it will say
             return 0
 
-    def _see(self, row: Sequence[str]) -> None:
-        if not self.count or not is_count(row[self.at]):
-            check_cells(self.path, self.lines + 1, row, self.columns[: len(row)], TEXT, self.count)
+    def _see(self, row: Sequence[str], line: bytes) -> bool:
+        """Whether it is a row that may be."""
+        try:
+            # A number of the study's own curves is checked where it is read; one of a job before it is merged.
+            if not self.count or not self.strict or not is_count(row[self.at]):
+                check_cells(self.path, self.lines + 1, row, self.columns[: len(row)], self.name)
+        except UserError as error:
+            if self.strict:
+                raise
+            note(f"{error}; it is left out")
+            return False
         name = ",".join(row[i] for i in self.words)
-        self.seen[name] = self.seen.get(name, 0) | _bit(row[self.at] if self.count else "0")
+        self._count(name, _bit(row[self.at] if self.count else "0"))
+        if not self.count:
+            new, old = Last.of(row, line), self.last.get(name)
+            self.marks.add(new.mark)
+            if new.status == "failed":
+                self.failures[name] = new.mark
+            if old is None or old.superseded_by(new):
+                self.last[name] = new
+        return True
+
+    def _count(self, name: str, bits: int) -> None:
+        """A run of rows; what was there from its first count on belongs to an earlier attempt."""
+        self.seen[name] = superseding(self.seen.get(name, 0), bits)
 
     def _cut(self, size: int) -> None:
         """Remove a torn last line: a write that was killed half-way and so never became a record."""
@@ -141,14 +191,16 @@ class Table:
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows; the caller holds the file's lock, has refreshed it, and leaves out what is there."""
+        self.append_lines(b"".join(self.line(row) for row in rows))
+
+    def line(self, row: Row) -> bytes:
+        """A row as it stands in the file."""
+        unknown = set(row) - set(self.columns)
+        if unknown:
+            raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        for row in rows:
-            unknown = set(row) - set(self.columns)
-            if unknown:
-                raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
-            writer.writerow([cell(row.get(name)) for name in self.columns])
-        self.append_lines(text.getvalue().encode(errors="replace"))  # a name need not be text
+        csv.writer(text, lineterminator="\n").writerow([cell(storable(n, row.get(n))) for n in self.columns])
+        return text.getvalue().encode(errors="replace")  # a name need not be text
 
     def append_lines(self, lines: bytes) -> None:
         """`append`, of rows as they stand in another file of this table, with all its columns."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from runner import reading
 from runner.errors import UserError
+from runner.lock import Lock
 from runner.parts import alive
 from runner.report.arms import Block, split
 from runner.report.claims.claim import Claim
@@ -22,6 +23,7 @@ from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
 from runner.report.extend import extension
+from runner.report.fingerprint import fingerprint, marked
 from runner.report.plots import Plots
 from runner.report.plots import plots as draw
 from runner.report.progress_note import progress_note
@@ -55,10 +57,17 @@ def write_report(folder: Path, reference: str = "") -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
-    under a temporary name and renamed. `reference` names the arm that the others are compared with. Raises UserError
-    where there is no study or no such arm, or its files cannot be read.
+    under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference` names the
+    arm that the others are compared with. Raises UserError where there is no study or no such arm, or its files cannot
+    be read.
     """
     folder = Path(folder)
+    with _alone(folder):
+        return _written(folder, reference)
+
+
+def _written(folder: Path, reference: str) -> Report:
+    rows = fingerprint(folder, reference)  # before they are read: of what is appended meanwhile the report says nothing
     blocks = split(_read(folder, "trials"))
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
@@ -81,7 +90,7 @@ def write_report(folder: Path, reference: str = "") -> Report:
         partial = f"{note}\n\n" if (note := progress_note(folder)) else ""
         text = _write(folder / "generalization.md", partial + markdown(reported, links) + said + PAGE)
         judged = _claims(folder, claims)
-        pages = _pages(folder, reported, plots)  # the last: it shows the other files
+        pages = _pages(folder, reported, plots, rows)  # the last: it shows the other files
     except OSError as error:
         where = error.filename2 or error.filename or folder
         raise UserError(
@@ -92,10 +101,30 @@ def write_report(folder: Path, reference: str = "") -> Report:
     return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
 
 
-def summary(folder: Path) -> str:
-    """The table for a terminal alone; draws and writes nothing."""
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of the study's report, where there can be one."""
+    if not folder.is_dir():  # which reading will say
+        yield
+        return
+    try:
+        (folder / ".state").mkdir(exist_ok=True)
+        lock = Lock(folder / ".state" / "report.lock")
+        lock.wait()
+    except (OSError, UserError):  # a folder that may only be read; where nothing can be written, that is said later
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def summary(folder: Path, reference: str = "") -> str:
+    """The table for a terminal alone, as `write_report` has it; draws and writes nothing."""
     blocks = split(_read(Path(folder), "trials"))
-    return _terminal(folder, [(block, results(block)) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
+    found = [(block, results(block, reference)) for block in blocks]
+    return _terminal(folder, found) if blocks else f"{folder}: {NO_TRIALS}"
 
 
 def _terminal(folder: Path, reported: Reported, failed: Sequence[str] = ()) -> str:
@@ -123,7 +152,9 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
     return [_write(path, text) for path, text in zip(paths, texts, strict=True)]
 
 
-def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]]) -> list[Path]:
+def _pages(
+    folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]], rows: str
+) -> list[Path]:
     """overlay.csv, where the paper's Figure 2 has a map like ours, and report.html."""
     from runner.report.overlay import overlay_table
     from runner.report.page import page
@@ -133,7 +164,7 @@ def _pages(folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: l
         (folder / "overlay.csv").unlink(missing_ok=True)
     else:
         made.append(_write(folder / "overlay.csv", over.to_csv(index=False, lineterminator="\n")))
-    return [*made, _write(folder / "report.html", page(folder, reported, plots))]
+    return [*made, _write(folder / "report.html", marked(page(folder, reported, plots), rows))]
 
 
 def _remove_stale(folder: Path, fresh: set[str]) -> None:

@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,18 @@ def _fits(state: State, count: int) -> bool:
         and isinstance(state["tensors"], list)
         and all(isinstance(found, Tensor) for found in state["tensors"])
     )
+
+
+def remove_holding(folder: Path, trials: Collection[str]) -> None:
+    """Remove the checkpoints below `folder` of stacks with one of these trials, which are to begin again."""
+    for path in folder.glob("*.pt"):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            held = set(state["trials"])
+        except Exception:  # what cannot be read is of no use; the stack that it was for says so
+            continue
+        if held & set(trials):
+            path.unlink(missing_ok=True)
 
 
 def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:

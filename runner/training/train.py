@@ -57,7 +57,7 @@ def train(
     options = options or Options()
     ready(device)
     clock = time.perf_counter()
-    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    started = _now()
 
     def fresh() -> Run:
         stack = Stack(trials, dataset, device, dtype, options.diagnostics)
@@ -246,4 +246,9 @@ def _chance(trial: Trial, row: Row) -> Row:
 
 def failed_row(trial: Trial, reason: str) -> Row:
     """The row of a trial that could not be trained at all."""
-    return _identity(trial) | {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__}
+    row = {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__, "started": _now()}
+    return _identity(trial) | row
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -77,14 +77,14 @@ REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
         changed("trials.csv", lambda t: t.replace(b",ok,", b",okk,", 1)),
         ("line 2: status is 'okk'", "mend"),
     ),
-    "a header again": (changed("trials.csv", lambda t: t + t), ("line 4: status is 'status'", "remove the line")),
+    "a header again": (changed("trials.csv", lambda t: t + t), ("line 4: phase is 'phase'", "remove the line")),
     "folder for a table": (is_folder("trials.csv"), ("trials.csv: Is a directory", "move it away")),
     "foreign curves": (holds("curves.csv", b"a,b\n1,2\n"), ("curves.csv: not a records file",)),
     "curves, epoch": (
         changed("curves.csv", lambda t: t.replace(b",1,", b",one,", 1)),
         ("curves.csv: line 2: epoch is 'one'",),
     ),
-    "curves, nan": (changed("curves.csv", lambda t: t.replace(b",1,", b",nan,", 1)), ("not a whole number",)),
+    "curves, nan": (changed("curves.csv", lambda t: t.replace(b",1,", b",nan,", 1)), ("must be a whole number",)),
     "folder for curves": (is_folder("curves.csv"), ("curves.csv: Is a directory",)),
     "foreign cycles": (holds("cycles.csv", b"\xff" * 50 + b"\n"), ("cycles.csv: not a records file",)),
     "folder for the plan": (is_folder("plan.csv"), ("plan.csv: Is a directory",)),
@@ -140,14 +140,14 @@ HEADER, CURVES_HEADER = ",".join(TRIALS).encode(), ",".join(CURVES).encode()
 # What is wrong with the table, with the plan and with the list of commands, each with what must be said of it.
 MENDED: dict[str, list[tuple[Damage, str]]] = {
     "torn in a row": [(line(3, half), f"trials.csv: {TORN}")],
-    "torn before its end": [
-        (line(3, lambda t: t[:-1]), f"trials.csv: {TORN}"),
+    "no newline at the end": [
+        (line(3, lambda t: t[:-1]), ""),  # nothing is lacking
         (holds("study.yaml", b"{{{: foo"), COMMANDS),
     ],
     "torn curves": [
         (line(3, half, "curves.csv"), f"curves.csv: {TORN}"),
         (holds("plan.csv", b"a,b\n1,2\n"), PLANNED),
-        (NONE, "does not have all rows of 1 trials"),
+        (NONE, "rows are missing in curves.csv of 1"),
     ],
     "torn header": [(holds("trials.csv", half(HEADER)), f"trials.csv: {TORN}"), (holds("plan.csv", b"stack,sl"), "")],
     "empty": [(holds("trials.csv", b""), ""), (holds("curves.csv", b""), ""), (holds("plan.csv", b""), "")],
@@ -180,11 +180,11 @@ MENDED: dict[str, list[tuple[Damage, str]]] = {
         (changed("plan.csv", lambda t: t + b"x\ry,1,z\nx,-1,y\n"), ""),
     ],
     "Windows line ends": [(changed("trials.csv", lambda t: t.replace(b"\n", b"\r\n")), "")],
-    "no curves": [(lambda study: (study / "curves.csv").unlink(), "curves.csv: does not have all rows of 2 trials")],
-    "no curves of one": [(line(2, lambda t: b"", "curves.csv"), "curves.csv: does not have all rows of 1 trials")],
+    "no curves": [(lambda study: (study / "curves.csv").unlink(), "rows are missing in curves.csv of 2")],
+    "no curves of one": [(line(2, lambda t: b"", "curves.csv"), "rows are missing in curves.csv of 1")],
     "a curve cut": [
         (line(2, lambda t: half(t) + b"\n", "curves.csv"), "curves.csv: 1 damaged lines"),
-        (NONE, "does not have all rows of 1 trials"),
+        (NONE, "rows are missing in curves.csv of 1"),
     ],
     "file for the checkpoints": [(is_file(".state/stacks"), "")],
     "no state": [(lambda study: shutil.rmtree(study / ".state"), "")],
@@ -206,9 +206,14 @@ def test_what_can_be_mended_is_and_the_rows_are_those_of_an_undisturbed_study(
     pd.testing.assert_frame_equal(mine.drop(columns=list(TIMING)), wanted.drop(columns=list(TIMING)))
 
 
-def test_curves_that_are_missing_are_missed_even_where_nothing_is_left_to_train(folder: Path) -> None:
-    (folder / "results" / "s" / "curves.csv").unlink()
-    check_went_on(command(folder, *TWO), "curves.csv: is missing, with the rows of 2 trials", "already done")
+def test_curves_that_are_missing_are_missed_even_where_nothing_else_is_left_to_train(folder: Path) -> None:
+    study = folder / "results" / "s"
+    (study / "curves.csv").unlink()
+    said = command(folder, "results/s", module="runner.report")
+    check_went_on(said, "curves.csv: is missing, with the rows of 2 trials")
+    check_went_on(command(folder, *TWO), "rows are missing in curves.csv of 2: 2 search trials trained again")
+    check_went_on(command(folder, *TWO), "already done")
+    assert list(read(study, "curves")["epoch"]) == [1, 1]
 
 
 def test_a_dry_run_refuses_what_the_run_would(folder: Path) -> None:
@@ -218,7 +223,7 @@ def test_a_dry_run_refuses_what_the_run_would(folder: Path) -> None:
 
 def test_a_row_is_one_line_whatever_it_holds(tmp_path: Path) -> None:
     odd = 'two\nlines, "quoted"\r\0\u2028\x0c end'
-    Records(tmp_path).append_trials([{"trial": name, "status": "ok", "note": odd} for name in "ab"])
+    Records(tmp_path).append_trials([{"trial": name, "phase": "search", "status": "ok", "note": odd} for name in "ab"])
     assert Records(tmp_path).done() == {"a", "b"}
     assert (tmp_path / "trials.csv").read_bytes().count(b"\n") == 3
     assert list(read(tmp_path)["note"]) == ['two lines, "quoted"  \u2028\x0c end'] * 2

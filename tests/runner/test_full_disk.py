@@ -156,7 +156,7 @@ def test_what_the_disk_refuses_leaves_the_file_as_it_was(
 def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: honest(descriptor, data[:7]))
-    Records(tmp_path).append_trials([{"trial": "a", "status": "failed"}])
+    Records(tmp_path).append_trials([{"trial": "a", "phase": "search", "status": "failed"}])
     monkeypatch.undo()
     assert list(read(tmp_path)["trial"]) == ["a"]
 
@@ -230,7 +230,7 @@ def test_where_a_file_system_has_no_locks_those_of_this_machine_serve(
     said = capfd.readouterr().err
     assert said.count("a file system without locks") == 1
     assert "give one command at a time" in said
-    Records(tmp_path).append_trials([{"trial": "a", "status": "failed"}])
+    Records(tmp_path).append_trials([{"trial": "a", "phase": "search", "status": "failed"}])
     mine, theirs = Claims(tmp_path), Claims(tmp_path)
     assert mine.take(["a"]) == {"a"}
     assert theirs.take(["a"]) == set()

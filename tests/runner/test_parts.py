@@ -169,10 +169,10 @@ def test_a_job_whose_study_was_begun_again_ends(tmp_path: Path) -> None:
     assert not part.exists()
 
 
-NO_NUMBER = ",".join(CURVES) + "\na,one" + "," * (len(CURVES) - 2) + "\n"
+RIGHT_HEADER = (",".join(CURVES) + "\na,one" + "," * (len(CURVES) - 2) + "\n").encode()
 
 
-@pytest.mark.parametrize("damage", [b"\x00\xff rubbish\n", b"a,b\n1,2\n", NO_NUMBER.encode()])
+@pytest.mark.parametrize("damage", [b"\x00\xff rubbish\n", b"a,b\n1,2\n", RIGHT_HEADER])
 def test_a_damaged_file_of_one_job_stops_no_other(
     damage: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,11 +183,12 @@ def test_a_damaged_file_of_one_job_stops_no_other(
     (bad / "curves.csv").write_bytes(damage)
     assert Records(tmp_path).has_curves(["b"], 0b110)
     assert list(read(tmp_path, "curves")["trial"]) == ["b", "b"]
-    assert "it is passed over" in capsys.readouterr().out
+    assert ("it is left out" if damage is RIGHT_HEADER else "it is passed over") in capsys.readouterr().out
     for part in (bad, good):
         parts.end(part)
     Merger(tmp_path).merge()
-    assert "it is now curves.csv.old1" in capsys.readouterr().out
+    assert f"what else is in it stays in {bad.name}.old1" in capsys.readouterr().out
+    assert (bad.with_name(f"{bad.name}.old1") / "curves.csv").read_bytes() == damage
     assert sorted(read(tmp_path)["trial"]) == ["a", "b"]
     assert "does not have all rows of 1 trials" not in capsys.readouterr().err
     assert list(read(tmp_path, "curves")["trial"]) == ["b", "b"]

@@ -98,10 +98,10 @@ def test_rows_are_identical_however_they_are_asked_for(swept: Path, tmp_path: Pa
         pd.testing.assert_frame_equal(ours, theirs)
 
 
-def test_resume_false_keeps_the_earlier_rows_under_another_name(tmp_path: Path) -> None:
+def test_fresh_keeps_the_earlier_rows_under_another_name(tmp_path: Path) -> None:
     runner("wd=0.1", cwd=tmp_path)
     first = rows(tmp_path / "results" / "digits-resnet")
-    runner("wd=0.1", "resume=false", cwd=tmp_path)
+    runner("wd=0.1", "fresh=true", cwd=tmp_path)
     again = rows(tmp_path / "results" / "digits-resnet")
     pd.testing.assert_frame_equal(first, again)
     assert (tmp_path / "results" / "digits-resnet.old1" / "trials.csv").exists()

@@ -1,0 +1,67 @@
+"""Whether a report is of the rows that there are: `fingerprint(folder)` of a study, which report.html carries.
+
+File times do not tell: a clone or a copy has other ones, and of two reports at once the later may be of fewer rows.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from pathlib import Path
+
+from runner import parts
+from runner.columns import COLUMNS
+from runner.errors import UserError
+
+_FILES = (*(f"{table}.csv" for table in COLUMNS), "plan.csv", "study.yaml")
+_MARK = re.compile(rb"<!-- rows: ([0-9a-f]{32}) -->\s*\Z")
+_WRITTEN = ("generalization.csv", "generalization.md", "report.html")
+
+
+def fingerprint(folder: Path, reference: str = "") -> str:
+    """32 hex digits of all that a report is made from: the study's files, those of its jobs, this program's code, and
+    the `reference` that was asked for.
+
+    Raises: UserError where a file cannot be read.
+    """
+    found = hashlib.blake2b(_code() + reference.encode(), digest_size=16)
+    for path in [*(place / name for place in (folder, *parts.of(folder)) for name in _FILES), _shards(folder)]:
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "blake2b").digest()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
+        found.update(hashlib.blake2b(f"{path.relative_to(folder)}".encode() + content).digest())
+    return found.hexdigest()
+
+
+def _shards(folder: Path) -> Path:
+    return folder / ".state" / "shards.csv"
+
+
+@functools.cache
+def _code() -> bytes:
+    """Of what decides how rows become a report."""
+    here = Path(__file__).parent
+    sources = [*sorted(here.rglob("*.py")), *sorted(here.parent.glob("*.py"))]
+    return b"".join(hashlib.blake2b(path.read_bytes(), digest_size=16).digest() for path in sources if path.is_file())
+
+
+def marked(page: str, rows: str) -> str:
+    """The text of a page that says of which rows it is."""
+    return f"{page}<!-- rows: {rows} -->\n"
+
+
+def is_current(folder: Path, reference: str = "") -> bool:
+    """Whether the study's report with this `reference` is there, made by this program from the rows that there are."""
+    try:
+        with (folder / "report.html").open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 64))
+            found = _MARK.search(file.read())
+    except OSError:
+        return False
+    whole = all((folder / name).is_file() for name in _WRITTEN)
+    return found is not None and whole and found[1].decode() == fingerprint(folder, reference)

@@ -1,0 +1,61 @@
+"""Whether a report is up to date is known by its rows, not by times; and only one is written at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from runner.records import Records
+from runner.report import figures
+from runner.report.fingerprint import is_current
+from runner.report.write import write_report
+from tests.report.studies import LRS, search, trial, write
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(figures, "DPI", 40)
+    return write(tmp_path / "made-up", search(lrs=LRS[:1], seeds=(0,)))
+
+
+def aged(folder: Path, seconds: float) -> None:
+    for path in folder.rglob("*"):
+        os.utime(path, (seconds, seconds))
+
+
+def test_a_report_is_current_by_its_rows_whatever_the_times_of_its_files(folder: Path) -> None:
+    assert not is_current(folder)
+    write_report(folder)
+    assert is_current(folder)
+    aged(folder, 1e9)
+    os.utime(folder / "report.html", (1.0, 1.0))
+    assert is_current(folder)
+    Records(folder).append_trials([trial("adamw", 1e-3, 0.5, 7)])
+    aged(folder, 1e9)  # as a clone or a copy leaves them
+    assert not is_current(folder)
+    write_report(folder)
+    assert is_current(folder)
+    (folder / "generalization.md").unlink()
+    assert not is_current(folder)
+
+
+def _report(folder: Path, seed: int) -> None:
+    figures.DPI = 40
+    for number in range(3):
+        Records(folder).append_trials([trial("adamw", 1e-3, 0.5, 10 * seed + number)])
+        write_report(folder)
+
+
+def test_reports_at_once_wait_for_each_other_and_the_last_is_of_all_rows(folder: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_report, args=(folder, seed)) for seed in (1, 2, 3, 4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert is_current(folder)
+    assert not list(folder.rglob(".*.part"))

@@ -1,0 +1,145 @@
+"""What a command trains again: what failed, what resume=false names and nothing else, and what has lost its rows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from runner import execute
+from runner.columns import TIMING
+from runner.interrupt import Interrupted
+from runner.reading import read
+from runner.training.checkpoint import Checkpoints
+from tests.runner.damage import TWO, check_went_on, command
+
+ONE = ("seed=0", *TWO[1:])
+
+
+@pytest.fixture
+def folder(two: Path, tmp_path: Path) -> Path:
+    shutil.copytree(two / "results", tmp_path / "results")
+    return tmp_path
+
+
+def lines(folder: Path, table: str = "trials") -> list[str]:
+    return (folder / "results" / "s" / f"{table}.csv").read_text().splitlines()
+
+
+def test_what_failed_is_tried_again_by_the_same_command_and_once(folder: Path) -> None:
+    study = folder / "results" / "s"
+    rows = lines(folder)
+    failed = rows[1].replace(",ok,", ",failed,")
+    (study / "trials.csv").write_text("\n".join([rows[0], failed, rows[2], ""]))
+    said = command(folder, *TWO)
+    check_went_on(said, "1 search trial (1 of 2 already done)")
+    assert lines(folder)[:3] == [rows[0], failed, rows[2]]
+    assert len(lines(folder)) == 4
+    assert list(read(study)["status"]) == ["ok", "ok"]
+    check_went_on(command(folder, *TWO), "already done")
+
+
+def test_resume_false_replaces_the_rows_that_the_command_names_and_nothing_else(folder: Path) -> None:
+    study, before = folder / "results" / "s", lines(folder)
+    first = read(study)
+    check_went_on(command(folder, *ONE, "resume=false"), "1 of 1 search trial trained again")
+    after = lines(folder)
+    assert after[:3] == before
+    assert len(after) == 4
+    assert not list((folder / "results").glob("*.old*"))
+    columns = [name for name in first if name not in TIMING]
+    again = read(study).sort_values("trial", ignore_index=True)
+    pd.testing.assert_frame_equal(again[columns], first.sort_values("trial", ignore_index=True)[columns])
+    check_went_on(command(folder, *TWO), "already done")
+    assert lines(folder) == after
+
+
+def test_fresh_sets_the_whole_study_aside(folder: Path) -> None:
+    before = lines(folder)
+    check_went_on(command(folder, *ONE, "fresh=true"), "the earlier rows are now in results/s.old1")
+    assert (folder / "results" / "s.old1" / "trials.csv").read_text().splitlines() == before
+    assert len(lines(folder)) == 2
+
+
+def stopped() -> None:
+    """The command is interrupted when its first epoch is on record."""
+    honest = Checkpoints.save
+
+    def save(self: Checkpoints, state: dict[str, object]) -> None:
+        honest(self, state)
+        if state["recorded"]:
+            raise Interrupted(15)
+
+    Checkpoints.save = save  # type: ignore[method-assign]
+
+
+LONGER = ("seed=[0,1]", "epochs=3", "checkpoint_every=0", *TWO[2:])
+
+
+def test_resume_false_begins_again_where_only_curves_and_a_saved_state_are_there(tmp_path: Path) -> None:
+    assert command(tmp_path, *LONGER, before=stopped).code != 0
+    (saved,) = (tmp_path / "results" / "s" / ".state" / "stacks").glob("*.pt")
+    assert lines(tmp_path, "curves")[1].split(",")[1] == "1"
+    check_went_on(command(tmp_path, "seed=0", *LONGER[1:], "resume=false"))
+    assert not saved.exists()
+    assert list(read(tmp_path / "results" / "s")["seed"]) == [0]
+    check_went_on(command(tmp_path, *LONGER))
+    assert sorted(read(tmp_path / "results" / "s", "curves").groupby("trial")["epoch"].count()) == [3, 3]
+
+
+def test_an_interrupted_resume_false_leaves_the_old_rows_valid_and_is_gone_on_with(tmp_path: Path) -> None:
+    check_went_on(command(tmp_path, *LONGER))
+    before, study = lines(tmp_path), tmp_path / "results" / "s"
+    assert command(tmp_path, *LONGER, "resume=false", before=stopped).code != 0
+    assert lines(tmp_path) == before
+    assert len(read(study)) == 2
+    check_went_on(command(tmp_path, *LONGER), "2 search trials in 1 stack")
+    assert len(lines(tmp_path)) == 5
+    assert len(read(study)) == 2
+    check_went_on(command(tmp_path, *LONGER), "already done")
+
+
+@pytest.mark.parametrize("target", [100.0, 0.0])
+def test_a_target_that_is_added_when_going_on_counts_from_the_first_epoch(target: float, tmp_path: Path) -> None:
+    assert command(tmp_path, *LONGER, before=stopped).code != 0
+    check_went_on(command(tmp_path, *LONGER, f"target_error={target}"))
+    found = read(tmp_path / "results" / "s")["epochs_to_target"]
+    assert list(found.fillna(0)) == ([1, 1] if target else [0, 0])
+
+
+CYCLES = ("seed=[0,1]", "epochs=3", "schedule=restarts", "schedule.t_0=1", "diagnostics=true", *TWO[2:])
+
+
+@pytest.mark.parametrize(("table", "kept"), [("curves", 0.5), ("dynamics", 0.5), ("cycles", 0.0)])
+def test_rows_that_are_lost_are_said_and_trained_again(table: str, kept: float, tmp_path: Path) -> None:
+    check_went_on(command(tmp_path, *CYCLES))
+    study = tmp_path / "results" / "s"
+    whole = lines(tmp_path, table)
+    (study / f"{table}.csv").write_text("\n".join([*whole[: 1 + int(kept * len(whole))], ""]))
+    check_went_on(command(tmp_path, "results/s", module="runner.report"), f"{table}.csv: ")
+    check_went_on(command(tmp_path, *CYCLES), f"rows are missing in {table}.csv of 2", "trained again")
+    check_went_on(command(tmp_path, *CYCLES), "already done")
+    assert len(read(study, table)) == len(whole) - 1
+
+
+def set_aside_when_trained() -> None:
+    """Another command sets the study aside when this one has written its last row."""
+    honest = execute.work
+
+    def work(job: execute.Job, *arguments: object, **more: object) -> None:
+        honest(job, *arguments, **more)  # type: ignore[arg-type]
+        job.folder.rename(job.folder.with_name("moved"))
+
+    from runner import workers
+
+    workers.work = work  # type: ignore[assignment]
+
+
+def test_a_study_that_is_moved_while_it_trains_is_missed(tmp_path: Path) -> None:
+    said = command(tmp_path, *TWO, before=set_aside_when_trained)
+    assert said.code == 1, said.text
+    assert "2 of 2 trials asked for have no row" in said.text
+    assert "The same command trains what is missing" in said.text
+    assert "Traceback" not in said.text

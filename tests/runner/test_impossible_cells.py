@@ -1,0 +1,88 @@
+"""Whatever a cell holds: its row is named in one line, or the report and the next command work with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.columns import COLUMNS, TEXT
+from runner.errors import UserError
+from runner.reading import read
+from runner.records import Records
+from runner.report.write import write_report
+from tests.report.studies import curve, search
+
+ODD = ("inf", "-inf", "nan", "1e308", "-1e308", "-1", "1.5", "9" * 5000, "\N{EN DASH}", "NA", "null", "", "1_0", "True")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The lines of a study's four tables."""
+    folder = tmp_path_factory.mktemp("tables")
+    rows = search(lrs=(1e-3, 1e-2), wds={"l2": (1e-3,), "torch": (0.1,)}, seeds=(0,))
+    records = Records(folder)
+    records.append_trials(rows)
+    records.append_curves(line for row in rows for line in curve(row))
+    names = [str(row["trial"]) for row in rows]
+    records.append_cycles({"trial": n, "cycle": 1, "epoch": 20, "val_loss": 1.0, "val_error": 5.0} for n in names)
+    records.append_dynamics(
+        {"trial": n, "epoch": e, "step": 7 * e, "layer": "all", "kind": "all", "weight_norm": 1.0, "max_weight": 0.5}
+        for n in names
+        for e in range(1, 21)
+    )
+    return {name: (folder / f"{name}.csv").read_text().splitlines() for name in COLUMNS}
+
+
+def damaged(tables: dict[str, list[str]], folder: Path, table: str, column: str, cell: str) -> None:
+    import csv
+    import io
+
+    for name, lines in tables.items():
+        rows = list(csv.reader(lines))
+        if name == table:
+            rows[1][COLUMNS[table].index(column)] = cell
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        (folder / f"{name}.csv").write_text(text.getvalue())
+
+
+CELLS = [(table, column) for table, columns in COLUMNS.items() for column in columns]
+
+
+@pytest.mark.parametrize(("table", "column"), CELLS, ids=lambda name: name)
+def test_an_impossible_number_is_named_with_its_line_or_can_be_worked_with(
+    table: str, column: str, tables: dict[str, list[str]], tmp_path: Path
+) -> None:
+    refused = 0
+    for cell in ODD:
+        damaged(tables, tmp_path, table, column, cell)
+        try:
+            frame = read(tmp_path, table)
+            Records(tmp_path).done()
+        except UserError as error:
+            said = str(error)
+        else:
+            assert len(frame) == len(tables[table]) - 1
+            for other in COLUMNS[table]:
+                assert (frame[other].dtype.kind in "iuf") == (other not in TEXT)
+            assert column not in TEXT or frame[column].iloc[0] == cell
+            continue
+        refused += 1
+        assert f"{table}.csv: line 2: {column} is " in said, cell
+        assert "must " in said, cell
+        assert len(said.splitlines()) == 1
+    assert refused or column in TEXT, "a word is no number"
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("epochs", "inf"), ("seed", "-inf"), ("wd_paper", "inf"), ("val_error", "-1e308"), ("phase", "serach")],
+)
+def test_the_report_and_the_next_command_refuse_what_cannot_be(
+    column: str, cell: str, tables: dict[str, list[str]], tmp_path: Path
+) -> None:
+    damaged(tables, tmp_path, "trials", column, cell)
+    for call in (lambda: write_report(tmp_path), lambda: Records(tmp_path).done()):
+        with pytest.raises(UserError, match=rf"trials.csv: line 2: {column} is '{cell}', must be .*mend that cell"):
+            call()
