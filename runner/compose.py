@@ -45,10 +45,20 @@ def from_config(cfg: DictConfig) -> Settings:
     if not seed:
         raise UserError("seed: give at least one whole number")
     lookahead = _structured(cfg, "lookahead", LookaheadSettings)
-    scalars["results"] = os.path.expanduser(scalars["results"])
+    scalars["results"] = _folder("results", scalars["results"])
     settings = Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, **scalars)
     check_steps(settings)
     return settings
+
+
+def _folder(key: str, text: str) -> str:
+    """The path of a folder, `~` expanded. UserError for one that no file system takes."""
+    path = os.path.expanduser(text)
+    if "\0" in path or len(os.fsencode(path)) > 3000 or any(len(os.fsencode(name)) > 255 for name in path.split("/")):
+        raise UserError(
+            f"{key}={text[:60]}...: is no name of a folder (at most 255 bytes, and 3000 with those above it)"
+        )
+    return path
 
 
 def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:
