@@ -17,6 +17,7 @@ def test_interval_is_students_t() -> None:
     expected = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
     assert (found.low, found.high) == pytest.approx(expected, rel=1e-9)
     assert found.std == pytest.approx(np.std(values, ddof=1))
+    assert found.half == pytest.approx(stats.t.ppf(0.975, 4) * stats.sem(values))
     assert found.n == 5
 
 
@@ -52,7 +53,7 @@ def test_a_run_without_a_number_makes_the_mean_unknown_rather_than_better() -> N
     assert estimate([1.0, math.nan]).n == 2
 
 
-@pytest.mark.parametrize(("errors", "n"), [(18, 898), (0, 898), (898, 898), (1, 10)])
+@pytest.mark.parametrize(("errors", "n"), [(18, 898), (0, 898), (898, 898), (1, 10), (1, 1)])
 def test_sampling_interval_is_wilsons(errors: int, n: int) -> None:
     expected = stats.binomtest(errors, n).proportion_ci(0.95, method="wilson")
     assert wilson(100 * errors / n, n) == pytest.approx((100 * expected.low, 100 * expected.high), abs=1e-9)
@@ -72,3 +73,4 @@ def test_the_detectable_difference_is_found_with_80_percent_power(n: int) -> Non
 def test_nothing_is_detectable_with_one_run() -> None:
     assert math.isnan(detectable(0.3, 1))
     assert math.isnan(detectable(math.nan, 5))
+    assert math.isnan(detectable(math.inf, 5))
