@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from runner import baseline
 from runner.columns import SCHEMA
 
+_AXES = re.compile(r'"(lr|seed|wd)":([^,}]+)')
 LENGTH = 16  # hexadecimal digits of an id: 64 bits, so that among a million trials two are equal with a chance of 3e-8
 OLD = 10  # digits up to version 0.1.0; an id of today begins with them
 Flat = Mapping[str, Any]
@@ -59,15 +61,40 @@ def names(trial: str, settings: str) -> bool:
 
     True also where the settings cannot be read, for then nobody can say.
     """
-    if len(trial) in (OLD, LENGTH) and _digest(settings).startswith(trial):
-        return True  # as version 0.1.0 wrote them, or with nothing of the baseline: no need to read them
+    if len(trial) not in (OLD, LENGTH):
+        return _unreadable(settings)
+    values = _AXES.findall(settings)
+    if (differing := _frame(_AXES.sub(r'"\1":"\1"', settings))) is not None:
+        for key, value in values:
+            differing = differing.replace(f'"{key}":"{key}"', f'"{key}":{value}', 1)
+        if _digest(differing).startswith(trial):
+            return True
     try:
         flat = json.loads(settings)
     except (ValueError, RecursionError):
         return True
-    if not isinstance(flat, dict) or not flat:
+    return not isinstance(flat, dict) or not flat or digest(flat).startswith(trial)
+
+
+def _unreadable(settings: str) -> bool:
+    try:
+        flat = json.loads(settings)
+    except (ValueError, RecursionError):
         return True
-    return len(trial) in (OLD, LENGTH) and digest(flat).startswith(trial)
+    return not isinstance(flat, dict) or not flat
+
+
+@lru_cache(maxsize=4096)
+def _frame(settings: str) -> str | None:
+    """What an id hashes, of settings whose values on the axes are cut out: the same for all cells and seeds of a grid.
+
+    A study has thousands of rows and few such frames, so that its ids are checked in a fraction of the time.
+    """
+    try:
+        flat = json.loads(settings)
+    except (ValueError, RecursionError):
+        return None
+    return text(differing(flat)) if isinstance(flat, dict) else None
 
 
 def _digest(settings: str) -> str:

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeGuard
 
+from runner import identity
 from runner.columns import COUNT, SCHEMA
 from runner.errors import UserError
 from runner.ranges import kind, wrong
@@ -105,6 +106,13 @@ def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence
         if right:
             raise UserError(
                 f"{path}: line {number}: {name} is {cell[:30]!a}, {right}; mend that cell, or remove the line"
+            )
+    if table == "trials":
+        trial, settings = (found[columns.index(name)] for name in ("trial", "settings"))
+        if not identity.names(trial, settings):
+            raise UserError(
+                f"{path}: line {number}: trial is {trial[:30]!a}, must be the id of its settings; mend that cell, "
+                "or remove the line"
             )
 
 

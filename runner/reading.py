@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import parts
+from runner import identity, parts
 from runner.columns import COLUMNS, OLDEST, TEXT, names
 from runner.errors import UserError
 from runner.lines import check_cells, is_row, is_whole, padded, split
@@ -78,7 +78,7 @@ def _file(path: Path, table: str, only: Collection[str] | None, strict: bool = T
         there = lines.columns
         rows = lines.rows
         frame = _parsed(rows, there, table)
-        if impossible(frame, table, there):
+        if impossible(frame, table, there) or not _named(frame, table):
             rows = _possible(path, table, only, strict)
             frames, there = [_parsed(rows, columns, table)], columns
             if impossible(frames[0], table, columns):
@@ -91,6 +91,11 @@ def _file(path: Path, table: str, only: Collection[str] | None, strict: bool = T
     filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns, table)]
     frame = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
     return frame.assign(**{name: "" if name in TEXT else math.nan for name in columns[len(there) :]})
+
+
+def _named(frame: pd.DataFrame, table: str) -> bool:
+    """Whether the ids of trials.csv are those of its rows' settings."""
+    return table != "trials" or all(map(identity.names, frame["trial"], frame["settings"]))
 
 
 def _parsed(rows: bytes, columns: Collection[str], table: str) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner import identity
 from runner.records import Records
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -32,9 +33,11 @@ def trial(optimizer: str, lr: float, wd: float, seed: int, **changes: Any) -> di
     settings |= {"wd_convention": convention, "lr": lr, "wd": wd, "seed": seed, "epochs": EPOCHS}
     settings |= changes.pop("settings", {})
     error = float(changes.pop("error", 5.0))
+    # What is made up beside the settings, such as a second row of the same run, needs an id of its own.
+    settings["dataset.classes"] = int(hash_of({"phase": phase, **changes}), 16)
     row: dict[str, object] = {
         "study": "made-up",
-        "trial": f"{phase}-{hash_of({**settings, **changes})}",
+        "trial": identity.id_of(settings),
         "phase": phase,
         "status": status,
         "model": settings["model"],

@@ -11,6 +11,7 @@ from runner.errors import UserError
 from runner.reading import read
 from runner.records import Records
 from runner.report.write import write_report
+from tests.helpers import images, trial
 from tests.report.studies import curve, search
 
 ODD = ("inf", "-inf", "nan", "1e308", "-1e308", "-1", "1.5", "9" * 5000, "\N{EN DASH}", "NA", "null", "", "1_0", "True")
@@ -86,3 +87,28 @@ def test_the_report_and_the_next_command_refuse_what_cannot_be(
     for call in (lambda: write_report(tmp_path), lambda: Records(tmp_path).done()):
         with pytest.raises(UserError, match=rf"trials.csv: line 2: {column} is '{cell}', must be .*mend that cell"):
             call()
+
+
+def test_a_row_whose_id_is_not_that_of_its_settings_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An edited id made a ghost row, and edited settings gave a result to another trial."""
+    some = trial(images())
+    row = {"trial": some.id, "phase": "search", "status": "ok", "settings": some.settings_json}
+    for changed in (
+        {"trial": "0" * 16},
+        {"trial": some.id[:12]},
+        {"settings": row["settings"].replace('"seed":0', '"seed":1')},
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        Records(folder).append_trials([row])
+        path = folder / "trials.csv"
+        text = path.read_text()
+        for name, cell in changed.items():
+            old, new = (value.replace('"', '""') for value in (row[name], cell))
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        path.write_text(text)
+        for look in (lambda: read(folder), lambda: Records(folder).done()):
+            with pytest.raises(UserError, match="line 2: trial is .* must be the id of its settings"):
+                look()
