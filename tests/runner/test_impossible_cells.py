@@ -109,6 +109,8 @@ def test_a_row_whose_id_is_not_that_of_its_settings_is_named(
             assert text.count(old) == 1
             text = text.replace(old, new)
         path.write_text(text)
-        for look in (lambda: read(folder), lambda: Records(folder).done()):
-            with pytest.raises(UserError, match="line 2: trial is .* must be the id of its settings"):
-                look()
+        wrong = r"line 2: trial is .* must be the id of its settings"
+        with pytest.raises(UserError, match=wrong):
+            read(folder)
+        with pytest.raises(UserError, match=wrong):
+            Records(folder).done()
