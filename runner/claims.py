@@ -18,8 +18,7 @@ from pathlib import Path
 
 from runner.lock import lacking, local, refused
 
-_OF_PROCESS = (fcntl.F_SETLK, fcntl.F_SETLKW)
-_OF_FILE = (getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK), getattr(fcntl, "F_OFD_SETLKW", fcntl.F_SETLKW))
+_OF_FILE: tuple[int, int] = (getattr(fcntl, "F_OFD_SETLK", 0), getattr(fcntl, "F_OFD_SETLKW", 0))  # on Linux alone
 _HELD = (errno.EACCES, errno.EAGAIN)
 _TURN = 2**62  # the byte whose lock is held while claims are taken: so a stack is taken whole, or is seen to be taken
 
@@ -37,7 +36,7 @@ class Claims:
     def __init__(self, folder: Path) -> None:
         self.path = folder / ".state" / "claims.lock"
         self.held: set[str] = set()
-        self.calls = _OF_FILE
+        self.of_file = all(_OF_FILE)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -56,9 +55,9 @@ class Claims:
         try:
             self._lock(0, _TURN, fcntl.F_UNLCK)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno != errno.EINVAL or not self.of_file:
                 raise
-            self.calls = _OF_PROCESS  # this system has no other
+            self.of_file = False  # an older kernel
             self._lock(0, _TURN, fcntl.F_UNLCK)
 
     def __del__(self) -> None:
@@ -106,9 +105,12 @@ class Claims:
 
     def _lock(self, start: int, length: int, kind: int, wait: bool = False) -> bool:
         """Lock or unlock a range of bytes; False where somebody else has a lock in it."""
-        flock = struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
         try:
-            fcntl.fcntl(self.file, self.calls[wait], flock)
+            if self.of_file:
+                fcntl.fcntl(self.file, _OF_FILE[wait], struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
+            else:
+                operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+                fcntl.lockf(self.file, operation, length, start)
         except OSError as error:
             if error.errno in _HELD and not wait:
                 return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import resource
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,18 @@ def test_the_help_fits_what_the_system_refuses(number: int, help: str) -> None:
     assert help in text
     assert ("free space" in text) == (number in (errno.ENOSPC, errno.EDQUOT))
     assert lock.advice(OSError(number, "")) in text
+
+
+def test_claims_hold_where_locks_are_of_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on systems without locks of an open file, such as macOS."""
+    monkeypatch.setattr("runner.claims._OF_FILE", (0, 0))
+    mine = Claims(tmp_path)
+    assert mine.take(["a", "b"]) == {"a", "b"}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
+        assert other.submit(taken, tmp_path, ["a", "c"]).result() == {"c"}
+        mine.give(["a"])
+        assert other.submit(taken, tmp_path, ["a", "b"]).result() == {"a"}
+
+
+def taken(folder: Path, trials: list[str]) -> set[str]:
+    return Claims(folder).take(trials)
