@@ -86,3 +86,14 @@ def test_the_report_and_the_next_command_refuse_what_cannot_be(
     for call in (lambda: write_report(tmp_path), lambda: Records(tmp_path).done()):
         with pytest.raises(UserError, match=rf"trials.csv: line 2: {column} is '{cell}', must be .*mend that cell"):
             call()
+
+
+@pytest.mark.parametrize("column", ["lr", "wd", "seed"])
+def test_a_row_without_its_place_is_named_and_left_out_of_the_report(
+    column: str, tables: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged(tables, tmp_path, "trials", column, "")
+    report = write_report(tmp_path)
+    assert report.files
+    trial = tables["trials"][1].split(",")[1]
+    assert f"trials.csv: {column} of trial {trial} is empty, and must be a number" in capsys.readouterr().out
