@@ -28,10 +28,8 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
         opened = records.reopen({trial for some in lacking.values() for trial in some})
         if opened:
             each = ", ".join(f"{name}.csv of {len(some & opened)}" for name, some in lacking.items() if some & opened)
-            say(
-                f"note: {folder.name}: rows are missing in {each}: "
-                f"{counted(len(opened), f'{phase} trial')} trained again"
-            )
+            many = counted(len(opened), f"{phase} trial")
+            say(f"note: {folder.name}: rows are missing in {each}: {many} trained again")
         return
     from runner.training.checkpoint import remove_holding
 

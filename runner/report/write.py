@@ -68,7 +68,9 @@ def write_report(folder: Path, reference: str = "") -> Report:
 
 def _written(folder: Path, reference: str) -> Report:
     rows = fingerprint(folder, reference)  # before they are read: of what is appended meanwhile the report says nothing
-    blocks = split(_read(folder, "trials"))
+    trials = _read(folder, "trials")
+    _name_unplaced(folder, trials)
+    blocks = split(trials)
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
     check(blocks, reference)
@@ -118,6 +120,18 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
+    """Say which rows no table has a place for."""
+    for name in ("lr", "wd", "seed"):
+        lacking = trials["trial"][trials[name].isna()]
+        if len(lacking):
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            reading.note(
+                f"{folder / 'trials.csv'}: {name} of trial {lacking.iloc[0]}{more} is empty, and must be a number; "
+                "left out of the report: mend that cell, or remove the line and the trial is trained again"
+            )
 
 
 def summary(folder: Path, reference: str = "") -> str:

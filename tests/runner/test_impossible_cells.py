@@ -114,3 +114,14 @@ def test_a_row_whose_id_is_not_that_of_its_settings_is_named(
             read(folder)
         with pytest.raises(UserError, match=wrong):
             Records(folder).done()
+
+
+@pytest.mark.parametrize("column", ["lr", "wd", "seed"])
+def test_a_row_without_its_place_is_named_and_left_out_of_the_report(
+    column: str, tables: dict[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged(tables, tmp_path, "trials", column, "")
+    report = write_report(tmp_path)
+    assert report.files
+    trial = tables["trials"][1].split(",")[1]
+    assert f"trials.csv: {column} of trial {trial} is empty, and must be a number" in capsys.readouterr().out
