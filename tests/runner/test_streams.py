@@ -12,6 +12,7 @@ import pytest
 from tests.runner.damage import TWO, rows
 
 REPORT = "results/s/generalization.md"
+HELP = [f"{module} --help" for module in ("runner", "runner.report", "runner.rerun")]
 ENDS = {
     "a closed pipe": "| true",
     "a full disk": ">/dev/full",

@@ -94,6 +94,13 @@ def test_an_environment_that_was_killed_while_it_was_made_is_made_anew(clone: Pa
     assert "run: making .venv" in done.stderr
 
 
+def test_a_kill_before_the_mark_leaves_an_empty_folder_and_is_mended_too(clone: Path) -> None:
+    (clone / ".venv").mkdir()
+    done = prepare(clone)
+    assert done.returncode == 0, done.stderr
+    assert "run: making .venv" in done.stderr
+
+
 def test_an_environment_of_somebody_elses_is_left_alone(clone: Path) -> None:
     (clone / ".venv").mkdir()
     (clone / ".venv" / "precious").touch()
