@@ -39,7 +39,7 @@ def test_unpaired_seeds_are_dropped_and_named() -> None:
 
 def test_one_number_gives_no_interval_and_none_no_mean() -> None:
     one, none = estimate([2.0]), estimate([])
-    assert one.mean == 2.0
+    assert (one.mean, one.n) == (2.0, 1)
     assert all(math.isnan(x) for x in (one.std, one.low, one.high, one.half, none.mean))
     assert paired({0: 1.0}, {1: 1.0}).difference.n == 0
 
@@ -60,7 +60,7 @@ def test_sampling_interval_is_wilsons(errors: int, n: int) -> None:
 
 
 def test_no_test_size_gives_no_sampling_interval() -> None:
-    assert all(math.isnan(x) for x in (*wilson(2.0, 0), *wilson(math.nan, 10)))
+    assert all(math.isnan(x) for x in (*wilson(2.0, 0), *wilson(math.nan, 10), *wilson(100.5, 10), *wilson(-0.5, 10)))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
