@@ -112,6 +112,7 @@ _SCALARS: dict[str, type] = {
     "stack": int,
     "workers": int,
     "shards": int,
+    "exact": bool,
     "resume": bool,
     "dry_run": bool,
     "checkpoint_every": float,

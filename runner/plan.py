@@ -10,6 +10,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
 from runner.models.sizes import cpu_stack, gpu_stack
+from runner.packing import NOTE, packed
 from runner.trials import Shape, Trial
 
 Plan = list[list[Trial]]
@@ -27,16 +29,21 @@ Sizes = Mapping[Shape, int]  # trials in a stack, by shape
 NONE: Sizes = {}
 
 
-def plan(trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE) -> Plan:
+def plan(
+    trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE, exact: bool = False
+) -> Plan:
     """Stacks of trials of one shape, at most `size` in each, shared out to `workers` evenly.
 
-    `size` 0: what was `measured` for the shape, or else chosen by it.
+    `size` 0: what was `measured` for the shape, or else chosen by it. `exact`: see `runner.packing`.
     """
     groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.shape].append(trial)
     stacks: Plan = []
     for group in groups.values():
+        if not device.startswith("cuda") and group[0].optimizer.name not in ALONE:
+            stacks += packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
+            continue
         most = size or measured.get(group[0].shape, 0)
         count = -(-len(group) // stack_size(group[0], device, most))
         if not size:  # every worker gets as many stacks as the others
@@ -58,8 +65,9 @@ def stack_size(trial: Trial, device: str, size: int) -> int:
 
 
 def name(stack: Sequence[Trial]) -> str:
-    """A stack's name: the same for the same trials in the same order, whoever plans them."""
-    return hashlib.sha256(" ".join(trial.id for trial in stack).encode()).hexdigest()[:10]
+    """A stack's name: the same for the same trials in the same order, whoever plans them; it tells the unstacked."""
+    found = hashlib.sha256(" ".join(trial.id for trial in stack).encode()).hexdigest()[:10]
+    return f"{found}-{NOTE}" if stack[0].unstacked else found
 
 
 class StoredPlan:
@@ -72,10 +80,19 @@ class StoredPlan:
         self.path, self.lock = parts.home(folder, part) / "plan.csv", lock
         self.whole = [folder / "plan.csv"] if part else []
 
-    def follow(self, trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE) -> Plan:
+    def follow(
+        self,
+        trials: Iterable[Trial],
+        device: str,
+        size: int,
+        workers: int,
+        measured: Sizes = NONE,
+        exact: bool = False,
+    ) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
 
-        A stored stack larger than the `size` that the user asks for is planned anew.
+        A stored stack larger than the `size` that the user asks for is planned anew, and so is one that is computed
+        in a way that `exact` or the device rules out.
         """
         with self.lock:
             known, rest = self._known(trials)
@@ -83,9 +100,11 @@ class StoredPlan:
             for stack in known:
                 if len(stack) > stack_size(stack[0], device, size) and size:
                     rest += stack
+                elif stack[0].unstacked and (exact or device.startswith("cuda")):
+                    rest += [replace(trial, unstacked=False) for trial in stack]
                 else:
                     kept.append(stack)
-            fresh = plan(rest, device, size, workers, measured)
+            fresh = plan(rest, device, size, workers, measured, exact)
             self._append(fresh)
         return kept + fresh
 
@@ -105,7 +124,8 @@ class StoredPlan:
         rest: list[Trial] = []
         for trial in trials:
             if trial.id in places:
-                stacks[places[trial.id][0]].append(trial)
+                stack = places[trial.id][0]
+                stacks[stack].append(replace(trial, unstacked=stack.endswith(NOTE)))
             else:
                 rest.append(trial)
         return [sorted(stack, key=lambda trial: places[trial.id][1]) for stack in stacks.values()], rest

@@ -16,7 +16,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from runner.data.settings import DATASETS, DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
 from runner.models.settings import MODELS
+from runner.packing import NOTE
 from runner.reading import read
 from runner.settings import OPTIMIZERS, LookaheadSettings
 from runner.training.schedule import SCHEDULES
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if trial.id != row["trial"]:
             raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
+        trial = replace(trial, unstacked=NOTE in str(row["note"]).split("; "))
         return _compare(row, _trained(trial, dataset, given.device), given.tolerance)
     except UserError as error:
         print(f"runner.rerun: {error}", file=sys.stderr)

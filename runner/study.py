@@ -148,7 +148,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     done = set(read(folder)["trial"]) if exists(folder) else set()
     left = [trial for key, trial in search.items() if key not in done]
     count = execute.worker_count(settings.workers, given.devices, len(left))
-    stacks = plan.plan(left, given.device, settings.stack, count, given.measure(left, settings))
+    stacks = plan.plan(left, given.device, settings.stack, count, given.measure(left, settings), settings.exact)
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     steps = sum(trial.per_epoch * trial.epochs for trial in left)
     print(

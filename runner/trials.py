@@ -67,6 +67,7 @@ class Trial:
     loss_multiplier: float = 1.0
     wd_schedule: str = "follow_lr"
     lookahead: LookaheadSettings = NO_LOOKAHEAD
+    unstacked: bool = False  # how it is computed on the CPU (`runner.packing`), which is no part of what it is
 
     @property
     def per_epoch(self) -> int:
@@ -135,7 +136,8 @@ class Trial:
     def shape(self) -> Shape:
         """What trials must have in common to be trained as one stack."""
         data = replace(self.dataset, label="")
-        return (self.model, data, self.facts, self.rule.family, self.epochs, self.batch_size, self.precision)
+        rest = (self.rule.family, self.epochs, self.batch_size, self.precision, self.unstacked)
+        return (self.model, data, self.facts, *rest)
 
 
 def _differing(group: str, settings: Any) -> dict[str, Any]:

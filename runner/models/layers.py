@@ -23,6 +23,7 @@ class Layer(nn.Module):
     def __init__(self, trials: int) -> None:
         super().__init__()
         self.trials = trials
+        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `single`
 
     def parameter(self, *shape: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(self.trials, *shape))
@@ -42,6 +43,21 @@ def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
             for slot, generator in enumerate(generators):
                 for name, value in module.draw(generator).items():
                     module.get_parameter(name)[slot].copy_(value)
+
+
+def single(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Let a network of one trial compute with tensors without the trial axis, in the same memory as its own.
+
+    A view of a parameter in every step, and another of its gradient, would take a tenth of a small network's time. The
+    pairs of such a parameter [1, ...] and the tensor [...] that gets its gradient.
+    """
+    found = []
+    for module in model.modules():
+        if isinstance(module, Conv2d | BatchNorm2d):
+            own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
+            found += [(module.get_parameter(name), tensor) for name, tensor in own.items()]
+            module.own = own | {name: buffer[0] for name, buffer in module.named_buffers(recurse=False)}
+    return found
 
 
 def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
@@ -66,7 +82,7 @@ class Conv2d(Layer):
         return {"weight": torch.randn(self.weight.shape[1:], generator=generator) * std}
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.flatten(0, 1)
+        weight = self.own["weight"] if self.own else self.weight.flatten(0, 1)
         return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.trials)
 
 
@@ -87,6 +103,8 @@ class BatchNorm2d(Layer):
         return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.own:
+            return F.batch_norm(x, **self.own, training=self.training)
         mean, var, weight, bias = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
         return F.batch_norm(x, mean, var, weight, bias, training=self.training)
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from runner.data.dataset import Dataset
+from runner.packing import NOTE
 from runner.settings import AdamSettings, SGDSettings
 from runner.training.checkpoint import Checkpoints
 from runner.training.cuda import ready
@@ -187,11 +188,14 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
             "torch": torch.__version__,
             "started": started,
         }
+        notes = [NOTE] if trial.unstacked and stack.device.type == "cpu" else []
         if (top5 := scores["test"].top5) is not None:
             row["test_top5_error"] = top5[i]
         if diverged:
             row |= _chance(trial, row)
-            row["note"] = _advice(trial, died[i])
+            notes.append(_advice(trial, died[i]))
+        if notes:
+            row["note"] = "; ".join(notes)
         for what in ("loss", "error"):
             row[f"gap_{what}"] = row[f"test_{what}"] - row[f"train_{what}"]
         rows.append(row)
