@@ -1,4 +1,4 @@
-"""A step of this runner beside that of a plain loop, over a grid of shapes, on the CPU: `python scripts/bench_shapes.py`.
+"""A step of this runner beside a plain loop's, over a grid of shapes, on the CPU: `python scripts/bench_shapes.py`.
 
 Ours: trials of one shape in the stacks that `stack=auto` plans for one process, each step with its data, losses, checks
 and optimizer as in training; the time of all stacks over the number of trials. Plain: the same network as one would
@@ -40,9 +40,10 @@ from runner.trials import Facts, Trial
 
 CPU = torch.device("cpu")
 CLASSES, STEPS = 10, 4  # batches in the made-up training set
+HELD_OUT = 250  # images that are evaluated
 WIDTHS = {"resnet": (4, 5, 6, 8, 10, 12, 16, 32), "shakeshake": (4, 10, 16), "transformer": (20, 32, 64, 128)}
 SIZES, BATCHES, TRIALS = (8, 16, 28, 32), (1, 7, 32, 64, 128), (1, 2, 3, 5, 16, 17)
-QUICK = {"widths": (5, 8, 16), "sizes": (8, 28), "batches": (7, 64), "trials": (1, 3, 16)}
+QUICK = {"widths": (5, 8, 16, 32), "sizes": (8, 28), "batches": (7, 64), "trials": (1, 3, 16)}
 LARGE = 2**24  # bytes of one trial's widest layer above which a shape is left out: it is bound by arithmetic
 COLUMNS = (
     "model width size batch trials stacks plain_ms ours_ms ratio plain_eval_ms ours_eval_ms eval_ratio torch".split()
@@ -67,7 +68,7 @@ class Point:
             return Split(rng.integers(0, 256, (n, *shape), dtype=np.uint8), np.arange(n) % CLASSES)
 
         count = max(2, STEPS * self.batch)
-        parts = split(count), split(2 * self.batch), split(2 * self.batch)
+        parts = split(count), split(HELD_OUT), split(HELD_OUT)
         return Dataset("made-up", "images", CLASSES, *parts, (128.0,) * 3, (74.0,) * 3, hash="0")
 
     def trials(self, dataset: Dataset, count: int) -> list[Trial]:
@@ -98,9 +99,9 @@ def points(chosen: argparse.Namespace) -> list[Point]:
                     continue
                 model = ShakeShakeSettings("shakeshake", 26, width)
             elif name == "transformer":
-                model = TransformerSettings("transformer", 2, width, 4)
                 if width % 4:
                     continue
+                model = TransformerSettings("transformer", 2, width, 4)
             if 4 * width * size * size * batch <= LARGE:
                 found.append(Point(model, width, size, batch))
     return found
@@ -110,11 +111,11 @@ def plain_steps(point: Point, dataset: Dataset) -> tuple[dict[str, Step], dict[s
     """Training steps and evaluations, by the way."""
     steps: dict[str, Step] = {}
     evaluations: dict[str, Step] = {}
-    images = (torch.from_numpy(dataset.train.x).float() - 128) / 74
+    images, others = ((torch.from_numpy(s.x).float() - 128) / 74 for s in (dataset.train, dataset.val))
     labels, held_out = torch.from_numpy(dataset.train.y), torch.from_numpy(dataset.val.y)
     for last, fused in product((False, True), repeat=2):
         layout = torch.channels_last if last else torch.contiguous_format
-        x = images.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+        x, seen = (t.permute(0, 3, 1, 2).contiguous(memory_format=layout) for t in (images, others))
         made = network(asdict(point.model), Shape((3, point.size, point.size), CLASSES))
         made.to(memory_format=layout)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(made.parameters(), 1e-3, weight_decay=1e-2, fused=fused, foreach=not fused)
@@ -127,9 +128,9 @@ def plain_steps(point: Point, dataset: Dataset) -> tuple[dict[str, Step], dict[s
             optimizer.step()
 
         @torch.no_grad()
-        def evaluation(made: Any = made, x: Any = x) -> None:
+        def evaluation(made: Any = made, seen: Any = seen) -> None:
             made.eval()
-            logits = made(x[: len(held_out)])
+            logits = made(seen)
             float(F.cross_entropy(logits, held_out, reduction="sum")), int((logits.argmax(1) != held_out).sum())
 
         name = f"{'last' if last else 'first'} {'fused' if fused else 'foreach'}"
@@ -155,7 +156,7 @@ def our_step(trials: Sequence[Trial], dataset: Dataset) -> tuple[Step, Step]:
 
 
 def medians(contestants: dict[str, Step], rounds: int, seconds: float) -> dict[str, float]:
-    """Milliseconds of CPU time of each: they take turns, `rounds` times or until `seconds` are spent, three at least."""
+    """Milliseconds of CPU time of each: they take turns, `rounds` times or for `seconds`, three at least."""
     took: dict[str, list[float]] = {name: [] for name in contestants}
     for step in contestants.values():
         step()

@@ -51,7 +51,7 @@ def single(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     A view of a parameter in every step, and another of its gradient, would take a tenth of a small network's time. The
     pairs of such a parameter [1, ...] and the tensor [...] that gets its gradient.
     """
-    found = []
+    found: list[tuple[Tensor, Tensor]] = []
     for module in model.modules():
         if isinstance(module, Conv2d | BatchNorm2d):
             own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
@@ -104,8 +104,11 @@ class BatchNorm2d(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
-            return F.batch_norm(x, **self.own, training=self.training)
-        mean, var, weight, bias = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
+            mean, var, weight, bias = (self.own[name] for name in ("running_mean", "running_var", "weight", "bias"))
+        else:
+            mean, var, weight, bias = (
+                t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias)
+            )
         return F.batch_norm(x, mean, var, weight, bias, training=self.training)
 
 

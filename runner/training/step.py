@@ -68,8 +68,8 @@ class Step:
         wanted = loss if self.multiplier is None else loss * self.multiplier
         # A sum over trials keeps their gradients apart.
         (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
-        for p, own in self.single:
-            p.grad = None if own.grad is None else own.grad[None]
+        for whole, own in self.single:
+            whole.grad = None if own.grad is None else own.grad[None]
         loss = loss.detach()
         finite = finite_gradients(self.parameters) if alone is None else alone.finite()
         if self.diagnostics is not None:
