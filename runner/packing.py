@@ -1,9 +1,9 @@
 """Trials of one shape into stacks, on the CPU: `packed(trials, most, workers, exact)` is the call to know.
 
-Every slot of a stack is computed, filled or not (`runner.models.sizes.slots`). So stacks are filled, and a trial for
-which there is no filled one is marked `unstacked`: it is trained as a stack of one, in ordinary layers without
-padding, which round otherwise. With `exact` all trials are computed as in a full stack, whatever their number, and end
-in the same bits in any; a single trial then pays for up to 16.
+Every slot of a stack is computed, filled or not (`runner.models.sizes.slots`). So stacks are filled; the last, if it
+cannot be, is a loose one, which has no empty slots, and a single trial has ordinary layers: these round otherwise than
+a full stack, each in its own way. With `exact` all trials are computed as in a full stack, whatever their number, and
+end in the same bits in any; a single trial then pays for up to 16.
 """
 
 from __future__ import annotations
@@ -12,28 +12,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from runner.models.sizes import alone, pays, unit
+from runner.models.sizes import FULL, LOOSE, UNSTACKED, alone, unit
 from runner.trials import Trial
-
-NOTE = "unstacked"  # in the `note` of a row
 
 
 def packed(trials: Sequence[Trial], most: int, workers: int, exact: bool) -> list[list[Trial]]:
     """Stacks of `trials`, at most `most` in each, shared out to `workers` evenly (0: as few stacks as there can be)."""
     first = trials[0]
-    shape = (first.model, first.batch_size, first.facts.pixels)
-    if alone(*shape):
+    if alone(first.model, first.batch_size, first.facts.pixels):
         return [[trial] for trial in trials]
-    stacks: list[list[Trial]] = []
-    for stack in _filled(trials, most, workers, unit(first.model)):
-        full = len(stack) // unit(first.model) * unit(first.model)
-        full = full if full > 1 else 0
-        if exact or full == len(stack) or pays(*shape, full, len(stack) - full):
-            stacks.append(stack)
-            continue
-        stacks += [stack[:full]] if full else []
-        stacks += [[replace(trial, unstacked=True)] for trial in stack[full:]]
-    return stacks
+    return [
+        [replace(trial, way=FULL if exact else _way(len(stack), unit(first.model))) for trial in stack]
+        for stack in _filled(trials, most, workers, unit(first.model))
+    ]
+
+
+def _way(count: int, unit: int) -> str:
+    if count == 1:
+        return UNSTACKED
+    return LOOSE if count % unit else FULL
 
 
 def _filled(trials: Sequence[Trial], most: int, workers: int, unit: int) -> list[list[Trial]]:

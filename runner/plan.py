@@ -18,8 +18,8 @@ from optim.rules import ALONE
 from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
-from runner.models.sizes import cpu_stack, gpu_stack
-from runner.packing import NOTE, packed
+from runner.models.sizes import FULL, LOOSE, UNSTACKED, cpu_stack, gpu_stack
+from runner.packing import packed
 from runner.trials import Shape, Trial
 
 Plan = list[list[Trial]]
@@ -65,9 +65,15 @@ def stack_size(trial: Trial, device: str, size: int) -> int:
 
 
 def name(stack: Sequence[Trial]) -> str:
-    """A stack's name: the same for the same trials in the same order, whoever plans them; it tells the unstacked."""
+    """A stack's name: the same for the same trials in the same order, whoever plans them; it tells the way."""
     found = hashlib.sha256(" ".join(trial.id for trial in stack).encode()).hexdigest()[:10]
-    return f"{found}-{NOTE}" if stack[0].unstacked else found
+    return found if stack[0].way == FULL else f"{found}-{stack[0].way}"
+
+
+def _way(name: str) -> str:
+    """The way that a stack's name tells; without one it is full, as all were in version 0.1.0."""
+    found = name.partition("-")[2]
+    return found if found in (LOOSE, UNSTACKED) else FULL
 
 
 class StoredPlan:
@@ -100,8 +106,8 @@ class StoredPlan:
             for stack in known:
                 if len(stack) > stack_size(stack[0], device, size) and size:
                     rest += stack
-                elif stack[0].unstacked and (exact or device.startswith("cuda")):
-                    rest += [replace(trial, unstacked=False) for trial in stack]
+                elif stack[0].way != FULL and (exact or device.startswith("cuda")):
+                    rest += [replace(trial, way=FULL) for trial in stack]
                 else:
                     kept.append(stack)
             fresh = plan(rest, device, size, workers, measured, exact)
@@ -125,7 +131,7 @@ class StoredPlan:
         for trial in trials:
             if trial.id in places:
                 stack = places[trial.id][0]
-                stacks[stack].append(replace(trial, unstacked=stack.endswith(NOTE)))
+                stacks[stack].append(replace(trial, way=_way(stack)))
             else:
                 rest.append(trial)
         return [sorted(stack, key=lambda trial: places[trial.id][1]) for stack in stacks.values()], rest

@@ -21,6 +21,7 @@ from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
+from runner.models.sizes import FULL
 from runner.settings import AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
 from runner.training.schedule import ScheduleSettings, cycle_epochs
 
@@ -67,7 +68,7 @@ class Trial:
     loss_multiplier: float = 1.0
     wd_schedule: str = "follow_lr"
     lookahead: LookaheadSettings = NO_LOOKAHEAD
-    unstacked: bool = False  # how it is computed on the CPU (`runner.packing`), which is no part of what it is
+    way: str = FULL  # how it is computed on the CPU (`runner.models.sizes`), which is no part of what it is
 
     @property
     def per_epoch(self) -> int:
@@ -136,7 +137,7 @@ class Trial:
     def shape(self) -> Shape:
         """What trials must have in common to be trained as one stack."""
         data = replace(self.dataset, label="")
-        rest = (self.rule.family, self.epochs, self.batch_size, self.precision, self.unstacked)
+        rest = (self.rule.family, self.epochs, self.batch_size, self.precision, self.way)
         return (self.model, data, self.facts, *rest)
 
 

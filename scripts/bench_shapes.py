@@ -173,10 +173,10 @@ def medians(contestants: dict[str, Step], rounds: int, seconds: float) -> dict[s
 
 
 def kinds(stacks: Plan) -> dict[str, tuple[Sequence[Trial], int]]:
-    """One stack of each kind, and how many there are: "16", or "alone" for what is trained by itself."""
+    """One stack of each kind, and how many there are: by size and way."""
     found: dict[str, tuple[Sequence[Trial], int]] = {}
     for stack in stacks:
-        kind = str(len(stack)) + ("u" if stack[0].unstacked else "")
+        kind = f"{len(stack)} {stack[0].way}"
         found[kind] = (stack, found.get(kind, (stack, 0))[1] + 1)
     return found
 

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.models.loose import LooseBias, LooseNorm, LoosePool
+
 
 class Layer(nn.Module):
     """A module with parameters [R, ...]; `draw` gives the initial values of one trial, by parameter name."""
@@ -23,7 +25,8 @@ class Layer(nn.Module):
     def __init__(self, trials: int) -> None:
         super().__init__()
         self.trials = trials
-        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `single`
+        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `runner.models.ways`
+        self.loose = False  # see there
 
     def parameter(self, *shape: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(self.trials, *shape))
@@ -43,21 +46,6 @@ def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
             for slot, generator in enumerate(generators):
                 for name, value in module.draw(generator).items():
                     module.get_parameter(name)[slot].copy_(value)
-
-
-def single(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """Let a network of one trial compute with tensors without the trial axis, in the same memory as its own.
-
-    A view of a parameter in every step, and another of its gradient, would take a tenth of a small network's time. The
-    pairs of such a parameter [1, ...] and the tensor [...] that gets its gradient.
-    """
-    found: list[tuple[Tensor, Tensor]] = []
-    for module in model.modules():
-        if isinstance(module, Conv2d | BatchNorm2d):
-            own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
-            found += [(module.get_parameter(name), tensor) for name, tensor in own.items()]
-            module.own = own | {name: buffer[0] for name, buffer in module.named_buffers(recurse=False)}
-    return found
 
 
 def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
@@ -109,6 +97,9 @@ class BatchNorm2d(Layer):
             mean, var, weight, bias = (
                 t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias)
             )
+        if self.loose and self.training:
+            y: Tensor = LooseNorm.apply(x, weight, bias, mean, var)
+            return y
         return F.batch_norm(x, mean, var, weight, bias, training=self.training)
 
 
@@ -123,7 +114,21 @@ class Bias2d(Layer):
         return {"bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.loose:
+            y: Tensor = LooseBias.apply(x, self.bias.flatten())
+            return y
         return x + self.bias.flatten()[:, None, None]
+
+
+class Pool(Layer):
+    """Global average pooling: image activations to features [R, B, C]."""
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        means: Tensor = LoosePool.apply(x) if self.loose else x.mean((2, 3))
+        return means.unflatten(1, (self.trials, -1)).transpose(0, 1)
 
 
 class Linear(Layer):
@@ -221,11 +226,6 @@ def join(parts: Sequence[Tensor], trials: int) -> Tensor:
     # Joined with channels first, this and everything behind it would be laid out so.
     last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
     return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
-
-
-def pool(x: Tensor, trials: int) -> Tensor:
-    """Global average pooling: image activations to features [R, B, C]."""
-    return x.mean((2, 3)).unflatten(1, (trials, -1)).transpose(0, 1)
 
 
 def per_image(coefficients: Tensor, channels: int) -> Tensor:

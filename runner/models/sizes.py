@@ -16,6 +16,7 @@ LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast 
 FILLED = 2**24  # bytes up to which a stack without spare slots was never slower than its trials one by one
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
 MOST = 32
+FULL, LOOSE, UNSTACKED = "full", "loose", "unstacked"  # ways to compute a trial on the CPU, see `slots`
 EVALUATED = 250
 GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
@@ -45,41 +46,21 @@ def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
 
 
 def unit(model: ModelSettings) -> int:
-    """Stacks of a multiple of so many trials, two or more, have no slot to spare: see `slots`."""
+    """A stack of a multiple of so many trials, two at least, is full: none of its slots is spare."""
     return 16 // math.gcd(16, getattr(model, "width", 16))
 
 
-def slots(model: ModelSettings, batch: int, positions: int, trials: int, unstacked: bool = False) -> int:
-    """How many slots `trials` need on the CPU for each to end in the same bits as in any other stack.
-
-    What is `unstacked` is a network by itself, of ordinary layers, and in no stack ends in these bits.
+def slots(model: ModelSettings, batch: int, positions: int, trials: int, way: str = FULL) -> int:
+    """How many slots `trials` need on the CPU for each to end in the same bits as in any other stack of this `way`.
 
     A grouped convolution of one group takes another path, with other roundings, than one of several; and batch
-    normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently. What
-    is trained one by one is never in another stack.
+    normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently in its
+    backward pass. A FULL stack has no rest, a LOOSE one has that pass from `runner.models.ways.loosen`, and what is
+    UNSTACKED is a network of ordinary layers. What is trained one by one for its size is never in another stack.
     """
-    if unstacked or (trials == 1 and alone(model, batch, positions)):
+    if way == UNSTACKED or (trials == 1 and alone(model, batch, positions)):
         return trials
-    return max(2, -(-trials // unit(model)) * unit(model))
-
-
-def pays(model: ModelSettings, batch: int, positions: int, trials: int, more: int = 0) -> bool:
-    """Whether `more` trials beside so many others are sooner trained as part of their stack than one by one.
-
-    A slot of a small stack takes less than a network by itself, the less the more there are, and all slots are
-    computed. 0 others: whether a stack of `more` is.
-    """
-    if not trials and more < 2:
-        return False
-    whole = slots(model, batch, positions, trials + more)
-    before = slots(model, batch, positions, trials) if trials else 0
-    return (whole - before) * slot_cost(model, batch, positions, whole) <= more
-
-
-def slot_cost(model: ModelSettings, batch: int, positions: int, slots: int) -> float:
-    """The time of a slot of a stack over that of a network by itself: an upper bound of what was measured."""
-    small = layer_bytes(model, batch, positions) * slots <= CACHE / 2
-    return 0.4 + 0.8 / slots if small else 0.95
+    return max(2, trials if way == LOOSE else -(-trials // unit(model)) * unit(model))
 
 
 def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:

@@ -44,7 +44,7 @@ class Step:
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.scale = LossScale(trials, device) if half else None
         self.slow: Slow | None = None
-        self.single: list[tuple[Tensor, Tensor]] = []  # see `runner.models.layers.single`
+        self.single: list[tuple[Tensor, Tensor]] = []  # see `runner.models.ways.single`
         self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
 
     def begin(self, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,11 +15,14 @@ import torch.nn.functional as F
 
 from runner import rerun
 from runner.models.settings import ResNetSettings
-from runner.models.sizes import pays, slot_cost, slots, unit
-from runner.packing import NOTE
-from runner.plan import Plan, StoredPlan, name, plan
+from runner.models.sizes import FULL, LOOSE, UNSTACKED, slots
+from runner.models.sizes import alone as one_by_one
+from runner.plan import StoredPlan, name, plan
 from runner.reading import read
 from runner.training.stack import Stack
+from runner.training.state import Run, captured, restore, tensors
+from runner.training.train import train
+from runner.training.watch import Watch
 from runner.trials import Trial
 from tests.helpers import images, tokens, trial
 from tests.runner.damage import QUICK, check_went_on, command
@@ -35,31 +39,20 @@ def trials(count: int, width: int = 5, batch: int = 64, size: int = 8) -> list[T
     return [replace(first, seed=s) for s in range(count)]
 
 
-def computed(stacks: Plan) -> float:
-    """What the stacks take by the cost model, in networks by themselves."""
-    found = 0.0
-    for stack in stacks:
-        first = stack[0]
-        shape = (first.model, first.batch_size, first.facts.pixels)
-        many = slots(*shape, len(stack), first.unstacked)
-        found += many * (1.0 if many == 1 else slot_cost(*shape, many))
-    return found
-
-
 @pytest.mark.parametrize("size", [8, 28])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_plan_takes_longer_than_its_trials_one_by_one(width: int, size: int) -> None:
-    for count in COUNTS:
-        for batch in (1, 7, 64):
-            for workers in (1, 2, 3):
-                some = trials(count, width, batch, size)
-                stacks = plan(some, "cpu", 0, workers)
-                assert sorted(t.id for stack in stacks for t in stack) == sorted(t.id for t in some)
-                assert computed(stacks) <= count
-                for typed in (1, 2, 5, 16):
-                    stacks = plan(some, "cpu", typed, workers)
-                    assert computed(stacks) <= count
-                    assert max(map(len, stacks)) <= typed
+def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: int, size: int) -> None:
+    for count, batch, workers, typed in product(COUNTS, (1, 64), (1, 3), (0, 1, 2, 5, 16)):
+        some = trials(count, width, batch, size)
+        stacks = plan(some, "cpu", typed, workers)
+        assert sorted(t.id for stack in stacks for t in stack) == sorted(t.id for t in some)
+        for stack in stacks:
+            first = stack[0]
+            assert {t.way for t in stack} == {first.way}
+            assert slots(first.model, batch, first.facts.pixels, len(stack), first.way) == len(stack)
+            large = one_by_one(first.model, batch, first.facts.pixels)
+            assert first.way == UNSTACKED or len(stack) > 1 or large
+            assert not typed or len(stack) <= typed
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -68,7 +61,7 @@ def test_as_many_slots_are_computed_as_there_are_trials_where_they_fill_units(wi
     stacks = plan(trials(16, width), "cpu", 0, 1)
     assert all(len(Stack(stack, images(), CPU).trials) == len(stack) > 1 for stack in stacks)
     (single,) = plan(trials(1, width), "cpu", 0, 1)
-    assert single[0].unstacked
+    assert single[0].way == UNSTACKED
     assert len(Stack(single, images(), CPU).trials) == 1
 
 
@@ -88,11 +81,15 @@ def test_a_single_trial_calls_ordinary_convolutions() -> None:
         assert set(groups) == expected
 
 
-@pytest.mark.parametrize("case", ["resnet", "shakeshake", "transformer", "tokens"])
-def test_an_unstacked_trial_equals_the_stacked_one_to_rounding_in_float64(case: str) -> None:
+@pytest.mark.parametrize("way", [LOOSE, UNSTACKED])
+@pytest.mark.parametrize("case", ["resnet", "no norm", "shakeshake", "transformer", "tokens"])
+def test_every_way_gives_the_same_network_to_rounding_in_float64(case: str, way: str) -> None:
     dataset = tokens() if case == "tokens" else images(flip=True, pad=1)
-    some = [trial(dataset, "transformer" if case == "tokens" else case, seed=s, epochs=3) for s in (0, 1)]
-    stacks = [Stack(one, dataset, CPU, torch.float64) for one in (some, [replace(some[1], unstacked=True)])]
+    model = {"tokens": "transformer", "no norm": "resnet"}.get(case, case)
+    some = [trial(dataset, model, seed=s, epochs=3) for s in (0, 1)]
+    if case == "no norm":
+        some = [replace(t, model=ResNetSettings("resnet", 8, 4, norm="none")) for t in some]
+    stacks = [Stack(one, dataset, CPU, torch.float64) for one in (some, [replace(some[1], way=way)])]
     for stack in stacks:
         for epoch in range(stack.epochs):
             stack.run_epoch(epoch)
@@ -104,43 +101,81 @@ def test_an_unstacked_trial_equals_the_stacked_one_to_rounding_in_float64(case: 
         torch.testing.assert_close(a[1], b[0], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("width", [4, 5, 6])
+def test_in_loose_stacks_of_any_size_a_trial_ends_in_the_same_bits(width: int, norm: str) -> None:
+    """So what is left of one goes on as it was, and rerun trains one trial only."""
+    dataset = images(size=12, flip=True, pad=1)
+    first = replace(trial(dataset, epochs=2, batch_size=7, lr=1e-3), model=ResNetSettings("resnet", 8, width, norm))
+    some = [replace(first, seed=s, way=LOOSE) for s in range(7)]
+
+    def losses(these: list[Trial]) -> dict[int, list[float]]:
+        *_, last = train(these, dataset, CPU)
+        return {row["seed"]: [row[f"{split}_loss"] for split in ("train", "val", "test")] for row in last.trials}
+
+    whole = losses(some)
+    for these in (some[:1], some[4:6], some[2:5]):
+        found = losses(these)
+        assert found == {seed: whole[seed] for seed in found}
+
+
 def test_exact_marks_none_and_fills_up() -> None:
     for count in COUNTS:
         for stack in plan(trials(count), "cpu", 0, 2, exact=True):
-            assert not any(t.unstacked for t in stack)
-
-
-def test_the_last_slots_of_a_stack_are_left_empty_only_where_that_is_sooner() -> None:
-    shape = (ResNetSettings("resnet", 8, 5), 16, 64)
-    assert unit(shape[0]) == 16
-    assert pays(*shape, 0, 15)
-    assert not pays(*shape, 0, 1)
-    assert not pays(*shape, 16, 1)
-    assert [len(s) for s in plan(trials(18), "cpu", 0, 1)] == [16, 1, 1]
+            assert {t.way for t in stack} == {FULL}
 
 
 def test_how_a_trial_is_computed_is_stored_with_the_plan(tmp_path: Path) -> None:
-    some = trials(17)
-    first = StoredPlan(tmp_path, nullcontext()).follow(some, "cpu", 0, 1)
-    assert [t.unstacked for stack in first for t in stack] == [False] * 16 + [True]
-    assert [name(stack).endswith(NOTE) for stack in first] == [False, True]
+    some = trials(21)
+    first = StoredPlan(tmp_path, nullcontext()).follow(some[:20], "cpu", 16, 1)
+    first += StoredPlan(tmp_path, nullcontext()).follow(some[20:], "cpu", 16, 1)
+    assert [(len(stack), stack[0].way) for stack in first] == [(16, FULL), (4, LOOSE), (1, UNSTACKED)]
+    assert [name(stack).partition("-")[2] for stack in first] == ["", LOOSE, UNSTACKED]
     # What is left of a stack, one trial even, is computed as the stack was, whoever asks and for how many.
-    left = StoredPlan(tmp_path, nullcontext()).follow([some[3], some[16]], "cpu", 0, 1)
-    assert [[t.unstacked for t in stack] for stack in left] == [[False], [True]]
-    exact = StoredPlan(tmp_path, nullcontext()).follow([some[16]], "cpu", 0, 1, exact=True)
-    assert [t.unstacked for stack in exact for t in stack] == [False]
+    left = StoredPlan(tmp_path, nullcontext()).follow([some[3], some[17], some[20]], "cpu", 16, 1)
+    assert [[t.way for t in stack] for stack in left] == [[FULL], [LOOSE], [UNSTACKED]]
+    exact = StoredPlan(tmp_path, nullcontext()).follow([some[17], some[20]], "cpu", 0, 1, exact=True)
+    assert {t.way for stack in exact for t in stack} == {FULL}
 
 
-def test_a_row_names_the_way_and_rerun_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check_went_on(command(tmp_path, "-m", "seed=0", *QUICK))
-    check_went_on(command(tmp_path, "-m", "seed=0", *QUICK, "study=t", "exact=true"))
-    rows = {study: read(tmp_path / "results" / study).iloc[0] for study in ("s", "t")}
-    assert rows["s"]["note"] == NOTE
-    assert rows["t"]["note"] != NOTE
-    assert rows["s"]["trial"] == rows["t"]["trial"]
-    for study, row in rows.items():
-        assert rerun.main([str(tmp_path / "results" / study), row["trial"]]) == 0
-        assert capsys.readouterr().out.endswith("matched to the bit\n")
+@pytest.mark.parametrize(
+    ("words", "noted"),
+    [
+        (("seed=0",), UNSTACKED),
+        (("seed=0,1",), LOOSE),
+        (("seed=0,1,2,3",), ""),
+        (("seed=0", "exact=true"), ""),
+        (("seed=0,1", "exact=true"), ""),
+    ],
+)
+def test_a_row_names_the_way_and_rerun_takes_it(
+    words: tuple[str, ...], noted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_went_on(command(tmp_path, "-m", *words, *QUICK))
+    study = tmp_path / "results" / "s"
+    rows = read(study)
+    assert set(rows["note"].fillna("")) == {noted}
+    assert rerun.main([str(study), rows["trial"].iloc[-1]]) == 0
+    assert capsys.readouterr().out.endswith("matched to the bit\n")
+
+
+@pytest.mark.parametrize("way", [FULL, LOOSE, UNSTACKED])
+def test_a_stack_that_goes_on_from_a_saved_state_ends_in_the_bits_of_an_undisturbed_one(way: str) -> None:
+    some = [trial(DATA[8], seed=s, epochs=3, way=way) for s in range(1 if way == UNSTACKED else 3)]
+
+    def run() -> Run:
+        return Run(Stack(some, DATA[8], CPU), Watch(len(some), None))
+
+    whole, before, after = run(), run(), run()
+    for epoch in range(3):
+        whole.stack.run_epoch(epoch)
+    before.stack.run_epoch(0)
+    before.epoch = 1
+    assert restore(after, captured(before, 0.0))
+    for epoch in (1, 2):
+        after.stack.run_epoch(epoch)
+    for a, b in zip(tensors(whole.stack), tensors(after.stack), strict=True):
+        assert torch.equal(a[: len(some)], b[: len(some)])
 
 
 def test_with_exact_the_bits_are_those_of_any_other_stack(tmp_path: Path) -> None:

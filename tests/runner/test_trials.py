@@ -104,8 +104,8 @@ def test_every_field_of_a_trial_is_part_of_its_settings() -> None:
     assert not missing
     told = {key.partition(".")[0] for key in some.settings}
     # How a trial is computed is no part of what it is: its id must not say it.
-    assert {f.name for f in fields(Trial)} - told == {"facts", "unstacked"}
-    assert replace(some, unstacked=True).id == some.id
+    assert {f.name for f in fields(Trial)} - told == {"facts", "way"}
+    assert replace(some, way="loose").id == some.id
 
 
 def test_decays_carry_all_three_equivalents_for_decoupled_rows_and_none_for_l2() -> None:
