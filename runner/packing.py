@@ -20,7 +20,7 @@ def packed(trials: Sequence[Trial], most: int, workers: int, exact: bool) -> lis
     """Stacks of `trials`, at most `most` in each, shared out to `workers` evenly (0: as few stacks as there can be)."""
     first = trials[0]
     if alone(first.model, first.batch_size, first.facts.pixels):
-        return [[trial] for trial in trials]
+        return [[replace(trial, way=FULL if exact else UNSTACKED)] for trial in trials]
     return [
         [replace(trial, way=FULL if exact else _way(len(stack), unit(first.model))) for trial in stack]
         for stack in _filled(trials, most, workers, unit(first.model))
@@ -34,11 +34,14 @@ def _way(count: int, unit: int) -> str:
 
 
 def _filled(trials: Sequence[Trial], most: int, workers: int, unit: int) -> list[list[Trial]]:
-    """Stacks of one or more whole units, but for the last, where `most` has room for one."""
-    size = max(2, unit) if most >= max(2, unit) else 1
-    blocks = -(-len(trials) // size)
+    """Stacks of whole units, or of pairs where `most` has no room for a unit, and one of what is left over.
+
+    So the way of a trial does not depend on the number of workers.
+    """
+    size = min(max(2, unit) if most >= unit else 2, most)
+    blocks = len(trials) // size
     count = -(-blocks // (most // size))
     if workers:  # every worker gets as many stacks as the others
         count = min(blocks, -(-count // workers) * workers)
-    edges = [min(len(trials), blocks * i // count * size) for i in range(count + 1)]
-    return [list(trials[i:j]) for i, j in pairwise(edges)]
+    edges = [blocks * i // count * size for i in range(count + 1)] if blocks else [0]
+    return [list(trials[i:j]) for i, j in pairwise([*edges, len(trials)]) if i < j]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from runner.models.layers import BatchNorm2d, Conv2d, Layer
+from runner.models.layers import BatchNorm2d, Conv2d, Layer, LayerNorm, Linear
 
 
 def single(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
@@ -18,7 +18,7 @@ def single(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """
     found: list[tuple[Tensor, Tensor]] = []
     for module in model.modules():
-        if isinstance(module, Conv2d | BatchNorm2d):
+        if isinstance(module, Conv2d | BatchNorm2d | Linear | LayerNorm):
             own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
             found += [(module.get_parameter(name), tensor) for name, tensor in own.items()]
             module.own = own | {name: buffer[0] for name, buffer in module.named_buffers(recurse=False)}

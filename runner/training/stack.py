@@ -21,7 +21,7 @@ from optim.stacked import Stacked
 from runner.data.dataset import Dataset
 from runner.models.build import build, decays
 from runner.models.layers import initialise
-from runner.models.sizes import LOOSE, evaluation_batch, slots
+from runner.models.sizes import LOOSE, UNSTACKED, evaluation_batch, slots
 from runner.models.ways import loosen, single
 from runner.training.alone import Alone
 from runner.training.coefficients import Coefficients
@@ -82,7 +82,7 @@ class Stack:
         multipliers = [trial.loss_multiplier for trial in self.trials]
         wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
         self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
-        if len(self.trials) == 1 and device.type == "cpu" and not alone:
+        if first.way == UNSTACKED and device.type == "cpu" and not alone:
             self.step.single = single(self.model)
         elif first.way == LOOSE and device.type == "cpu":
             loosen(self.model)

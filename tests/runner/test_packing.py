@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from runner import rerun
 from runner.models.settings import ResNetSettings
 from runner.models.sizes import FULL, LOOSE, UNSTACKED, slots
-from runner.models.sizes import alone as one_by_one
 from runner.plan import StoredPlan, name, plan
 from runner.reading import read
 from runner.training.stack import Stack
@@ -50,9 +49,10 @@ def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: i
             first = stack[0]
             assert {t.way for t in stack} == {first.way}
             assert slots(first.model, batch, first.facts.pixels, len(stack), first.way) == len(stack)
-            large = one_by_one(first.model, batch, first.facts.pixels)
-            assert first.way == UNSTACKED or len(stack) > 1 or large
+            assert (first.way == UNSTACKED) == (len(stack) == 1)
             assert not typed or len(stack) <= typed
+        one_worker = plan(some, "cpu", typed, 1)
+        assert {t.id: t.way for s in stacks for t in s} == {t.id: t.way for s in one_worker for t in s}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
