@@ -125,6 +125,8 @@ class Feed:
     def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
         x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index]
         shaking = noise[self.place].to(self.dtype) if self.noise_width else None
+        if len(self.place) == 1:  # whose batch is that of the only seed
+            return x, self.train.y[index], shaking
         return x[self.place], self.train.y[index][self.place], shaking
 
     def _put(self, there: Tensor, drawn: list[Tensor]) -> Tensor:

@@ -24,7 +24,7 @@ from runner.training.train import train
 from runner.training.watch import Watch
 from runner.trials import Trial
 from tests.helpers import images, tokens, trial
-from tests.runner.damage import QUICK, check_went_on, command
+from tests.runner.damage import FAST, check_went_on, command
 
 CPU = torch.device("cpu")
 WIDTHS = (1, 3, 4, 5, 6, 8, 10, 12, 16, 32)
@@ -151,7 +151,7 @@ def test_how_a_trial_is_computed_is_stored_with_the_plan(tmp_path: Path) -> None
 def test_a_row_names_the_way_and_rerun_takes_it(
     words: tuple[str, ...], noted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check_went_on(command(tmp_path, "-m", *words, *QUICK))
+    check_went_on(command(tmp_path, "-m", *words, *FAST))
     study = tmp_path / "results" / "s"
     rows = read(study)
     assert set(rows["note"].fillna("")) == {noted}
@@ -181,7 +181,7 @@ def test_a_stack_that_goes_on_from_a_saved_state_ends_in_the_bits_of_an_undistur
 def test_with_exact_the_bits_are_those_of_any_other_stack(tmp_path: Path) -> None:
     losses = []
     for number, words in enumerate((["seed=0"], ["seed=0,1,2"])):
-        check_went_on(command(tmp_path, "-m", *words, *QUICK, f"study=n{number}", "exact=true", "workers=1"))
+        check_went_on(command(tmp_path, "-m", *words, *FAST, f"study=n{number}", "exact=true", "workers=1"))
         rows = read(tmp_path / "results" / f"n{number}")
         losses.append(rows[rows["seed"] == 0][["train_loss", "val_loss", "test_loss"]].iloc[0].tolist())
     assert losses[0] == losses[1]
