@@ -133,6 +133,7 @@ _SCALARS: dict[str, type] = {
     "stack": int,
     "workers": int,
     "shards": int,
+    "exact": bool,
     "resume": bool,
     "fresh": bool,
     "dry_run": bool,

@@ -82,7 +82,7 @@ def train(
     workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
     stored = plan.StoredPlan(folder, records.lock, part)
     sizes = given.measure(stored.known(missing)[1], settings, deadline)
-    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted, sizes)
+    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted, sizes, settings.exact)
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
         say(f"{name}: cannot be stacked, so its trials run one by one")

@@ -17,7 +17,8 @@ from optim.rules import ALONE
 from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
-from runner.models.sizes import cpu_stack, gpu_stack
+from runner.models.sizes import FULL, LOOSE, UNSTACKED, cpu_stack, gpu_stack
+from runner.packing import packed
 from runner.trials import Shape, Trial
 
 Plan = list[list[Trial]]
@@ -27,16 +28,21 @@ Sizes = Mapping[Shape, int]  # trials in a stack, by shape
 NONE: Sizes = {}
 
 
-def plan(trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE) -> Plan:
+def plan(
+    trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE, exact: bool = False
+) -> Plan:
     """Stacks of trials of one shape, at most `size` in each, shared out to `workers` evenly.
 
-    `size` 0: what was `measured` for the shape, or else chosen by it.
+    `size` 0: what was `measured` for the shape, or else chosen by it. `exact`: see `runner.packing`.
     """
     groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.shape].append(trial)
     stacks: Plan = []
     for group in groups.values():
+        if not device.startswith("cuda") and group[0].optimizer.name not in ALONE:
+            stacks += packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
+            continue
         most = size or measured.get(group[0].shape, 0)
         count = -(-len(group) // stack_size(group[0], device, most))
         if not size:  # every worker gets as many stacks as the others
@@ -58,8 +64,15 @@ def stack_size(trial: Trial, device: str, size: int) -> int:
 
 
 def name(stack: Sequence[Trial]) -> str:
-    """A stack's name: the same for the same trials in the same order, whoever plans them."""
-    return hashlib.sha256(" ".join(trial.id for trial in stack).encode()).hexdigest()[:10]
+    """A stack's name: the same for the same trials in the same order, whoever plans them; it tells the way."""
+    found = hashlib.sha256(" ".join(trial.id for trial in stack).encode()).hexdigest()[:10]
+    return found if stack[0].way == FULL else f"{found}-{stack[0].way}"
+
+
+def _way(name: str) -> str:
+    """The way that a stack's name tells; without one it is full, as all were in version 0.1.0."""
+    found = name.partition("-")[2]
+    return found if found in (LOOSE, UNSTACKED) else FULL
 
 
 class StoredPlan:
@@ -72,10 +85,19 @@ class StoredPlan:
         self.path, self.lock = parts.home(folder, part) / "plan.csv", lock
         self.whole = [folder / "plan.csv"] if part else []
 
-    def follow(self, trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE) -> Plan:
+    def follow(
+        self,
+        trials: Iterable[Trial],
+        device: str,
+        size: int,
+        workers: int,
+        measured: Sizes = NONE,
+        exact: bool = False,
+    ) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
 
-        A stored stack larger than the `size` that the user asks for is planned anew.
+        A stored stack larger than the `size` that the user asks for is planned anew, and so is one that is computed
+        in a way that `exact` or the device rules out.
         """
         with self.lock:
             known, rest = self._known(trials)
@@ -83,9 +105,11 @@ class StoredPlan:
             for stack in known:
                 if len(stack) > stack_size(stack[0], device, size) and size:
                     rest += stack
+                elif stack[0].way != FULL and (exact or device.startswith("cuda")):
+                    rest += [trial.computed(FULL) for trial in stack]
                 else:
                     kept.append(stack)
-            fresh = plan(rest, device, size, workers, measured)
+            fresh = plan(rest, device, size, workers, measured, exact)
             self._append(fresh)
         return kept + fresh
 
@@ -105,7 +129,8 @@ class StoredPlan:
         rest: list[Trial] = []
         for trial in trials:
             if trial.id in places:
-                stacks[places[trial.id][0]].append(trial)
+                stack = places[trial.id][0]
+                stacks[stack].append(trial.computed(_way(stack)))
             else:
                 rest.append(trial)
         return [sorted(stack, key=lambda trial: places[trial.id][1]) for stack in stacks.values()], rest

@@ -113,7 +113,7 @@ _RANGES = {
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
     "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
-    "shards resume fresh dry_run max_minutes record_host results reference".split()
+    "shards exact resume fresh dry_run max_minutes record_host results reference".split()
 )
 
 
@@ -150,6 +150,7 @@ class Settings:
     stack: int = 0  # 0: auto
     workers: int = 0  # 0: auto
     shards: int = 0  # 0: auto
+    exact: bool = False
     resume: bool = True
     fresh: bool = False
     dry_run: bool = False

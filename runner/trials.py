@@ -19,6 +19,7 @@ from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
+from runner.models.sizes import FULL
 from runner.settings import AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
 from runner.training.schedule import ScheduleSettings, cycle_epochs
 
@@ -65,6 +66,7 @@ class Trial:
     loss_multiplier: float = 1.0
     wd_schedule: str = "follow_lr"
     lookahead: LookaheadSettings = NO_LOOKAHEAD
+    way: str = FULL  # how it is computed on the CPU (`runner.models.sizes`), which is no part of what it is
     # A study that version 0.1.0 began goes on under the shorter ids that its files have; `replace` forgets it.
     short: bool = field(default=False, init=False, compare=False)
 
@@ -140,11 +142,18 @@ class Trial:
         object.__setattr__(found, "short", True)
         return found
 
+    def computed(self, way: str) -> Trial:
+        """The same trial, computed in this way."""
+        found = replace(self, way=way)
+        object.__setattr__(found, "short", self.short)
+        return found
+
     @property
     def shape(self) -> Shape:
         """What trials must have in common to be trained as one stack."""
         data = replace(self.dataset, label="")
-        return (self.model, data, self.facts, self.rule.family, self.epochs, self.batch_size, self.precision)
+        rest = (self.rule.family, self.epochs, self.batch_size, self.precision, self.way)
+        return (self.model, data, self.facts, *rest)
 
 
 @lru_cache(maxsize=1024)

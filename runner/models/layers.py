@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from runner.models.loose import LooseBias, LooseNorm, LoosePool
+
 
 class Layer(nn.Module):
     """A module with parameters [R, ...]; `draw` gives the initial values of one trial, by parameter name."""
@@ -23,6 +25,8 @@ class Layer(nn.Module):
     def __init__(self, trials: int) -> None:
         super().__init__()
         self.trials = trials
+        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `runner.models.ways`
+        self.loose = False  # see there
 
     def parameter(self, *shape: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(self.trials, *shape))
@@ -66,7 +70,7 @@ class Conv2d(Layer):
         return {"weight": torch.randn(self.weight.shape[1:], generator=generator) * std}
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.flatten(0, 1)
+        weight = self.own["weight"] if self.own else self.weight.flatten(0, 1)
         return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.trials)
 
 
@@ -87,7 +91,15 @@ class BatchNorm2d(Layer):
         return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, var, weight, bias = (t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias))
+        if self.own:
+            mean, var, weight, bias = (self.own[name] for name in ("running_mean", "running_var", "weight", "bias"))
+        else:
+            mean, var, weight, bias = (
+                t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias)
+            )
+        if self.loose and self.training:
+            y: Tensor = LooseNorm.apply(x, weight, bias, mean, var)
+            return y
         return F.batch_norm(x, mean, var, weight, bias, training=self.training)
 
 
@@ -102,7 +114,21 @@ class Bias2d(Layer):
         return {"bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.loose:
+            y: Tensor = LooseBias.apply(x, self.bias.flatten())
+            return y
         return x + self.bias.flatten()[:, None, None]
+
+
+class Pool(Layer):
+    """Global average pooling: image activations to features [R, B, C]."""
+
+    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        means: Tensor = LoosePool.apply(x) if self.loose else x.mean((2, 3))
+        return means.unflatten(1, (self.trials, -1)).transpose(0, 1)
 
 
 class Linear(Layer):
@@ -124,6 +150,8 @@ class Linear(Layer):
         return {"weight": weight} if self.bias is None else {"weight": weight, "bias": torch.zeros(shape[0])}
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.own:
+            return F.linear(x, self.own["weight"], self.own.get("bias"))
         rows = x.flatten(1, -2)
         weight = self.weight.transpose(1, 2)
         y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
@@ -142,6 +170,8 @@ class LayerNorm(Layer):
         return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.own:
+            return F.layer_norm(x, x.shape[-1:], self.own["weight"], self.own["bias"])
         shape = (self.trials,) + (1,) * (x.dim() - 2) + (-1,)
         return torch.addcmul(self.bias.view(shape), F.layer_norm(x, x.shape[-1:]), self.weight.view(shape))
 
@@ -200,11 +230,6 @@ def join(parts: Sequence[Tensor], trials: int) -> Tensor:
     # Joined with channels first, this and everything behind it would be laid out so.
     last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
     return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
-
-
-def pool(x: Tensor, trials: int) -> Tensor:
-    """Global average pooling: image activations to features [R, B, C]."""
-    return x.mean((2, 3)).unflatten(1, (trials, -1)).transpose(0, 1)
 
 
 def per_image(coefficients: Tensor, channels: int) -> Tensor:

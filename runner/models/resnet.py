@@ -51,8 +51,9 @@ class ResNet(nn.Module):
                 blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1, norm))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
+        self.pool = layers.Pool(trials)
         self.head = layers.Linear(trials, inputs, classes)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.norm(self.stem(layers.pack(images))).relu_()
-        return self.head(layers.pool(self.blocks(x), self.trials))
+        return self.head(self.pool(self.blocks(x)))

@@ -89,6 +89,7 @@ class ShakeShake(nn.Module):
                 blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
+        self.pool = layers.Pool(trials)
         self.head = layers.Linear(trials, inputs, classes)
         self.noise_width = 2 * len(blocks) if settings.shake else 0
 
@@ -96,4 +97,4 @@ class ShakeShake(nn.Module):
         x = self.norm(self.stem(layers.pack(images)))
         for index, block in enumerate(self.blocks):
             x = block(x, None if noise is None else noise[..., 2 * index : 2 * index + 2])
-        return self.head(layers.pool(torch.relu(x), self.trials))
+        return self.head(self.pool(torch.relu(x)))

@@ -13,8 +13,10 @@ from runner.models.settings import ModelSettings, TransformerSettings
 
 CACHE = 2**20  # bytes of one layer's activations, over the stack, up to which the time for each trial falls
 LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast as one of two trials
+FILLED = 2**24  # bytes up to which a stack without spare slots was never slower than its trials one by one
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
 MOST = 32
+FULL, LOOSE, UNSTACKED = "full", "loose", "unstacked"  # ways to compute a trial on the CPU, see `slots`
 EVALUATED = 250
 GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
@@ -38,20 +40,27 @@ def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
     """The number of trials in a stack of this shape."""
     if alone(model, batch, positions):
         return 1
-    return max(2, min(MOST, CACHE // layer_bytes(model, batch, positions)))
+    size = layer_bytes(model, batch, positions)
+    most = max(2, min(MOST, CACHE // size))
+    return max(most, unit(model)) if size * unit(model) <= FILLED else most
 
 
-def slots(model: ModelSettings, batch: int, positions: int, trials: int) -> int:
-    """How many slots `trials` need on the CPU for each to end in the same bits as in any other stack.
+def unit(model: ModelSettings) -> int:
+    """A stack of a multiple of so many trials, two at least, is full: none of its slots is spare."""
+    return 16 // math.gcd(16, getattr(model, "width", 16))
+
+
+def slots(model: ModelSettings, batch: int, positions: int, trials: int, way: str = FULL) -> int:
+    """How many slots `trials` need on the CPU for each to end in the same bits as in any other stack of this `way`.
 
     A grouped convolution of one group takes another path, with other roundings, than one of several; and batch
-    normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently. What
-    is trained one by one is never in another stack.
+    normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently in its
+    backward pass. A FULL stack has no rest, a LOOSE one has that pass from `runner.models.ways.loosen`, and what is
+    UNSTACKED is a network of ordinary layers. What is trained one by one for its size is never in another stack.
     """
-    if trials == 1 and alone(model, batch, positions):
-        return 1
-    multiple = 16 // math.gcd(16, getattr(model, "width", 16))
-    return max(2, -(-trials // multiple) * multiple)
+    if way == UNSTACKED or (trials == 1 and alone(model, batch, positions)):
+        return trials
+    return max(2, trials if way == LOOSE else -(-trials // unit(model)) * unit(model))
 
 
 def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:

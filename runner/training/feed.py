@@ -125,7 +125,10 @@ class Feed:
     def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
         x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index].long()
         shaking = noise[self.place].to(self.dtype) if self.noise_width else None
-        return x[self.place], self.train.y[index].long()[self.place], shaking
+        y = self.train.y[index].long()
+        if len(self.place) == 1:  # whose batch is that of the only seed
+            return x, y, shaking
+        return x[self.place], y[self.place], shaking
 
     def _put(self, there: Tensor, drawn: list[Tensor]) -> Tensor:
         """The numbers of all seeds on the device, in the memory that is there once there is some."""

@@ -67,7 +67,7 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
     """Bytes that the stack will take at its peak: of the GPU, or of this process beyond what it has now."""
     first, count = trials[0], len(trials)
     if device.type == "cpu" and first.optimizer.name not in ALONE:
-        count = slots(first.model, first.batch_size, first.facts.pixels, count)
+        count = slots(first.model, first.batch_size, first.facts.pixels, count, first.way)
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count
     chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu)

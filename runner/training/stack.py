@@ -21,7 +21,8 @@ from optim.stacked import Stacked
 from runner.data.dataset import Dataset
 from runner.models.build import build, decays
 from runner.models.layers import initialise
-from runner.models.sizes import evaluation_batch, slots
+from runner.models.sizes import LOOSE, UNSTACKED, evaluation_batch, slots
+from runner.models.ways import loosen, single
 from runner.training.alone import Alone
 from runner.training.coefficients import Coefficients
 from runner.training.diagnostics import Diagnostics
@@ -58,7 +59,7 @@ class Stack:
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
         shape = (first.model, first.batch_size, first.facts.pixels)
         alone = first.optimizer.name in rules.ALONE
-        padding = slots(*shape, len(trials)) - len(trials) if device.type == "cpu" and not alone else 0
+        padding = slots(*shape, self.count, first.way) - self.count if device.type == "cpu" and not alone else 0
         self.trials = [*trials, *[first] * padding]  # the padding is frozen from the start
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
@@ -81,6 +82,10 @@ class Stack:
         multipliers = [trial.loss_multiplier for trial in self.trials]
         wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
         self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
+        if first.way == UNSTACKED and device.type == "cpu" and not alone:
+            self.step.single = single(self.model)
+        elif first.way == LOOSE and device.type == "cpu":
+            loosen(self.model)
         if any(trial.lookahead.k for trial in self.trials):
             ks, alphas = zip(*((trial.lookahead.k, trial.lookahead.alpha) for trial in self.trials), strict=True)
             self.step.slow = Slow(self.parameters, torch.tensor(ks), torch.tensor(alphas, dtype=torch.float64))

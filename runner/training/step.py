@@ -44,6 +44,7 @@ class Step:
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.scale = LossScale(trials, device) if half else None
         self.slow: Slow | None = None
+        self.single: list[tuple[Tensor, Tensor]] = []  # see `runner.models.ways.single`
         self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
 
     def begin(self, number: int) -> None:
@@ -56,6 +57,8 @@ class Step:
         x, y, noise = batch
         for p in self.parameters:
             p.grad = None
+        for _, own in self.single:
+            own.grad = None
         with self.autocast:
             logits = self.model(x, noise)
         loss = losses(logits, y).mean(1)
@@ -65,6 +68,8 @@ class Step:
         wanted = loss if self.multiplier is None else loss * self.multiplier
         # A sum over trials keeps their gradients apart.
         (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
+        for whole, own in self.single:
+            whole.grad = None if own.grad is None else own.grad[None]
         loss = loss.detach()
         finite = finite_gradients(self.parameters) if alone is None else alone.finite()
         if self.diagnostics is not None:

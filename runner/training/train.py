@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from runner.data.dataset import Dataset
+from runner.models.sizes import FULL
 from runner.settings import AdamSettings, SGDSettings
 from runner.training.checkpoint import Checkpoints
 from runner.training.cuda import ready
@@ -22,7 +23,7 @@ from runner.training.peak import peak_mib
 from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
 from runner.training.state import Run, captured, keep, resumed
-from runner.training.watch import Watch
+from runner.training.watch import Watch, advice
 from runner.trials import Trial
 
 Row = dict[str, Any]
@@ -186,22 +187,17 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
             "torch": torch.__version__,
             "started": started,
         }
+        notes = [trial.way] * (trial.way != FULL and stack.device.type == "cpu")
         if (top5 := scores["test"].top5) is not None:
             row["test_top5_error"] = top5[i]
         if diverged:
             row |= _chance(trial, row)
-            row["note"] = _advice(trial, died[i])
+            notes.insert(0, advice(trial, died[i]))
+        if notes:
+            row["note"] = "; ".join(notes)
         row |= {f"gap_{what}": row[f"test_{what}"] - row[f"train_{what}"] for what in ("loss", "error")}
         rows.append(row)
     return rows
-
-
-def _advice(trial: Trial, step: int) -> str:
-    """When it diverged, and what may help: early on a warm-up, if it had none and has epochs for one."""
-    cold = not (trial.schedule.warmup_steps or trial.schedule.warmup_epochs)
-    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and cold and trial.epochs > 1
-    help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
-    return f"diverged in epoch {step // trial.per_epoch + 1}: {help} may help"
 
 
 def _identity(trial: Trial) -> Row:

@@ -1,9 +1,11 @@
-"""What is followed over the epochs of a stack: `Watch`."""
+"""What is followed over the epochs of a stack: `Watch`; and `advice` about a trial that diverged."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+from runner.trials import Trial
 
 
 class Watch:
@@ -21,3 +23,11 @@ class Watch:
                 self.best[i], self.best_epoch[i] = error, epoch
             if self.target is not None and error <= self.target and self.target_epoch[i] is None:
                 self.target_epoch[i] = epoch
+
+
+def advice(trial: Trial, step: int) -> str:
+    """When it diverged, and what may help: early on a warm-up, if it had none and has epochs for one."""
+    warm = trial.schedule.warmup_steps or trial.schedule.warmup_epochs
+    early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and not warm and trial.epochs > 1
+    help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
+    return f"diverged in epoch {step // trial.per_epoch + 1}: {help} may help"

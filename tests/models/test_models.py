@@ -56,7 +56,7 @@ def test_stacked_layers_equal_torchs_own_layer_by_layer() -> None:
     for module in (conv, norm, linear):
         layers.initialise(module, [torch.Generator().manual_seed(i) for i in range(3)])
     packed = norm(conv(layers.pack(x)))
-    logits = linear(layers.pool(packed, 3))
+    logits = linear(layers.Pool(3)(packed))
     for slot in range(3):
         own = nn.BatchNorm2d(6)
         y = own(plain_conv(conv, slot)(x[slot]))

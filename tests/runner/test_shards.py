@@ -61,12 +61,12 @@ def test_any_number_of_shards_is_a_partition_of_the_trials(count: int, shards: i
 
 def test_a_stack_with_a_saved_state_goes_to_one_shard(tmp_path: Path) -> None:
     trials = [t for t in many() if t.epochs == 3]
-    stacks = StoredPlan(tmp_path, nullcontext()).follow(trials[:10], "cpu", 5, 1)
+    stacks = StoredPlan(tmp_path, nullcontext()).follow(trials[:8], "cpu", 4, 1)
     saved = tmp_path / ".state" / "stacks" / f"{name(stacks[1])}.pt"
     saved.parent.mkdir(parents=True)
     saved.touch()
     found = units(trials, tmp_path, nullcontext())
-    assert sorted(map(len, found)) == [1] * 15 + [5]
+    assert sorted(map(len, found)) == [1] * 16 + [4]
     parts = split(found, 8, steps)
     assert any({t.id for t in stacks[1]} <= {t.id for t in part} for part in parts)
 

@@ -114,7 +114,10 @@ def test_every_field_of_a_trial_is_part_of_its_settings() -> None:
     missing = {key.split(".")[0] for key in known} - {f.name for f in fields(Trial)}
     assert not missing
     told = {key.partition(".")[0] for key in some.settings}
-    assert {f.name for f in fields(Trial)} - told == {"facts", "short"}
+    # How a trial is computed, and which of its ids a study has, is no part of what it is: its id must not say it.
+    assert {f.name for f in fields(Trial)} - told == {"facts", "way", "short"}
+    assert some.computed("loose").id == some.id
+    assert some.shortened().computed("loose").id == some.shortened().id
 
 
 def test_decays_carry_all_three_equivalents_for_decoupled_rows_and_none_for_l2() -> None:
