@@ -159,8 +159,8 @@ def _alone(root: Path, source: Source) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-        if root in new and not here.exists():  # nothing came; who waits for the lock makes the folder anew
-            path.unlink(missing_ok=True)
+        # Who waits for this lock still gets it, and finds the files; who comes later and meets no file makes another.
+        path.unlink(missing_ok=True)
         lock.release()
         for folder in new:
             with suppress(OSError):  # it holds something
