@@ -109,6 +109,22 @@ def test_a_winner_that_lacks_seeds_is_told_which() -> None:
     assert "the best cell (lr 0.5, wd 0.5) won on seed 1 alone; seed=0,2 for it makes that sure" in said
 
 
+def test_a_winner_with_none_of_the_shared_seeds_is_scored_on_those_that_it_was_compared_on() -> None:
+    errors = {(cell, seed): 5.0 + cell for cell in (0, 1, 2) for seed in (0, 1)} | {(0, 5): 5.0, (3, 5): 4.0}
+    found = chosen(errors)
+    assert (found.winner.name, found.shared, found.seeds) == ("cell 3", (0, 1), (5,))
+    rows = [trial("adamw", cell + 1.0, 0.1, seed, error=error) for (cell, seed), error in errors.items()]
+    best = winner(rows, "AdamW")
+    assert (best["lr"], best["seeds"], best["score"], best["complete_cells"]) == (4.0, (5,), 4.0, 3)
+
+
+def test_of_two_better_cells_without_a_common_seed_that_with_more_of_the_bests_seeds_wins() -> None:
+    errors = {(cell, seed): 5.0 + cell for cell in (0, 1, 2) for seed in (0, 1, 2)}
+    errors |= {(3, 0): 1.0, (4, 1): 4.0, (4, 2): 4.0}
+    found = chosen(errors)
+    assert (found.winner.name, found.circle) == ("cell 4", False)
+
+
 def test_arms_with_no_seed_in_common_have_their_winners() -> None:
     rows = [trial("adam", lr, 0.1, seed, error=lr) for lr in (0.1, 0.2) for seed in (0, 1)]
     rows += [trial("adamw", lr, 0.1, seed, error=lr) for lr in (0.1, 0.2) for seed in (2, 3)]

@@ -13,7 +13,7 @@ import pytest
 from runner.columns import TRIALS
 from runner.report.arms import split
 from runner.report.heatmaps import best_cells, maps
-from runner.report.select import WINNER_COLUMNS, cells, winners
+from runner.report.select import WINNER_COLUMNS, cells, replicated, winners
 from tests.report import studies
 from tests.report.studies import search, trial
 
@@ -95,6 +95,16 @@ def test_a_stray_seed_does_not_empty_the_table() -> None:
     rows = [*search(), trial("adamw", 0.5, 0.5, 99, error=0.1)]
     best = winner(rows, "AdamW")
     assert (best["lr"], best["wd"], best["seeds"]) == (1e-3, 0.1, (0, 1))
+
+
+def test_cells_that_tell_the_noise_of_a_map_are_spread_over_the_good_ones() -> None:
+    rows = [trial("adamw", 0.1 * i, 0.1, 0, error=error) for i, error in enumerate((1.0, 1.2, 1.4, 1.6, 9.0), 1)]
+    (block,) = split(frame(rows))
+    ids = [str(row["trial"]) for row in rows]
+    assert replicated(block, 0) == []
+    assert replicated(block, 2) == [ids[0], ids[2]]
+    assert replicated(block, 4) == ids[:4]
+    assert replicated(block, 9) == ids[:4]  # none of more than twice the best error
 
 
 def test_final_rows_take_no_part_in_the_selection() -> None:
