@@ -154,7 +154,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
         say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     say(answer)
-    return Outcome(1 if status["failed"] else 0, objective(asked))
+    return Outcome(1 if status["failed"] else 0, objective(asked, settings.dataset.name == "text"))
 
 
 def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: Given) -> None:

@@ -71,11 +71,14 @@ def measure_of(rows: pd.DataFrame, text: bool = False) -> Measure:
     return Measure(f"{split}_{select}", f"{split}_{tie}", f"test_{select}")
 
 
-def objective(rows: pd.DataFrame) -> float:
-    """The mean over `rows` of what selection uses; inf where a run diverged or failed and has no such number."""
+def objective(rows: pd.DataFrame, text: bool = False) -> float:
+    """The mean over `rows` of what selection uses; inf where a run diverged or failed and has no such number.
+
+    text: as for `measure_of`.
+    """
     if rows.empty:
         return math.inf
-    values = pd.to_numeric(rows[measure_of(rows).select], errors="coerce")
+    values = pd.to_numeric(rows[measure_of(rows, text).select], errors="coerce")
     return float(values.mean()) if values.notna().all() else math.inf
 
 

@@ -53,5 +53,6 @@ def test_text_is_judged_by_its_loss_and_what_was_not_measured_is_the_worst() -> 
     table = pd.DataFrame({"dataset": "text", "val_size": 9, "val_loss": [1.0, 2.0], "val_error": [70.0, 90.0]})
     assert objective(table) == 1.5
     assert objective(table.assign(dataset="digits")) == 80
+    assert objective(table.assign(dataset="a label"), text=True) == 1.5
     assert objective(table.assign(val_loss=[1.0, None])) == math.inf
     assert objective(table[:0]) == math.inf
