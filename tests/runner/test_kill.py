@@ -60,11 +60,12 @@ def heed() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study of an undisturbed command."""
-    folder = tmp_path_factory.mktemp("calm")
-    done = subprocess.run([*COMMAND, *SLOW], cwd=folder, capture_output=True, text=True)
+@pytest.fixture(scope="module", params=["exact=false", "exact=true"])
+def calm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of an undisturbed command, in a folder that is named after its last word."""
+    folder = tmp_path_factory.mktemp("calm") / request.param
+    folder.mkdir()
+    done = subprocess.run([*COMMAND, *SLOW, "stack=2", request.param], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder / "results" / "s"
 
@@ -75,7 +76,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_signal_saves_the_state_and_the_command_goes_on_from_it(
     tmp_path: Path, number: int, code: int, workers: int, calm: Path
 ) -> None:
-    command = [*COMMAND, *SLOW, f"workers={workers}", "stack=2"]
+    command = [*COMMAND, *SLOW, f"workers={workers}", "stack=2", calm.parent.parent.name]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = subprocess.Popen(command, cwd=tmp_path, text=True, preexec_fn=heed, **pipes)
     curves = tmp_path / "results" / "s" / "curves.csv"
