@@ -31,6 +31,7 @@ from runner.errors import UserError
 from runner.models.settings import MODELS
 from runner.models.sizes import FULL, LOOSE, UNSTACKED
 from runner.reading import read
+from runner.regular import check_files
 from runner.settings import OPTIMIZERS, LookaheadSettings
 from runner.streams import guarded
 from runner.training.schedule import SCHEDULES
@@ -77,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _row(folder: Path, name: str) -> dict[str, Any]:
+    check_files(folder)
     rows = read(folder)
     found = rows[rows["trial"].str.startswith(name)] if name else rows[:0]
     if len(found) != 1:

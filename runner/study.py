@@ -28,6 +28,7 @@ from runner.phase import Given, Trained, say, train, watched
 from runner.progress import counted
 from runner.reading import exists, read
 from runner.records import Records
+from runner.regular import check_files
 from runner.reuse import of_other_code
 from runner.settings import RUN_KEYS, Settings
 from runner.trials import Facts, Trial, expand, unique
@@ -61,6 +62,8 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     for s in composed:
         name = s.study or f"{s.dataset.name}-{s.model.name}"
         studies.setdefault(Path(s.results) / name, []).append(s)
+    for folder in studies:
+        check_files(folder)
     if composed[0].shards and not launch:
         say(f"shards={composed[0].shards}: is for a launcher (-m hydra/launcher=submitit_slurm); training here")
     if not launch and any(_has_work(folder, group, devices) for folder, group in studies.items()):

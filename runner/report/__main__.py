@@ -29,11 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folders = given.study
     status = 0
     from runner.reading import exists
+    from runner.regular import check_files
     from runner.report.progress_note import progress_note
     from runner.report.write import write_report
 
     for number, folder in enumerate(folders):
         try:
+            check_files(folder)
             if note := progress_note(folder):
                 print("\n".join([*([""] if number else []), note]), flush=True)
             if note and not exists(folder):
