@@ -109,18 +109,17 @@ def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Re
     `failed`: marks of the failed rows that there were when the command began. A study that is moved, deleted or edited,
     or set aside by another command while it trains, loses rows unseen.
     """
-    rows = read(folder) if exists(folder) else None
-    there = set() if rows is None else set(rows["trial"])
-    gone = len(trials.keys() - there)
+    last = records.last() if exists(folder) else {}
+    gone = len(trials.keys() - last.keys())
     if gone > known:
         say(
             f"{gone} of {len(trials)} trials asked for have no row: was {folder} moved, edited or set aside by another "
             "command while it trained? The same command trains what is missing"
         )
         return False
-    if rows is None or not (folder / ".state").exists():
+    if not (folder / ".state").exists():
         return True
-    results = set(rows["trial"][rows["status"] != "failed"])
+    results = {trial for trial, row in last.items() if row.status != "failed"}
     kept = trials.keys() & results & (records.ended(failed) - records.done())
     if kept:
         say(f"{counted(len(kept), 'trial')} failed when trained again: the earlier row still counts")

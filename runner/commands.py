@@ -60,7 +60,7 @@ def _plain(settings: Settings) -> dict[str, object]:
 def agreed(folder: Path, key: str, value: object) -> bool:
     """Whether all commands on record in study.yaml gave `key` this value; False where that cannot be known."""
     try:
-        entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
+        entries = yaml.load_all((folder / "study.yaml").read_text(), _LOADER)
         return all(settings[key] == value for entry in entries for settings in entry["settings"])
     except (OSError, yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError):
         return False

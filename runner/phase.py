@@ -71,9 +71,13 @@ def train(
     given: Given,
     deadline: float | None,
     part: str = "",
+    records: Records | None = None,
 ) -> Trained:
-    """Train what has no row yet. `part`: for the job of a launcher, which leaves to others what they are training."""
-    records = Records(folder, part)
+    """Train what has no row yet. `part`: for the job of a launcher, which leaves to others what they are training.
+
+    `records`: those of the folder and part, where they have been looked at, which takes a while for many rows.
+    """
+    records = records or Records(folder, part)
     done, failed = records.done(), records.failed()
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:

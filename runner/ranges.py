@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.columns import COLUMNS, STATUSES, TEXT, names
@@ -71,6 +72,7 @@ def kind(column: str, table: str) -> Range:
     return _OTHERWISE.get((table, column)) or RANGES[column]
 
 
+@lru_cache(maxsize=2**14)  # most cells of a row are those of the row before
 def wrong(column: str, cell: str, table: str) -> str:
     """What a cell must be and is not; "" where nothing is wrong. An empty cell is a number that was not measured."""
     if not cell:

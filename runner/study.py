@@ -114,7 +114,7 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
         begin_again(folder, trials, name, first, records)
         if launch:
             return launched.train(folder, trials, name, group, given, launch, records)
-        return train(folder, trials, name, first, given, deadline)
+        return train(folder, trials, name, first, given, deadline, records=records)
 
     trained = phase(search, "search")
     asked = dict(search)
@@ -142,7 +142,8 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     # A report that lies there may have another reference than the one asked for.
     named = settings.reference
     current = is_current(folder, named)
-    shown, _, answer = (summary(folder, named) if current else write_report(folder, named).terminal).rpartition("\n\n")
+    told = summary(folder, named, rows) if current else write_report(folder, named).terminal
+    shown, _, answer = told.rpartition("\n\n")
     if shown:
         print(shown)
     status = Counter(asked["status"])

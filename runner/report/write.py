@@ -134,9 +134,12 @@ def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
             )
 
 
-def summary(folder: Path, reference: str = "") -> str:
-    """The table for a terminal alone, as `write_report` has it; draws and writes nothing."""
-    blocks = split(_read(Path(folder), "trials"))
+def summary(folder: Path, reference: str = "", trials: pd.DataFrame | None = None) -> str:
+    """The table for a terminal alone, as `write_report` has it; draws and writes nothing.
+
+    `trials`: the study's rows, where they have been read.
+    """
+    blocks = split(_read(Path(folder), "trials") if trials is None else trials)
     found = [(block, results(block, reference)) for block in blocks]
     return _terminal(folder, found) if blocks else f"{folder}: {NO_TRIALS}"
 
