@@ -7,11 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from runner import reading
+from runner import identity, reading
 from runner.plan import COLUMNS as PLANNED
 from runner.shards import Ledger, whole_rows
 
-ID = 10  # characters of a trial's name
 SHOWN = 8  # shards that are named one by one
 
 
@@ -19,7 +18,10 @@ def progress_note(folder: Path) -> str:
     """One sentence or two, or nothing where every planned trial has its row. UserError for unreadable records."""
     ledger = Ledger(folder).read()
     rows_of_plan = [*ledger, *whole_rows(folder / "plan.csv", PLANNED)]
-    planned = {row["trial"] for row in rows_of_plan if len(row["trial"]) == ID}  # not what a kill left of one
+    named = {row["trial"] for row in rows_of_plan}
+    planned = {trial for trial in named if len(trial) == identity.LENGTH}
+    # Not what a kill has left of a longer one.
+    planned |= {t for t in named if len(t) == identity.OLD} - {trial[: identity.OLD] for trial in planned}
     if not planned:
         return ""
     rows = reading.read(folder) if reading.exists(folder) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import pickle
 import shutil
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runner import execute, parts, rerun, stamps
+from runner import execute, identity, parts, rerun, stamps
 from runner.columns import COLUMNS, OLDEST, TEXT, TRIALS
 from runner.data.dataset import Dataset, Split
 from runner.errors import UserError
@@ -108,6 +109,12 @@ def test_an_older_study_is_appended_to(study: str, tmp_path: Path, capsys: pytes
     assert said == ("host" not in committed(study).columns)
 
 
+def another(row: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The row of a trial with another seed, as version 0.1.0 would have written it."""
+    flat = json.loads(row["settings"].iloc[0]) | {"seed": seed}
+    return row.assign(trial=identity.digest(flat)[: identity.OLD], settings=identity.text(flat))
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_an_older_study_is_merged_with_rows_of_today_and_with_older_ones(study: str, tmp_path: Path) -> None:
     folder = copied(study, tmp_path)
@@ -115,18 +122,19 @@ def test_an_older_study_is_merged_with_rows_of_today_and_with_older_ones(study: 
     # A job of an older version that was killed, and one of this version.
     old = parts.home(folder, parts.new("20260102T030405Z", 1))
     old.mkdir(parents=True)
-    row = committed(study)[OLD].iloc[:1].assign(trial="older")
+    row = another(committed(study)[OLD].iloc[:1], 10**9)
+    older = row["trial"].iloc[0]
     row.to_csv(old / "trials.csv", index=False, lineterminator="\n")
     today = parts.new("20260102T030405Z", 2)
     Records(folder, today).append_trials([NEW])
-    assert set(read(folder)["trial"]) == {*committed(study)["trial"], "older", "new"}
+    assert set(read(folder)["trial"]) == {*committed(study)["trial"], older, "new"}
     for part in (old, parts.home(folder, today)):
         parts.end(part)
     Merger(folder).merge()
     assert parts.of(folder) == []
     added = check_kept(study, folder, 2).set_index("trial")
-    assert added["host"].to_dict() == {"older": "", "new": "h"}
-    assert added.loc["older", OLD[3:]].to_list() == row[OLD[3:]].iloc[0].to_list()
+    assert added["host"].to_dict() == {older: "", "new": "h"}
+    assert added.loc[older, OLD[3:]].to_list() == row[OLD[3:]].iloc[0].to_list()
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -215,22 +223,25 @@ def test_a_command_of_the_older_version_that_still_runs_loses_no_row(tmp_path: P
     folder = copied("mechanism-cpu", tmp_path)
     Records(folder).append_trials([NEW])
     # What it appends has the older columns, for it has read the header long ago.
-    older = committed("mechanism-cpu")[OLD].iloc[:2].assign(trial=["b", "c"])
+    rows = committed("mechanism-cpu")[OLD].iloc[:1]
+    older = pd.concat([another(rows, 10**9), another(rows, 10**9 + 1)])
+    b, c = older["trial"]
     older.to_csv(folder / "trials.csv", mode="a", header=False, index=False, lineterminator="\n")
     records = Records(folder)
-    records.append_trials([NEW | {"trial": "d"}, NEW | {"trial": "b"}])
-    assert list(read(folder)["trial"])[-4:] == ["new", "b", "c", "d"]
+    records.append_trials([NEW | {"trial": "d"}, NEW | {"trial": b}])
+    assert list(read(folder)["trial"])[-4:] == ["new", b, c, "d"]
     assert list(read(folder)["host"])[-4:] == ["h", "", "", "h"]
     found = read(folder).set_index("trial")
-    assert found.loc["b", "test_loss"] == float(older["test_loss"].iloc[0])
+    assert found.loc[b, "test_loss"] == float(older["test_loss"].iloc[0])
     part = parts.home(folder, parts.new("20260102T030405Z", 1))
     part.mkdir(parents=True)
-    rows = [",".join(TRIALS), older.iloc[:1].assign(trial="e").to_csv(header=False, index=False).strip(), ""]
-    (part / "trials.csv").write_text("\n".join(rows))
+    late = another(rows, 10**9 + 2)
+    lines = [",".join(TRIALS), late.to_csv(header=False, index=False).strip(), ""]
+    (part / "trials.csv").write_text("\n".join(lines))
     parts.end(part)
     Merger(folder).merge()
     last = (folder / "trials.csv").read_text().splitlines()[-1]
-    assert last.startswith(f"{older['study'].iloc[0]},e,")
+    assert last.startswith(f"{older['study'].iloc[0]},{late['trial'].iloc[0]},")
     assert last.endswith(",")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from runner import rerun, stamps
+from runner import identity, rerun, stamps
 from runner.reading import read
 from tests.runner.damage import QUICK, check_went_on, command
 
@@ -141,8 +142,9 @@ def test_data_that_are_not_there_are_asked_for_as_this_command_takes_them(
 ) -> None:
     first = read(study).iloc[0]
     settings = first["settings"].replace('"dataset":"digits"', '"dataset":"text"')
-    other = changed(study, tmp_path, settings=settings)
-    assert rerun.main([str(other), first["trial"]]) == 2
+    trial = identity.id_of(json.loads(settings))
+    other = changed(study, tmp_path, settings=settings, trial=trial)
+    assert rerun.main([str(other), trial]) == 2
     said = capsys.readouterr().err
     assert said.endswith("; here a setting of the dataset is given as --dataset KEY=VALUE\n")
     assert said.count("\n") == 1
@@ -152,6 +154,8 @@ def test_settings_of_another_version_are_refused(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = read(study).iloc[0]
-    other = changed(study, tmp_path, settings=first["settings"].replace('"model":"resnet"', '"model":"x"'))
-    assert rerun.main([str(other), first["trial"]]) == 2
+    settings = first["settings"].replace('"model":"resnet"', '"model":"x"')
+    trial = identity.id_of(json.loads(settings))
+    other = changed(study, tmp_path, settings=settings, trial=trial)
+    assert rerun.main([str(other), trial]) == 2
     assert "another version" in capsys.readouterr().err
