@@ -13,7 +13,7 @@ import pytest
 from runner.columns import TRIALS
 from runner.report.arms import split
 from runner.report.heatmaps import best_cells, maps
-from runner.report.select import WINNER_COLUMNS, cells, replicated, winners
+from runner.report.select import NONE_BETTER, WINNER_COLUMNS, cells, replicated, winners
 from tests.report import studies
 from tests.report.studies import search, trial
 
@@ -160,6 +160,20 @@ def test_edge_rule(at: tuple[int, int], zero: bool, expected: str) -> None:
     assert best["edge"] == expected
     assert best["on_edge"] == bool(expected)
     assert best["not_searched"] == ""
+
+
+@pytest.mark.parametrize(("zero", "edge"), [(2.9, NONE_BETTER), (3.0, ""), (3.1, "")])
+def test_no_decay_is_better_only_where_it_is_better(zero: float, edge: str) -> None:
+    rows = [trial("adamw", 0.1, wd, 0, error=error) for wd, error in ((0.1, 4), (0.2, 3), (0.4, 5))]
+    assert winner([*rows, trial("adam", 0.1, 0.0, 0, error=zero)], "AdamW")["edge"] == edge
+
+
+def test_a_run_counts_by_its_status_and_its_number() -> None:
+    rows = [trial("adamw", 0.2, 0.1, 0, error=9), trial("adamw", 0.3, 0.1, 0, val_error=math.nan)]
+    rows += [trial("adamw", 0.1, 0.1, 0, status="failed", val_error=1.0)]
+    best = winner(rows, "AdamW")
+    assert (best["lr"], best["complete_cells"], best["cells"]) == (0.2, 1, 3)
+    assert winners(frame(rows[1:])).empty
 
 
 def test_an_axis_with_one_value_is_not_searched_and_no_edge() -> None:
