@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from runner import parts
 from runner.commands import agreed
 from runner.phase import say
 from runner.progress import counted
-from runner.reading import exists, read
-from runner.records import Records
+from runner.reading import exists
+from runner.records import Records, counting
 from runner.reopened import Reopened
 from runner.settings import Settings
 from runner.superseding import Last
+from runner.table import Table
 from runner.training.schedule import RestartsSettings, cycles
 from runner.trials import Trial
 
@@ -98,9 +100,12 @@ def finished(folder: Path) -> set[str]:
     """The trials that have a result, for a look that leaves nothing behind, not even a lock."""
     if not exists(folder):
         return set()
-    opened = {trial for trial, _ in Reopened(folder).read()}
-    rows = read(folder)
-    return set(rows["trial"][rows["status"] != "failed"]) - opened
+    opened = Reopened(folder).read()
+    study, *jobs = (Table(place / "trials.csv", "trials", place == folder) for place in (folder, *parts.of(folder)))
+    for table in (*jobs, study):
+        table.refresh(mend=False)
+    last = counting(study, jobs)
+    return {trial for trial, row in last.items() if row.status != "failed" and (trial, row.mark) not in opened}
 
 
 def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:

@@ -54,6 +54,8 @@ def from_config(cfg: DictConfig) -> Settings:
 def _folder(key: str, text: str) -> str:
     """The path of a folder, `~` expanded. UserError for one that no file system takes."""
     path = os.path.expanduser(text)
+    if path.startswith("~") or not path:
+        raise UserError(f"{key}={text}: must be a folder{'; there is no such user' if path else ''}")
     if "\0" in path or len(os.fsencode(path)) > 3000 or any(len(os.fsencode(name)) > 255 for name in path.split("/")):
         raise UserError(
             f"{key}={text[:60]}...: is no name of a folder (at most 255 bytes, and 3000 with those above it)"

@@ -64,18 +64,18 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
     return Finals(as_on_record(folder, unique(trials)), tuple(said))
 
 
-def foreseen(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: int) -> int:
+def foreseen(folder: Path | None, search: Mapping[str, Trial], seeds: int, replicate: int) -> int:
     """The most fresh-seed trials that can follow a search of which something is still to be trained."""
     blocks = blocks_of(folder, search, planned=True)
     return seeds * sum(min(len(block.arms) + replicate, block.rows["cell"].nunique()) for block in blocks)
 
 
-def blocks_of(folder: Path, search: Mapping[str, Trial], planned: bool) -> list[Block]:
+def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> list[Block]:
     """The blocks of the study that hold rows of `search`, or, with `planned`, that will."""
     return [b for b in _split(folder, search, planned) if b.rows["trial"].isin(list(search)).any()]
 
 
-def check_reference(folder: Path, search: Mapping[str, Trial], word: str) -> None:
+def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:
     """Refuse `reference=WORD` where the study neither has such an arm nor will have it; UserError lists the arms."""
     if word:
         from runner.report.references import check
@@ -117,13 +117,13 @@ def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
     return kind(**({"name": flat["optimizer"], "lr": flat["lr"]} | own))
 
 
-def _split(folder: Path, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
+def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
     import pandas as pd
 
     from runner.columns import TRIALS
     from runner.report.arms import split
 
-    rows = read(folder) if exists(folder) else pd.DataFrame(columns=TRIALS)
+    rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     if planned:
         there = set(rows["trial"])
         new = pd.DataFrame([_row(trial) for key, trial in search.items() if key not in there], columns=TRIALS)

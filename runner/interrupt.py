@@ -44,7 +44,7 @@ def leave(number: int, at_once: bool = False) -> NoReturn:
         sys.stdout.flush()
     with suppress(Exception):
         word = "terminated" if number == signal.SIGTERM else "\ninterrupted"
-        text = f"{word}: nothing is lost; the same command goes on from there\n"
+        text = f"{word}: nothing is lost; {_advice or AGAIN_SAME}\n"
         os.write(sys.stderr.fileno(), text.encode())  # below the file object, which may be in the middle of a write
     os._exit(128 + number)
 
@@ -58,11 +58,19 @@ def _remove_socket(processes: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+AGAIN_SAME = "the same command goes on from there"
+_advice = ""  # where another one does
 _number = 0  # the signal that came first
 _since = 0.0  # and when
 _depth = 0  # of `deferred`
 _end: Callable[[int], object] = leave
 _owner = 0  # the process that has asked for the handler; not one that was forked from it
+
+
+def advise(text: str) -> None:
+    """What a person is told to do after an interruption; "": to give the same command again."""
+    global _advice
+    _advice = text
 
 
 def requested() -> int:

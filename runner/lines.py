@@ -114,6 +114,12 @@ def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence
                 f"{path}: line {number}: trial is {trial[:30]!a}, must be the id of its settings; mend that cell, "
                 "or remove the line"
             )
+        row = dict(zip(columns, found, strict=True))
+        if column := identity.contradiction(row, settings):
+            raise UserError(
+                f"{path}: line {number}: {column} is {row[column][:30]!a}, must be what its settings say; mend that "
+                "cell, or remove the line"
+            )
 
 
 def is_whole(path: Path, number: int, line: bytes, columns: Sequence[str], table: str) -> bool:

@@ -94,8 +94,14 @@ def _file(path: Path, table: str, only: Collection[str] | None, strict: bool = T
 
 
 def _named(frame: pd.DataFrame, table: str) -> bool:
-    """Whether the ids of trials.csv are those of its rows' settings."""
-    return table != "trials" or all(map(identity.names, frame["trial"], frame["settings"]))
+    """Whether the ids of trials.csv are those of its rows' settings, and other cells say nothing else than these."""
+    if table != "trials":
+        return True
+    told = zip(*(frame[name] for name in identity.TOLD), strict=True)
+    return all(map(identity.names, frame["trial"], frame["settings"])) and not any(
+        identity.contradiction(dict(zip(identity.TOLD, cells, strict=True)), settings)
+        for cells, settings in zip(told, frame["settings"], strict=True)
+    )
 
 
 def _parsed(rows: bytes, columns: Collection[str], table: str) -> pd.DataFrame:

@@ -36,6 +36,17 @@ def _chosen(rows: Mapping[str, T], among: Collection[str] | None) -> dict[str, T
     return dict(rows) if among is None else {trial: rows[trial] for trial in among if trial in rows}
 
 
+def counting(study: Table, jobs: Iterable[Table], among: Collection[str] | None = None) -> dict[str, Last]:
+    """The row of trials.csv that counts for each trial, of those that the study's own table and its jobs' have seen."""
+    found = _chosen(study.last, among)
+    for table in jobs:
+        for trial, last in _chosen(table.last, among).items():
+            # What is merged stands in the study's file too, where it may be superseded.
+            if last.mark not in study.marks and (trial not in found or found[trial].superseded_by(last)):
+                found[trial] = last
+    return found
+
+
 class Records:
     """The tables of one study, safe for many processes at once; `part`: the name of the part that is written."""
 
@@ -135,13 +146,7 @@ class Records:
 
     def _last(self, among: Collection[str] | None = None) -> dict[str, Last]:
         study, *jobs = self._looked("trials")
-        found = _chosen(study.last, among)
-        for table in jobs:
-            for trial, last in _chosen(table.last, among).items():
-                # What is merged stands in the study's file too, where it may be superseded.
-                if last.mark not in study.marks and (trial not in found or found[trial].superseded_by(last)):
-                    found[trial] = last
-        return found
+        return counting(study, jobs, among)
 
     def _closed(self, among: Collection[str] | None = None) -> dict[str, Last]:
         """Without what is open again."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from runner import execute, launched, plan, workers
+from runner import execute, interrupt, launched, plan, workers
 from runner.again import all_there, begin_again, finished
 from runner.axes import MOST, too_many
 from runner.commands import note_command
@@ -31,6 +32,7 @@ from runner.records import Records
 from runner.regular import check_files
 from runner.reuse import of_other_code
 from runner.settings import RUN_KEYS, Settings
+from runner.shortage import reason
 from runner.trials import Facts, Trial, expand, unique
 
 ANEW = "resume=false trains them again, fresh=true sets the whole study aside"
@@ -76,7 +78,7 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
         check(s.model, datasets[s.dataset], s.batch_size)
     for folder, group in studies.items() if composed[0].reference else ():
         search = unique(trial for s in group for trial in expand(s, Facts.of(datasets[s.dataset])))
-        check_reference(folder, search, composed[0].reference)
+        check_reference(None if composed[0].fresh else folder, search, composed[0].reference)
     given = Given(datasets, devices)
     outcomes = [_run_study(folder, group, given, launch) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
@@ -101,6 +103,8 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
     if first.fresh and not first.dry_run:
         _set_aside(folder)
     search = as_on_record(folder, unique(trial for s in group for trial in expand(s, facts[s.dataset])))
+    key = "fresh=true" if first.fresh else "" if first.resume else "resume=false"
+    interrupt.advise(f"the same command without {key} goes on from there" if key else "")
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
         _describe(folder, search, first, given)
@@ -116,6 +120,10 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
             return launched.train(folder, trials, name, group, given, launch, records)
         return train(folder, trials, name, first, given, deadline, records=records)
 
+    if not first.resume and first.final_seeds and exists(folder):
+        # All at once, so that what is left when this is interrupted is known to the command that goes on.
+        known = finalists(folder, search, first.final_seeds, first.replicate)
+        begin_again(folder, known.trials, "final", first, records)
     trained = phase(search, "search")
     asked = dict(search)
     if first.final_seeds and search.keys() <= records.ended(failed):
@@ -170,7 +178,7 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     # The best cells are known when the search is done; until then as many as there can be.
     asked, final, later = (settings.final_seeds, settings.replicate), None, 0
     if settings.final_seeds and left:
-        later = foreseen(folder, search, *asked)
+        later = foreseen(None if settings.fresh else folder, search, *asked)
     elif settings.final_seeds:
         final = finalists(folder, search, *asked)
     fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
@@ -186,7 +194,13 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     )
     if left:
         device = given.devices[0]
-        print(estimate(stacks, given.datasets, device, count, later / len(left), watched(settings)).text())
+        try:
+            print(estimate(stacks, given.datasets, device, count, later / len(left), watched(settings)).text())
+        except UserError:
+            raise
+        except Exception as error:  # of a network that does not work, whoever wrote it
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            raise UserError(f"a step fails: {reason(error)} ({where.filename}, line {where.lineno})") from error
     if final:
         print("\n".join([f"among them {text(final, len(fresh))}, {len(fresh)} to train", *final.said]))
     elif later:
@@ -196,8 +210,8 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
 
 
 def _set_aside(folder: Path) -> None:
-    """fresh=true: what was computed stays, under another name."""
-    if exists(folder):
+    """fresh=true: what was computed stays, under another name; also saved states that have no row yet."""
+    if folder.is_dir() and any(folder.iterdir()):
         old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
         try:
             folder.rename(old)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from runner.report.arms import Block
+from runner.report.claims.claim import SEEDS
 from runner.report.measures import number
 from runner.report.results import EDGE, ArmResult
 
@@ -37,8 +38,10 @@ def answer(blocks: Sequence[tuple[Block, Found]]) -> str:
     mine = [one for _, _, one in main if (one.arm, one.reference) == pair]
     words = Counter(word_of(one) for one in mine)
     counts = ", ".join(f"{word} in {words[word]}" for word in ("better", "worse", "undecided") if words[word])
-    of = f"{len(mine)} of {len(blocks)} settings" if len(mine) < len(blocks) else f"{len(blocks)} settings"
-    return f"Does {pair[0]} generalize better than {pair[1]}? In {of}: {counts}."
+    noun = "setting" if len(mine) == 1 else "settings"
+    rest = f" of {len(blocks)}, the others do not have both" if len(mine) < len(blocks) else ""
+    counts = counts[0].upper() + counts[1:]
+    return f"Does {pair[0]} generalize better than {pair[1]}? {counts} ({len(mine)} {noun}{rest})."
 
 
 def primary(found: Found) -> ArmResult | None:
@@ -48,11 +51,14 @@ def primary(found: Found) -> ArmResult | None:
     """
     compared = [result for result in found if result.difference is not None]
 
-    def rank(result: ArmResult) -> tuple[bool, bool, float]:
+    def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, float]:
         value = result.values["val_error"].mean
+        assert result.difference is not None
         return (
             result.optimizer != "adamw" or not result.wd_convention,
             result.wd_convention in ("", "l2"),
+            result.phase != "final",  # one that was chosen and run again says more than one that was not
+            result.difference.difference.n == 0,
             value if value == value else 0.0,
         )
 
@@ -60,8 +66,9 @@ def primary(found: Found) -> ArmResult | None:
 
 
 def word_of(result: ArmResult) -> str:
-    """'better', 'worse' or 'undecided'."""
-    return {"lower": "better", "higher": "worse"}.get(result.verdict, "undecided")
+    """'better', 'worse' or 'undecided': fewer seeds than a claim needs decide nothing."""
+    few = result.difference is None or result.difference.difference.n < SEEDS
+    return "undecided" if few else {"lower": "better", "higher": "worse"}.get(result.verdict, "undecided")
 
 
 def _of_one(block: Block, result: ArmResult) -> str:
@@ -87,6 +94,8 @@ def _of_one(block: Block, result: ArmResult) -> str:
             f"No verdict on {arm} against {other}: selected on test; keep a validation split.",
         )
     reason = result.verdict.partition(" (")[2].rstrip(")")
+    if not reason and value.n < SEEDS:
+        reason = f"{value.n} seeds are few (final_seeds={SEEDS})"
     if result.verdict == EDGE:
         reason = "on the grid's edge"
     why = _ADVICE.get(reason, reason)

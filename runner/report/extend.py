@@ -7,6 +7,7 @@ what it names and is there already is not trained again.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -68,14 +69,19 @@ def beyond(values: Collection[float], upward: bool) -> list[float]:
     axis = sorted(values, reverse=not upward)
     found = [*axis]
     for _ in range(STEPS):
-        if len(found) > 2:  # the step before the last again, since steps may alternate
-            new = found[-2] * (found[-1] / found[-3])
-        elif len(found) == 2:
+        if len(found) > 2 and _alike(found[-1] / found[-2], found[-2] / found[-3]):
+            new = found[-2] * (found[-1] / found[-3])  # the step before the last again: 3 and 3.3 may alternate
+        elif len(found) > 1:
             new = found[-1] * (found[-1] / found[-2])
         else:
             new = found[-1] * (OCTAVE if upward else 1 / OCTAVE)
         found.append(float(f"{new:.6g}"))
     return sorted(value for value in found[len(axis) :] if LEAST <= value <= MOST)
+
+
+def _alike(one: float, other: float) -> bool:
+    """Whether two steps of an axis are of one size, as those of 1, 3, 10 and of 1, 2, 5 are."""
+    return abs(math.log(one / other)) < 0.25
 
 
 def extended(edge: str, best: tuple[float, float], cells: Cells, zeros: Cells) -> tuple[list[float], list[float]]:

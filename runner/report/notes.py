@@ -25,9 +25,9 @@ def notes(block: Block, found: Found) -> list[str]:
 def heads(found: Found) -> tuple[str, ...]:
     """What the column of differences is called, the longest form first: it names the arm that all are compared with."""
     others = _compared_with(found)
-    if all("+ L2" in other for other in others):  # each with the L2 of its family
+    if others and all("+ L2" in other for other in others):  # each with the L2 of its family
         return ("difference to L2",)
-    if len(others) > 1:
+    if len(others) != 1:
         return ("difference",)
     other = next(iter(others))
     return (f"difference to {other}", f"difference to {other.rpartition(', ')[2]}", f"to {other}", "difference")

@@ -11,6 +11,7 @@ from runner.report.measures import NOTHING, number, short
 from runner.report.notes import against, heads
 from runner.report.ragged import ragged
 from runner.report.results import ArmResult
+from runner.report.select import NONE_BETTER
 from runner.report.table import Reported
 
 COLUMNS = 100
@@ -58,7 +59,7 @@ def _cells(block: Block, result: ArmResult, last: int) -> list[str]:
     return [
         result.arm,
         short(result.lr, 3) + ("*" if "lr" in result.edge else ""),
-        f"{short(result.wd, 3)} {unit}".strip() + ("*" if "wd" in result.edge else ""),
+        f"{short(result.wd, 3)} {unit}".strip() + ("*" if "wd" in result.edge or NONE_BETTER in result.edge else ""),
         str(result.n),
         number(result.values[name.replace("test", "val")].mean, digits),
         f"{number(test.mean, digits)} ± {number(test.half, digits)}" if test.n > 1 else number(test.mean, digits),
