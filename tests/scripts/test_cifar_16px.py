@@ -29,7 +29,7 @@ def test_the_first_of_each_class_are_kept_in_their_order() -> None:
 
 
 def test_other_arrays_are_refused_in_one_line(tmp_path: Path) -> None:
-    few, labels = np.zeros((40, 32, 32, 3), np.uint8), np.arange(40) % 10
+    few, labels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8), np.arange(40) % 10
     np.savez(tmp_path / "few.npz", x_train=few, y_train=labels, x_test=few, y_test=labels)
     command = [sys.executable, cifar_16px.__file__, "out.npz", "--npz", "few.npz"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -40,7 +40,7 @@ def test_other_arrays_are_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_what_stops_halfway_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few, labels = np.zeros((40, 32, 32, 3), np.uint8), np.arange(40) % 10
+    few, labels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8), np.arange(40) % 10
     np.savez(tmp_path / "few.npz", x_train=few, y_train=labels, x_test=few, y_test=labels)
     out = tmp_path / "out.npz"
     monkeypatch.setattr(cifar_16px, "PER_CLASS", 4)
