@@ -19,7 +19,6 @@ def test_courses_of_the_decay_are_arms_of_their_own_where_there_are_several(tmp_
         trial("adam", 1e-3, 0.1, 0),
         trial("adam", 1e-3, 0.0, 0),
     ]
-    rows[1]["trial"] = "another"
     (block,) = split(read(write(tmp_path, rows, curves=False)))
     assert sorted(block.arms) == ["Adam + L2", "Adam, no decay", "AdamW (constant)", "AdamW (follow_lr)"]
     (block,) = split(read(write(tmp_path / "one", rows[:1], curves=False)))

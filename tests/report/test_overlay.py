@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from runner import reading
+from runner.identity import id_of, text
 from runner.report import figures, paper
 from runner.report.arms import Block, split
 from runner.report.heatmaps import heatmap
@@ -164,8 +166,10 @@ def test_a_figure_2_study_is_drawn_in_both_units_and_has_overlay_csv(
 
 def test_two_seeds_tell_how_much_of_a_top_ten_is_chance(tmp_path: Path) -> None:
     rows = figure_2(("sgd",))
+    flat = [json.loads(str(row["settings"])) | {"seed": 1} for row in rows]
     other = [
-        {**row, "trial": f"{row['trial']}b", "seed": 1, "val_error": 12 - float(str(row["val_error"]))} for row in rows
+        {**row, "trial": id_of(told), "settings": text(told), "seed": 1, "val_error": 12 - float(str(row["val_error"]))}
+        for row, told in zip(rows, flat, strict=True)
     ]
     mine = block(tmp_path, [*rows, *other])
     assert overlays(mine)["SGD + L2"].seed_overlap == 0

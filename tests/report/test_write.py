@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from runner import reading
 from runner.columns import TRIALS
 from runner.errors import UserError
+from runner.identity import id_of
 from runner.report import figures
 from runner.report.__main__ import main
 from runner.report.arms import split
@@ -176,9 +178,12 @@ def test_odd_studies_do_not_crash(tmp_path: Path, seed: int) -> None:
         row["val_loss"] = rng.choice([float("inf"), 1e300, row.get("val_loss")])
         row["status"] = rng.choice(["ok", "ok", "diverged", "failed"])
         row["phase"] = rng.choice(["search", "search", "final"])
-        row["settings"] = rng.choice([row["settings"], row["settings"], "", "{", "[]", '{"model": null}'])
-        row["optimizer"] = rng.choice([row["optimizer"], "lion"])
-        row["wd"] = rng.choice([row["wd"], 0.0, 1e-300, None])
+        settings = rng.choice([None, None, "", "{", "[]", '{"model": null}'])
+        if settings is not None:  # else the row's cells must say what its settings say
+            row["settings"] = settings
+            row["trial"] = id_of(json.loads(settings)) if settings.endswith("}") else f"odd-{rng.random()}"
+            row["optimizer"] = rng.choice([row["optimizer"], "lion"])
+            row["wd"] = rng.choice([row["wd"], 0.0, 1e-300, None])
         row["val_size"] = rng.choice([row.get("val_size"), 0, None])
     report = write_report(write(tmp_path, rows, curves=rng.random() < 0.5))
     assert max(map(len, report.terminal.splitlines())) <= 100 or "no trials" in report.terminal

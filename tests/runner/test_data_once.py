@@ -74,7 +74,7 @@ def test_repeats_and_dry_runs_open_no_image(data: Path) -> None:
 def test_rows_are_the_same_from_files_and_from_the_cache_in_one_process_and_in_two(data: Path) -> None:
     found = []
     for words in (("workers=1", "dataset.cache=false"), ("workers=1",), ("workers=1",), ("workers=2",)):
-        check_went_on(run(data, *STUDY, "resume=false", *words)[0])
+        check_went_on(run(data, *STUDY, "fresh=true", *words)[0])
         found.append(rows(data).drop(columns=["stack"], errors="ignore").to_csv())
     assert len(set(found)) == 1
 

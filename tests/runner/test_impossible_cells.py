@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.columns import COLUMNS, TEXT
+from runner.columns import COLUMNS, TEXT, TRIALS
 from runner.errors import UserError
 from runner.reading import read
 from runner.records import Records
 from runner.report.write import write_report
+from runner.table import Table
 from tests.helpers import images, trial
 from tests.report.studies import curve, search
 
@@ -70,7 +71,8 @@ def test_an_impossible_number_is_named_with_its_line_or_can_be_worked_with(
             assert column not in TEXT or frame[column].iloc[0] == cell
             continue
         refused += 1
-        assert f"{table}.csv: line 2: {column} is " in said, cell
+        named = "trial" if (table, column) == ("trials", "settings") else column  # whose id is that of the settings
+        assert f"{table}.csv: line 2: {named} is " in said, cell
         assert "must " in said, cell
         assert len(said.splitlines()) == 1
     assert refused or column in TEXT, "a word is no number"
@@ -125,3 +127,31 @@ def test_a_row_without_its_place_is_named_and_left_out_of_the_report(
     assert report.files
     trial = tables["trials"][1].split(",")[1]
     assert f"trials.csv: {column} of trial {trial} is empty, and must be a number" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("lr", "0.5"),
+        ("wd", "0.5"),
+        ("seed", "7"),
+        ("optimizer", "zork"),
+        ("wd_convention", "paper"),
+        ("settings", "{}"),
+    ],
+)
+def test_a_cell_that_contradicts_the_settings_of_its_row_is_named(column: str, cell: str, tmp_path: Path) -> None:
+    """Two rates that were swapped made another cell the winner."""
+    some = trial(images())
+    row = {"trial": some.id, "phase": "search", "status": "ok", "settings": some.settings_json}
+    row |= {name: some.settings[name] for name in ("optimizer", "wd_convention", "lr", "wd", "seed")}
+    Records(tmp_path).append_trials([row])
+    assert len(read(tmp_path)) == 1
+    line = Table(tmp_path / "x.csv", "trials").line(row | {column: cell}).decode()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "trials.csv").write_text("\n".join([",".join(TRIALS), line]))
+    named = "trial" if column == "settings" else column
+    with pytest.raises(UserError, match=rf"line 2: {named} is .* must be "):
+        read(tmp_path / "damaged")
+    with pytest.raises(UserError, match=rf"line 2: {named} is .* must be "):
+        Records(tmp_path / "damaged").done()
