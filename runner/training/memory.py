@@ -70,7 +70,7 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         count = slots(first.model, first.batch_size, first.facts.pixels, count, first.way)
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count
-    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu)
+    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu, first.way)
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
