@@ -19,6 +19,7 @@ from optim.layout import alike, dense, flat
 from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
 
 GATHERED = 4096  # measured with 16 and 64 trials on 1 and 2 threads: 1024 is up to 15 % slower, no limit 35 %
+RESIDENT = 2**16  # as much of a single trial, whose gradients alone are copied
 ALIGN = 32  # elements; whole vectors only, so that a tensor's neighbours in the row do not change its rounding
 TINY = 1e-300  # a rate that float32 rounds to 0, for steps at rate 0 that still decay
 
@@ -139,14 +140,12 @@ class Rows:
 
     def reside(self) -> None:
         """Of one trial: its small parameters live in their row from now on, and gradients lack the trial axis."""
-        for _, places in self.kinds:
-            places.reside()
+        self.kinds = [(kind, places.reside()) for kind, places in self.kinds]
 
     def sums(self, gradients: Tensors) -> Tensor:
         """The sum of each trial's gradients, [R], which are gathered for the next `step`."""
         self.gathered = [places.gather(gradients) for _, places in self.kinds]
-        found = [s for _, places in self.kinds for s in places.sums()]
-        return found[0] if len(found) == 1 else torch.stack(found).sum(0)
+        return torch.stack([s for _, places in self.kinds for s in places.sums()]).sum(0)
 
     def step(self, gradients: Tensors, rows: Tensor, live: Tensor, gathered: bool = False) -> None:
         if not gathered:
@@ -167,12 +166,12 @@ class Rows:
 class _Kind:
     """The tensors of a stack that share rows of coefficients: the small ones gathered, the large ones in place."""
 
-    def __init__(self, parameters: list[Tensor], chosen: list[int], moments: list[list[Tensor]]) -> None:
+    def __init__(self, parameters: Tensors, chosen: list[int], moments: list[Tensors], limit: int = GATHERED) -> None:
         trials = len(parameters[0])
         sizes = [p.numel() // trials for p in parameters]
-        self.small = [i for i in chosen if sizes[i] < GATHERED]
-        self.large = [i for i in chosen if sizes[i] >= GATHERED]
-        self.parameters = parameters
+        self.small = [i for i in chosen if sizes[i] < limit]
+        self.large = [i for i in chosen if sizes[i] >= limit]
+        self.parameters, self.moments = parameters, moments
         padded = [-(-sizes[i] // ALIGN) * ALIGN for i in self.small]
         rows = [torch.zeros(trials, sum(padded)) for _ in range(2 + len(moments))]
         self.weights, self.gradients, *views = (
@@ -190,19 +189,20 @@ class _Kind:
         for r in range(trials):
             for part, m in zip(self.row[r][2:], moments, strict=True):
                 part.extend(flat(m[i])[r] for i in self.large)
-        self.places: list[int] = []  # addresses of the large parameters, and per trial their parts there
-        self.parts: list[tuple[Tensor, ...]] = []
+        self.places: list[int] = []  # addresses of the large parameters
+        self.parts: list[tuple[Tensor, ...]] = []  # of each trial, there
         self.resident = False
         self.row_of_gradients = rows[1]
         self.flat_gradients: list[Tensor] = []  # of the large parameters, [R, n]
 
     @torch.no_grad()
-    def reside(self) -> None:
-        """See `Rows.reside`."""
-        for i, view in zip(self.small, self.weights, strict=True):
+    def reside(self) -> _Kind:
+        """One in whose row the small parameters live."""
+        other = _Kind(self.parameters, self.small + self.large, self.moments, RESIDENT)
+        for i, view in zip(other.small, other.weights, strict=True):
             self.parameters[i].data = view.copy_(self.parameters[i])
-        self.gradients = [view[0] for view in self.gradients]
-        self.resident = True
+        other.gradients, other.resident = [view[0] for view in other.gradients], True
+        return other
 
     def sums(self) -> Tensors:
         """Of the gradients last gathered, over the row and over each large one: [R] each."""
