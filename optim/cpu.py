@@ -19,6 +19,7 @@ from optim.layout import alike, dense, flat
 from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
 
 GATHERED = 4096  # measured with 16 and 64 trials on 1 and 2 threads: 1024 is up to 15 % slower, no limit 35 %
+RESIDENT = 2**16  # as much of a single trial, whose gradients alone are copied
 ALIGN = 32  # elements; whole vectors only, so that a tensor's neighbours in the row do not change its rounding
 TINY = 1e-300  # a rate that float32 rounds to 0, for steps at rate 0 that still decay
 
@@ -123,7 +124,7 @@ def serves(parameters: Tensors, form: str) -> bool:
 
 
 class Rows:
-    """A stack of trials: `step(gradients, rows, live)` as in `optim.stacked`.
+    """A stack of trials: `step(gradients, rows, live)` as in `optim.stacked`; `gathered` gradients are those of `sums`.
 
     `moments`: one list of tensors (SGD) or two (Adam) beside `parameters`, all [R, ...]. Those of small tensors are
     replaced in these lists by views of the rows in which they live from now on.
@@ -132,15 +133,26 @@ class Rows:
     def __init__(self, parameters: list[Tensor], kinds: Sequence[int], moments: list[list[Tensor]]) -> None:
         self.is_adam = len(moments) == 2
         self.count = torch.zeros((), dtype=torch.float64)
+        self.gathered: list[list[Any]] = []  # of each kind, what `gather` gave
         self.kinds = [
             (kind, _Kind(parameters, [i for i, k in enumerate(kinds) if k == kind], moments)) for kind in set(kinds)
         ]
 
-    def step(self, gradients: Tensors, rows: Tensor, live: Tensor) -> None:
+    def reside(self) -> None:
+        """Of one trial: its small parameters live in their row from now on, and gradients lack the trial axis."""
+        self.kinds = [(kind, places.reside()) for kind, places in self.kinds]
+
+    def sums(self, gradients: Tensors) -> Tensor:
+        """The sum of each trial's gradients, [R], which are gathered for the next `step`."""
+        self.gathered = [places.gather(gradients) for _, places in self.kinds]
+        return torch.stack([s for _, places in self.kinds for s in places.sums()]).sum(0)
+
+    def step(self, gradients: Tensors, rows: Tensor, live: Tensor, gathered: bool = False) -> None:
+        if not gathered:
+            self.gathered = [places.gather(gradients) for _, places in self.kinds]
         alive = [r for r, lives in enumerate(live.tolist()) if lives]
-        for kind, places in self.kinds:
+        for (kind, places), tensors in zip(self.kinds, self.gathered, strict=True):
             named = _arguments(rows[kind].double().numpy(), self.is_adam)
-            tensors = places.gather(gradients)
             for r in alive:
                 if self.is_adam:
                     self.count.fill_(named[r].pop("count"))
@@ -148,17 +160,18 @@ class Rows:
                 else:
                     sgd(tensors[r], **named[r])
             places.scatter()
+        self.gathered = []  # large gradients are freed with the next step's
 
 
 class _Kind:
     """The tensors of a stack that share rows of coefficients: the small ones gathered, the large ones in place."""
 
-    def __init__(self, parameters: list[Tensor], chosen: list[int], moments: list[list[Tensor]]) -> None:
+    def __init__(self, parameters: Tensors, chosen: list[int], moments: list[Tensors], limit: int = GATHERED) -> None:
         trials = len(parameters[0])
         sizes = [p.numel() // trials for p in parameters]
-        self.small = [i for i in chosen if sizes[i] < GATHERED]
-        self.large = [i for i in chosen if sizes[i] >= GATHERED]
-        self.parameters = parameters
+        self.small = [i for i in chosen if sizes[i] < limit]
+        self.large = [i for i in chosen if sizes[i] >= limit]
+        self.parameters, self.moments = parameters, moments
         padded = [-(-sizes[i] // ALIGN) * ALIGN for i in self.small]
         rows = [torch.zeros(trials, sum(padded)) for _ in range(2 + len(moments))]
         self.weights, self.gradients, *views = (
@@ -176,13 +189,30 @@ class _Kind:
         for r in range(trials):
             for part, m in zip(self.row[r][2:], moments, strict=True):
                 part.extend(flat(m[i])[r] for i in self.large)
-        self.places: list[int] = []  # addresses of the large parameters, and per trial their parts there
-        self.parts: list[tuple[Tensor, ...]] = []
+        self.places: list[int] = []  # addresses of the large parameters
+        self.parts: list[tuple[Tensor, ...]] = []  # of each trial, there
+        self.resident = False
+        self.row_of_gradients = rows[1]
+        self.flat_gradients: list[Tensor] = []  # of the large parameters, [R, n]
+
+    @torch.no_grad()
+    def reside(self) -> _Kind:
+        """One in whose row the small parameters live."""
+        other = _Kind(self.parameters, self.small + self.large, self.moments, RESIDENT)
+        for i, view in zip(other.small, other.weights, strict=True):
+            self.parameters[i].data = view.copy_(self.parameters[i])
+        other.gradients, other.resident = [view[0] for view in other.gradients], True
+        return other
+
+    def sums(self) -> Tensors:
+        """Of the gradients last gathered, over the row and over each large one: [R] each."""
+        return [g.sum(1) for g in [self.row_of_gradients] * bool(self.small) + self.flat_gradients]
 
     def gather(self, gradients: Tensors) -> list[Any]:
         """Per trial the lists of parameters, gradients and moments, now with this step's gradients."""
         if self.small:
-            torch._foreach_copy_(self.weights, [self.parameters[i] for i in self.small])
+            if not self.resident:
+                torch._foreach_copy_(self.weights, [self.parameters[i] for i in self.small])
             torch._foreach_copy_(self.gradients, [gradients[i] for i in self.small])
         if not self.large:
             return [tuple(lists) for lists in self.row]
@@ -191,8 +221,9 @@ class _Kind:
         if places != self.places:
             assert all(dense(p, len(p)) for p in large)
             self.places, self.parts = places, list(zip(*[flat(p).unbind(0) for p in large], strict=True))
-        arranged = [alike(gradients[i], self.parameters[i]) for i in self.large]
-        of_gradients = zip(*[flat(g).unbind(0) for g in arranged], strict=True)
+        whole = [gradients[i][None] if self.resident else gradients[i] for i in self.large]
+        self.flat_gradients = [flat(alike(g, p)) for g, p in zip(whole, large, strict=True)]
+        of_gradients = zip(*[g.unbind(0) for g in self.flat_gradients], strict=True)
         return [
             ([*mine[0], *w], [*mine[1], *g], *mine[2:])
             for mine, w, g in zip(self.row, self.parts, of_gradients, strict=True)
@@ -200,16 +231,16 @@ class _Kind:
 
     def scatter(self) -> None:
         """Copy what was gathered back into the parameters."""
-        if self.small:
+        if self.small and not self.resident:
             torch._foreach_copy_([self.parameters[i] for i in self.small], self.weights)
 
 
 def _arguments(rows: np.ndarray, is_adam: bool) -> list[dict[str, Any]]:
     """The operators' arguments of every trial, by name, from rows [COLUMNS, R]; they correct for bias by themselves."""
-    if np.any((rows[L2] != 0) & (rows[DECAY] != 0)):
-        raise ValueError("a trial decays its weights or penalises them, not both")
     found = []
     for row in rows.T.tolist():
+        if row[L2] and row[DECAY]:
+            raise ValueError("a trial decays its weights or penalises them, not both")
         named = {"lr": row[LR], "l2": row[L2], "decay": row[DECAY]}
         if is_adam:
             named |= {"count": row[COUNT], "beta1": row[BETA1], "beta2": row[BETA2], "eps": row[EPS]}

@@ -9,7 +9,7 @@ updates in the paper's symbols, one trial at a time. float32 stacks take the fas
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,9 @@ class Stacked:
         self.kinds = [0 if weight else 1 for weight in weights]
         self.moments1 = [torch.zeros_like(p) for p in self.parameters]
         self.moments2 = [torch.zeros_like(p) for p in self.parameters] if family == "adam" else []
+        self.sources = self.parameters  # whose gradients are read
         self._rows: cpu.Rows | None = None
+        self._summed = False  # whether `finite` has looked at the gradients of the step to come
         self.launch: Any = None
         moments = [self.moments1, self.moments2] if family == "adam" else [self.moments1]
         if cpu.serves(self.parameters, form):
@@ -56,6 +58,30 @@ class Stacked:
                 self.launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
             except ImportError as error:  # no Triton on this platform: slower, and as right
                 warnings.warn(f"{error}; until then a slower one is used", stacklevel=2)
+
+    def read(self, sources: Callable[[], Sequence[Tensor]]) -> None:
+        """Of one trial: take the gradients of `sources()`, which are the parameters without the trial axis.
+
+        They are asked for once small parameters have moved to the memory in which they are stepped.
+        """
+        if self._rows is not None:
+            self._rows.reside()
+        self.sources = list(sources())
+
+    @torch.no_grad()
+    def finite(self) -> Tensor:
+        """Which trials' gradients hold neither inf nor nan: bool [R]. They must not change until `step`."""
+        if self._rows is None or self.launch is not None:
+            return _finite(self._whole())
+        # Inf and nan show in a sum; that of finite numbers may overflow, and only then each is looked at.
+        finite = torch.isfinite(self._rows.sums([_gradient(p) for p in self.sources]))
+        self._summed = True
+        return finite if bool(finite.all()) else _finite(self._whole())
+
+    def _whole(self) -> list[Tensor]:
+        """Gradients [R, ...]."""
+        found = [_gradient(p) for p in self.sources]
+        return found if self.sources is self.parameters else [g[None] for g in found]
 
     @torch.no_grad()
     def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None, clock: Tensor | None = None) -> None:
@@ -70,7 +96,11 @@ class Stacked:
                 f"rows {tuple(rows.shape)} and live {tuple(live.shape)}: must end in (2, {COLUMNS}, {trials}) and be "
                 f"({trials},) for a stack of {trials}"
             )
-        gradients = [_gradient(p) for p in self.parameters]
+        summed, self._summed = self._summed and scale is None, False
+        if summed and self._rows is not None:
+            self._rows.step([], rows, live, gathered=True)
+            return
+        gradients = self._whole()
         if self.launch is not None:
             device = self.parameters[0].device
             self.launch.step(gradients, rows.to(device, torch.float32), live, scale, clock)
@@ -80,7 +110,7 @@ class Stacked:
         if scale is not None:
             gradients = [g * _over_trials(scale, g) for g in gradients]
         if self._rows is not None:
-            self._rows.step(gradients, rows, live)
+            self._rows.step(gradients if self.sources is self.parameters else [g[0] for g in gradients], rows, live)
         else:
             self._step_plainly(gradients, rows.to(self.parameters[0].dtype), live)
 
@@ -142,7 +172,10 @@ def _over_trials(values: Tensor, like: Tensor) -> Tensor:
 @torch.no_grad()
 def finite_gradients(parameters: Sequence[Tensor]) -> Tensor:
     """Which trials' gradients hold neither inf nor nan: bool [R]."""
-    found = [p.grad for p in parameters if p.grad is not None]
+    return _finite([p.grad for p in parameters if p.grad is not None])
+
+
+def _finite(found: list[Tensor]) -> Tensor:
     if len(found[0]) == 1 and found[0].device.type == "cpu" and sum(g.numel() for g in found) <= SMALL:
         return finite_rows([g.flatten(1) for g in found], together=False)  # a look at how they lie costs more
     gradients = [flat(g) if dense(g, len(g)) else g.flatten(1) for g in found]

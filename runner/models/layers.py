@@ -114,10 +114,9 @@ class Bias2d(Layer):
         return {"bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.loose:
-            y: Tensor = LooseBias.apply(x, self.bias.flatten())
-            return y
-        return x + self.bias.flatten()[:, None, None]
+        bias = self.own["bias"] if self.own else self.bias.flatten()
+        y: Tensor = LooseBias.apply(x, bias) if self.loose else x + bias[:, None, None]
+        return y
 
 
 class Pool(Layer):
@@ -151,7 +150,8 @@ class Linear(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
-            return F.linear(x, self.own["weight"], self.own.get("bias"))
+            flat = F.linear(x.reshape(-1, x.shape[-1]), self.own["weight"], self.own.get("bias"))
+            return flat.view(*x.shape[:-1], flat.shape[-1])
         rows = x.flatten(1, -2)
         weight = self.weight.transpose(1, 2)
         y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
@@ -189,12 +189,18 @@ class Embedding(Layer):
         return {"weight": torch.randn(self.weight.shape[1:], generator=generator) * self.std}
 
     def forward(self, tokens: Tensor) -> Tensor:
+        if self.own:
+            return F.embedding(tokens, self.own["weight"])
         if self.sparse:
             looked_up: Tensor = _Rows.apply(self.weight, tokens)
             return looked_up
         first = torch.arange(self.trials, device=tokens.device) * self.weight.shape[1]
         shape = (self.trials,) + (1,) * (tokens.dim() - 1)
         return F.embedding(tokens + first.view(shape), self.weight.flatten(0, 1))
+
+    def rows(self) -> Tensor:
+        """All of the table, as it is added to tokens [R, B, tokens, dim]."""
+        return self.own["weight"] if self.own else self.weight[:, None]
 
 
 class _Rows(torch.autograd.Function):
@@ -237,8 +243,8 @@ def per_image(coefficients: Tensor, channels: int) -> Tensor:
     return coefficients.t().repeat_interleave(channels, 1)[:, :, None, None]
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, causal: bool) -> Tensor:
-    """Multi-head attention within each trial and example: q [R, B, Q, D], k, v [R, B, T, D] to [R, B, Q, D]."""
-    q1, k1, v1 = (x.flatten(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+    """Attention within trial and example: q [R, B, Q, heads, D], k, v [R, B, T, heads, D] to [R, B, Q, heads * D]."""
+    q1, k1, v1 = (x.flatten(0, 1).transpose(1, 2) for x in (q, k, v))
     y = F.scaled_dot_product_attention(q1, k1, v1, is_causal=causal)
-    return y.transpose(1, 2).flatten(2).view(q.shape)
+    return y.transpose(1, 2).reshape(*q.shape[:3], -1)

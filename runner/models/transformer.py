@@ -33,10 +33,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, last: bool = False) -> Tensor:
         """Positions [R, B, T, dim] to as many, or to the last one alone, [R, B, 1, dim], at less than half the work."""
-        q, k, v = self.qkv(self.norm1(x)).chunk(3, -1)
+        q, k, v = self.qkv(self.norm1(x)).view(*x.shape[:-1], 3, self.heads, -1).unbind(-3)
         if last:  # which may see all positions, causal or not
             q, x = q[:, :, -1:], x[:, :, -1:]
-        x = x + self.out(layers.attention(q, k, v, self.heads, self.causal and not last))
+        x = x + self.out(layers.attention(q, k, v, self.causal and not last))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
@@ -71,7 +71,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.embed(self._patches(x) if self.images else x)
-        x = x + self.position.weight[:, None]
+        x = x + self.position.rows()
         for number, block in enumerate(self.blocks, 1):
             x = block(x, last=number == len(self.blocks) and not (self.per_position or self.images))
         if not self.per_position:

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from runner.models.layers import BatchNorm2d, Conv2d, Layer, LayerNorm, Linear
+from runner.models.layers import Layer
 
 
-def single(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+def single(model: nn.Module) -> list[Tensor]:
     """Let a network of one trial compute with tensors without the trial axis, in the same memory as its own.
 
     A view of a parameter in every step, and another of its gradient, would take a tenth of a small network's time. The
-    pairs of such a parameter [1, ...] and the tensor [...] that gets its gradient.
+    tensors [...] that get the gradients, in the order of the parameters [1, ...].
     """
-    found: list[tuple[Tensor, Tensor]] = []
-    for module in model.modules():
-        if isinstance(module, Conv2d | BatchNorm2d | Linear | LayerNorm):
+    found: dict[str, Tensor] = {}
+    for place, module in model.named_modules():
+        if isinstance(module, Layer):
             own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
-            found += [(module.get_parameter(name), tensor) for name, tensor in own.items()]
+            found |= {f"{place}.{name}": tensor for name, tensor in own.items()}
             module.own = own | {name: buffer[0] for name, buffer in module.named_buffers(recurse=False)}
-    return found
+    return [found[name] for name, _ in model.named_parameters()]
 
 
 def loosen(model: nn.Module) -> None:

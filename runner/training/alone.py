@@ -25,7 +25,7 @@ class Alone:
 
     def __init__(self, model: nn.Module, rule: Rule, weights: Sequence[bool]) -> None:
         """`weights[i]` says whether parameter i is a weight or a norm's scale or bias (see `optim.rules`)."""
-        self.parameters = list(model.parameters())
+        self.parameters = self.sources = list(model.parameters())
         self.kinds = [0 if weight else 1 for weight in weights]
         self.count = 0
         self.in_backward = rule.optimizer == "lomo"

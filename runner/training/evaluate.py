@@ -25,7 +25,7 @@ def losses(logits: Tensor, y: Tensor) -> Tensor:
     """Cross-entropy of each example (the mean over its positions): logits [R, B, (T,) K], y [R, B(, T)] to [R, B]."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     flat = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
-    return flat.view(*y.shape[:2], -1).mean(-1)
+    return flat.view(y.shape) if y.dim() == 2 else flat.view(*y.shape[:2], -1).mean(-1)
 
 
 @torch.no_grad()

@@ -14,6 +14,8 @@ from torch import Tensor
 from runner.data.dataset import Dataset, Split
 from runner.training.randomness import generator
 
+AHEAD = 2**18  # bytes of float32 images that are made together on the CPU, for a call for each batch costs more
+
 Batch = tuple[Tensor, Tensor, Tensor | None]  # x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width]
 
 
@@ -33,8 +35,10 @@ class Images:
     """Standardises uint8 images and, in training, flips and shifts them."""
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
-        self.mean = torch.tensor(dataset.mean, device=device, dtype=dtype)
-        self.scale = 1 / torch.tensor(dataset.std, device=device, dtype=dtype)
+        # Of a line of pixels, [W * C]: the few channels of one pixel make a loop too short to be fast.
+        width = dataset.train.x.shape[2]
+        self.mean = torch.tensor(dataset.mean, device=device, dtype=dtype).repeat(width)
+        self.scale = (1 / torch.tensor(dataset.std, device=device, dtype=dtype)).repeat(width)
         self.flip, self.pad = dataset.flip, dataset.pad
 
     @property
@@ -44,7 +48,8 @@ class Images:
 
     def plain(self, x: Tensor) -> Tensor:
         """uint8 [..., H, W, C] to standardised [..., C, H, W]."""
-        return ((x.to(self.mean.dtype) - self.mean) * self.scale).movedim(-1, -3)
+        lines = x.flatten(-2).to(self.mean.dtype)
+        return lines.sub_(self.mean).mul_(self.scale).view(x.shape).movedim(-1, -3)
 
     def draw(self, count: int, seed: int, epoch: int) -> Tensor:
         """Flip (0 or 1) and the top left corner of the crop for `count` examples: int64 [count, 3]."""
@@ -58,7 +63,7 @@ class Images:
         The border is 0 after standardisation, that is the mean colour, as in the paper's code.
         """
         if not self.varied:
-            return self.plain(data[index])
+            return self.plain(data.index_select(0, index.flatten()).unflatten(0, index.shape))
         height, width = data.shape[1:3]
         flip, top, left = how.unbind(-1)
         row = top[..., None] + torch.arange(height, device=data.device) - self.pad  # [S, B, H]
@@ -85,10 +90,15 @@ class Feed:
         self.train = Resident.of(dataset.train, device)
         self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
         self.distinct = sorted(set(seeds))
-        self.place = torch.tensor([self.distinct.index(seed) for seed in seeds], device=device)
+        places = [self.distinct.index(seed) for seed in seeds]
+        self.place = torch.tensor(places, device=device)
+        self.paired = places == list(range(len(self.distinct)))  # every trial has a seed of its own, in order
         self.count, self.batch_size, self.noise_width = len(dataset.train), batch_size, noise_width
         self.full = self.count // batch_size  # batches with no example missing
         self.device, self.dtype = device, dtype
+        size = 4 * max(1, len(self.distinct) * batch_size * dataset.train.x[0].size)
+        self.ahead = max(1, AHEAD // size) if device.type == "cpu" else 1
+        self.made: tuple[int, Batch] | None = None  # `ahead` batches for each seed, from this step on
         # Where a recorded step finds them: int64 [S, N], int64 [S, N, 3] and float32 [S, N, noise_width].
         self.order, self.how, self.noise = (torch.empty(0, device=device) for _ in range(3))
 
@@ -101,19 +111,31 @@ class Feed:
                 hows.append(self.images.draw(self.count, seed, epoch))
             if self.noise_width:
                 noises.append(torch.rand(self.count, self.noise_width, generator=generator(seed, "noise", epoch)))
+        self.made = None
         self.order, self.how, self.noise = (
             self._put(there, drawn) for there, drawn in ((self.order, orders), (self.how, hows), (self.noise, noises))
         )
 
     def batch(self, step: int) -> Batch:
         """That of step `step` of the epoch (from 0)."""
-        part = slice(step * self.batch_size, (step + 1) * self.batch_size)
-        return self._batch(*(drawn[:, part] for drawn in (self.order, self.how, self.noise)))
+        if self.ahead == 1:
+            return self.apart(step)
+        first = step - step % self.ahead
+        if self.made is None or self.made[0] != first:
+            self.made = first, self._of_seeds(*self._drawn(first, self.ahead))
+        start = (step - first) * self.batch_size
+        part = slice(start, start + self.batch_size)
+        x, y, noise = self.made[1]
+        return self._of_trials(x[:, part], y[:, part], None if noise is None else noise[:, part])
+
+    def apart(self, step: int) -> Batch:
+        """`batch`, made from the numbers of the epoch alone, so that a recorded step makes it anew."""
+        return self._of_trials(*self._of_seeds(*self._drawn(step, 1)))
 
     def at(self, clock: Tensor) -> Batch:
         """`batch` of the step that `clock`, int [1] on the device, says: one with a full batch."""
         whole = self.full * self.batch_size
-        return self._batch(
+        found = self._of_seeds(
             *(
                 drawn[:, :whole].unflatten(1, (self.full, self.batch_size)).index_select(1, clock).squeeze(1)
                 if len(drawn)
@@ -121,14 +143,21 @@ class Feed:
                 for drawn in (self.order, self.how, self.noise)
             )
         )
+        return self._of_trials(*found)
 
-    def _batch(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
+    def _drawn(self, step: int, count: int) -> list[Tensor]:
+        part = slice(step * self.batch_size, (step + count) * self.batch_size)
+        return [drawn[:, part] for drawn in (self.order, self.how, self.noise)]
+
+    def _of_seeds(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
+        """The examples at `index` [S, N] of each seed."""
         x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index].long()
-        shaking = noise[self.place].to(self.dtype) if self.noise_width else None
-        y = self.train.y[index].long()
-        if len(self.place) == 1:  # whose batch is that of the only seed
-            return x, y, shaking
-        return x[self.place], y[self.place], shaking
+        return x, self.train.y[index].long(), noise.to(self.dtype) if self.noise_width else None
+
+    def _of_trials(self, x: Tensor, y: Tensor, noise: Tensor | None) -> Batch:
+        if self.paired:
+            return x, y, noise
+        return x[self.place], y[self.place], None if noise is None else noise[self.place]
 
     def _put(self, there: Tensor, drawn: list[Tensor]) -> Tensor:
         """The numbers of all seeds on the device, in the memory that is there once there is some."""

@@ -45,7 +45,7 @@ class Graph:
         self.table: Tensor | None = None
         # Nothing here refers back to the graph: it and all it holds must go when the stack does.
         self.full = Recorded(lambda: feed.at(clock), WARM)
-        self.rest = Recorded(lambda: feed.batch(feed.full), 1)  # more would be an epoch each
+        self.rest = Recorded(lambda: feed.apart(feed.full), 1)  # more would be an epoch each
         self.pool: Any = None  # of both graphs: nothing in it outlives a replay
         self.stream = stream(device)  # steps are recorded where they were first run
 

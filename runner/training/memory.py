@@ -70,7 +70,7 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         count = slots(first.model, first.batch_size, first.facts.pixels, count, first.way)
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count
-    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu)
+    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu, first.way)
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
@@ -106,7 +106,7 @@ def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     if dataset.kind == "images":
         # Made outside: a tensor from a list of numbers is a real one.
         images = Images(dataset, torch.device("cpu"), torch.float32)
-        images.mean, images.scale = (torch.empty(len(dataset.mean)) for _ in range(2))
+        images.mean, images.scale = (torch.empty(images.mean.shape) for _ in range(2))
     batch = min(trial.batch_size, len(dataset.train))
     x = _examples(dataset.train, images, seeds, batch)[torch.zeros(count, dtype=torch.int64)]
     y = torch.zeros(count, batch, *dataset.train.y.shape[1:], dtype=torch.int64)

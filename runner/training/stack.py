@@ -77,13 +77,13 @@ class Stack:
             if len(split):
                 self.splits[name] = Resident.of(split, device)
         self.autocast = autocast(first.precision, device)
-        self.evaluated = evaluation_batch(*shape, 0 if device.type == "cpu" else len(self.trials))
+        self.evaluated = evaluation_batch(*shape, 0 if device.type == "cpu" else len(self.trials), first.way)
         live = torch.arange(len(self.trials), device=device) < self.count
         multipliers = [trial.loss_multiplier for trial in self.trials]
         wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
         self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
-        if first.way == UNSTACKED and device.type == "cpu" and not alone:
-            self.step.single = single(self.model)
+        if first.way == UNSTACKED and device.type == "cpu" and isinstance(optimizer, Stacked):
+            optimizer.read(lambda: single(self.model))
         elif first.way == LOOSE and device.type == "cpu":
             loosen(self.model)
         if any(trial.lookahead.k for trial in self.trials):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from optim.lookahead import Slow
-from optim.stacked import Stacked, finite_gradients
+from optim.stacked import Stacked
 from runner.models.build import Model
 from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
@@ -36,7 +36,6 @@ class Step:
         """`half`: the loss is scaled, as float16 needs. `multiplier` [R]: what each trial's loss is multiplied by."""
         self.multiplier = multiplier
         self.model, self.optimizer, self.autocast = model, optimizer, autocast
-        self.parameters = list(model.parameters())
         trials, device = len(live), live.device
         self.live = live
         self.died = torch.full((trials,), -1, device=device)
@@ -44,7 +43,6 @@ class Step:
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.scale = LossScale(trials, device) if half else None
         self.slow: Slow | None = None
-        self.single: list[tuple[Tensor, Tensor]] = []  # see `runner.models.ways.single`
         self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
 
     def begin(self, number: int) -> None:
@@ -55,10 +53,8 @@ class Step:
     def __call__(self, batch: Batch, rows: Tensor, clock: Tensor | None = None) -> None:
         """`rows`: coefficients of this step, or of many, of which `clock` says the one to take (see `optim.launch`)."""
         x, y, noise = batch
-        for p in self.parameters:
+        for p in self.optimizer.sources:
             p.grad = None
-        for _, own in self.single:
-            own.grad = None
         with self.autocast:
             logits = self.model(x, noise)
         loss = losses(logits, y).mean(1)
@@ -68,10 +64,8 @@ class Step:
         wanted = loss if self.multiplier is None else loss * self.multiplier
         # A sum over trials keeps their gradients apart.
         (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
-        for whole, own in self.single:
-            whole.grad = None if own.grad is None else own.grad[None]
         loss = loss.detach()
-        finite = finite_gradients(self.parameters) if alone is None else alone.finite()
+        finite = self.optimizer.finite()
         if self.diagnostics is not None:
             self.diagnostics.before(rows)
         if self.scale is None:
@@ -81,13 +75,15 @@ class Step:
             self.freeze(torch.isfinite(loss) & (finite | ~self.scale.exhausted()))
             self.optimizer.step(rows, self.live & finite, self.scale.inverse(), clock)
             self.scale.update(finite)
-        self.total += loss.double() * y.shape[1]
+        self.total.add_(loss, alpha=y.shape[1])
         self.number += 1
         if self.slow is not None:
             self.slow.step(self.number, self.live)
 
     def freeze(self, healthy: Tensor, before: int = 0) -> None:
         """Stop the trials that are not `healthy`, since the step `before` this one; they keep their bits from here."""
+        if self.optimizer.launch is None and healthy.device.type == "cpu" and bool(healthy.all()):
+            return  # as in nearly every step; a look would wait for a GPU
         dying = self.live & ~healthy
         self.died.copy_(torch.where(dying, self.number - before, self.died))
         self.live.logical_and_(healthy)

@@ -75,7 +75,8 @@ def test_layer_norm_embedding_and_attention_equal_torchs_own() -> None:
     norm.bias.data.normal_(generator=g)
     ids = torch.randint(11, (2, 3, 5), generator=g)
     x = norm(embedding(ids))
-    y = layers.attention(x, x, x, heads=2, causal=True)
+    by_head = x.unflatten(-1, (2, -1))
+    y = layers.attention(by_head, by_head, by_head, causal=True)
     for slot in range(2):
         own = F.layer_norm(embedding.weight[slot][ids[slot]], (8,), norm.weight[slot], norm.bias[slot])
         torch.testing.assert_close(x[slot], own)

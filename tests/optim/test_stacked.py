@@ -179,3 +179,42 @@ def test_rows_and_live_of_another_stack_are_refused(trials: int, alive: int) -> 
     stack = Stacked([torch.ones(2, 3, requires_grad=True)], "adam", [True])
     with pytest.raises(ValueError, match=r"must end in \(2, 12, 2\) and be \(2,\) for a stack of 2"):
         stack.step(table([Rule("adam", 0.1)] * trials, [1.0])[0], torch.ones(alive, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("trials", [1, 3])
+@pytest.mark.parametrize("large", [8, 5000])
+def test_gradients_whose_sum_overflows_are_finite_and_the_step_takes_them(trials: int, large: int) -> None:
+    """Both as gathered in a row and where they lie."""
+    for bad in (None, torch.inf, -torch.inf, torch.nan):
+        parameters = [torch.nn.Parameter(torch.ones(trials, size)) for size in (4, large)]
+        stacked = Stacked(parameters, "sgd", [True, True])
+        for p in parameters:
+            p.grad = torch.full_like(p, 3e38)
+        if bad is not None:
+            parameters[1].grad[-1, -1] = bad
+        assert stacked.finite().tolist() == [*[True] * (trials - 1), bad is None]
+        rows = table([Rule("sgd", lr=1e-38)] * trials, [1.0])[0]
+        stacked.step(rows, stacked.finite())
+        for p in parameters:
+            torch.testing.assert_close(p[:-1], torch.full_like(p[:-1], -2.0))
+            assert bool((p[-1] == 1).all()) == (bad is not None)
+
+
+@pytest.mark.parametrize("family", ["adam", "sgd"])
+def test_a_single_trial_stepped_without_its_trial_axis_ends_in_the_same_bits(family: str) -> None:
+    """In other memory, of which the tensors without the axis are views."""
+    ends = []
+    for read in (False, True):
+        g = torch.Generator().manual_seed(0)
+        parameters = [torch.nn.Parameter(torch.randn(1, *size, generator=g)) for size in ((7,), (96, 64), (300, 300))]
+        stacked = Stacked(parameters, family, [False, True, True])
+        if read:
+            stacked.read(lambda these=parameters: [p.detach()[0].requires_grad_() for p in these])
+        rule = Rule("adamw" if family == "adam" else "sgdw", lr=1e-2, wd=0.1)
+        for row in table([rule], [1.0, 0.5, 0.25]):
+            for source, p in zip(stacked.sources, parameters, strict=True):
+                source.grad = torch.randn(p.shape[1:], generator=g).view(source.shape)
+            assert stacked.finite().tolist() == [True]
+            stacked.step(row, torch.ones(1, dtype=torch.bool))
+        ends.append([t.detach().clone() for t in (*parameters, *stacked.moments1, *stacked.moments2)])
+    assert all(map(torch.equal, *ends))
