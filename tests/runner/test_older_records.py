@@ -112,7 +112,7 @@ def test_an_older_study_is_appended_to(study: str, tmp_path: Path, capsys: pytes
 def another(row: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The row of a trial with another seed, as version 0.1.0 would have written it."""
     flat = json.loads(row["settings"].iloc[0]) | {"seed": seed}
-    return row.assign(trial=identity.digest(flat)[: identity.OLD], seed=seed, settings=identity.text(flat))
+    return row.assign(trial=identity.digest(flat)[: identity.OLD], seed=str(seed), settings=identity.text(flat))
 
 
 @pytest.mark.parametrize("study", STUDIES)
