@@ -16,7 +16,6 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
 }
 
 
@@ -28,5 +27,5 @@ def check_files(folder: Path) -> None:
             mode = path.stat().st_mode
         except (OSError, ValueError):  # not there, or what reading it will say
             continue
-        if not stat.S_ISREG(mode):
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder cannot be read, and so does not hang
             raise UserError(f"{path}: is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, must be a file; move it away")

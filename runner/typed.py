@@ -47,7 +47,7 @@ def _mended(override: Override) -> Override:
     values = given.list if isinstance(given, ChoiceSweep) else [given]
     if key in CHOSEN:
         for value in values:
-            if isinstance(value, list | dict):
+            if isinstance(value, list):
                 raise UserError(one_choice(key, [str(one) for one in value]))
     if key not in TEXT or override.is_delete() or not any(map(_is_no_text, values)):
         return override

@@ -38,10 +38,9 @@ def answer(blocks: Sequence[tuple[Block, Found]]) -> str:
     mine = [one for _, _, one in main if (one.arm, one.reference) == pair]
     words = Counter(word_of(one) for one in mine)
     counts = ", ".join(f"{word} in {words[word]}" for word in ("better", "worse", "undecided") if words[word])
-    noun = "setting" if len(mine) == 1 else "settings"
-    rest = f" of {len(blocks)}, the others do not have both" if len(mine) < len(blocks) else ""
-    counts = counts[0].upper() + counts[1:]
-    return f"Does {pair[0]} generalize better than {pair[1]}? {counts} ({len(mine)} {noun}{rest})."
+    have = "has" if len(mine) == 1 else "have"
+    rest = f"; {len(mine)} of {len(blocks)} settings {have} both" if len(mine) < len(blocks) else " settings"
+    return f"Does {pair[0]} generalize better than {pair[1]}? {counts[0].upper()}{counts[1:]}{rest}."
 
 
 def primary(found: Found) -> ArmResult | None:

@@ -261,7 +261,7 @@ def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, tmp_path: Pat
     for name, more in {"calm": [], "shards": ["hydra/launcher=joblib", "shards=4", "hydra.launcher.n_jobs=4"]}.items():
         (tmp_path / name).mkdir()
         changed = {"PYTHONPATH": path} if more else {}
-        words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, *more]
+        words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, "exact=true", *more]
         done = subprocess.run(words, cwd=tmp_path / name, env=os.environ | changed, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         said[name] = done.stdout + done.stderr

@@ -18,7 +18,7 @@ def device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-@pytest.mark.parametrize("make", [pipe, device, Path.mkdir])
+@pytest.mark.parametrize("make", [pipe, device])
 @pytest.mark.parametrize("name", ["trials.csv", "curves.csv", "plan.csv", "study.yaml"])
 def test_a_studys_file_that_is_none_is_refused(make: object, name: str, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "s"
