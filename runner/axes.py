@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, Transformer
 
 from runner.errors import UserError
+from runner.groups import AXES
 
-AXES = ("lr", "wd", "seed")
 MOST = 200_000  # trials of a command; planning them takes a minute, and their report is read by nobody
 LONG = 100  # values of an axis
 

@@ -21,10 +21,10 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from omegaconf import open_dict
 
-from runner.axes import AXES, without_long_axes
+from runner.axes import without_long_axes
 from runner.compose import from_config, with_axes
 from runner.errors import UserError
-from runner.groups import check_choices
+from runner.groups import AXES, check_choices
 from runner.settings import Settings
 
 if TYPE_CHECKING:
