@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import identity
+from runner.described import described
 from runner.older import as_on_record
 from runner.progress import counted
 from runner.reading import exists, read
@@ -126,28 +127,9 @@ def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> S
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     if planned:
         there = set(rows["trial"])
-        new = pd.DataFrame([_row(trial) for key, trial in search.items() if key not in there], columns=TRIALS)
+        planned_rows = [
+            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in there
+        ]
+        new = pd.DataFrame(planned_rows, columns=TRIALS)
         rows = pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True)
     return split(rows)
-
-
-def _row(trial: Trial) -> dict[str, object]:
-    """The columns by which `runner.report.arms` tells blocks, arms and cells apart."""
-    return {
-        "trial": trial.id,
-        "phase": "search",
-        "status": "",
-        "model": trial.model.name,
-        "dataset": trial.facts.name,
-        "optimizer": trial.optimizer.name,
-        "wd_convention": trial.wd_convention,
-        "lr": trial.lr,
-        "wd": trial.wd,
-        "seed": trial.seed,
-        "batch_size": trial.batch_size,
-        "epochs": trial.epochs,
-        "schedule": trial.schedule.name,
-        "decay_params": trial.optimizer.decay_params,
-        "precision": trial.precision,
-        "settings": trial.settings_json,
-    }

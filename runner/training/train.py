@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from runner.data.dataset import Dataset
+from runner.described import described
 from runner.models.sizes import FULL
-from runner.settings import AdamSettings, SGDSettings
 from runner.training.checkpoint import Checkpoints
 from runner.training.cuda import ready
 from runner.training.evaluate import Scores
@@ -173,7 +173,7 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
     for i, trial in enumerate(stack.trials[: stack.count]):
         diverged = died[i] >= 0
         steps = died[i] + 1 if diverged else stack.epochs * stack.per_epoch
-        row: Row = _identity(trial) | {
+        row: Row = described(trial) | {
             "status": "diverged" if diverged else "ok",
             "steps": steps,
             "params": stack.size,
@@ -200,34 +200,6 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
     return rows
 
 
-def _identity(trial: Trial) -> Row:
-    rule, o = trial.rule, trial.optimizer
-    adam = isinstance(o, AdamSettings)
-    return {
-        "trial": trial.id,
-        "model": trial.model.name,
-        "dataset": trial.facts.name,
-        "optimizer": o.name,
-        "wd_convention": trial.wd_convention,
-        "lr": trial.lr,
-        "wd": trial.wd,
-        "seed": trial.seed,
-        "batch_size": trial.batch_size,
-        "epochs": trial.epochs,
-        "schedule": trial.schedule.name,
-        "beta1": rule.beta1 if adam else None,
-        "beta2": rule.beta2 if adam else None,
-        "eps": rule.eps if adam else None,
-        "momentum": rule.beta1 if isinstance(o, SGDSettings) else None,
-        "decay_params": o.decay_params,
-        **trial.decays(),
-        "train_size": trial.facts.train_size,
-        "val_size": trial.facts.val_size,
-        "precision": trial.precision,
-        "settings": trial.settings_json,
-    }
-
-
 def _chance(trial: Trial, row: Row) -> Row:
     """A diverged trial counts as chance, never as missing: so that a mean over seeds does not flatter it."""
     k = trial.facts.classes
@@ -243,7 +215,7 @@ def _chance(trial: Trial, row: Row) -> Row:
 def failed_row(trial: Trial, reason: str) -> Row:
     """The row of a trial that could not be trained at all."""
     row = {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__, "started": _now()}
-    return _identity(trial) | row
+    return described(trial) | row
 
 
 def _now() -> str:
