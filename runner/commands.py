@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -57,10 +58,19 @@ def _plain(settings: Settings) -> dict[str, object]:
     return {key: plain(value) for key, value in asdict(settings).items()}
 
 
+def entries(folder: Path) -> list[Any]:
+    """What study.yaml has of each command, in their order; [] where there is none that can be read."""
+    try:
+        return list(yaml.load_all((folder / "study.yaml").read_text(encoding="utf-8"), _LOADER))
+    # What a file that somebody has edited can end in: a 13th month, a bad tag, brackets without end.
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return []
+
+
 def agreed(folder: Path, key: str, value: object) -> bool:
     """Whether all commands on record in study.yaml gave `key` this value; False where that cannot be known."""
     try:
-        entries = yaml.load_all((folder / "study.yaml").read_text(), _LOADER)
-        return all(settings[key] == value for entry in entries for settings in entry["settings"])
-    except (OSError, yaml.YAMLError, ValueError, TypeError, LookupError, RecursionError):
+        values = [settings[key] for entry in entries(folder) for settings in entry["settings"]]
+    except (TypeError, LookupError):  # edited by hand
         return False
+    return bool(values) and all(one == value for one in values)

@@ -20,9 +20,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner import identity, stamps
+from runner.commands import entries
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings
@@ -135,10 +134,11 @@ def _place(folder: Path, name: str) -> dict[str, Any]:
     """The settings in study.yaml that say where the data lies."""
     where = {f.name for f in fields(DATASETS.get(name, DatasetSettings)) if not f.metadata.get("result", True)}
     try:
-        entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
-        all_settings = [s["dataset"] for entry in entries for s in entry["settings"] if s["dataset"]["name"] == name]
+        all_settings = [
+            s["dataset"] for entry in entries(folder) for s in entry["settings"] if s["dataset"]["name"] == name
+        ]
         return {key: value for key, value in all_settings[-1].items() if key in where}
-    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+    except (TypeError, AttributeError, LookupError):
         return {}
 
 

@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
-import configs
 from optim.conventions import L2
+from runner.commands import entries
 from runner.data.settings import DATASETS
 from runner.models.settings import MODELS
+from runner.place import CONFIGS
 from runner.report.measures import short
 from runner.settings import OPTIMIZERS
 from runner.training.schedule import SCHEDULES
@@ -36,7 +36,6 @@ _OWN = ("epochs", "batch_size", "precision", "loss_multiplier", "wd_schedule")
 _LOOKAHEAD = ("lookahead.k", "lookahead.alpha")
 _WORD = re.compile(r"[A-Za-z./][\w./:+-]*")
 _NO_WORDS = ("null", "true", "false", "nan", "inf")  # what Hydra does not read as text
-_DAMAGED = (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
 def overrides(flat: Mapping[str, Any], noted: Mapping[str, Any]) -> list[str]:
@@ -65,14 +64,13 @@ def noted_settings(folder: Path, flat: Mapping[str, Any]) -> dict[str, Any]:
     Those of its own optimizer go before those of another, and of equals the last is taken.
     """
     try:
-        entries = list(yaml.safe_load_all((folder / "study.yaml").read_text()))
-        own = [s for entry in entries for s in entry["settings"] if _alike(s, flat)]
+        own = [s for entry in entries(folder) for s in entry["settings"] if _alike(s, flat)]
         ranks = [
             (s["optimizer"]["name"] == flat["optimizer"], len(s["lr"]) * len(s["wd"]) * len(s["seed"]), number)
             for number, s in enumerate(own)
         ]
         return dict(own[max(ranks)[2]]) if own else {}
-    except _DAMAGED:
+    except (TypeError, AttributeError, LookupError):  # edited by hand
         return {}
 
 
@@ -129,20 +127,20 @@ def _plain(value: Any) -> Any:
 @cache
 def _file(group: str, name: str) -> dict[str, Any]:
     """What GROUP=NAME says; numbers are read as the command line reads them (1e-8 is one)."""
-    return _loaded(Path(*configs.__path__) / group / f"{name}.yaml")
+    return _loaded(CONFIGS / group / f"{name}.yaml")
 
 
 @cache
 def _config() -> dict[str, Any]:
-    top = _loaded(Path(*configs.__path__) / "config.yaml")
+    top = _loaded(CONFIGS / "config.yaml")
     return top | {key: top["lookahead"][key.partition(".")[2]] for key in _LOOKAHEAD}
 
 
 @cache
 def _choices() -> dict[str, str]:
     """The group files that are used where none is named."""
-    entries = [entry for entry in _config()["defaults"] if isinstance(entry, dict)]
-    return {str(group): str(name) for entry in entries for group, name in entry.items()}
+    chosen = [entry for entry in _config()["defaults"] if isinstance(entry, dict)]
+    return {str(group): str(name) for entry in chosen for group, name in entry.items()}
 
 
 def _loaded(path: Path) -> dict[str, Any]:

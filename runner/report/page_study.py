@@ -13,28 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from runner.commands import entries
 from runner.report import paper
 from runner.report.arms import Block
 from runner.report.measures import NOTHING, number, short
 from runner.report.overlay import overlays, scale
 from runner.report.page_html import table
 
-# What a study.yaml that somebody has edited can end in: a 13th month, a bad tag, brackets without end.
-UNREADABLE = (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError)
 _GROUPS = ("optimizer", "schedule", "model", "dataset")
 _PLACES = ("study", "results")
 
 
 def made_by(folder: Path) -> str:
     """The commands of study.yaml with their settings; a sentence where there is none that can be read."""
-    try:
-        entries = list(yaml.safe_load_all((folder / "study.yaml").read_text(encoding="utf-8")))
-    except UNREADABLE:
+    commands = entries(folder)
+    if not commands:
         return "<p>There is no study.yaml that can be read: the settings stand in each row of trials.csv.</p>"
     parts = []
-    for entry in entries:
+    for entry in commands:
         if not isinstance(entry, dict):
             continue
         facts = ", ".join(f"{name} {entry[name]}" for name in ("started", "version", "commit") if entry.get(name))
@@ -45,7 +42,7 @@ def made_by(folder: Path) -> str:
         )
         if flat:
             settings = table("Settings of this command", ("setting", "value"), _settings(flat))
-            shown = " open" if len(entries) == 1 else ""
+            shown = " open" if len(commands) == 1 else ""
             parts.append(f"<details{shown}><summary>Settings</summary>{settings}</details>")
     return "\n".join(parts)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from runner import identity, reading
+from runner.commands import entries
 from runner.plan import COLUMNS as PLANNED
 from runner.shards import Ledger, whole_rows
 
@@ -56,7 +55,6 @@ def _shards(ledger: Sequence[Mapping[str, str]], done: set[str]) -> list[str]:
 def _final_seeds(folder: Path) -> int:
     """The fresh seeds that the last command asked for."""
     try:
-        *_, last = yaml.safe_load_all((folder / "study.yaml").read_text())
-        return int(last["settings"][0]["final_seeds"])
-    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return int(entries(folder)[-1]["settings"][0]["final_seeds"])
+    except (ValueError, TypeError, LookupError):
         return 0
