@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ from runner.columns import COLUMNS, OLDEST, TEXT, TRIALS
 from runner.data.dataset import Dataset, Split
 from runner.errors import UserError
 from runner.merge import Merger
-from runner.older import as_on_record
 from runner.reading import read
 from runner.records import Records
 from runner.rerun import rebuilt, settings_of
@@ -160,33 +158,6 @@ def test_an_older_study_is_resumed(study: str, tmp_path: Path, monkeypatch: pyte
     (added,) = check_kept(study, folder, 1).to_dict("records")
     assert (added["trial"], added["status"], added["host"]) == (fresh.id, "ok", stamps.host())
     assert added["device"].startswith("cpu: ")
-
-
-def test_trials_of_an_older_study_keep_its_ids(tmp_path: Path) -> None:
-    folder = copied("digits-cpu", tmp_path)
-    flat = settings_of(read(folder).iloc[0].to_dict())
-    trial, _ = rebuilt(flat, RESULTS / "digits-cpu", {})
-    other = replace(trial, seed=10**9)
-    known = as_on_record(folder, {t.id: t for t in (trial, other)})
-    assert list(known) == [trial.id[:10], other.id]
-    assert [t.seed for t in known.values()] == [trial.seed, other.seed]
-    assert pickle.loads(pickle.dumps(known[trial.id[:10]])).id == trial.id[:10]  # as it travels to workers
-    assert replace(known[trial.id[:10]], seed=10**9).id == other.id
-    # One that was begun and has no row yet has a place in the plan.
-    (folder / "plan.csv").write_text(f"stack,slot,trial\nabc,0,{other.id[:10]}\n")
-    assert list(as_on_record(folder, {t.id: t for t in (trial, other)})) == [trial.id[:10], other.id[:10]]
-
-
-def test_a_row_of_another_trial_with_the_same_short_id_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    folder = copied("digits-cpu", tmp_path)
-    row = read(folder).iloc[0].to_dict()
-    trial, _ = rebuilt(settings_of(row), RESULTS / "digits-cpu", {})
-    path = folder / "trials.csv"
-    lines = path.read_text().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if row["trial"] in line)
-    lines[at] = lines[at].replace('""seed"":', '""seed"":7')
-    path.write_text("".join(lines))
-    assert list(as_on_record(folder, {trial.id: trial})) == [trial.id]
 
 
 @pytest.mark.campaign
