@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import root  # noqa: F401
 import torch
 from bench_cases import NAMES, Case, make, refuse_unusable
 from bench_step import device_name

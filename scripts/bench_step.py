@@ -18,15 +18,12 @@ import argparse
 import csv
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import root  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from step_sets import sets
 from step_ways import BYTES, FUSED, Memory, Way, contestants
 

@@ -27,15 +27,12 @@ import csv
 import os
 import platform
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import root  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from bench_cases import NAMES, Case, Took, make, refuse_unusable
 from bench_growth import growth
 from bench_profile import profile
