@@ -15,15 +15,14 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import root  # noqa: F401
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: else every profile announces itself
 import torch
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from optim.lomo import LOMO
 from runner.training.peak import peak_bytes

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import root  # noqa: F401
 import torch
 import torch.nn.functional as F
 from plain_models import Shape, network
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DigitsSettings

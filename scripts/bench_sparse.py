@@ -17,15 +17,12 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import root  # noqa: F401
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from bench_step import device_name
 
 from optim.sparse import SparseAdamW

@@ -1,26 +1,29 @@
 """A step of a stack, in every way that it can be computed: `python scripts/bench_stack.py [CASE]`.
 
 For each case, number of trials and way (stack, nchw, bmm, lanes-N, each also with +compile or +benchmark: they are
-told in `scripts/stack_ways.py`) the training step as the runner takes it, data and
-optimizer included and on CUDA as a graph, is timed over made-up images. Ways take turns; medians over rounds of the
-time for each trial. The share is that of the roofline of `scripts/roofline.py`: the operators of one eager step, as if
-nothing stayed in a cache. "ready": seconds until steps are at full speed, with compilation, first steps, recording.
+told in `scripts/stack_ways.py`) the training step as the runner takes it, data and optimizer included and on CUDA as a
+graph, is timed over made-up images: the median over rounds of the time for each trial. One way after another, each
+written down before the next is built, since to build one can take minutes. The share is that of the roofline of
+`scripts/roofline.py`: the operators of one eager step, as if nothing stayed in a cache. "ready": seconds until steps
+are at full speed, with compilation, first steps, recording. "peak": memory beyond what was held before; on the CPU, of
+the whole process so far.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import gc
 import statistics
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import root  # noqa: F401
+import rows
 import torch
 from bench_cases import NAMES, Case, make, refuse_unusable
 from bench_step import device_name
@@ -29,14 +32,13 @@ from stack_ways import parsed, way
 from torch import Tensor
 
 from runner.training.graph import WARM
-from runner.training.memory import available, predicted
 from runner.training.peak import peak_mib
 from runner.training.stack import Stack
 from runner.trials import Trial
 
 COLUMNS = "case trials way ms_per_trial ratio_to_stack share ready_seconds peak_mib device precision torch".split()
 HEAD = f"{'case':<9}{'trials':>6} {'way':<20}{'ms/trial':>9}{'/ stack':>9}{'share':>7}{'ready s':>9}{'peak MiB':>10}"
-WAYS = "stack,stack+benchmark,nchw+benchmark,lanes-1,lanes-4,stack+compile,lanes-1+compile,bmm+compile"
+WAYS = "stack,stack+benchmark,lanes-1,lanes-1+benchmark"  # to compile takes a minute or more: only if asked for
 Row = dict[str, object]
 
 
@@ -78,42 +80,45 @@ def synchronize(device: torch.device) -> None:
 def contestant(name: str, trials: Sequence[Trial], case: Case, steps: int) -> Contestant:
     """Built, compiled, recorded and warm."""
     device = torch.device(case.device)
+    before = 0.0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_reserved(device) / 2**20
     start = time.perf_counter()
     stack = way(name, trials, case.dataset, device)
     stack.feed.epoch(0)
     found = Contestant(name, stack, stack._rows(0), max(min(WARM + 2, stack.feed.full), 1))
     found.take()
     found.ready, found.steps = time.perf_counter() - start, min(steps, stack.feed.full)
-    found.peak = peak_mib(device)
+    found.peak = peak_mib(device) - before
     return found
 
 
-def measure(case: Case, count: int, ways: Sequence[str], chosen: Namespace, rates: Ceilings) -> list[Row]:
+def measure(case: Case, count: int, chosen: Namespace, rates: Ceilings, until: float) -> Iterator[Row]:
+    """The row of each way, as soon as it is measured; none is begun after `until`, of this process's clock."""
     first = case.trials(0)[0]
     trials = [replace(first, seed=i % 3, lr=first.lr * (1 + i / count)) for i in range(count)]
     one = cost(asdict(first.model), case.shape, first.batch_size, first.batch_size, 0, 1, first.precision)
     floor, device = rates.seconds(one), torch.device(case.device)
-    # As many side by side as have room.
-    together = max(1, int(0.8 * available(device) / predicted(trials, case.dataset, device)))
-    rows: list[Row] = []
     reference = 0.0  # seconds of "stack", which comes first
-    for start in range(0, len(ways), together):
-        contestants = entered(ways[start : start + together], trials, case, chosen.steps)
-        took: dict[str, list[float]] = {c.name: [] for c in contestants}
-        for turn in range(chosen.rounds):
-            for place in range(len(contestants)):  # another one begins in every round
-                c = contestants[(turn + place) % len(contestants)]
-                took[c.name].append(c.take() / count)
-        for c in contestants:
-            seconds = statistics.median(took[c.name])
-            row: Row = {
+    for name in chosen.ways:
+        if not fits(name, count):
+            print(f"{case.name:<9}{count:>6} {name:<20} cannot be split so", flush=True)
+            continue
+        if time.perf_counter() > until:
+            print(f"{case.name:<9}{count:>6} {name:<20} not begun: {chosen.limit:g} s are over", flush=True)
+            continue
+        c = entered(name, trials, case, chosen.steps)
+        if c is not None:
+            seconds = statistics.median(c.take() for _ in range(chosen.rounds)) / count
+            if name == "stack":
+                reference = seconds
+            yield {
                 "case": case.name,
                 "trials": count,
-                "way": c.name + ("" if c.stack.graph is None or c.stack.graph.full.graph else " (no graph)"),
+                "way": name + ("" if c.stack.graph is None or c.stack.graph.full.graph else " (no graph)"),
                 "ms_per_trial": round(1e3 * seconds, 4),
-                "ratio_to_stack": None,
+                "ratio_to_stack": round(seconds / reference, 3) if reference else None,
                 "share": round(floor / seconds, 4),
                 "ready_seconds": round(c.ready, 1),
                 "peak_mib": round(c.peak),
@@ -121,30 +126,23 @@ def measure(case: Case, count: int, ways: Sequence[str], chosen: Namespace, rate
                 "precision": first.precision,
                 "torch": torch.__version__,
             }
-            if c.name == "stack":
-                reference = seconds
-            if reference:
-                row["ratio_to_stack"] = round(seconds / reference, 3)
-            rows.append(row)
-            print(shown(row), flush=True)
-        del contestants
+        del c  # its graph and its memory, before the next is built
         gc.collect()
+        torch.backends.cudnn.benchmark = False
         if device.type == "cuda":
             torch.cuda.empty_cache()
-    return rows
 
 
-def entered(ways: Sequence[str], trials: Sequence[Trial], case: Case, steps: int) -> list[Contestant]:
-    """Those that could be built; of the others it is said why not."""
-    found = []
-    for name in ways:
-        try:
-            found.append(contestant(name, trials, case, steps))
-        except torch.OutOfMemoryError:
-            print(f"{case.name:<9}{len(trials):>6} {name:<20} out of memory", flush=True)
-        except Exception as error:  # one way that fails must not cost the others their figures
-            print(f"{case.name:<9}{len(trials):>6} {name:<20} {type(error).__name__}: {str(error)[:300]}", flush=True)
-    return found
+def entered(name: str, trials: Sequence[Trial], case: Case, steps: int) -> Contestant | None:
+    """None for a way that could not be built, of which it is said why not."""
+    try:
+        return contestant(name, trials, case, steps)
+    except torch.OutOfMemoryError:
+        why = "out of memory"
+    except Exception as error:  # one way that fails must not cost the others their figures
+        why = f"{type(error).__name__}: {str(error)[:300]}"
+    print(f"{case.name:<9}{len(trials):>6} {name:<20} {why}", flush=True)
+    return None
 
 
 def shown(row: Row) -> str:
@@ -196,7 +194,7 @@ def main() -> None:
     print(
         f"{device_name(torch.device(chosen.device))}, {chosen.precision}, torch {torch.__version__}\n{HEAD}", flush=True
     )
-    rows: list[Row] = []
+    found: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = folder / "images.npz"
@@ -208,25 +206,17 @@ def main() -> None:
         about = Namespace(**more, trials=2, threads=None, epochs=2)
         for case in (make(name, about, folder) for name in chosen.cases):
             rates = ceilings(torch.device(chosen.device), case.trials(0)[0].model.name, chosen.precision)
-            for trials in chosen.trials:
-                if time.perf_counter() - began > chosen.limit:
-                    print(f"{case.name:<9}{trials:>6} not begun: {chosen.limit:g} s are over", flush=True)
-                    continue
-                ways = fitting(chosen.ways, trials)
-                if unfit := [name for name in chosen.ways if name not in ways]:
-                    print(f"{case.name:<9}{trials:>6} cannot be split so: {', '.join(unfit)}", flush=True)
-                rows += measure(case, trials, ways, chosen, rates)
-                if chosen.csv:  # after every measurement, so that what is stopped leaves what it had
-                    with chosen.csv.open("w", newline="") as file:
-                        writer = csv.DictWriter(file, COLUMNS)
-                        writer.writeheader()
-                        writer.writerows(rows)
+            for count in chosen.trials:
+                for row in measure(case, count, chosen, rates, began + chosen.limit):
+                    print(shown(row), flush=True)
+                    found.append(row)
+                    rows.write(chosen.csv, COLUMNS, found)
 
 
-def fitting(ways: Sequence[str], trials: int) -> list[str]:
-    """The ways that differ from each other for this number of trials."""
-    sizes = {name: parsed(name)[1] for name in ways}
-    return [name for name in ways if not sizes[name] or (sizes[name] < trials and trials % sizes[name] == 0)]
+def fits(name: str, trials: int) -> bool:
+    """Whether so many trials can be computed so, and not as "stack" does it."""
+    size = parsed(name)[1]
+    return not size or (size < trials and trials % size == 0)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,15 @@ counted, and a step does not. So can that of warm tensors that fit into a cache.
 from __future__ import annotations
 
 import argparse
-import csv
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import root  # noqa: F401
+import rows
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from step_sets import sets
 from step_ways import BYTES, FUSED, Memory, Way, contestants
 
@@ -153,16 +150,12 @@ def main() -> None:
     memory = Memory(device)
     print(f"{device_name(device)}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}, "
           f"n = {chosen.rounds} rounds\n{HEAD}")  # fmt: skip
-    rows: list[dict[str, object]] = []
+    measured: list[dict[str, object]] = []
     for name in chosen.sets or known:
         found = measure(name, memory, chosen.rounds, chosen.cold)
         print("\n".join(map(shown, found)), flush=True)
-        rows += found
-        if chosen.csv:  # after every set, so that what is stopped leaves what it had
-            with chosen.csv.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(rows)
+        measured += found
+        rows.write(chosen.csv, COLUMNS, measured)
 
 
 if __name__ == "__main__":

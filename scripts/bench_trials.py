@@ -23,19 +23,16 @@ large product of matrices and of a large copy in the same run, whichever takes l
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+import root  # noqa: F401
+import rows
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from bench_cases import NAMES, Case, Took, make, refuse_unusable
 from bench_growth import growth
 from bench_profile import profile
@@ -70,8 +67,10 @@ def measure(case: Case, ways: list[str], rounds: int) -> list[Row]:
         for place in range(len(ways)):  # another one begins in every round
             way = ways[(turn + place) % len(ways)]
             took[way].append(case.run(way, turn))
+            # What is stopped before all ways have had their turn leaves this line of those that had.
+            print(f"  {way}, round {turn}: {took[way][-1].seconds:.1f} s", flush=True)
     seconds = {way: statistics.median(t.seconds for t in found) for way, found in took.items()}
-    rows = []
+    measured = []
     for way in ways:
         difference, error = compared(took["ours"], took[way]) if "ours" in ways and way != "ours" else (None, None)
         row: Row = {
@@ -95,11 +94,11 @@ def measure(case: Case, ways: list[str], rounds: int) -> list[Row]:
             "python": platform.python_version(),
         }
         print(shown(row), flush=True)
-        rows.append(row)
+        measured.append(row)
     for way in ways[1:] if ways[0] == "ours" else []:
         print(agreement(way, took["ours"], took[way], case))
     print(f"load {os.getloadavg()[0]:.1f}", flush=True)
-    return rows
+    return measured
 
 
 def mean_error(took: list[Took], split: str = "val") -> float:
@@ -199,14 +198,10 @@ def main() -> None:
             for case in cases:
                 profile(case, folder)
             return
-        rows: list[Row] = []
+        found: list[Row] = []
         for case in cases:
-            rows += measure(case, chosen.ways, chosen.rounds)
-            if chosen.csv:  # after every case, so that what is stopped leaves what it had
-                with chosen.csv.open("w", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS)
-                    writer.writeheader()
-                    writer.writerows(rows)
+            found += measure(case, chosen.ways, chosen.rounds)
+            rows.write(chosen.csv, COLUMNS, found)
 
 
 if __name__ == "__main__":

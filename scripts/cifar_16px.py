@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import root  # noqa: F401
 
 from runner.data.load import load
 from runner.data.settings import FileSettings, TorchvisionSettings

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import warnings
 from collections.abc import Iterable
 from functools import lru_cache
@@ -24,8 +23,6 @@ from plain_models import Shape, load_trial, network
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, TensorDataset
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runner.data.torchvision_import import torchvision_datasets
 

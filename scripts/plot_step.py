@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import root  # noqa: F401
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
