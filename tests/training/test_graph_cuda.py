@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from runner.data.dataset import Dataset
+from runner.models.sizes import FULL, LANES
 from runner.training.graph import Graph
 from runner.training.stack import Stack
 from tests.helpers import images, tokens, trial
@@ -18,10 +19,17 @@ CASES: dict[str, tuple[Dataset, str]] = {
 }
 
 
-def trained(case: str, graph: bool, precision: str, epochs: int = 4) -> Stack:
+@pytest.fixture(autouse=True)
+def _one_way_to_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise cuDNN may add up a gradient in another order in every run."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+
+
+def trained(case: str, graph: bool, precision: str, epochs: int = 4, way: str = FULL) -> Stack:
     dataset, model = CASES[case]
     trials = [
-        trial(dataset, model, seed=s, lr=lr, precision=precision, epochs=epochs) for s, lr in ((0, 1e-3), (1, 1e-2))
+        trial(dataset, model, seed=s, lr=lr, precision=precision, epochs=epochs, way=way)
+        for s, lr in ((0, 1e-3), (1, 1e-2))
     ]
     stack = Stack(trials, dataset, torch.device("cuda"))
     assert stack.graph is not None
@@ -32,17 +40,27 @@ def trained(case: str, graph: bool, precision: str, epochs: int = 4) -> Stack:
     return stack
 
 
+def assert_alike(one: Stack, other: Stack, precision: str) -> None:
+    """Tensor by tensor, the difference is small beside the tensor."""
+    for a, b in zip(one.parameters, other.parameters, strict=True):
+        assert torch.isfinite(a).all()
+        assert (a - b).norm() <= (1e-3 if precision == "fp32" else 3e-2) * a.norm().clamp(min=1e-3)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("way", [FULL, LANES])
 @pytest.mark.parametrize("case", CASES)
-def test_recorded_steps_train_as_plain_steps_do(case: str, precision: str) -> None:
-    plain, recorded = trained(case, False, precision), trained(case, True, precision)
+def test_recorded_steps_train_as_plain_steps_do(case: str, way: str, precision: str) -> None:
+    plain, recorded = trained(case, False, precision, way=way), trained(case, True, precision, way=way)
     assert recorded.graph is not None
     assert recorded.graph.full.graph is not None
     assert recorded.graph.rest.graph is not None  # 90 examples in batches of 16
-    for a, b in zip(plain.parameters, recorded.parameters, strict=True):
-        torch.testing.assert_close(
-            a, b, rtol=1e-3 if precision == "fp32" else 0.1, atol=1e-4 if precision == "fp32" else 0.02
-        )
+    assert_alike(plain, recorded, precision)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_lanes_train_as_a_stack_does(case: str) -> None:
+    assert_alike(trained(case, True, "fp32"), trained(case, True, "fp32", way=LANES), "fp32")
 
 
 def test_no_step_of_an_epoch_waits_for_the_device() -> None:
