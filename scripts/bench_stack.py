@@ -190,7 +190,8 @@ def arguments() -> Namespace:
 def main() -> None:
     chosen = arguments()
     began = time.perf_counter()
-    torch._dynamo.config.recompile_limit = 64
+    if any(parsed(name)[2] == "compile" for name in chosen.ways):  # for to load the compiler takes seconds
+        torch._dynamo.config.recompile_limit = 64
     print(
         f"{device_name(torch.device(chosen.device))}, {chosen.precision}, torch {torch.__version__}\n{HEAD}", flush=True
     )
