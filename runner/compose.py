@@ -136,6 +136,7 @@ _SCALARS: dict[str, type] = {
     "workers": int,
     "shards": int,
     "exact": bool,
+    "compute": str,
     "resume": bool,
     "fresh": bool,
     "dry_run": bool,

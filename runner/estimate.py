@@ -20,7 +20,6 @@ from runner.data.settings import DatasetSettings
 from runner.models.build import build
 from runner.models.sizes import evaluation_batch
 from runner.plan import Plan
-from runner.training.cuda import ready
 from runner.training.evaluate import losses
 from runner.training.heap import keep_freed_memory
 from runner.training.memory import predicted, room
@@ -103,7 +102,6 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     first = stack[0]
     on_cpu = device.type == "cpu"
     chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, 0 if on_cpu else len(stack), first.way)
-    ready(device)
     running = Stack(stack, _cut(dataset, chunk), device)
     # A GPU's step is short, and is recorded after some.
     per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))

@@ -195,6 +195,7 @@ def _wrong(
     """Train a stack and record it; what has gone wrong in training it, or for want of memory, if anything has."""
     import torch
 
+    from runner.training.cuda import refuse_broken
     from runner.training.memory import room
     from runner.training.train import train
 
@@ -218,6 +219,8 @@ def _wrong(
     except Exception as error:
         if recording and not is_shortage(error):
             raise
+        if not is_shortage(error):
+            refuse_broken(device)
         return error
     return None
 

@@ -37,18 +37,18 @@ class Given:
         """The kind of device, or the only one."""
         return self.devices[0] if len(self.devices) == 1 else "cuda"
 
-    def measure(self, trials: Iterable[Trial], settings: Settings, deadline: float | None = None) -> dict[Shape, int]:
-        """Trials in a stack, for shapes of `trials` whose size is for a GPU to say; {} where it is not."""
+    def measure(self, trials: Iterable[Trial], settings: Settings, deadline: float | None = None) -> plan.Sizes:
+        """Size and way of stacks, for shapes of `trials` for which a GPU is to say them; {} where it is not."""
         if settings.stack or not self.device.startswith("cuda"):
             return {}
         new = [trial for trial in trials if trial.shape not in self.sizes]
         count = execute.worker_count(settings.workers, self.devices, len(new))
-        given = (new, self.datasets, self.devices[0], count, watched(settings), deadline)
+        given = (new, self.datasets, self.devices[0], count, watched(settings), deadline, settings.compute)
         found = measured(*given) if count == 1 else elsewhere(*given)
         for size in found.values():
             say(size.text())
         self.sizes.update(found)
-        return {shape: size.trials for shape, size in self.sizes.items()}
+        return {shape: plan.Chosen(size.trials, size.way) for shape, size in self.sizes.items()}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ def train(
     workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
     stored = plan.StoredPlan(folder, records.lock, part)
     sizes = given.measure(stored.known(missing)[1], settings, deadline)
-    stacks = stored.follow(missing, given.device, settings.stack, workers_wanted, sizes, settings.exact)
+    stacks = stored.follow(
+        missing, given.device, settings.stack, workers_wanted, sizes, settings.exact, settings.compute
+    )
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
         say(f"{name}: cannot be stacked, so its trials run one by one")

@@ -12,28 +12,45 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from optim.rules import ALONE
 from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
-from runner.models.sizes import FULL, LOOSE, UNSTACKED, cpu_stack, gpu_stack
+from runner.models.sizes import COMPUTE, FULL, LANES, LOOSE, UNSTACKED, cpu_stack, gpu_stack
 from runner.packing import packed
 from runner.trials import Shape, Trial
 
 Plan = list[list[Trial]]
 COLUMNS = ("stack", "slot", "trial")
 HEADER = ",".join(COLUMNS)
-Sizes = Mapping[Shape, int]  # trials in a stack, by shape
+
+
+class Chosen(NamedTuple):
+    """What was measured to be fastest: so many trials in a stack, computed in this way."""
+
+    trials: int
+    way: str = FULL
+
+
+Sizes = Mapping[Shape, Chosen]
 NONE: Sizes = {}
 
 
 def plan(
-    trials: Iterable[Trial], device: str, size: int, workers: int, measured: Sizes = NONE, exact: bool = False
+    trials: Iterable[Trial],
+    device: str,
+    size: int,
+    workers: int,
+    measured: Sizes = NONE,
+    exact: bool = False,
+    compute: str = "auto",
 ) -> Plan:
     """Stacks of trials of one shape, at most `size` in each, shared out to `workers` evenly.
 
-    `size` 0: what was `measured` for the shape, or else chosen by it. `exact`: see `runner.packing`.
+    `size` 0: what was `measured` for the shape, or else chosen by it. `exact`: see `runner.packing`. `compute`: a key
+    of COMPUTE; of "auto" the way is the measured one, or else a full stack's on a GPU, `runner.packing`'s on the CPU.
     """
     groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -41,15 +58,23 @@ def plan(
     stacks: Plan = []
     for group in groups.values():
         if not device.startswith("cuda") and group[0].optimizer.name not in ALONE:
-            stacks += packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
+            found = packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
+            stacks += _in_lanes(found) if compute == "lanes" else found
             continue
-        most = size or measured.get(group[0].shape, 0)
+        chosen = measured.get(group[0].shape, Chosen(0))
+        most = size or chosen.trials
         count = -(-len(group) // stack_size(group[0], device, most))
         if not size:  # every worker gets as many stacks as the others
             count = min(len(group), -(-count // workers) * workers)
         edges = [len(group) * i // count for i in range(count + 1)]
-        stacks += [group[i:j] for i, j in pairwise(edges)]
+        found = [group[i:j] for i, j in pairwise(edges)]
+        lanes = (COMPUTE[compute] or chosen.way) == LANES and group[0].optimizer.name not in ALONE
+        stacks += _in_lanes(found) if lanes else found
     return stacks
+
+
+def _in_lanes(stacks: Plan) -> Plan:
+    return [[trial.computed(LANES) for trial in stack] for stack in stacks]
 
 
 def stack_size(trial: Trial, device: str, size: int) -> int:
@@ -72,7 +97,18 @@ def name(stack: Sequence[Trial]) -> str:
 def _way(name: str) -> str:
     """The way that a stack's name tells; without one it is full, as all were in version 0.1.0."""
     found = name.partition("-")[2]
-    return found if found in (LOOSE, UNSTACKED) else FULL
+    return found if found in (LOOSE, UNSTACKED, LANES) else FULL
+
+
+def _ruled_out(trial: Trial, device: str, exact: bool, compute: str) -> bool:
+    """Whether what was planned for this trial's way of computing is not what is asked for now, or possible."""
+    if trial.optimizer.name in ALONE:
+        return False
+    if compute != "auto":
+        return (trial.way == LANES) != (compute == "lanes")
+    if trial.way in (LOOSE, UNSTACKED):
+        return exact or device.startswith("cuda")
+    return trial.way == LANES and exact
 
 
 class StoredPlan:
@@ -93,23 +129,23 @@ class StoredPlan:
         workers: int,
         measured: Sizes = NONE,
         exact: bool = False,
+        compute: str = "auto",
     ) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
 
         A stored stack larger than the `size` that the user asks for is planned anew, and so is one that is computed
-        in a way that `exact` or the device rules out.
+        in a way that `exact`, `compute` or the device rules out.
         """
         with self.lock:
             known, rest = self._known(trials)
             kept: Plan = []
             for stack in known:
-                if len(stack) > stack_size(stack[0], device, size) and size:
-                    rest += stack
-                elif stack[0].way != FULL and (exact or device.startswith("cuda")):
+                too_large = len(stack) > stack_size(stack[0], device, size) and size
+                if too_large or _ruled_out(stack[0], device, exact, compute):
                     rest += [trial.computed(FULL) for trial in stack]
                 else:
                     kept.append(stack)
-            fresh = plan(rest, device, size, workers, measured, exact)
+            fresh = plan(rest, device, size, workers, measured, exact, compute)
             self._append(fresh)
         return kept + fresh
 

@@ -28,7 +28,7 @@ from runner.data.settings import DATASETS, DatasetSettings
 from runner.devices import resolve
 from runner.errors import UserError
 from runner.models.settings import MODELS
-from runner.models.sizes import FULL, LOOSE, UNSTACKED
+from runner.models.sizes import FULL, LANES, LOOSE, UNSTACKED
 from runner.reading import read
 from runner.regular import check_files
 from runner.settings import OPTIMIZERS, LookaheadSettings
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if not trial.digest.startswith(row["trial"]):
             raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
-        ways = [word for word in str(row["note"]).split("; ") if word in (LOOSE, UNSTACKED)]
+        ways = [word for word in str(row["note"]).split("; ") if word in (LOOSE, UNSTACKED, LANES)]
         trial = trial.computed(ways[0] if ways else FULL)
         return _compare(row, _trained(trial, dataset, given.device), given.tolerance)
     except UserError as error:

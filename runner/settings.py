@@ -13,6 +13,7 @@ from optim.rules import ALONE, COUPLED, WD_SCHEDULES
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.models.settings import ModelSettings
+from runner.models.sizes import COMPUTE
 from runner.training.schedule import ScheduleSettings
 
 WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
@@ -113,7 +114,7 @@ _RANGES = {
 # How a study is run and watched: the same for all its trials, so these cannot be swept.
 RUN_KEYS = tuple(
     "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
-    "shards exact resume fresh dry_run max_minutes record_host results reference".split()
+    "shards exact compute resume fresh dry_run max_minutes record_host results reference".split()
 )
 
 
@@ -151,6 +152,7 @@ class Settings:
     workers: int = 0  # 0: auto
     shards: int = 0  # 0: auto
     exact: bool = False
+    compute: str = "auto"  # how a stack is computed: as one network or in lanes
     resume: bool = True
     fresh: bool = False
     dry_run: bool = False
@@ -200,6 +202,10 @@ class Settings:
             raise UserError(f"max_minutes={self.max_minutes}: must be a positive number")
         if self.study and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", self.study):
             raise UserError(f"study={self.study}: must be a folder name of letters, digits, '.', '_' and '-'")
+        if self.compute not in COMPUTE:
+            raise UserError(f"compute={self.compute}: must be one of {', '.join(COMPUTE)}")
+        if self.compute == "lanes" and self.exact:
+            raise UserError("exact=true compute=lanes: exact trials are computed as in a full stack; give one of them")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UserError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
 

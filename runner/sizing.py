@@ -1,9 +1,10 @@
-"""How many trials share a stack on a GPU, tried out on it: `measured(trials, datasets, device, ...)`.
+"""How many trials share a stack on a GPU, and how they are computed: `measured(trials, datasets, device, ...)`.
 
 Where throughput stops growing depends on the GPU, the network, and how well libraries do many small convolutions as
 one. `runner.models.sizes` has a first guess; from there this doubles or halves the stack while that makes a trial's
-training shorter, and tries a single trial, whose convolutions are ordinary ones. Not on the CPU: there a size must not
-depend on a clock, for the same command gives the same stacks.
+training shorter, and tries a single trial, whose convolutions are ordinary ones. A network with convolutions is tried
+in lanes too (`runner.models.lanes`). Not on the CPU: there a size must not depend on a clock, for the same command
+gives the same stacks.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from optim.rules import ALONE
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
+from runner.models.settings import TransformerSettings
+from runner.models.sizes import COMPUTE, FULL, LANES
 from runner.plan import stack_size
 from runner.training.options import Options
 from runner.trials import Shape, Trial
@@ -38,11 +42,13 @@ class Size:
     trials: int
     seconds: float
     tried: Mapping[int, float]
+    way: str = FULL
 
     def text(self) -> str:
         """For people."""
         others = ", ".join(f"{n}: {s:.3g} s" for n, s in sorted(self.tried.items()))
-        return f"stacks of {self.trials} (seconds of a trial, by the size of its stack: {others})"
+        how = " in lanes" if self.way == LANES else ""
+        return f"stacks of {self.trials}{how} (seconds of a trial, by the size of its stack: {others})"
 
 
 def measured(
@@ -52,8 +58,12 @@ def measured(
     processes: int,
     options: Options,
     deadline: float | None = None,
+    compute: str = "auto",
 ) -> dict[Shape, Size]:
-    """The best size for every shape of which there is enough to train; `processes` share the trials of a shape."""
+    """The best size and way for every shape of which there is enough to train; `processes` share its trials.
+
+    `compute`: a key of `runner.plan.COMPUTE`, "auto" where both ways may be tried.
+    """
     import torch
 
     from runner.estimate import stack_seconds
@@ -72,11 +82,12 @@ def measured(
             continue
         dataset = datasets[first.dataset]
 
-        def seconds(count: int, group: Sequence[Trial] = group, dataset: Dataset = dataset) -> float:
+        def seconds(count: int, way: str, group: Sequence[Trial] = group, dataset: Dataset = dataset) -> float:
+            stack = [trial.computed(way) for trial in group[:count]]
             try:
-                if room(group[:count], dataset, where, 1):
+                if room(stack, dataset, where, 1):
                     return math.inf
-                return stack_seconds(group[:count], dataset, where, options)
+                return stack_seconds(stack, dataset, where, options)
             except Exception:  # no memory, or a size that some library does not serve; whatever else training will say
                 return math.inf
             finally:
@@ -87,12 +98,21 @@ def measured(
             left = math.inf if deadline is None else deadline - time.time()
             return min(each * most, left) > WORTH
 
-        size = best(seconds, stack_size(first, device, 0), most, worth)
+        ways = [COMPUTE[compute]] if COMPUTE[compute] else ways_of(first)
+        sizes = [
+            replace(best(partial(seconds, way=way), stack_size(first, device, 0), most, worth), way=way) for way in ways
+        ]
+        size = min(sizes, key=lambda tried: tried.seconds)
         if math.isfinite(size.seconds):
             found[shape] = size
         with suppress(Exception):
             ready(where)  # which gives back the memory
     return found
+
+
+def ways_of(trial: Trial) -> list[str]:
+    """The ways worth a try: a Transformer's products of matrices are as fast in a stack as alone."""
+    return [FULL] if isinstance(trial.model, TransformerSettings) else [FULL, LANES]
 
 
 def elsewhere(*given: Any) -> dict[Shape, Size]:

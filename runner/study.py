@@ -185,7 +185,8 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     trials = search | (final.trials if final else {})
     left += fresh
     count = execute.worker_count(settings.workers, given.devices, len(left))
-    stacks = plan.plan(left, given.device, settings.stack, count, given.measure(left, settings), settings.exact)
+    sizes = given.measure(left, settings)
+    stacks = plan.plan(left, given.device, settings.stack, count, sizes, settings.exact, settings.compute)
     count = execute.worker_count(settings.workers, given.devices, len(stacks))
     steps = sum(trial.per_epoch * trial.epochs for trial in left)
     print(

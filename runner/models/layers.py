@@ -243,8 +243,23 @@ def per_image(coefficients: Tensor, channels: int) -> Tensor:
     return coefficients.t().repeat_interleave(channels, 1)[:, :, None, None]
 
 
+SHORT = 16  # positions; flash attention works in tiles of 64 and 128, which are nearly empty below
+
+
+def _short_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+    """q [N, heads, Q, D], k, v [N, heads, T, D] to [N, heads, Q, D], as products of matrices."""
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if causal:
+        later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(later, -math.inf)
+    return scores.softmax(-1).to(v.dtype) @ v
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     """Attention within trial and example: q [R, B, Q, heads, D], k, v [R, B, T, heads, D] to [R, B, Q, heads * D]."""
     q1, k1, v1 = (x.flatten(0, 1).transpose(1, 2) for x in (q, k, v))
+    if q.is_cuda and k.shape[2] <= SHORT:
+        y = _short_attention(q1, k1, v1, causal)
+        return y.transpose(1, 2).reshape(*q.shape[:3], -1)
     y = F.scaled_dot_product_attention(q1, k1, v1, is_causal=causal)
     return y.transpose(1, 2).reshape(*q.shape[:3], -1)

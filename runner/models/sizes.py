@@ -17,9 +17,12 @@ FILLED = 2**24  # bytes up to which a stack without spare slots was never slower
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
 MOST = 32
 FULL, LOOSE, UNSTACKED = "full", "loose", "unstacked"  # ways to compute a trial on the CPU, see `slots`
+LANES = "lanes"  # and one for all devices: the trials of a stack as ordinary networks, see `runner.models.lanes`
+COMPUTE = {"auto": "", "stack": FULL, "lanes": LANES}  # values of the key `compute`, and the ways that they ask for
 EVALUATED = 250
 GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
+ATTENDED = 2**16 - 1  # examples of all trials together that flash attention takes at most
 
 
 def layer_bytes(model: ModelSettings, batch: int, positions: int) -> int:
@@ -56,27 +59,30 @@ def slots(model: ModelSettings, batch: int, positions: int, trials: int, way: st
     A grouped convolution of one group takes another path, with other roundings, than one of several; and batch
     normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently in its
     backward pass. A FULL stack has no rest, a LOOSE one has that pass from `runner.models.ways.loosen`, and what is
-    UNSTACKED is a network of ordinary layers. What is trained one by one for its size is never in another stack.
+    UNSTACKED or in LANES is a network of ordinary layers. What is trained one by one for its size is in no other stack.
     """
-    if way == UNSTACKED or (trials == 1 and alone(model, batch, positions)):
+    if way in (UNSTACKED, LANES) or (trials == 1 and alone(model, batch, positions)):
         return trials
     return max(2, trials if way == LOOSE else -(-trials // unit(model)) * unit(model))
 
 
 def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
     """The number of trials in a stack of this shape on a GPU."""
-    return max(1, min(GPU_MOST, GPU_LAYER // layer_bytes(model, batch, positions)))
+    most = ATTENDED // batch if isinstance(model, TransformerSettings) else GPU_MOST
+    return max(1, min(GPU_MOST, most, GPU_LAYER // layer_bytes(model, batch, positions)))
 
 
 def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int = 0, way: str = FULL) -> int:
     """Examples that are evaluated at a time, but no smaller batches than in training.
 
     On the CPU as few as fit the cache, the same for a trial in every stack of its way, for another number would round
-    otherwise. On a GPU, for a stack of `gpu` trials, as many as fill it: a batch of few takes as long.
+    otherwise. On a GPU, for a stack of `gpu` trials, as many as fill it: a batch of few takes as long. Each lane fills
+    it, for that many calls of a network are as many times the launches.
     """
     size = layer_bytes(model, batch, positions)
     if gpu:
-        return max(batch, GPU_LAYER * batch // (size * gpu))
+        fill = GPU_LAYER * batch // (size * (1 if way == LANES else gpu))
+        return max(batch, min(fill, ATTENDED // gpu) if isinstance(model, TransformerSettings) else fill)
     # A single Transformer's calls are short beside what they cost, and its tokens fewer than the pixels of an image.
     cache = 8 * CACHE if way == UNSTACKED and isinstance(model, TransformerSettings) else CACHE
     return max(batch, min(EVALUATED, cache * batch // size))

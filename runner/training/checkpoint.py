@@ -24,6 +24,7 @@ from runner.lock import advice
 from runner.shortage import is_shortage
 
 FORMAT = 2
+RARELY = 20  # times what a checkpoint takes is trained between two: some stacks have gigabytes to save
 KEYS = frozenset(
     "epoch step recorded alive seconds progress best best_epoch target_epoch number tensors "
     "ledger_asked ledger_applied".split()
@@ -43,19 +44,24 @@ class Checkpoints:
     ) -> None:
         self.path, self.ids, self.every, self.tell = path, list(ids), every, tell
         self.saved = time.monotonic()
+        self.took = 0.0  # seconds, for the last one
         self.failed = False  # and said so
 
     def pulse(self, state: Callable[[], State]) -> None:
         """To be called wherever `state()` is one to go on from: saves it if it is time, or if the end is asked for."""
         number = interrupt.requested()
-        if number or time.monotonic() - self.saved >= self.every:
+        if number or time.monotonic() - self.saved >= self._interval():
             self.save(state())
         if number:
             raise interrupt.Interrupted(number)
 
+    def _interval(self) -> float:
+        return max(self.every, RARELY * self.took) if self.every else 0.0
+
     def save(self, state: State) -> None:
         """Write `state`; a disk that is full costs the checkpoint, not the training."""
         draft = self.path.with_suffix(".part")
+        began = time.monotonic()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("wb") as file:
@@ -72,6 +78,7 @@ class Checkpoints:
                 self.tell(f"{self.path}: cannot save a checkpoint ({reason}); going on without")
             self.failed = True
         self.saved = time.monotonic()
+        self.took = self.saved - began
 
     def load(self) -> State | None:
         """The state to go on from; None where there is none of these trials. A damaged file is removed, and said so.

@@ -7,6 +7,10 @@ from contextlib import suppress
 
 import torch
 
+from runner.errors import UserError
+
+BRANCHES = 16  # lanes side by side; of more that wait for each other a GPU runs none sooner
+
 
 def ready(device: torch.device) -> None:
     """The device as a stack wants to find it; nothing on other kinds of device."""
@@ -21,10 +25,34 @@ def ready(device: torch.device) -> None:
     torch.cuda.reset_peak_memory_stats(device)
 
 
+def refuse_broken(device: torch.device) -> None:
+    """After an error that is not for want of memory: UserError where the device answers nothing any more.
+
+    Some errors of a kernel end the process's work on a GPU for good: whatever is tried there afterwards fails with the
+    same words, and says nothing about the trial that tries it.
+    """
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.synchronize(device)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{device}: the GPU has failed and takes no more work in this process ({reason}); no row was written for "
+            "what it was training; the same command goes on from the last checkpoints"
+        ) from error
+
+
 @functools.cache
 def stream(device: torch.device) -> torch.cuda.Stream:
     """The stream that steps are recorded on: one for all stacks, since libraries keep workspaces for each."""
     return torch.cuda.Stream(device)
+
+
+@functools.cache
+def branches(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
+    """Streams for the lanes of a stack (`runner.models.lanes`), the same for all stacks; none on other devices."""
+    return tuple(torch.cuda.Stream(device) for _ in range(BRANCHES)) if device.type == "cuda" else ()
 
 
 def give_up(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:

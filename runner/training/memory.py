@@ -21,9 +21,11 @@ from torch.utils._pytree import tree_leaves
 from optim.rules import ALONE
 from runner.data.dataset import Dataset, Split
 from runner.models.build import Model, build
+from runner.models.lanes import Lanes
 from runner.models.settings import TransformerSettings
-from runner.models.sizes import GPU_LAYER, evaluation_batch, rough_bytes, slots
+from runner.models.sizes import GPU_LAYER, LANES, evaluation_batch, rough_bytes, slots
 from runner.training import heap
+from runner.training.cuda import BRANCHES
 from runner.training.evaluate import losses
 from runner.training.feed import Images
 from runner.training.precision import autocast
@@ -74,7 +76,11 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
-        _evaluation(kept.model, first, dataset, kept.images, count, chunk)
+        if first.way == LANES:  # as many at a time as there are streams
+            some = min(count, BRANCHES) if gpu else 1
+            _evaluation(build(first.model, dataset, some), first, dataset, kept.images, some, chunk)
+        else:
+            _evaluation(kept.model, first, dataset, kept.images, count, chunk)
         evaluation, held = alive.most - alive.now, alive.now
         del kept
     if device.type == "cpu":
@@ -98,6 +104,7 @@ class _Kept:
 
 def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     model = build(trial.model, dataset, count)
+    network = Lanes(model, build(trial.model, dataset, 1)) if trial.way == LANES else model
     parameters = list(model.parameters())
     copies = (2 if trial.rule.family == "adam" else 1) + bool(trial.lookahead.k)
     moments = [[torch.zeros_like(p) for p in parameters] for _ in range(copies)]
@@ -112,8 +119,10 @@ def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     y = torch.zeros(count, batch, *dataset.train.y.shape[1:], dtype=torch.int64)
     noise = torch.empty(count, batch, model.noise_width) if model.noise_width else None
     with autocast(trial.precision, x.device):
-        logits = model(x, noise)
+        logits = network(x, noise)
     losses(logits, y).mean(1).sum().backward()
+    if isinstance(network, Lanes):
+        network.gather()
     del logits, x, y, noise
     before = [p.detach().clone() for p in parameters]
     moved = [p.detach() - q for p, q in zip(parameters, before, strict=True)]

@@ -19,12 +19,14 @@ from optim.lookahead import Slow
 from optim.release import Ledger, released_rows
 from optim.stacked import Stacked
 from runner.data.dataset import Dataset
-from runner.models.build import build, decays
+from runner.models.build import Model, build, decays
+from runner.models.lanes import Lanes
 from runner.models.layers import initialise
-from runner.models.sizes import LOOSE, UNSTACKED, evaluation_batch, slots
+from runner.models.sizes import LANES, LOOSE, UNSTACKED, evaluation_batch, slots
 from runner.models.ways import loosen, single
 from runner.training.alone import Alone
 from runner.training.coefficients import Coefficients
+from runner.training.cuda import branches, ready
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
@@ -55,6 +57,7 @@ class Stack:
         diagnostics: bool = False,
     ) -> None:
         """`diagnostics`: follow what decay does to the weights, in plain steps without a CUDA graph."""
+        ready(device)
         first = trials[0]
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
         shape = (first.model, first.batch_size, first.facts.pixels)
@@ -64,6 +67,11 @@ class Stack:
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
+        self.network: Model | Lanes = self.model  # what is called; the same parameters
+        if first.way == LANES and not alone:
+            with torch.device("meta"):
+                lane = build(first.model, dataset, 1)
+            self.network = Lanes(self.model, lane, branches(device))
         self.parameters: list[Tensor] = list(self.model.parameters())
         weights = [decays(p) for p in self.parameters]
         optimizer: Stacked | Alone = (
@@ -81,7 +89,7 @@ class Stack:
         live = torch.arange(len(self.trials), device=device) < self.count
         multipliers = [trial.loss_multiplier for trial in self.trials]
         wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
-        self.step = Step(self.model, optimizer, live, self.autocast, first.precision == "fp16", wanted)
+        self.step = Step(self.network, optimizer, live, self.autocast, first.precision == "fp16", wanted)
         if first.way == UNSTACKED and device.type == "cpu" and isinstance(optimizer, Stacked):
             optimizer.read(lambda: single(self.model))
         elif first.way == LOOSE and device.type == "cpu":
@@ -111,7 +119,7 @@ class Stack:
 
     def run_epoch(self, epoch: int, first: int = 0, after: Callable[[int], None] = lambda taken: None) -> Progress:
         """Train through `epoch` (from 0), from step `first` on; `after` is told the steps taken, but for the last."""
-        self.model.train()
+        self.network.train()
         self.norms = None
         self.feed.epoch(epoch)
         self.epoch_ledger = self.ledger
@@ -140,7 +148,7 @@ class Stack:
     def scores(self, split: str, pulse: Callable[[], None] = lambda: None) -> Scores:
         """Loss and error of every trial on `train`, `val` or `test`; `pulse` is called after each batch."""
         found = evaluate(
-            self.model, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
+            self.network, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
         )
         n = self.count
         return Scores(found.loss[:n], found.error[:n], found.top5[:n] if found.top5 else None)

@@ -12,6 +12,7 @@ from torch import Tensor
 from optim.lookahead import Slow
 from optim.stacked import Stacked
 from runner.models.build import Model
+from runner.models.lanes import Lanes
 from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
@@ -26,7 +27,7 @@ class Step:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | Lanes,
         optimizer: Stacked | Alone,
         live: Tensor,
         autocast: torch.autocast,
@@ -64,6 +65,8 @@ class Step:
         wanted = loss if self.multiplier is None else loss * self.multiplier
         # A sum over trials keeps their gradients apart.
         (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
+        if isinstance(self.model, Lanes):
+            self.model.gather()
         loss = loss.detach()
         finite = self.optimizer.finite()
         if self.diagnostics is not None:

@@ -14,9 +14,8 @@ import torch
 
 from runner.data.dataset import Dataset
 from runner.described import described
-from runner.models.sizes import FULL
+from runner.models.sizes import FULL, LANES
 from runner.training.checkpoint import Checkpoints
-from runner.training.cuda import ready
 from runner.training.evaluate import Scores
 from runner.training.options import Options
 from runner.training.peak import peak_mib
@@ -56,7 +55,6 @@ def train(
     report is asked for.
     """
     options = options or Options()
-    ready(device)
     clock = time.perf_counter()
     started = _now()
 
@@ -187,7 +185,7 @@ def _trial_rows(stack: Stack, scores: dict[str, Scores], watch: Watch, seconds: 
             "torch": torch.__version__,
             "started": started,
         }
-        notes = [trial.way] * (trial.way != FULL and stack.device.type == "cpu")
+        notes = [trial.way] * (trial.way == LANES or (trial.way != FULL and stack.device.type == "cpu"))
         if (top5 := scores["test"].top5) is not None:
             row["test_top5_error"] = top5[i]
         if diverged:
