@@ -16,7 +16,7 @@
 #   GPU_SH_STEPS    which steps of the run, instead of all
 #   GPU_SH_LIMIT    seconds for all of it (570); a step gets no more than what is left
 #   GPU_SH_DATA     where CIFAR-10 is (.data/cifar10)
-#   GPU_SH_WAYS     other ways for wide and many, such as "stack,lanes-1+benchmark"
+#   GPU_SH_WAYS     other ways for wide and many, such as "stack,lanes+benchmark"
 #   GPU_SH_FIGURE2  more arguments of scripts/figure2.py
 #   GPU_SH_QUICK    1: the smallest sizes, made-up images if there are no others; to try this script on a CPU
 # shellcheck disable=SC2054 # options of the scripts take commas
@@ -119,14 +119,14 @@ about "$1" 2>&1 | tee "$work/about.log"
 pack step
 
 tests=(-m pytest -v --tb=short -ra -p no:cacheprovider -o faulthandler_timeout=90)
-ways=${GPU_SH_WAYS:-stack,stack+benchmark,lanes-1,lanes-1+benchmark}
+ways=${GPU_SH_WAYS:-stack,stack+benchmark,lanes,lanes+benchmark}
 conv=(--limit 100)
 rounds=(--rounds 12)
 stack=(cifar16 --trials 16 --limit 65)
 wide=(cifar64 --trials 4 --ways "$ways" --limit 50)
-wide_modular=(modular --trials 64 --ways "stack,lanes-1" --limit 30)
+wide_modular=(modular --trials 64 --ways "stack,lanes" --limit 30)
 many=(cifar16 --trials 1,64 --ways "$ways" --limit 50)
-compile=(cifar16 --trials 16 --ways "lanes-1,lanes-1+compile" --limit 60)
+compile=(cifar16 --trials 16 --ways "lanes,lanes+compile" --limit 60)
 cifar=(cifar16 --trials 8 --images 12800 --ways ours,tuned,typed --rounds 1 --precision bf16)
 modular=(modular --epochs 10 --ways ours,tuned,typed --rounds 1 --precision bf16)
 figure2=(--minutes 8.3)
@@ -137,8 +137,8 @@ if [ "$quick" = 1 ]; then
     stack=(digits --trials 2 "${small[@]}")
     wide=(digits --trials 2 --ways stack "${small[@]}")
     wide_modular=(modular --trials 2 --ways stack "${small[@]}")
-    many=(digits --trials 1,3 --ways stack,lanes-1 "${small[@]}")
-    compile=(digits --trials 2 --ways lanes-1 "${small[@]}")
+    many=(digits --trials 1,3 --ways stack,lanes "${small[@]}")
+    compile=(digits --trials 2 --ways lanes "${small[@]}")
     cifar=(cifar16 --trials 2 --images 150 --epochs 1 --ways ours --rounds 1 --precision fp32)
     modular=(modular --epochs 1 --ways ours --rounds 1 --precision fp32)
     figure2=(--minutes 0.3)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the rows of `scripts/bench_stack.py --csv` decide: `python scripts/gpu_decide.py STACK.csv`, a line for each.
 
-Who computes a stack's convolutions: lanes, if lanes-1 takes less than 0.9 of what the grouped stack takes, for lanes
+Who computes a stack's convolutions: lanes, if they take less than 0.9 of what the grouped stack takes, for they
 cost memory and time to record. Whether cuDNN tries its algorithms: if that gains over 5 %, for to try takes time again
 in every command. Both were settled before the first measurement, so that no result picks its own rule.
 """
@@ -20,10 +20,10 @@ def decision(ms: Mapping[str, float]) -> str:
     """Milliseconds for each trial by way; says why where a figure is missing."""
     if "stack" not in ms:
         return "not decided: stack was not measured"
-    plain, why = "stack", "lanes-1 was not measured"
-    if "lanes-1" in ms:
-        share = ms["lanes-1"] / ms["stack"]
-        plain, why = "lanes-1" if share < LANES else "stack", f"lanes-1 takes {share:.2f} of stack"
+    plain, why = "stack", "lanes were not measured"
+    if "lanes" in ms:
+        share = ms["lanes"] / ms["stack"]
+        plain, why = "lanes" if share < LANES else "stack", f"lanes take {share:.2f} of stack"
     tried = f"{plain}+benchmark"
     if tried not in ms:
         return f"{plain} ({why}; {tried} was not measured)"

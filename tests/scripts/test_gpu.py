@@ -104,12 +104,12 @@ def test_an_unknown_run_is_refused_with_the_usage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ms", "chosen"),
     [
-        ({"stack": 1.0, "lanes-1": 0.89, "lanes-1+benchmark": 0.86}, "lanes-1"),
-        ({"stack": 1.0, "lanes-1": 0.89, "lanes-1+benchmark": 0.8}, "lanes-1+benchmark"),
-        ({"stack": 1.0, "stack+benchmark": 0.9, "lanes-1": 0.91, "lanes-1+benchmark": 0.2}, "stack+benchmark"),
-        ({"stack": 1.0, "stack+benchmark": 0.96, "lanes-1": 1.2}, "stack"),
+        ({"stack": 1.0, "lanes": 0.89, "lanes+benchmark": 0.86}, "lanes"),
+        ({"stack": 1.0, "lanes": 0.89, "lanes+benchmark": 0.8}, "lanes+benchmark"),
+        ({"stack": 1.0, "stack+benchmark": 0.9, "lanes": 0.91, "lanes+benchmark": 0.2}, "stack+benchmark"),
+        ({"stack": 1.0, "stack+benchmark": 0.96, "lanes": 1.2}, "stack"),
         ({"stack": 1.0}, "stack"),
-        ({"lanes-1": 1.0}, "not"),
+        ({"lanes": 1.0}, "not"),
     ],
 )
 def test_lanes_need_a_tenth_and_benchmark_a_twentieth(ms: dict[str, float], chosen: str) -> None:
