@@ -1,63 +1,96 @@
 #!/usr/bin/env bash
-# All that only a GPU can show, in one go, from the repository's root: scripts/gpu.sh OUT_DIR [WHEELS_DIR]
+# What only a GPU can show, in three runs of at most ten minutes, from the repository's root:
+#   scripts/gpu.sh RUN OUT_DIR [WHEELS_DIR]
 #
-# Steps, each with a limit of its own and none stopping the next: correct, bench (of the optimizer step), suite, stack
-# (ways to compute a stack's step), trials (trials per hour), digits, cifar. Leaves all.tgz (logs, rows, plots, studies),
-# summary.txt and step.png in OUT_DIR. Packages in WHEELS_DIR are used from a folder that is gone afterwards. CIFAR-10
-# is taken from .data/cifar10: cifar10.npz, or sheets with unpack_cifar10.py beside them.
+# RUN 1: is it right, and who computes a convolution. kernel, graph (tests); conv, stack (which decides, by the rule in
+#        scripts/gpu_decide.py); step-warm, step-cold, plot (of the optimizer's step).
+# RUN 2: scale. wide, many, compile (a stack's step in larger networks, in smaller and larger stacks, compiled);
+#        trials-cifar, trials-modular (trials in an hour, of this runner and of others).
+# RUN 3: the paper's Figure 2 on CIFAR-10, figure2; or, if run 1 found wrong bits, GPU_SH_STEPS=sanitizer.
 #
-#   PYTHON         the interpreter (python3)
-#   GPU_SH_STEPS   which steps ("correct bench suite digits cifar"; "stack trials" want a run of their own)
-#   GPU_SH_LIMIT   seconds for all of it (570); a step gets no more than what is left
-#   GPU_SH_STACK   other arguments of scripts/bench_stack.py, such as "cifar16 --trials 16 --ways stack,lanes-1"
-#   GPU_SH_TRIALS  other arguments of scripts/bench_trials.py, such as "cifar64 --trials 4 --ways ours,tuned"
-#   GPU_SH_CIFAR   more arguments of the CIFAR-10 sweep, such as "epochs=20 max_minutes=4"
-#   GPU_SH_QUICK   1: few rounds, small sets, one test file for the suite, a small sweep; to try this script
+# Each step has a limit of its own and none stops the next. After each, and every minute, OUT_DIR has all.tgz (logs, rows,
+# studies) and summary.txt anew; a plot adds step.png. Packages in WHEELS_DIR are used from a folder that is gone
+# afterwards. CIFAR-10 is .data/cifar10/cifar10.npz, or is made of the sheets there by unpack_cifar10.py beside them.
+#
+#   PYTHON          the interpreter (python3)
+#   GPU_SH_STEPS    which steps of the run, instead of all
+#   GPU_SH_LIMIT    seconds for all of it (570); a step gets no more than what is left
+#   GPU_SH_DATA     where CIFAR-10 is (.data/cifar10)
+#   GPU_SH_WAYS     other ways for wide and many, such as "stack,lanes+benchmark"
+#   GPU_SH_FIGURE2  more arguments of scripts/figure2.py
+#   GPU_SH_QUICK    1: the smallest sizes, made-up images if there are no others; to try this script on a CPU
+# shellcheck disable=SC2054 # options of the scripts take commas
 set -u
 
-if [ $# -lt 1 ] || [ $# -gt 2 ]; then
-    sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
-python=${PYTHON:-python3}
-steps=${GPU_SH_STEPS:-correct bench suite digits cifar}
-limit=${GPU_SH_LIMIT:-570}
+usage() { sed -n '2,21s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || [ $# -eq 3 ] || usage
 quick=${GPU_SH_QUICK:-0}
-mkdir -p "$1" || exit 1
-out=$(cd "$1" && pwd)
-work=$(mktemp -d "$out/work.XXXXXX") || exit 1
+case $1 in
+    1) steps="kernel graph conv stack step-warm step-cold plot" ;;
+    2) steps="wide many compile trials-cifar trials-modular" ;;
+    3) steps="figure2" ;;
+    *) usage ;;
+esac
+steps=${GPU_SH_STEPS:-$steps}
+limit=${GPU_SH_LIMIT:-570}
+python=${PYTHON:-python3}
+mkdir -p "$2" || exit 1
+out=$(cd "$2" && pwd)
+# What a step writes stays outside of OUT_DIR, so that a cut leaves no more there than the few files that are whole.
 scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
-export PYTHONUNBUFFERED=1 MPLBACKEND=Agg TRITON_CACHE_DIR="$scratch/triton"
+work=$scratch/work
+mkdir "$work"
+packer=
+trap '[ -n "$packer" ] && kill "$packer" 2>/dev/null; rm -rf "$scratch"' EXIT
+export PYTHONUNBUFFERED=1 MPLBACKEND=Agg TRITON_CACHE_DIR="$scratch/triton" TORCHINDUCTOR_CACHE_DIR="$scratch/inductor"
+# Plugins that happen to be installed there have never been tried with these tests.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 
-if [ $# -eq 2 ]; then
+if [ $# -eq 3 ]; then
     "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --disable-pip-version-check \
-        --target "$scratch/site" "$2"/*.whl || exit 1
+        --target "$scratch/site" "$3"/*.whl || exit 1
     export PYTHONPATH="$scratch/site${PYTHONPATH:+:$PYTHONPATH}"
 fi
 
 # wanted STEP: whether it is among the chosen ones.
 wanted() { case " $steps " in *" $1 "*) ;; *) return 1 ;; esac; }
 
-# step NAME SECONDS COMMAND...: runs it with its output in NAME.log, and notes seconds and exit code.
+# note STEP TEXT...: a line of the summary.
+note() { printf '%-16s %s\n' "$1" "${*:2}" >>"$work/summary.txt"; }
+
+# pack NAME: all there is so far, whole at any moment; that a file grows meanwhile is no error. NAME is of the draft.
+pack() {
+    cp "$work/summary.txt" "$out/summary.txt"
+    tar -C "$work" --exclude=.state -czf "$scratch/$1.tgz" . 2>/dev/null
+    [ $? -le 1 ] && mv "$scratch/$1.tgz" "$out/all.tgz"
+}
+
+# step NAME SECONDS COMMAND...: runs it with its output in NAME.log, notes seconds and exit code, and packs.
 step() {
     local name=$1 most=$2 left=$((limit - SECONDS)) began=$SECONDS code
     shift 2
     [ "$left" -lt "$most" ] && most=$left
     if [ "$most" -lt 5 ]; then
-        printf '%-16s not run: no time left\n' "$name" >>"$work/summary.txt"
-        return
+        note "$name" "not run: no time left"
+        return 1
     fi
     printf '== %s (at most %s s)\n' "$name" "$most"
-    timeout -k 10 "$most" "$@" >"$work/$name.log" 2>&1
+    while sleep 60; do pack minute; done >/dev/null 2>&1 &  # whose sleep may outlive it, and must not hold our output
+    packer=$!
+    # Interrupted, not terminated: pytest then still tells what failed so far.
+    timeout -s INT -k 10 "$most" "$@" >"$work/$name.log" 2>&1
     code=$?
+    kill "$packer" && wait "$packer" 2>/dev/null
+    packer=
     tail -n 3 "$work/$name.log"
-    printf '%-16s %4s s  exit %s%s\n' "$name" $((SECONDS - began)) "$code" \
-        "$([ "$code" -eq 124 ] && echo ' (out of time)')" >>"$work/summary.txt"
+    note "$name" "$((SECONDS - began)) s  exit $code$(case $code in 124 | 137) echo ' (out of time)' ;; esac)"
+    grep -aE '^tests/.* (FAILED|ERROR)' "$work/$name.log" | cut -c 1-200 >>"$work/summary.txt"
+    pack step
+    return "$code"
 }
 
 about() {
-    "$python" - <<'END'
+    "$python" - <<'PYTHON'
 import importlib.metadata as versions
 import platform
 
@@ -68,89 +101,111 @@ print("device", torch.cuda.get_device_name() if cuda else platform.machine(), "C
 if cuda:
     about = torch.cuda.get_device_properties(0)
     print("multiprocessors", about.multi_processor_count, "memory", about.total_memory, "L2", about.L2_cache_size)
+    print("cuDNN", torch.backends.cudnn.version())
 print("python", platform.python_version(), "torch", torch.__version__)
-for name in ("triton", "numpy", "hydra-core", "omegaconf"):
+for name in ("triton", "numpy", "pandas", "matplotlib", "hydra-core", "omegaconf", "hypothesis", "pytest"):
     try:
         print(name, versions.version(name))
     except versions.PackageNotFoundError:
         print(name, "is missing")
-END
+PYTHON
     command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv
     git rev-parse --short HEAD 2>/dev/null
     command -v cc gcc || echo "no C compiler: older Triton needs one"
+    printf 'run %s: %s\n' "$1" "$steps"
 }
-about 2>&1 | tee "$work/about.log"
+touch "$work/summary.txt"
+about "$1" 2>&1 | tee "$work/about.log"
+pack step
 
-cuda=$("$python" -c 'import torch; print(int(torch.cuda.is_available()))')
-rounds=(--rounds 30)
-chosen=()
-rest=(tests/optim --deselect tests/optim/test_kernel_cuda.py)
-suite=(tests/training tests/models tests/data tests/scripts)
-digits=(+experiment=digits)
-cifar=(model.depth=20 model.width=16 "optimizer=adam,adamw" "lr=1e-3,3e-3,1e-2" "wd=0,1e-4,1e-3" epochs=3 max_minutes=2)
-read -r -a stack <<<"${GPU_SH_STACK:-cifar16 cifar64 modular digits --trials 4,16}"
-read -r -a trials <<<"${GPU_SH_TRIALS:-cifar16 modular digits --trials 16 --images 12800 --rounds 1}"
+tests=(-m pytest -v --tb=short -ra -p no:cacheprovider -o faulthandler_timeout=90)
+ways=${GPU_SH_WAYS:-stack,stack+benchmark,lanes,lanes+benchmark}
+conv=(--limit 100)
+rounds=(--rounds 12)
+stack=(cifar16 --trials 16 --limit 65)
+wide=(cifar64 --trials 4 --ways "$ways" --limit 50)
+wide_modular=(modular --trials 64 --ways "stack,lanes" --limit 30)
+many=(cifar16 --trials 1,64 --ways "$ways" --limit 50)
+compile=(cifar16 --trials 16 --ways "lanes,lanes+compile" --limit 60)
+cifar=(cifar16 --trials 8 --images 12800 --ways ours,tuned,typed --rounds 1 --precision bf16)
+modular=(modular --epochs 10 --ways ours,tuned,typed --rounds 1 --precision bf16)
+figure2=(--minutes 8.3)
 if [ "$quick" = 1 ]; then
-    rounds=(--rounds 2)
-    chosen=(tiny stack16)
-    rest=(tests/optim/test_release.py)
-    suite=(tests/data/test_split.py)
-    stack=(digits --trials 2 --ways stack,lanes-1 --rounds 1 --steps 2)
-    trials=(digits --ways ours,tuned --rounds 1 --epochs 1)
-    digits=(-m "optimizer=adam,adamw" lr=0.01 "wd=0,0.01" epochs=1)
-    cifar=(model.depth=8 model.width=4 optimizer=adamw lr=1e-2 wd=0 epochs=1 max_minutes=1)
+    small=(--rounds 1 --steps 1)
+    conv=(resnet20 --batch 1 --trials 1,2)
+    rounds=(--rounds 1 tiny)
+    stack=(digits --trials 2 "${small[@]}")
+    wide=(digits --trials 2 --ways stack "${small[@]}")
+    wide_modular=(modular --trials 2 --ways stack "${small[@]}")
+    many=(digits --trials 1,3 --ways stack,lanes "${small[@]}")
+    compile=(digits --trials 2 --ways lanes "${small[@]}")
+    cifar=(cifar16 --trials 2 --images 150 --epochs 1 --ways ours --rounds 1 --precision fp32)
+    modular=(modular --epochs 1 --ways ours --rounds 1 --precision fp32)
+    figure2=(--minutes 0.3)
 fi
-read -r -a more <<<"${GPU_SH_CIFAR:-}"
+read -r -a more <<<"${GPU_SH_FIGURE2:-}"
 
-if wanted correct; then
-    step correct-cuda 120 "$python" -m pytest -q -ra tests/optim/test_kernel_cuda.py tests/training/test_graph_cuda.py
-    step correct-rest 150 "$python" -m pytest -q -ra "${rest[@]}"
-fi
+# images: the path of CIFAR-10 in $npz; where there are only the sheets they are unpacked first. Fails where none is.
+images() {
+    local data=${GPU_SH_DATA:-.data/cifar10}
+    npz=$data/cifar10.npz
+    [ -f "$npz" ] && return
+    npz=$scratch/cifar10.npz
+    [ -f "$npz" ] && return
+    if [ -f "$data/unpack_cifar10.py" ]; then
+        step unpack 60 "$python" "$data/unpack_cifar10.py" "$npz"
+    elif [ "$quick" = 1 ]; then
+        "$python" - "$npz" <<'PYTHON'
+import sys
 
-if wanted bench; then
-    step bench-warm 120 "$python" scripts/bench_step.py "${rounds[@]}" --csv "$work/step-warm.csv" "${chosen[@]}"
-    step bench-cold 120 "$python" scripts/bench_step.py "${rounds[@]}" --cold --csv "$work/step-cold.csv" "${chosen[@]}"
-    step plot 60 "$python" scripts/plot_step.py "$work"/step-*.csv "$out/step.png"
-fi
+import numpy as np
 
-if wanted suite; then
-    step suite 240 "$python" -m pytest -q -ra "${suite[@]}"
-fi
+rng = np.random.default_rng(0)
+x, y = rng.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8), np.arange(300) % 10
+np.savez(sys.argv[1], x_train=x, y_train=y, x_test=x[:100], y_test=y[:100])
+PYTHON
+    fi
+    [ -f "$npz" ]
+}
 
-if wanted digits; then
-    step digits 150 "$python" -m runner "${digits[@]}" study=digits-gpu results="$work/results"
-fi
+bench() { step "$1" "$2" "$python" scripts/bench_stack.py "${@:3}" --csv "$work/$1.csv"; }
 
+wanted kernel && step kernel 60 "$python" "${tests[@]}" tests/optim/test_kernel_cuda.py
+wanted graph && step graph 180 "$python" "${tests[@]}" tests/training/test_graph_cuda.py
+wanted sanitizer && PYTORCH_NO_CUDA_MEMORY_CACHING=1 step sanitizer 500 compute-sanitizer --print-limit 20 \
+    "$python" "${tests[@]}" tests/optim/test_kernel_cuda.py -k fused_cpu_step
+wanted conv && step conv 110 "$python" scripts/bench_conv.py "${conv[@]}" --csv "$work/conv.csv"
 if wanted stack; then
-    step stack 480 "$python" scripts/bench_stack.py "${stack[@]}" --limit 400 --csv "$work/stack.csv"
+    bench stack 75 "${stack[@]}"
+    "$python" scripts/gpu_decide.py "$work/stack.csv" 2>&1 | tee -a "$work/summary.txt"
 fi
+wanted step-warm && step step-warm 60 "$python" scripts/bench_step.py "${rounds[@]}" --csv "$work/step-warm.csv"
+wanted step-cold && step step-cold 60 "$python" scripts/bench_step.py "${rounds[@]}" --cold --csv "$work/step-cold.csv"
+wanted plot && step plot 30 "$python" scripts/plot_step.py "$work"/step-*.csv "$out/step.png"
 
-images=.data/cifar10/cifar10.npz
-label=CIFAR-10
-if { wanted cifar || wanted trials; } && ! [ -f "$images" ] && [ -f .data/cifar10/unpack_cifar10.py ]; then
-    images=$scratch/cifar10.npz
-    step cifar-unpack 60 "$python" .data/cifar10/unpack_cifar10.py "$images"
-    label='CIFAR-10 (JPEG copy)'
+if wanted wide; then
+    bench wide 60 "${wide[@]}"
+    bench wide-modular 40 "${wide_modular[@]}"
 fi
-
-if wanted trials; then
-    low=(--precision "$([ "$cuda" = 1 ] && echo bf16 || echo fp32)")
-    [ -f "$images" ] && low+=(--cifar10 "$images")
-    step trials 540 "$python" scripts/bench_trials.py "${trials[@]}" "${low[@]}" --csv "$work/trials.csv"
-    step growth 120 "$python" scripts/bench_trials.py --growth
-fi
-
-if wanted cifar; then
-    if [ -f "$images" ]; then
-        step cifar 200 "$python" -m runner -m dataset=npz dataset.path="$images" "dataset.label='$label'" \
-            dataset.flip=true dataset.pad=4 wd_convention=paper batch_size=128 "${cifar[@]}" "${more[@]}" study=cifar10-gpu results="$work/results"
+wanted many && bench many 60 "${many[@]}"
+if wanted trials-cifar; then
+    if images; then
+        step trials-cifar 180 "$python" scripts/bench_trials.py "${cifar[@]}" --cifar10 "$npz" --csv "$work/trials-cifar.csv"
     else
-        printf '%-16s not run: no .data/cifar10\n' cifar >>"$work/summary.txt"
+        note trials-cifar "not run: no CIFAR-10"
+    fi
+fi
+wanted trials-modular && step trials-modular 60 "$python" scripts/bench_trials.py "${modular[@]}" --csv "$work/trials-modular.csv"
+wanted compile && bench compile 210 "${compile[@]}"  # last: it is the one that may well run out of time
+
+if wanted figure2; then
+    if ! images; then
+        note figure2 "not run: no CIFAR-10"
+    else
+        step figure2 560 "$python" scripts/figure2.py --images "$npz" "${figure2[@]}" --results "$work/results" "${more[@]}"
     fi
 fi
 
-[ "$cuda" = 1 ] || echo "no GPU here: CUDA tests were skipped, the rest ran on the CPU" >>"$work/summary.txt"
-cp "$work/summary.txt" "$out/summary.txt"
-tar -C "$work" --exclude=.state -czf "$out/all.tgz" . && rm -rf "$work"
+pack step
 printf '\n'
 cat "$out/summary.txt"
