@@ -1,4 +1,4 @@
-"""A stack computed as so many ordinary networks, each on a CUDA stream of its own: `Lanes(model, lane, streams)`.
+"""A stack computed as so many ordinary networks, each on a CUDA stream of its own: `Lanes(model, lane)`.
 
 A convolution over a stack is one grouped convolution, which CUDA's libraries compute slowly where a group has many
 channels. A lane is an ordinary network with the weights of one trial. Parameters, their gradients and the buffers stay
@@ -8,12 +8,12 @@ those of the stack, [R, ...], so that optimizer, checkpoints and records know no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from runner.models.branches import Branches
 from runner.models.build import Model
 
 ALIGNED = 4  # float32 numbers in 16 bytes, at which the optimizer's wide accesses begin
@@ -22,17 +22,15 @@ ALIGNED = 4  # float32 numbers in 16 bytes, at which the optimizer's wide access
 class Lanes(nn.Module):
     """The network of `model`, [R, ...] in and out as there; `lane` is the same network for one trial.
 
-    Of `lane` only the structure is used: it may live on torch's meta device. `streams`: those that lanes take turns on;
-    none on the CPU, where a lane is computed after another. After a backward pass `gather` gives the stack's parameters
-    their gradients.
+    Of `lane` only the structure is used: it may live on torch's meta device. After a backward pass `gather` gives the
+    stack's parameters their gradients. On the CPU a lane is computed after another.
     """
 
-    def __init__(self, model: Model, lane: Model, streams: Sequence[torch.cuda.Stream] = ()) -> None:
+    def __init__(self, model: Model, lane: Model) -> None:
         super().__init__()
         self.model, self.lane, self.noise_width = model, Lane(lane), model.noise_width
         self.parts: list[nn.Parameter] = list(model.parameters())
         self.trials = len(self.parts[0])
-        self.streams = list(streams)[: self.trials]
         self.call: Callable[..., Tensor] = self.lane  # or what torch.compile makes of it
         self.leaves: list[list[Tensor]] = []  # of each lane the weights of the last forward pass, which get gradients
 
@@ -42,15 +40,14 @@ class Lanes(nn.Module):
         buffers = [b.split(1) for b in self.model.buffers()]
         self.leaves = []
         found = []
-        for trial in range(self.trials):
-            here = slice(trial, trial + 1)
-            with self._branch(trial):
-                mine = [w[trial].detach().requires_grad_(torch.is_grad_enabled()) for w in weights]
-                self.leaves.append(mine)
-                its_noise = None if noise is None else noise[here]
-                found.append(self.call(mine, [b[trial] for b in buffers], x[here], its_noise))
-        for stream in self.streams:
-            torch.cuda.current_stream().wait_stream(stream)
+        with Branches(x.device, self.trials) as fork:
+            for trial in range(self.trials):
+                here = slice(trial, trial + 1)
+                with fork(trial):
+                    mine = [w[trial].detach().requires_grad_(torch.is_grad_enabled()) for w in weights]
+                    self.leaves.append(mine)
+                    its_noise = None if noise is None else noise[here]
+                    found.append(self.call(mine, [b[trial] for b in buffers], x[here], its_noise))
         return torch.cat(found)
 
     @torch.no_grad()
@@ -84,14 +81,6 @@ class Lanes(nn.Module):
             cast = iter(low)
             found = [next(cast) if p.dim() == 5 else p for p in found]
         return found
-
-    def _branch(self, trial: int) -> AbstractContextManager[object]:
-        if not self.streams:
-            return nullcontext()
-        stream = self.streams[trial % len(self.streams)]
-        if trial < len(self.streams):
-            stream.wait_stream(torch.cuda.current_stream())
-        return torch.cuda.stream(stream)
 
 
 class Lane(nn.Module):

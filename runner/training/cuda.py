@@ -9,8 +9,6 @@ import torch
 
 from runner.errors import UserError
 
-BRANCHES = 16  # lanes side by side; of more that wait for each other a GPU runs none sooner
-
 
 def ready(device: torch.device) -> None:
     """The device as a stack wants to find it; nothing on other kinds of device."""
@@ -47,12 +45,6 @@ def refuse_broken(device: torch.device) -> None:
 def stream(device: torch.device) -> torch.cuda.Stream:
     """The stream that steps are recorded on: one for all stacks, since libraries keep workspaces for each."""
     return torch.cuda.Stream(device)
-
-
-@functools.cache
-def branches(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
-    """Streams for the lanes of a stack (`runner.models.lanes`), the same for all stacks; none on other devices."""
-    return tuple(torch.cuda.Stream(device) for _ in range(BRANCHES)) if device.type == "cuda" else ()
 
 
 def give_up(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:

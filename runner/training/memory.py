@@ -20,12 +20,12 @@ from torch.utils._pytree import tree_leaves
 
 from optim.rules import ALONE
 from runner.data.dataset import Dataset, Split
+from runner.models.branches import COUNT
 from runner.models.build import Model, build
 from runner.models.lanes import Lanes
 from runner.models.settings import TransformerSettings
 from runner.models.sizes import GPU_LAYER, LANES, evaluation_batch, rough_bytes, slots
 from runner.training import heap
-from runner.training.cuda import BRANCHES
 from runner.training.evaluate import losses
 from runner.training.feed import Images
 from runner.training.precision import autocast
@@ -77,7 +77,7 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
         if first.way == LANES:  # as many at a time as there are streams
-            some = min(count, BRANCHES) if gpu else 1
+            some = min(count, COUNT) if gpu else 1
             _evaluation(build(first.model, dataset, some), first, dataset, kept.images, some, chunk)
         else:
             _evaluation(kept.model, first, dataset, kept.images, count, chunk)

@@ -26,7 +26,7 @@ from runner.models.sizes import LANES, LOOSE, UNSTACKED, evaluation_batch, slots
 from runner.models.ways import loosen, single
 from runner.training.alone import Alone
 from runner.training.coefficients import Coefficients
-from runner.training.cuda import branches, ready
+from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
 from runner.training.feed import Feed, Images, Resident
@@ -71,7 +71,7 @@ class Stack:
         if first.way == LANES and not alone:
             with torch.device("meta"):
                 lane = build(first.model, dataset, 1)
-            self.network = Lanes(self.model, lane, branches(device))
+            self.network = Lanes(self.model, lane)
         self.parameters: list[Tensor] = list(self.model.parameters())
         weights = [decays(p) for p in self.parameters]
         optimizer: Stacked | Alone = (
