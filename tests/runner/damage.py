@@ -26,10 +26,6 @@ FAST = ("epochs=1", "model.width=4", "dataset.train=20", "dataset.test=1700", "s
 QUICK = (*FAST, "exact=true")  # so that trials asked for one by one end in the same rows
 TWO = ("seed=[0,1]", *QUICK)
 MORE = ("seed=[0,1,2]", *QUICK)  # the same two and another
-_PRELOAD = (
-    "matplotlib.backends.backend_agg runner.__main__ runner.report.overlay runner.report.page runner.report.write "
-    "runner.study runner.training.train sklearn.datasets sklearn.model_selection"
-)
 
 
 Damage = Callable[[Path], Any]  # of a file or a study's folder
@@ -51,7 +47,7 @@ class Said:
 def command(folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner") -> Said:
     """`python -m MODULE ARGUMENTS` in `folder`; `before` is called in the process, and must be a module's function."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD.split())
+    context.set_forkserver_preload(["tests.runner.preloaded"])
     child = context.Process(target=_main, args=(folder, module, arguments, before))
     child.start()
     child.join()
