@@ -7,32 +7,23 @@ study. Neither depends on what is typed, so the forks find both done, and only t
 from __future__ import annotations
 
 import gc
+from importlib import import_module
 
-import antlr4.LL1Analyzer
-import matplotlib.backends.backend_agg
-import matplotlib.figure
 import PIL.Image
-import sklearn.datasets
-import sklearn.model_selection  # noqa: F401
 
-import runner.__main__
-import runner.lacking
-import runner.report.__main__
-import runner.report.curves
-import runner.report.error_vs_wd
-import runner.report.mechanism
-import runner.report.overlay
-import runner.report.page
-import runner.report.scatter
-import runner.report.write
-import runner.study
-import runner.sweeper
-import runner.training.memory
-import runner.training.train  # noqa: F401
 from runner import code
 
-code.fingerprint()
+NAMES = (
+    "antlr4.LL1Analyzer matplotlib.backends.backend_agg matplotlib.figure runner.__main__ runner.lacking "
+    "runner.report.__main__ runner.report.curves runner.report.error_vs_wd runner.report.mechanism "
+    "runner.report.overlay runner.report.page runner.report.scatter runner.report.write runner.study runner.sweeper "
+    "runner.training.memory runner.training.train sklearn.datasets sklearn.model_selection"
+)
+
+for name in NAMES.split():
+    import_module(name)
 PIL.Image.preinit()
+code.fingerprint()
 # What is imported stays, so no fork's garbage collection needs to look through it, and its pages stay shared.
 gc.collect()
 gc.freeze()
