@@ -18,6 +18,7 @@ from tests.report.studies import search, write
 
 STYLE = "text.usetex: True\nfont.family: nope\nbackend: GTK3Agg\naxes.facecolor: red\nno.such.key: 1\n"
 ONE = "scatter.png"
+Plain = tuple[Path, bytes]
 
 
 @pytest.fixture
@@ -29,10 +30,21 @@ def drawn(folder: Path, at: Path, **environment: str) -> tuple[bytes, str]:
     """One plot's bytes, and what a report in a process of its own said on stderr."""
     words = [sys.executable, "-m", "runner.report", str(folder)]
     env = {key: text for key, text in os.environ.items() if key != "HOME" or "HOME" not in environment} | environment
+    (folder / "plots" / ONE).unlink(missing_ok=True)  # so that none of an earlier report is read
     done = subprocess.run(words, cwd=at, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "left out" not in done.stdout.replace("left out: no ", ""), done.stdout
     return (folder / "plots" / ONE).read_bytes(), done.stderr
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Plain:
+    """A study, and one of its plots as it is drawn without any setting."""
+    at = tmp_path_factory.mktemp("plain")
+    folder = write(at / "made-up", search(seeds=(0,), lrs=(1e-3, 1e-2)))
+    found, said = drawn(folder, at)
+    assert said == ""
+    return folder, found
 
 
 @pytest.mark.parametrize(
@@ -46,11 +58,10 @@ def drawn(folder: Path, at: Path, **environment: str) -> tuple[bytes, str]:
     ],
     ids=str,
 )
-def test_no_setting_of_matplotlib_changes_a_plot(environment: dict[str, str], study: Path, tmp_path: Path) -> None:
+def test_no_setting_of_matplotlib_changes_a_plot(environment: dict[str, str], plain: Plain, tmp_path: Path) -> None:
     (tmp_path / "style").write_text(STYLE)
-    plain, said = drawn(study, tmp_path)
-    assert said == ""
-    assert drawn(study, tmp_path, **environment) == (plain, "")
+    folder, wanted = plain
+    assert drawn(folder, tmp_path, **environment) == (wanted, "")
 
 
 def test_the_callers_settings_are_as_before(study: Path) -> None:

@@ -220,7 +220,7 @@ def test_lucky_seeds_never_decide(merit: list[int], luck: list[int], have: list[
     assert not found.circle
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_a_study_is_reported_alike_in_whatever_order_its_commands_came(data: st.DataObject) -> None:
     commands = data.draw(
@@ -242,7 +242,9 @@ def test_a_study_is_reported_alike_in_whatever_order_its_commands_came(data: st.
             [trial(name if wd else name.rstrip("w"), lr, wd, s, error=10 * lr + wd + s) for lr, wd, s in product]
         )
     fresh = [trial("adamw", 1e-3, 0.1, seed, phase="final") for seed in (3, 1000, 1001)]
-    orders = [[row for part in order for row in part] for order in list(permutations(parts))[:6]]
+    # As they came, the other way round, and one with another command first and another last.
+    every = list(permutations(parts))
+    orders = [[row for part in order for row in part] for order in (every[0], every[len(every) // 2], every[-1])]
     tables = []
     for rows in orders:
         found = by_arm([*rows, *fresh])
@@ -255,8 +257,8 @@ def test_a_study_is_reported_alike_in_whatever_order_its_commands_came(data: st.
     assert all(str(table) == str(tables[0]) for table in tables)
     # Every arm with a run has a winner, at every stage.
     for end in range(1, len(parts) + 1):
-        rows = [row for part in parts[:end] for row in part]
-        assert {result.arm for result in by_arm(rows).values() if not math.isnan(result.lr)} == set(by_arm(rows))
+        found = by_arm([row for part in parts[:end] for row in part])
+        assert {result.arm for result in found.values() if not math.isnan(result.lr)} == set(found)
 
 
 def test_seeds_in_words() -> None:

@@ -26,10 +26,6 @@ FAST = ("epochs=1", "model.width=4", "dataset.train=20", "dataset.test=1700", "s
 QUICK = (*FAST, "exact=true")  # so that trials asked for one by one end in the same rows
 TWO = ("seed=[0,1]", *QUICK)
 MORE = ("seed=[0,1,2]", *QUICK)  # the same two and another
-_PRELOAD = (
-    "matplotlib.backends.backend_agg runner.__main__ runner.report.overlay runner.report.page runner.report.write "
-    "runner.study runner.training.train sklearn.datasets sklearn.model_selection"
-)
 
 
 Damage = Callable[[Path], Any]  # of a file or a study's folder
@@ -50,22 +46,35 @@ class Said:
 
 def command(folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner") -> Said:
     """`python -m MODULE ARGUMENTS` in `folder`; `before` is called in the process, and must be a module's function."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD.split())
-    child = context.Process(target=_main, args=(folder, module, arguments, before))
-    child.start()
-    child.join()
-    out, err = (folder / name for name in ("stdout.txt", "stderr.txt"))
-    said = Said(child.exitcode, out.read_text(), err.read_text())
-    out.unlink()
-    err.unlink()
+    (said,) = commands(1, folder, *arguments, before=before, module=module)
     return said
 
 
-def _main(folder: Path, module: str, arguments: tuple[str, ...], before: Callable[[], None] | None) -> None:
+def commands(
+    count: int, folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner"
+) -> list[Said]:
+    """The same command several times at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.runner.preloaded"])
+    ends = [(folder / f"stdout{n}.txt", folder / f"stderr{n}.txt") for n in range(count)]
+    children = [context.Process(target=_main, args=(folder, *end, module, arguments, before)) for end in ends]
+    for child in children:
+        child.start()
+    found = []
+    for child, (out, err) in zip(children, ends, strict=True):
+        child.join()
+        found.append(Said(child.exitcode, out.read_text(), err.read_text()))
+        out.unlink()
+        err.unlink()
+    return found
+
+
+def _main(
+    folder: Path, out: Path, err: Path, module: str, arguments: tuple[str, ...], before: Callable[[], None] | None
+) -> None:
     os.chdir(folder)
-    for number, name in ((1, "stdout.txt"), (2, "stderr.txt")):
-        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     sys.argv = [module, *arguments]
     if before is not None:
         before()

@@ -23,6 +23,7 @@ from runner.plan import StoredPlan
 from runner.reading import read
 from runner.records import Records
 from tests.helpers import images, trial
+from tests.runner.damage import check_went_on, command
 from tests.waiting import until
 
 ELSEWHERE = "20260102T030405Z-0001-another_node-77"
@@ -249,28 +250,32 @@ fcntl.flock = flock
 """
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of one process on a file system with locks."""
+    folder = tmp_path_factory.mktemp("calm")
+    check_went_on(command(folder, *SWEEP, *QUICK, "exact=true", "workers=1"))
+    return folder / "results" / "s"
+
+
 @pytest.mark.campaign
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 @pytest.mark.parametrize("refuse", [False, True])
-def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, tmp_path: Path) -> None:
+def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, calm: Path, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs the cluster extra")
     patch = LOCKS.replace("PLACE", repr(str(tmp_path))).replace("REFUSE", str(refuse))
     (tmp_path / "sitecustomize.py").write_text(patch)
-    path = f"{tmp_path}:{Path(__file__).parents[2]}"
-    said = {}
-    for name, more in {"calm": [], "shards": ["hydra/launcher=joblib", "shards=4", "hydra.launcher.n_jobs=4"]}.items():
-        (tmp_path / name).mkdir()
-        changed = {"PYTHONPATH": path} if more else {}
-        words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, "exact=true", *more]
-        done = subprocess.run(words, cwd=tmp_path / name, env=os.environ | changed, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        said[name] = done.stdout + done.stderr
-    assert ("a file system without locks (No locks available)" in said["shards"]) == refuse
+    changed = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    more = ["hydra/launcher=joblib", "shards=4", "hydra.launcher.n_jobs=4"]
+    words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, "exact=true", *more]
+    done = subprocess.run(words, cwd=tmp_path, env=changed, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("a file system without locks (No locks available)" in done.stdout + done.stderr) == refuse
+    study = tmp_path / "results" / "s"
     for table, key in {"trials": ["trial"], "curves": ["trial", "epoch"]}.items():
         mine, wanted = (
-            pd.read_csv(tmp_path / name / "results" / "s" / f"{table}.csv").sort_values(key, ignore_index=True)
-            for name in ("shards", "calm")
+            pd.read_csv(folder / f"{table}.csv").sort_values(key, ignore_index=True) for folder in (study, calm)
         )
         assert list(map(tuple, mine[key].to_numpy())) == list(map(tuple, wanted[key].to_numpy()))
         assert mine["val_loss"].to_list() == wanted["val_loss"].to_list()
-    assert parts.of(tmp_path / "shards" / "results" / "s") == []
+    assert parts.of(study) == []

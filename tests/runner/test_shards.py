@@ -27,6 +27,7 @@ from runner.settings import Settings
 from runner.shards import Ledger, split, steps, units
 from runner.trials import Trial
 from tests.helpers import images, optimizer, trial
+from tests.runner import damage
 
 QUICK = ["model.width=4", "epochs=2", "dataset.train=100", "eval_every=2"]
 SWEEP = ["-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "final_seeds=2"]
@@ -219,18 +220,17 @@ def test_joblib_shards_train_each_trial_once_and_the_winners_after(tmp_path: Pat
     }.items(),
 )
 def test_wrong_shards_are_refused_in_one_line(typed: str, expected: str, tmp_path: Path) -> None:
-    done = command("-m", typed, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert expected in done.stderr
+    said = damage.command(tmp_path, *QUICK, "-m", typed)
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert expected in said.err
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("preset", ["slurm_cpu", "slurm_gpu"])
 def test_cluster_presets_compose(preset: str, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the cluster extra")
-    words = [sys.executable, "-m", "runner", f"+cluster={preset}", "--cfg", "hydra", "--package", "hydra.launcher"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "SlurmLauncher" in done.stdout
-    assert "SRUN_CPUS_PER_TASK" in done.stdout
+    said = damage.command(tmp_path, f"+cluster={preset}", "--cfg", "hydra", "--package", "hydra.launcher")
+    assert said.code == 0, said.err
+    assert "SlurmLauncher" in said.out
+    assert "SRUN_CPUS_PER_TASK" in said.out

@@ -1,0 +1,29 @@
+"""What every command needs, imported once by the process that `tests.runner.damage.command` forks its commands from.
+
+A command computes the fingerprint of the code and imports the whole of matplotlib, which takes longer than the smallest
+study. Neither depends on what is typed, so the forks find both done, and only those that are a Python of their own pay.
+"""
+
+from __future__ import annotations
+
+import gc
+from importlib import import_module
+
+import PIL.Image
+
+from runner import code
+
+NAMES = (
+    "antlr4.LL1Analyzer matplotlib.backends.backend_agg matplotlib.figure runner.__main__ runner.lacking "
+    "runner.report.__main__ runner.report.curves runner.report.error_vs_wd runner.report.mechanism "
+    "runner.report.overlay runner.report.page runner.report.scatter runner.report.write runner.study runner.sweeper "
+    "runner.training.memory runner.training.train sklearn.datasets sklearn.model_selection"
+)
+
+for name in NAMES.split():
+    import_module(name)
+PIL.Image.preinit()
+code.fingerprint()
+# What is imported stays, so no fork's garbage collection needs to look through it, and its pages stay shared.
+gc.collect()
+gc.freeze()
