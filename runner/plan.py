@@ -18,7 +18,7 @@ from optim.rules import ALONE
 from runner import parts
 from runner.append import append, set_aside
 from runner.lines import cells
-from runner.models.sizes import COMPUTE, FULL, LANES, LOOSE, UNSTACKED, cpu_stack, gpu_stack
+from runner.models.sizes import COMPUTE, FULL, LANES, LOOSE, UNSTACKED, cpu_stack, gpu_stack, gpu_way
 from runner.packing import packed
 from runner.trials import Shape, Trial
 
@@ -50,7 +50,7 @@ def plan(
     """Stacks of trials of one shape, at most `size` in each, shared out to `workers` evenly.
 
     `size` 0: what was `measured` for the shape, or else chosen by it. `exact`: see `runner.packing`. `compute`: a key
-    of COMPUTE; of "auto" the way is the measured one, or else a full stack's on a GPU, `runner.packing`'s on the CPU.
+    of COMPUTE; of "auto" the way is the measured one, or else `gpu_way`'s on a GPU, `runner.packing`'s on the CPU.
     """
     groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -61,15 +61,15 @@ def plan(
             found = packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
             stacks += _in_lanes(found) if compute == "lanes" else found
             continue
-        chosen = measured.get(group[0].shape, Chosen(0))
+        chosen = measured.get(group[0].shape, Chosen(0, ""))
         most = size or chosen.trials
         count = -(-len(group) // stack_size(group[0], device, most))
         if not size:  # every worker gets as many stacks as the others
             count = min(len(group), -(-count // workers) * workers)
         edges = [len(group) * i // count for i in range(count + 1)]
         found = [group[i:j] for i, j in pairwise(edges)]
-        lanes = (COMPUTE[compute] or chosen.way) == LANES and group[0].optimizer.name not in ALONE
-        stacks += _in_lanes(found) if lanes else found
+        way = COMPUTE[compute] or chosen.way or gpu_way(group[0].model)
+        stacks += _in_lanes(found) if way == LANES and group[0].optimizer.name not in ALONE else found
     return stacks
 
 

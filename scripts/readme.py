@@ -132,9 +132,9 @@ def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
 
 def with_tables(readme: str, results: Path) -> str:
     """README.md with its tables as the committed studies have them."""
+    shown = {"digits": "digits-cpu", "photographs": "cifar-16px-cpu", "CIFAR-10": "cifar10-fig2-h100"}
     texts = {
-        f"{name} table": table(pd.read_csv(results / study / "generalization.csv"))
-        for name, study in (("digits", "digits-cpu"), ("photographs", "cifar-16px-cpu"))
+        f"{name} table": table(pd.read_csv(results / study / "generalization.csv")) for name, study in shown.items()
     }
     for name, text in (texts | {"sparing table": sparing(results), "claims table": claims(results)}).items():
         readme = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], readme, flags=re.DOTALL)

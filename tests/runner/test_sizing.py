@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +15,17 @@ import torch
 
 from runner import estimate, phase, sizing
 from runner.data.dataset import Dataset
+from runner.models.settings import ShakeShakeSettings
+from runner.models.sizes import FULL, LANES
 from runner.phase import Given
-from runner.plan import plan
+from runner.plan import Chosen, StoredPlan, plan
 from runner.settings import Settings
 from runner.sizing import Size, best, measured
 from runner.training import memory
 from runner.training.graph import Graph
 from runner.training.options import Options
 from runner.trials import Trial
-from tests.helpers import images, trial
+from tests.helpers import images, tokens, trial
 
 DATASET = images()
 SOON = 30.0  # seconds: a deadline before any end. On a machine so busy that it has passed, the same must come out.
@@ -101,7 +105,7 @@ def test_every_shape_is_measured_and_several_gpus_share_its_trials(tried: list[i
     narrow, wide = trials(20), trials(20, batch_size=32)
     found = sized([*narrow, *wide])
     assert {shape: size.trials for shape, size in found.items()} == {narrow[0].shape: 8, wide[0].shape: 8}
-    assert tried == [2, 4, 8, 16, 1] * 2
+    assert tried == [2, 4, 8, 16, 1] * 4  # each shape as one network and in lanes
     assert sized(narrow, processes=5)[narrow[0].shape].trials == 4
 
 
@@ -116,7 +120,7 @@ def test_too_little_to_train_is_not_measured(tried: list[int], monkeypatch: pyte
 
 def test_little_time_left_is_not_spent_on_trying(tried: list[int]) -> None:
     assert sized(trials(20), deadline=time.time() + SOON)[trials(1)[0].shape].trials == 2
-    assert tried == [2]
+    assert tried == [2, 2]
 
 
 def test_a_shape_that_cannot_be_tried_is_left_to_training(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,10 +163,32 @@ def test_without_room_for_a_trial_nothing_is_said(tried: list[int], monkeypatch:
 
 def test_a_plan_follows_the_measured_size_unless_one_is_asked_for() -> None:
     wanted = trials(20)
-    sizes = {wanted[0].shape: 5}
+    sizes = {wanted[0].shape: Chosen(5)}
     assert [len(stack) for stack in plan(wanted, "cuda", 0, 1, sizes)] == [5] * 4
     assert [len(stack) for stack in plan(wanted, "cuda", 10, 1, sizes)] == [10] * 2
     assert [len(stack) for stack in plan(wanted, "cuda", 0, 3, sizes)] == [3, 3, 4, 3, 3, 4]
+
+
+def test_a_plan_follows_the_measured_way_unless_one_is_asked_for(tmp_path: Path) -> None:
+    wanted = trials(4)
+    sizes = {wanted[0].shape: Chosen(4, LANES)}
+
+    def ways(device: str, compute: str = "auto") -> list[str]:
+        stacks = StoredPlan(tmp_path, nullcontext()).follow(wanted, device, 0, 1, sizes, compute=compute)
+        return [trial.way for stack in stacks for trial in stack]
+
+    assert ways("cuda") == [LANES] * 4
+    assert ways("cuda", "stack") == [FULL] * 4
+    assert ways("cuda") == [FULL] * 4  # as stored last
+    assert ways("cuda", "lanes") == [LANES] * 4
+    assert ways("cpu") == [LANES] * 4  # a rerun elsewhere computes what was planned
+
+
+def test_wide_networks_go_in_lanes_where_nothing_was_measured() -> None:
+    narrow, wide = (replace(trial(DATASET), model=ShakeShakeSettings("shakeshake", width=width)) for width in (16, 64))
+    assert plan([narrow], "cuda", 0, 1)[0][0].way == FULL
+    assert plan([wide], "cuda", 0, 1)[0][0].way == LANES
+    assert plan([trial(tokens(), "transformer")], "cuda", 0, 1)[0][0].way == FULL
 
 
 def test_a_command_measures_a_shape_once_and_says_what_it_found(
@@ -174,7 +200,9 @@ def test_a_command_measures_a_shape_once_and_says_what_it_found(
     given = Given({wanted[0].dataset: DATASET}, ("cuda",))
     settings = object.__new__(Settings)
     object.__setattr__(settings, "stack", 0)
-    assert given.measure(wanted, settings) == given.measure(wanted[:3], settings) == {wanted[0].shape: 8}
+    object.__setattr__(settings, "compute", "stack")
+    found = {wanted[0].shape: Chosen(8)}
+    assert given.measure(wanted, settings) == given.measure(wanted[:3], settings) == found
     assert tried == [2, 4, 8, 16, 1]
     said = capsys.readouterr().out
     assert said == (
