@@ -59,8 +59,6 @@ def packed(folder: Path) -> set[str]:
 @pytest.mark.campaign
 @pytest.mark.parametrize("run", RUNS)
 def test_every_step_of_a_run_ends_well_and_is_packed(run: int, tmp_path: Path) -> None:
-    if run == 3 and not (SCRIPTS / "figure2.py").exists():
-        pytest.skip("there is no scripts/figure2.py")
     done = gpu(run, tmp_path)
     summary = (tmp_path / "out" / "summary.txt").read_text()
     for step in RUNS[run]:
