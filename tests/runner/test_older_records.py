@@ -143,7 +143,8 @@ def test_an_older_study_is_resumed(study: str, tmp_path: Path, monkeypatch: pyte
     if flat["dataset"] in ("npz", "text"):  # their data are not part of the project
         monkeypatch.setattr(rerun, "load", lambda _: like(flat))
     trial, dataset = rebuilt(flat, RESULTS / study, {})
-    trial = trial.shortened()
+    if len(row["trial"]) == identity.OLD:  # as version 0.1.0 wrote it; later studies have longer ids
+        trial = trial.shortened()
     assert trial.id == row["trial"]
     # What has a row is not trained again; one epoch under another seed is, into the same file.
     fresh = replace(trial, epochs=1, seed=10**9)
