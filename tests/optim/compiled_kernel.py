@@ -23,7 +23,7 @@ from optim.kernel import BLOCK, WARPS, step
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TABLES = {"blocks": "*i32", "tensors": "*i64", "gradients": "*i64", "rows": "*fp32"}
 NUMBERS = dict.fromkeys(("length", "groups", "trials", "ticks"), "i32")
-CONTROLS = {"clock": "*i32", "live": "*i1", "scale": "*fp32"}
+CONTROLS = {"clock": "*i32", "live": "*u1", "scale": "*fp32"}
 
 
 def compiled(controls: bool, constants: dict[str, Any]) -> Any:

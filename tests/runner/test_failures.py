@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import runner.training.step as step_module
 from runner import failures
 from runner.reading import read
+from runner.training import cuda
 from tests.runner.damage import QUICK, TWO, Said, command
 
 SWEEP = ["-m", "seed=0,1", "stack=1", *QUICK]
@@ -100,3 +102,25 @@ def test_a_log_that_cannot_be_written_hides_nothing(tmp_path: Path) -> None:
     told: list[str] = []
     failures.Failures(tmp_path, lambda kind, content: told.append(content[1])).note(KeyError("x"), [])
     assert "KeyError" in told[0]
+
+
+def with_a_dead_gpu() -> None:
+    def losses(*_: Any) -> Any:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    def synchronize(*_: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with TORCH_USE_CUDA_DSA")
+
+    step_module.losses = losses
+    torch.cuda.synchronize = synchronize
+    probe = cuda.refuse_broken
+    cuda.refuse_broken = lambda device: probe(torch.device("cuda"))
+
+
+def test_a_gpu_that_has_failed_for_good_ends_the_command_in_one_line_without_a_row(tmp_path: Path) -> None:
+    said = command(tmp_path, *SWEEP, "workers=1", before=with_a_dead_gpu)
+    assert said.code != 0
+    assert "the GPU has failed" in said.err
+    assert "an illegal memory access was encountered" in said.err
+    assert "Traceback" not in said.err
+    assert not (tmp_path / "results" / "s" / "trials.csv").exists()
