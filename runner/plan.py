@@ -104,8 +104,8 @@ def _ruled_out(trial: Trial, device: str, exact: bool, compute: str) -> bool:
     """Whether what was planned for this trial's way of computing is not what is asked for now, or possible."""
     if trial.optimizer.name in ALONE:
         return False
-    if compute != "auto":
-        return (trial.way == LANES) != (compute == "lanes")
+    if compute != "auto" and (trial.way == LANES) != (compute == "lanes"):
+        return True
     if trial.way in (LOOSE, UNSTACKED):
         return exact or device.startswith("cuda")
     return trial.way == LANES and exact

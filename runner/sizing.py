@@ -62,7 +62,7 @@ def measured(
 ) -> dict[Shape, Size]:
     """The best size and way for every shape of which there is enough to train; `processes` share its trials.
 
-    `compute`: a key of `runner.plan.COMPUTE`, "auto" where both ways may be tried.
+    `compute`: a key of `runner.models.sizes.COMPUTE`, "auto" where both ways may be tried.
     """
     import torch
 

@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import root  # noqa: F401
+import root
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: else every profile announces itself
 import torch

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import root  # noqa: F401
+import root
 import torch
 import torch.nn.functional as F
 from plain_models import Shape, network

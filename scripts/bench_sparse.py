@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import root  # noqa: F401
+import root
 import torch
 from bench_step import device_name
 

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import root  # noqa: F401
+import root
 import rows
 import torch
 from bench_cases import NAMES, Case, make, refuse_unusable

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import root  # noqa: F401
+import root
 import rows
 import torch
 from step_sets import sets

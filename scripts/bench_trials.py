@@ -30,7 +30,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import root  # noqa: F401
+import root
 import rows
 import torch
 from bench_cases import NAMES, Case, Took, make, refuse_unusable

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import root  # noqa: F401
+import root
 
 from runner.data.load import load
 from runner.data.settings import FileSettings, TorchvisionSettings

@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import root  # noqa: F401
+import root
 import torch
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException

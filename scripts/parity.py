@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import root  # noqa: F401
+import root
 import torch
 from parity_peers import PEERS, Problem  # beside this script
 

@@ -13,7 +13,7 @@ import csv
 import os
 from pathlib import Path
 
-import root  # noqa: F401
+import root
 from peer_ways import Row, read, tuned, typed
 
 

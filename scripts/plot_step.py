@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import root  # noqa: F401
+import root
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

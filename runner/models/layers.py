@@ -246,6 +246,7 @@ def per_image(coefficients: Tensor, channels: int) -> Tensor:
     return coefficients.t().repeat_interleave(channels, 1)[:, :, None, None]
 
 
+ATTENDED = 2**16 - 1  # examples of all trials together that flash attention takes at a time
 SHORT = 16  # positions; flash attention works in tiles of 64 and 128, which are nearly empty below
 
 
@@ -263,6 +264,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     q1, k1, v1 = (x.flatten(0, 1).transpose(1, 2) for x in (q, k, v))
     if q.is_cuda and k.shape[2] <= SHORT:
         y = _short_attention(q1, k1, v1, causal)
-        return y.transpose(1, 2).reshape(*q.shape[:3], -1)
-    y = F.scaled_dot_product_attention(q1, k1, v1, is_causal=causal)
+    else:
+        parts = zip(q1.split(ATTENDED), k1.split(ATTENDED), v1.split(ATTENDED), strict=True)
+        found = [F.scaled_dot_product_attention(some, keys, values, is_causal=causal) for some, keys, values in parts]
+        y = found[0] if len(found) == 1 else torch.cat(found)
     return y.transpose(1, 2).reshape(*q.shape[:3], -1)

@@ -23,7 +23,6 @@ EVALUATED = 250
 GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
 BROAD = 64  # channels from which lanes were faster on a GPU
-ATTENDED = 2**16 - 1  # examples of all trials together that flash attention takes at most
 
 
 def layer_bytes(model: ModelSettings, batch: int, positions: int) -> int:
@@ -78,8 +77,7 @@ def gpu_way(model: ModelSettings) -> str:
 
 def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
     """The number of trials in a stack of this shape on a GPU."""
-    most = ATTENDED // batch if isinstance(model, TransformerSettings) else GPU_MOST
-    return max(1, min(GPU_MOST, most, GPU_LAYER // layer_bytes(model, batch, positions)))
+    return max(1, min(GPU_MOST, GPU_LAYER // layer_bytes(model, batch, positions)))
 
 
 def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int = 0, way: str = FULL) -> int:
@@ -91,8 +89,7 @@ def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int 
     """
     size = layer_bytes(model, batch, positions)
     if gpu:
-        fill = GPU_LAYER * batch // (size * (1 if way == LANES else gpu))
-        return max(batch, min(fill, ATTENDED // gpu) if isinstance(model, TransformerSettings) else fill)
+        return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
     # A single Transformer's calls are short beside what they cost, and its tokens fewer than the pixels of an image.
     cache = 8 * CACHE if way == UNSTACKED and isinstance(model, TransformerSettings) else CACHE
     return max(batch, min(EVALUATED, cache * batch // size))

@@ -184,6 +184,13 @@ def test_a_plan_follows_the_measured_way_unless_one_is_asked_for(tmp_path: Path)
     assert ways("cpu") == [LANES] * 4  # a rerun elsewhere computes what was planned
 
 
+def test_exact_trials_are_planned_anew_whatever_else_is_asked_for(tmp_path: Path) -> None:
+    stored = StoredPlan(tmp_path, nullcontext())
+    assert {t.way for stack in stored.follow(trials(3), "cpu", 0, 1) for t in stack} != {FULL}
+    exact = stored.follow(trials(3), "cpu", 0, 1, exact=True, compute="stack")
+    assert {t.way for stack in exact for t in stack} == {FULL}
+
+
 def test_wide_networks_go_in_lanes_where_nothing_was_measured() -> None:
     narrow, wide = (replace(trial(DATASET), model=ShakeShakeSettings("shakeshake", width=width)) for width in (16, 64))
     assert plan([narrow], "cuda", 0, 1)[0][0].way == FULL

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from conv_ways import NETS, Convolution, Grouped, Lanes, Windows  # noqa: E402
+from conv_ways import NETS, Convolution, Grouped, Lanes, Windows
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 SHAPE = Convolution(3, 4, 3, 7, 2)
 TRIALS, BATCH = 3, 2

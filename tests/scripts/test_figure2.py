@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from figure2 import Pace, begun
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from figure2 import Pace, begun  # noqa: E402 -- a script, found by the line above
-
 SMALL = ["model.depth=8", "model.width=4", "lr=[0.01]", "wd=[0,0.001]", "workers=1"]
 
 
