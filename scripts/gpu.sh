@@ -145,16 +145,19 @@ if [ "$quick" = 1 ]; then
 fi
 read -r -a more <<<"${GPU_SH_FIGURE2:-}"
 
-# images: the path of CIFAR-10 in $npz; where there are only the sheets they are unpacked first. Fails where none is.
+# images: the path of CIFAR-10 in $npz, and in $label what tables call it; where there are only the sheets they are
+# unpacked first. Fails where none is.
 images() {
     local data=${GPU_SH_DATA:-.data/cifar10}
-    npz=$data/cifar10.npz
+    npz=$data/cifar10.npz label=CIFAR-10
     [ -f "$npz" ] && return
+    label="CIFAR-10 (JPEG copy)"
     npz=$scratch/cifar10.npz
     [ -f "$npz" ] && return
     if [ -f "$data/unpack_cifar10.py" ]; then
         step unpack 60 "$python" "$data/unpack_cifar10.py" "$npz"
     elif [ "$quick" = 1 ]; then
+        label=made-up
         "$python" - "$npz" <<'PYTHON'
 import sys
 
@@ -202,7 +205,8 @@ if wanted figure2; then
     if ! images; then
         note figure2 "not run: no CIFAR-10"
     else
-        step figure2 560 "$python" scripts/figure2.py --images "$npz" "${figure2[@]}" --results "$work/results" "${more[@]}"
+        step figure2 560 "$python" scripts/figure2.py --images "$npz" --label "$label" "${figure2[@]}" \
+            --results "$work/results" "${more[@]}"
     fi
 fi
 

@@ -1,11 +1,11 @@
 """Ways to compute the step of a stack, for `scripts/bench_stack.py`: `way(name, trials, dataset, device)`.
 
-stack: the engine's; a convolution of all trials is one grouped convolution, channels last. nchw: the same, channels
-first. bmm: a convolution of all trials is one batched product of matrices, over windows that are written out.
-lanes:
-the engine's too, an ordinary network for each trial (`runner.models.lanes`). With +compile the network goes through
-torch.compile, with +benchmark cuDNN tries its algorithms (`torch.backends.cudnn.benchmark`, set where the step is
-taken). The optimizer steps all trials at once in every way, and all give the same networks, to rounding.
+stack: the engine's; a convolution of all trials is one grouped convolution, channels last, or what is faster on a GPU
+(`runner.models.convolve`). nchw: the same, channels first. bmm: a convolution of all trials is one batched product of
+matrices, over windows that are written out. lanes: the engine's too, an ordinary network for each trial
+(`runner.models.lanes`). With +compile the network goes through torch.compile, with +benchmark cuDNN tries its
+algorithms (`torch.backends.cudnn.benchmark`, set where the step is taken). The optimizer steps all trials at once in
+every way, and all give the same networks, to rounding.
 """
 
 from __future__ import annotations
