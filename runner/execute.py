@@ -217,9 +217,9 @@ def _wrong(
     except UserError:
         raise
     except Exception as error:
-        if recording and not is_shortage(error):
-            raise
         if not is_shortage(error):
+            if recording:
+                raise
             refuse_broken(device)
         return error
     return None

@@ -244,28 +244,3 @@ def join(parts: Sequence[Tensor], trials: int) -> Tensor:
 def per_image(coefficients: Tensor, channels: int) -> Tensor:
     """One number per trial and image, [R, B], shaped to scale image activations of `channels` per trial."""
     return coefficients.t().repeat_interleave(channels, 1)[:, :, None, None]
-
-
-ATTENDED = 2**16 - 1  # examples of all trials together that flash attention takes at a time
-SHORT = 16  # positions; flash attention works in tiles of 64 and 128, which are nearly empty below
-
-
-def _short_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-    """q [N, heads, Q, D], k, v [N, heads, T, D] to [N, heads, Q, D], as products of matrices."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if causal:
-        later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
-        scores = scores.masked_fill(later, -math.inf)
-    return scores.softmax(-1).to(v.dtype) @ v
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-    """Attention within trial and example: q [R, B, Q, heads, D], k, v [R, B, T, heads, D] to [R, B, Q, heads * D]."""
-    q1, k1, v1 = (x.flatten(0, 1).transpose(1, 2) for x in (q, k, v))
-    if q.is_cuda and k.shape[2] <= SHORT:
-        y = _short_attention(q1, k1, v1, causal)
-    else:
-        parts = zip(q1.split(ATTENDED), k1.split(ATTENDED), v1.split(ATTENDED), strict=True)
-        found = [F.scaled_dot_product_attention(some, keys, values, is_causal=causal) for some, keys, values in parts]
-        y = found[0] if len(found) == 1 else torch.cat(found)
-    return y.transpose(1, 2).reshape(*q.shape[:3], -1)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.models import layers
+from runner.models.attention import attention
 from runner.models.settings import TransformerSettings
 
 STD = 0.02  # GPT-2's initial standard deviation
@@ -36,7 +37,7 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).view(*x.shape[:-1], 3, self.heads, -1).unbind(-3)
         if last:  # which may see all positions, causal or not
             q, x = q[:, :, -1:], x[:, :, -1:]
-        x = x + self.out(layers.attention(q, k, v, self.causal and not last))
+        x = x + self.out(attention(q, k, v, self.causal and not last))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 

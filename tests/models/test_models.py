@@ -11,6 +11,7 @@ from torch import nn
 from optim.layout import strides
 from runner.errors import UserError
 from runner.models import layers
+from runner.models.attention import attention
 from runner.models.build import build
 from runner.models.settings import ResNetSettings, ShakeShakeSettings, TransformerSettings
 from runner.models.shakeshake import Shake, ShakeShake
@@ -76,7 +77,7 @@ def test_layer_norm_embedding_and_attention_equal_torchs_own() -> None:
     ids = torch.randint(11, (2, 3, 5), generator=g)
     x = norm(embedding(ids))
     by_head = x.unflatten(-1, (2, -1))
-    y = layers.attention(by_head, by_head, by_head, causal=True)
+    y = attention(by_head, by_head, by_head, causal=True)
     for slot in range(2):
         own = F.layer_norm(embedding.weight[slot][ids[slot]], (8,), norm.weight[slot], norm.bias[slot])
         torch.testing.assert_close(x[slot], own)
