@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
-from optim import cpu, device
-from optim.cohort import Cohort
+from optim import cpu, device, refusals
+from optim.cohort import Cohort, Part
 from optim.optimizer import Optimizer
 
 
@@ -21,12 +21,31 @@ class Adam(Optimizer):
     Source: Loshchilov & Hutter 2019, Algorithm 2, the L2 branch; torch.optim.Adam to the bit. Keeps 8 bytes for each
     float32 parameter (m, v), moves 28 in a step (reads theta, g, m, v, writes theta, m, v).
 
-    `lr`, `betas`, `eps` and `weight_decay` are plain numbers and may differ between parameter groups.
+    Arguments, of which `lr`, `betas`, `eps` and `weight_decay` may differ between parameter groups and be set anew
+    between steps:
+
+        params          tensors, (name, tensor) pairs, or groups of either; dense float32, or float64 on the CPU
+        lr              learning rate, 0 or more; 1e-3
+        betas           decay rates of the two moments, each in [0, 1); (0.9, 0.999)
+        eps             added to the root of the second moment, 0 or more; 1e-8
+        weight_decay    coefficient of the L2 penalty, 0 or more; 0
+        foreach, fused  how torch.optim would compute the same step: accepted and without effect; None
+        amsgrad, maximize, capturable, differentiable   torch's variants, served only as they are by default; False
+
+    TypeError for a parameter or gradient of another kind, ValueError for another value, before anything has moved.
     """
 
     decoupled = False
     counted = True
-    unserved = {"amsgrad": False, "maximize": False, "differentiable": False, "decoupled_weight_decay": False}  # noqa: RUF012
+    unserved = {  # noqa: RUF012
+        "amsgrad": False,
+        "maximize": False,
+        "foreach": None,
+        "capturable": False,
+        "differentiable": False,
+        "fused": None,
+        "decoupled_weight_decay": False,
+    }
 
     def __init__(
         self,
@@ -35,31 +54,44 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        named = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        options = {"amsgrad": amsgrad, "foreach": foreach, "maximize": maximize, "capturable": capturable}
+        super().__init__(params, named, options | {"differentiable": differentiable, "fused": fused})
 
     def state_names(self, group: dict[str, Any]) -> Sequence[str]:
         return ("exp_avg", "exp_avg_sq")
 
-    def step_cohort(
-        self, cohort: Cohort, tensors: tuple[list[Tensor], ...], decay: float, grad_scale: Tensor | None
-    ) -> None:
-        group = cohort.group
-        cohort.advance()
+    def numbers(self, group: dict[str, Any]) -> dict[str, float]:
         beta1, beta2 = group["betas"]
-        l2 = 0.0 if self.decoupled else group["weight_decay"]
-        named = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"], "l2": l2, "decay": decay}
-        if cohort.parameters[0].is_cuda:
-            device.adam(cohort, tensors, grad_scale, **named)
-        else:
-            cpu.adam(tensors, cohort.counts, grad_scale=grad_scale, alone=cohort.is_small, **named)
+        wd = refusals.finite(group, "weight_decay")
+        return {
+            "lr": refusals.finite(group, "lr"),
+            "beta1": float(beta1),
+            "beta2": float(beta2),
+            "eps": refusals.finite(group, "eps"),
+            "l2": 0.0 if self.decoupled else wd,
+        }
 
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        if not group["eps"] >= 0:
-            raise ValueError(f"eps={group['eps']!r}: must be 0 or more")
-        if isinstance(group["betas"][0], Tensor) or not all(0 <= beta < 1 for beta in group["betas"]):
-            raise ValueError(f"betas={group['betas']!r}: must be two numbers, 0 or more and below 1")
+    def step_cohort(self, cohort: Cohort, part: Part, decay: float, numbers: dict[str, float]) -> None:
+        tensors = (part.parameters, part.gradients, *part.moments)
+        cpu.adam(tensors, part.steps, alone=cohort.is_small, decay=decay, **numbers)
+
+    def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
+        device.adam(cohort, decay, **numbers)
+
+    def _check(self, group: dict[str, Any], at_start: bool) -> None:
+        super()._check(group, at_start)
+        if at_start:
+            refusals.non_negative(group, "eps")
+            refusals.two_betas(group)
 
 
 class AdamW(Adam):
@@ -69,18 +101,20 @@ class AdamW(Adam):
 
     Memory and traffic are Adam's: 8 bytes kept, 28 moved for each float32 parameter.
 
-    `convention` says what `weight_decay` means, per step and weight:
+    Arguments as in `Adam`, but:
 
-        torch    lr * weight_decay * weight                  as torch.optim.AdamW; decay falls with the base rate
-        paper    lr / base_lr * weight_decay * weight        decay follows the schedule, whatever the base rate is
-
-    base_lr is the `lr` that a group began with; a scheduler moves lr away from it.
-
-    With `release`, decay too small for float32 is saved up and applied once it is not (see `optim.release`; at the
-    end of a run `release_decay()` applies the rest). Without, the step is torch.optim.AdamW's to the bit.
+        weight_decay    0 or more, in the unit that `convention` says; 1e-2
+        convention      what is removed of a weight in each step; "torch":
+                          torch   lr * weight_decay               as torch.optim.AdamW; falls with the base rate
+                          paper   lr / base_lr * weight_decay     follows the schedule, whatever the base rate is
+                        base_lr is the `lr` that a group was given. OneCycleLR sets its own rates and ignores it: give
+                        lr=max_lr, or the decay is larger by max_lr / lr. A rate of over 10 base_lr is warned of once.
+        release         whether decay too small for float32 is saved up until it is not (see `optim.release`; at the end
+                        of a run `release_decay()` applies the rest). False: torch.optim.AdamW's step to the bit. True
     """
 
     decoupled = True
+    own = ("convention", "release")
     unserved = Adam.unserved | {"decoupled_weight_decay": True}
 
     def __init__(
@@ -90,9 +124,17 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
         convention: str = "torch",
         release: bool = True,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        named = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        Optimizer.__init__(self, params, named | {"convention": convention, "release": release})
+        named: dict[str, Any] = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        options = {"amsgrad": amsgrad, "foreach": foreach, "maximize": maximize, "capturable": capturable}
+        options |= {"differentiable": differentiable, "fused": fused}
+        Optimizer.__init__(self, params, named | {"convention": convention, "release": release}, options)

@@ -1,51 +1,179 @@
-"""Parameters that an optimizer steps together: `Cohort`, and `in_memory_order` for those that do not lie row by row."""
+"""Parameters that an optimizer steps together: `Cohort`, the `Part` of it that has gradients, and `in_memory_order`."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from optim.release import Ledger
+from optim.layout import strides
+from optim.release import QUANTUM, THRESHOLD
+from optim.watched import placed
 
 SMALL = 4096  # elements; below this mean size sharing a tensor out to threads takes longer than stepping it
+OWED = "decay_owed"  # in the state: decay asked for and not yet applied, see `optim.release`
+_is_contiguous = Tensor.is_contiguous
+_ALL, _ONE = slice(None), np.ones((), np.float32)
+
+
+class Part(NamedTuple):
+    """The parameters of a cohort that have a gradient in this step, and what belongs to each."""
+
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    moments: Sequence[list[Tensor]]  # one list per name in `Optimizer.state_names`
+    steps: list[Tensor]  # the count of each, float32 []; empty where none is kept
+    places: slice | np.ndarray  # their places in the cohort's arrays
 
 
 class Cohort:
-    """Parameters of a group that have been stepped together ever since: one step count, one ledger of decay."""
+    """The parameters of one group, device and dtype that have been stepped at least once, in the group's order."""
 
-    def __init__(self, group: dict[str, Any], parameters: list[Tensor], count: float, ledger: Ledger) -> None:
-        self.group, self.parameters, self.ledger = group, parameters, ledger
-        self.count = torch.tensor(count, dtype=torch.float32, device="cpu")  # as in torch.optim
-        self.counts = [self.count] * len(parameters)
-        self._count = self.count.numpy()  # the same memory: a tenth of the time of count.add_(1)
-        self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
-        self.moments: list[list[Tensor]] = []  # one list per name in `Optimizer.state_names`
-        self.started = False
-        self.launch: Any = None
+    def __init__(
+        self,
+        group: dict[str, Any],
+        parameters: list[Tensor],
+        states: list[dict[str, Any]],
+        names: Sequence[str],
+        counted: bool,
+        released: bool,
+    ) -> None:
+        self.group, self.parameters = group, parameters
+        self.device = parameters[0].device
+        self.moments = [[state[name] for state in states] for name in names]
+        self.sizes = [p.numel() for p in parameters]
+        self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
+        self.is_small = sum(self.sizes) < SMALL * len(parameters)
+        self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
+        self.counts = np.zeros(len(parameters) if counted else 0, np.float32)
+        self.steps = _shared(states, "step", self.counts)
+        self.owed = np.zeros(len(parameters) if released else 0, np.float64)
+        _shared(states, OWED, self.owed)
+        self.is_released = released
+        self._alike = self.owed.tobytes() if released and (self.owed == self.owed[0]).all() else b""
+        self.launches: dict[bool, Any] = {}  # on CUDA; the key: whether each tensor has coefficients of its own
         self.spare: list[Tensor] | None = None
 
-    def advance(self) -> None:
-        """Count one step more."""
-        self._count.fill(self._count.item() + 1)
+    def part(self) -> Part | None:
+        """Those with a gradient, as torch's fused operators read them; None if there are none.
 
-    def scratch(self, parameters: list[Tensor]) -> list[Tensor]:
+        Gradients may be copies, all else shares memory. ValueError if a gradient has not the size of its parameter.
+        """
+        gradients: list[Any] = [p.grad for p in self.parameters]
+        try:
+            if self.in_order and all(map(_is_contiguous, self.parameters)) and all(map(_is_contiguous, gradients)):
+                return Part(self.parameters, gradients, self.moments, self.steps, _ALL)
+        except TypeError:  # None has no layout
+            pass
+        places = np.flatnonzero([g is not None for g in gradients])
+        chosen = places.tolist()
+        if not chosen:
+            return None
+        parameters, gradients, *moments = (
+            [some[i] for i in chosen] for some in (self.parameters, gradients, *self.moments)
+        )
+        if any(g.numel() != p.numel() or g.layout is not p.layout for g, p in zip(gradients, parameters, strict=True)):
+            raise ValueError("a gradient has not the size and layout of its parameter")
+        steps = [self.steps[i] for i in chosen] if self.steps else []
+        part = Part(parameters, gradients, moments, steps, places if len(chosen) < len(self.sizes) else _ALL)
+        return part if self.device.type == "cuda" else self._arranged(part)
+
+    @torch.no_grad()
+    def _arranged(self, part: Part) -> Part:
+        lists = [part.parameters, part.gradients, *part.moments]
+        if self.is_sharded:
+            lists = [[_local(t, p) for t, p in zip(some, part.parameters, strict=True)] for some in lists]
+        self.follow_layouts(lists[0], lists[2:])
+        parameters, gradients, *moments = in_memory_order(*lists)
+        return Part(parameters, gradients, moments, part.steps, part.places)
+
+    def follow_layouts(self, parameters: list[Tensor], moments: Sequence[list[Tensor]]) -> None:
+        """Bring moments that lie in memory as their parameters did once to where these lie now."""
+        for some in moments:
+            for moment, p in zip(some, parameters, strict=True):
+                if strides(moment) != strides(p):
+                    follow_layout(moment, p)
+        self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
+
+    def count(self, places: slice | np.ndarray) -> None:
+        """Count one step more."""
+        if places is _ALL:
+            np.add(self.counts, _ONE, out=self.counts)
+        else:
+            self.counts[places] += _ONE
+
+    def due(self, decay: float, places: slice | np.ndarray) -> float | np.ndarray:
+        """What to remove of each weight now that `decay` more is asked for: one number if it is one for all.
+
+        Decay is owed until it passes 2^-16, and is then paid down to a multiple of 2^-24: see `optim.release`.
+        """
+        if not self.is_released:
+            return decay
+        if places is _ALL and self.owed.tobytes() == self._alike:  # all owe the same, and nobody has set another sum
+            one = self.owed.item(0) + decay
+            paid = math.floor(one / QUANTUM) * QUANTUM if one >= THRESHOLD else 0.0
+            self.owed.fill(one - paid)
+            self._alike = self.owed.tobytes()
+            return paid
+        self.owed[places] += decay
+        owed = self.owed[places]
+        paid_by_each = self.pay(np.where(owed < THRESHOLD, 0.0, owed), places)
+        if (self.owed == self.owed[0]).all():
+            self._alike = self.owed.tobytes()
+        return paid_by_each
+
+    def of_all(self, decay: float | np.ndarray, places: slice | np.ndarray) -> float | np.ndarray:
+        """What is removed of each of the cohort's parameters, from what is of those that have a gradient."""
+        if isinstance(decay, float):
+            return decay
+        all_of_them = np.zeros(len(self.parameters))
+        all_of_them[places] = decay
+        return all_of_them
+
+    def pay(self, owed: np.ndarray, places: slice | np.ndarray) -> float | np.ndarray:
+        """What of `owed` float32 can express as a factor 1 - x; it is owed no longer."""
+        paid = np.floor(owed / QUANTUM) * QUANTUM
+        self.owed[places] -= paid
+        first = float(paid[0])
+        return first if (paid == first).all() else paid
+
+    def scratch(self) -> list[Tensor]:
         """Buffers that hold nothing from step to step, for a kernel that wants some."""
         if self.spare is None:
-            self.spare = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in parameters]
+            self.spare = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
         return self.spare
 
-    def split(self) -> tuple[Cohort, Cohort]:
-        """Those with a gradient, and those without."""
-        parts: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for p in self.parameters:
-            parts[p.grad is None].append(p)
-        first, second = (Cohort(self.group, part, self.count.item(), self.ledger) for part in parts)
-        return first, second
+
+def _shared(states: list[dict[str, Any]], key: str, values: np.ndarray) -> list[Tensor]:
+    """The entry `key` of every state as a tensor [] in the memory of `values`; nothing where there are none."""
+    taken: set[int] = set()
+    found = []
+    for i in range(len(values)):
+        tensor = placed(states[i].get(key, 0.0), values[i : i + 1].reshape(()), taken)
+        states[i][key] = tensor
+        found.append(tensor)
+    return found
 
 
-def in_memory_order(*tensors: list[Tensor]) -> tuple[list[Tensor], ...]:
+def _local(tensor: Any, p: Any) -> Tensor:
+    """What this process holds of a sharded tensor, cut as `p` is."""
+    if not hasattr(tensor, "to_local"):
+        return tensor
+    if tensor.placements != p.placements:
+        tensor = tensor.redistribute(p.device_mesh, p.placements)
+    return tensor.to_local()
+
+
+def follow_layout(moment: Tensor, p: Tensor) -> None:
+    """Bring a moment into the memory layout of its parameter; it stays the tensor that it was."""
+    moment.data = torch.empty_like(p, memory_format=torch.preserve_format).copy_(moment)
+
+
+def in_memory_order(*tensors: Sequence[Tensor]) -> tuple[list[Tensor], ...]:
     """(parameters, gradients, *moments) with their axes so permuted that all are contiguous; gradients may be copies.
 
     torch's fused operators pair the elements of tensors as they lie in memory, whatever their strides say.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from optim.layout import alike, dense, flat
 from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
+from optim.threads import threads_off, threads_on
 
 GATHERED = 4096  # measured with 16 and 64 trials on 1 and 2 threads: 1024 is up to 15 % slower, no limit 35 %
 RESIDENT = 2**16  # as much of a single trial, whose gradients alone are copied
@@ -36,13 +37,12 @@ def adam(
     eps: float,
     l2: float = 0.0,
     decay: float = 0.0,
-    grad_scale: Tensor | None = None,
     alone: bool = False,
 ) -> None:
     """Adam on (parameters, gradients, first moments, second moments); `steps` holds the step count of each.
 
     `decay` is the fraction removed from the weights before the step, `l2` the coefficient of the penalty; not both.
-    Gradients are divided by `grad_scale`. `alone`: on one thread, as is faster for small tensors.
+    `alone`: on one thread, as is faster for small tensors.
     """
     if decay:
         lr = lr or TINY  # the operator forms 1 - lr * weight_decay, in float64
@@ -67,7 +67,7 @@ def adam(
         eps=eps,
         amsgrad=False,
         maximize=False,
-        grad_scale=grad_scale,
+        grad_scale=None,
         found_inf=None,
     )
 
@@ -79,7 +79,6 @@ def sgd(
     momentum: float,
     l2: float = 0.0,
     decay: float = 0.0,
-    grad_scale: Tensor | None = None,
     alone: bool = False,
 ) -> None:
     """SGD on (parameters, gradients, momentum buffers); the buffers begin at zero, and momentum 0 needs none."""
@@ -99,21 +98,22 @@ def sgd(
         nesterov=False,
         maximize=False,
         is_first_step=False,
-        grad_scale=grad_scale,
+        grad_scale=None,
         found_inf=None,
     )
 
 
-def _call(operator: Any, alone: bool, *lists: Tensors, **named: Any) -> None:
-    threads = torch.get_num_threads() if alone else 1
-    if threads == 1:
-        operator(*lists, **named)
-        return
-    torch.set_num_threads(1)  # a fifth of a microsecond with the way back, and the pool of threads stays
+def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *lists: Tensors, **named: Any) -> None:
+    threads = threads_off() if alone else 0
     try:
-        operator(*lists, **named)
+        operator(parameters, gradients, *lists, **named)
+    except RuntimeError:
+        # Views of conjugated numbers are negated when they are read, which operators on lists refuse beforehand.
+        if not any(map(Tensor.is_neg, gradients)):
+            raise
+        operator(parameters, [g.resolve_neg() for g in gradients], *lists, **named)
     finally:
-        torch.set_num_threads(threads)
+        threads_on(threads)
 
 
 def serves(parameters: Tensors, form: str) -> bool:

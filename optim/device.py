@@ -5,58 +5,54 @@ Here lr and decay are host numbers of an eager step; for CUDA graphs use `optim.
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
-from torch import Tensor
 
 from optim.cohort import Cohort
 from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
 
+Columns = dict[int, float | np.ndarray]  # of a row of coefficients; an array where each tensor has its own
+
 
 def adam(
-    cohort: Cohort,
-    tensors: tuple[list[Tensor], ...],
-    grad_scale: Tensor | None,
-    *,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    l2: float,
-    decay: float,
+    cohort: Cohort, decay: float | np.ndarray, *, lr: float, beta1: float, beta2: float, eps: float, l2: float
 ) -> None:
-    count = cohort.count.item()
-    row = {L2: l2, DECAY: decay, BETA1: beta1, RATE1: 1 - beta1, BETA2: beta2, RATE2: 1 - beta2, EPS: eps}
-    row |= {STEP: lr / (1 - beta1**count), BIAS2: math.sqrt(1 - beta2**count)}
-    _step(cohort, tensors, "adam", row, grad_scale)
+    """Adam's step of every parameter that has a gradient; `decay`: the fraction removed of all, or of each."""
+    count = cohort.counts.astype(np.float64)
+    count = count[:1] if (count == count[0]).all() else np.maximum(count, 1)  # 0: has no gradient, and is passed over
+    row: Columns = {L2: l2, DECAY: decay, BETA1: beta1, RATE1: 1 - beta1, BETA2: beta2, RATE2: 1 - beta2, EPS: eps}
+    row |= {STEP: lr / (1 - beta1**count), BIAS2: np.sqrt(1 - beta2**count)}
+    _step(cohort, "adam", row)
 
 
-def sgd(
-    cohort: Cohort,
-    tensors: tuple[list[Tensor], ...],
-    grad_scale: Tensor | None,
-    *,
-    lr: float,
-    momentum: float,
-    l2: float,
-    decay: float,
-) -> None:
-    _step(cohort, tensors, "sgd", {L2: l2, DECAY: decay, BETA1: momentum, STEP: lr}, grad_scale)
+def sgd(cohort: Cohort, decay: float | np.ndarray, *, lr: float, momentum: float, l2: float) -> None:
+    """The same of SGD."""
+    _step(cohort, "sgd", {L2: l2, DECAY: decay, BETA1: momentum, STEP: lr})
 
 
-def _step(
-    cohort: Cohort, tensors: tuple[list[Tensor], ...], family: str, row: dict[int, float], grad_scale: Tensor | None
-) -> None:
+def _step(cohort: Cohort, family: str, row: Columns) -> None:
     from optim.launch import Launch, upload  # here, for it asks for Triton
 
-    parameters, gradients, *moments = tensors
-    if family == "sgd" and not moments:
-        moments = [cohort.scratch(parameters)]
-    if cohort.launch is None:
-        moments2 = moments[1] if family == "adam" else []
-        cohort.launch = Launch(parameters, moments[0], moments2, [0] * len(parameters), 1, family, "torch")
+    parameters = cohort.parameters
     row[KEEP] = 1 - row[DECAY]
-    columns = torch.tensor([row.get(column, 0.0) for column in range(COLUMNS)], dtype=torch.float64).float()
-    scale = None if grad_scale is None else grad_scale.float().reciprocal().reshape(1)
-    cohort.launch.step(gradients, upload(columns.view(1, COLUMNS, 1), parameters[0].device), scale=scale)
+    each = any(np.size(value) > 1 for value in row.values())
+    rows = len(parameters) if each else 1
+    table = np.zeros((rows, COLUMNS, 1), np.float32)
+    for column, value in row.items():
+        table[:, column, 0] = value
+    for again in (True, False):
+        if each not in cohort.launches:
+            moments = cohort.moments or [cohort.scratch()]
+            moments2 = moments[1] if family == "adam" else []
+            groups = list(range(rows)) if each else [0] * len(parameters)
+            cohort.launches[each] = Launch(parameters, moments[0], moments2, groups, 1, family, "torch")
+        try:
+            cohort.launches[each].step([p.grad for p in parameters], upload(torch.from_numpy(table), cohort.device))
+        except ValueError:  # nothing was launched; the parameters may have got another layout
+            if not again:
+                raise
+            cohort.follow_layouts(parameters, cohort.moments)
+            cohort.launches.clear()
+            cohort.spare = None
+        else:
+            return

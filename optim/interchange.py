@@ -1,40 +1,146 @@
-"""Decay in saved parameter groups: in torch's units, whatever the convention, so that torch.optim goes on with it.
+"""State that goes to files and comes from them: `packed`, `settled`; and decay there, whose unit is always torch's.
 
 What torch.optim.AdamW removes in a step is lr * weight_decay. In the paper's convention that is lr / base_lr * wd, so
-weight_decay = wd / base_lr says the same there, under every schedule.
+weight_decay = wd / base_lr says the same there, under every schedule, and is what a file holds in either convention.
+A group in the paper's convention holds wd itself, as its user does, and a second time under `PAPERS`. So whatever a
+tool copies, from a group or from a file, into a group or into a file, the two numbers tell in which unit the first is.
 """
 
 from __future__ import annotations
 
+import math
+from copy import deepcopy
 from typing import Any
 
-PAPERS = "paper_weight_decay"  # the number in the paper's convention, to the bit
+from torch import Tensor
+
+from optim import refusals
+from optim.cohort import OWED
+from optim.outlook import missing_entries
+
+PAPERS = "paper_weight_decay"
+Group = dict[str, Any]
 
 
-def outgoing(group: dict[str, Any]) -> dict[str, Any]:
-    """A group as it is saved."""
-    if group.get("convention") != "paper":
-        return group
-    return group | {"weight_decay": group["weight_decay"] / group["base_lr"], PAPERS: group["weight_decay"]}
+def packed(optimizer: Any) -> dict[str, Any]:
+    """What `torch.optim.Optimizer.state_dict` returns, hooks included, with numbers that share no memory.
 
-
-def settle(old: dict[str, Any], new: dict[str, Any], known: bool = True) -> None:
-    """Complete the group `new`, as torch.optim has loaded it, from the one that was there, `old`.
-
-    What the saved group has no word for keeps its value; its decay keeps its effect. `known`: torch.optim has a class
-    that decays so. It has none like SGDW: the weight_decay of its SGD is an L2 penalty, which says nothing here.
+    State of parameters that are in no group any more is left out, for nothing could be done with it.
     """
-    new.setdefault("base_lr", new.get("initial_lr", old["base_lr"]))
-    from_here = "convention" in new
-    if not (known or from_here):
-        new["weight_decay"] = old["weight_decay"]
-        from_here = True
-    papers = new.pop(PAPERS, None)
+    for before in optimizer._optimizer_state_dict_pre_hooks.values():
+        before(optimizer)
+    numbers = {id(p): i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    state = {
+        numbers[id(key)] if isinstance(key, Tensor) else key: _detached(entries)
+        for key, entries in optimizer.state.items()
+        if not isinstance(key, Tensor) or id(key) in numbers
+    }
+    groups = [
+        outgoing(optimizer, group) | {"params": [numbers[id(p)] for p in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    found: dict[str, Any] = {"state": state, "param_groups": groups}
+    for after in optimizer._optimizer_state_dict_post_hooks.values():
+        changed = after(optimizer, found)
+        found = found if changed is None else changed
+    return found
+
+
+def _detached(entries: Any) -> Any:
+    """A parameter's state; its numbers, which lie in one array with those of others, as tensors of their own."""
+    if not isinstance(entries, dict):
+        return entries
+    return {k: v.clone() if k in ("step", OWED) and isinstance(v, Tensor) else v for k, v in entries.items()}
+
+
+def outgoing(optimizer: Any, group: Group) -> Group:
+    """A group as it is saved."""
+    if not optimizer.decoupled:
+        return dict(group)
+    own = {name: optimizer.option(group, name) for name in optimizer.own}
+    base_lr = group.get("base_lr", group.get("initial_lr", group["lr"]))
+    wd = group["weight_decay"]
+    both = (wd / base_lr, wd) if own["convention"] == "paper" else (wd, wd * base_lr)
+    return group | own | {"base_lr": base_lr, "weight_decay": both[0], PAPERS: both[1]}
+
+
+def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: list[Group]) -> None:
+    """Complete what torch.optim has read of a file, `state` and the groups `after`, from the groups `before`.
+
+    What the file has no word for keeps its value; its decay keeps its effect. ValueError for options that are not
+    served and for the state of another class, which would be taken for a run's first steps.
+    """
+    name = type(optimizer).__name__
+    for old, new in zip(before, after, strict=True):
+        refusals.unserved_options(new, optimizer.refused, name)
+        for i, p in enumerate(new["params"]):
+            there = state.get(p)
+            if not there:
+                continue
+            missing = missing_entries(there, optimizer.state_names({**old, **new}), optimizer.counted)
+            if missing:
+                raise ValueError(
+                    f"the state of parameter {i} has {', '.join(map(str, there))}, and no {', '.join(missing)}: "
+                    f"it is not that of optim.{name}"
+                )
+            state[p] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in there.items()}
+        _settle(optimizer, old, new)
+    for key in state:
+        if not isinstance(key, Tensor):
+            state[key] = deepcopy(state[key])
+
+
+def _settle(optimizer: Any, old: Group, new: Group) -> None:
+    read = dict(new)
     for key in old:
         new.setdefault(key, old[key])
-    if new.get("convention") != "paper":
+    if not optimizer.decoupled:
         return
-    if not from_here or (papers is not None and new["weight_decay"] != papers / new["base_lr"]):  # changed meanwhile
-        new["weight_decay"] *= new["base_lr"]
-    elif papers is not None:
-        new["weight_decay"] = papers
+    # torch.optim has no class like SGDW: the weight_decay of its SGD is an L2 penalty, which says nothing here.
+    if "weight_decay" in read and (optimizer.unserved.get("dampening") is None or "decoupled_weight_decay" in read):
+        effect: float | None = _effect(read)
+    else:
+        effect = None
+        new["weight_decay"] = old["weight_decay"]
+    for name in optimizer.own:
+        if name not in old and new.get(name, optimizer.defaults[name]) == optimizer.defaults[name]:
+            new.pop(name, None)
+    if optimizer.option(new, "convention") != "paper":
+        if effect is not None:
+            new["weight_decay"] = effect
+        elif optimizer.option(old, "convention") == "paper":
+            new["weight_decay"] = old["weight_decay"] / old["base_lr"]
+        new.pop("base_lr", None)
+        new.pop(PAPERS, None)
+        return
+    base_lr = new["base_lr"] = read.get("base_lr") or read.get("initial_lr") or old.get("base_lr") or old["lr"]
+    if effect is None:
+        papers = old["weight_decay"] * (1 if optimizer.option(old, "convention") == "paper" else base_lr)
+    else:
+        # To the bit, where either number of the file or that of the group before says the same.
+        known = [read.get(PAPERS), old.get(PAPERS)]
+        papers = next((wd for wd in known if wd is not None and math.isclose(wd, effect * base_lr)), effect * base_lr)
+    new["weight_decay"] = new[PAPERS] = papers
+
+
+def _effect(group: Group) -> float:
+    """The decay of a group that was read, in torch's units."""
+    wd, papers, base_lr = group["weight_decay"], group.get(PAPERS), group.get("base_lr")
+    if papers and base_lr and wd == papers and not math.isclose(base_lr, 1):
+        return papers / base_lr  # a tool has saved the group itself
+    return wd
+
+
+def remember(group: Group) -> None:
+    """Keep the second number of a group in the paper's convention, which its user may have changed.
+
+    A tool may have written a file's number into the group: it is taken for that if it is the one that a file has.
+    """
+    base_lr = group.setdefault("base_lr", group.get("initial_lr", group["lr"]))
+    wd, papers = group["weight_decay"], group.get(PAPERS)
+    if wd == papers:
+        return
+    if papers and math.isclose(wd, papers / base_lr):
+        group["weight_decay"] = papers
+    else:
+        group[PAPERS] = wd

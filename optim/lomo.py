@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from optim.optimizer import non_negative
+from optim.refusals import non_negative
 
 
 class LOMO(torch.optim.Optimizer):

@@ -8,7 +8,6 @@ once, down to a multiple of 2^-24, so that 1 - decay is exact in float32 and not
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,15 +46,6 @@ def release(decay: np.ndarray, ledger: Ledger | None = None, last: bool = False)
     return np.diff(applied, axis=0), Ledger(asked[-1], applied[-1])
 
 
-def release_one(decay: float, ledger: Ledger, last: bool = False) -> tuple[float, Ledger]:
-    """`release` of a single step of a single decay."""
-    asked = ledger.asked + decay
-    if not last and math.floor(asked / THRESHOLD) <= math.floor(ledger.asked / THRESHOLD):
-        return 0.0, Ledger(asked, ledger.applied)
-    applied = max(ledger.applied, math.floor(asked / QUANTUM) * QUANTUM)
-    return applied - ledger.applied, Ledger(asked, applied)
-
-
 def released_rows(rows: np.ndarray, ledger: Ledger | None = None, last: bool = False) -> tuple[np.ndarray, Ledger]:
     """The rows of `optim.rules.coefficients`, [steps, 2, COLUMNS] or stacked [..., R], with their decay released.
 
@@ -65,3 +55,8 @@ def released_rows(rows: np.ndarray, ledger: Ledger | None = None, last: bool = F
     rows[:, :, DECAY], ledger = release(rows[:, :, DECAY], ledger, last)
     rows[:, :, KEEP] = 1 - rows[:, :, DECAY]
     return rows, ledger
+
+
+def owed_of(state: dict[str, Any]) -> float:
+    """What a parameter's state of an earlier version owes, which is taken out of it: it held both sums."""
+    return float(state.pop("decay_asked", 0.0)) - float(state.pop("decay_applied", 0.0))

@@ -36,32 +36,64 @@ MOST_TERMS = 24
 class Resting:
     """A parameter p [n, ...] of which some rows are behind: `last` int32 [n] holds the step that each row is at.
 
-    `tensors` is always (p, m, v); `rows` are indices without repetition, or a slice.
+    It holds the moments that its rows are to be moved by, `moments` (m, v), and the count of steps, `counted`, a tensor
+    []: if somebody gives the parameter others, its rows are still owed what these say. `rows` are indices without
+    repetition, or a slice.
     """
 
-    def __init__(self, p: Tensor, step: int, betas: tuple[float, float], eps: float) -> None:
-        self.history = History(step, betas, eps, torch.finfo(p.dtype).eps)
-        self.last = np.full(len(p), step, dtype=np.int32)
+    def __init__(
+        self, p: Tensor, moments: tuple[Tensor, Tensor], counted: Tensor, betas: tuple[float, float], eps: float
+    ) -> None:
+        self.moments, self.counted = moments, counted
+        self.history = History(int(counted), betas, eps, torch.finfo(p.dtype).eps)
+        self.last = np.full(len(p), int(counted), dtype=np.int32)
+        self._note()
 
-    def bring(self, tensors: Sequence[Tensor], rows: Tensor | slice) -> None:
+    def belongs_to(self, p: Tensor, state: dict[str, Any]) -> bool:
+        """Whether `state` still holds these moments and this count. RuntimeError if they were changed in place."""
+        if p.shape != self.moments[0].shape:
+            raise RuntimeError(
+                f"a parameter whose rows rest is now {tuple(p.shape)}, its moments {tuple(self.moments[0].shape)}: "
+                "call catch_up() before it is resized"
+            )
+        held = [state.get("exp_avg"), state.get("exp_avg_sq"), state.get("step")]
+        if any(a is not b for a, b in zip(held, (*self.moments, self.counted), strict=True)):
+            return False
+        if self.versions != [t._version for t in self.moments]:
+            raise RuntimeError(
+                f"the moments of a parameter of shape {tuple(p.shape)} were changed while rows rest that are still to "
+                "be moved by the old ones: call catch_up() before"
+            )
+        return int(self.counted) == self.history.step
+
+    def bring(self, p: Tensor, rows: Tensor | slice) -> None:
         """Bring rows up to the history's latest step, in place."""
         if (self.last[_on_host(rows)] < self.history.step).any():
-            self.write(tensors, rows, self.read(tensors, rows))
+            self.write(p, rows, self.read(p, rows))
 
-    def read(self, tensors: Sequence[Tensor], rows: Tensor | slice) -> list[Tensor]:
+    def read(self, p: Tensor, rows: Tensor | slice) -> list[Tensor]:
         """(p, m, v) of the rows, as they are after the latest step; not written back."""
+        tensors = (p, *self.moments)
         old = [t.index_select(0, rows) if isinstance(rows, Tensor) else t[rows] for t in tensors]
         last = self.last[_on_host(rows)]
         return old if (last == self.history.step).all() else list(replay(self.history, last, *old))
 
-    def write(self, tensors: Sequence[Tensor], rows: Tensor | slice, values: Sequence[Tensor]) -> None:
+    def write(self, p: Tensor, rows: Tensor | slice, values: Sequence[Tensor]) -> None:
         """Store rows that are as after the latest step."""
-        for whole, part in zip(tensors, values, strict=True):
+        for whole, part in zip((p, *self.moments), values, strict=True):
             if isinstance(rows, Tensor):
                 whole.index_copy_(0, rows, part)
             else:
                 whole[rows] = part
         self.last[_on_host(rows)] = self.history.step
+        self._note()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._note()  # a copy's tensors count anew
+
+    def _note(self) -> None:
+        self.versions = [t._version for t in self.moments]
 
 
 def _on_host(rows: Tensor | slice) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
-from optim import cpu, device
-from optim.cohort import Cohort
-from optim.optimizer import Optimizer, non_negative
+from optim import cpu, device, refusals
+from optim.cohort import Cohort, Part
+from optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
@@ -20,32 +20,70 @@ class SGD(Optimizer):
     Source: Loshchilov & Hutter 2019, Algorithm 1, the L2 branch, with the rate outside the buffer as in
     torch.optim.SGD and in the code that the paper's experiments ran. Keeps 4 bytes for each float32 parameter (m, none
     at momentum 0), moves 20 in a step.
+
+    Arguments, of which `lr`, `momentum` and `weight_decay` may differ between groups and be set anew between steps:
+
+        params          tensors, (name, tensor) pairs, or groups of either; dense float32, or float64 on the CPU
+        lr              learning rate, 0 or more; 1e-3
+        momentum        what is kept of the last update, 0 or more; 0
+        weight_decay    coefficient of the L2 penalty, 0 or more; 0
+        foreach, fused  how torch.optim would compute the same step: accepted and without effect; None
+        dampening, nesterov, maximize, differentiable   torch's variants, served only as they are by default; 0, False
+
+    TypeError for a parameter or gradient of another kind, ValueError for another value, before anything has moved.
     """
 
     decoupled = False
     counted = False
-    unserved = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}  # noqa: RUF012
+    unserved = {  # noqa: RUF012
+        "dampening": 0,
+        "nesterov": False,
+        "maximize": False,
+        "foreach": None,
+        "differentiable": False,
+        "fused": None,
+    }
 
-    def __init__(self, params: Any, lr: float = 1e-3, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        options = {"dampening": dampening, "nesterov": nesterov, "maximize": maximize, "foreach": foreach}
+        options |= {"differentiable": differentiable, "fused": fused}
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}, options)
 
     def state_names(self, group: dict[str, Any]) -> Sequence[str]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def step_cohort(
-        self, cohort: Cohort, tensors: tuple[list[Tensor], ...], decay: float, grad_scale: Tensor | None
-    ) -> None:
-        group = cohort.group
-        l2 = 0.0 if self.decoupled else group["weight_decay"]
-        named = {"lr": group["lr"], "momentum": group["momentum"], "l2": l2, "decay": decay}
-        if cohort.parameters[0].is_cuda:
-            device.sgd(cohort, tensors, grad_scale, **named)
-        else:
-            cpu.sgd(tensors, grad_scale=grad_scale, alone=cohort.is_small, **named)
+    def numbers(self, group: dict[str, Any]) -> dict[str, float]:
+        wd = refusals.finite(group, "weight_decay")
+        return {
+            "lr": refusals.finite(group, "lr"),
+            "momentum": refusals.finite(group, "momentum"),
+            "l2": 0.0 if self.decoupled else wd,
+        }
 
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        non_negative(group, "momentum")
+    def step_cohort(self, cohort: Cohort, part: Part, decay: float, numbers: dict[str, float]) -> None:
+        tensors = (part.parameters, part.gradients, *part.moments)
+        cpu.sgd(tensors, alone=cohort.is_small, decay=decay, **numbers)
+
+    def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
+        device.sgd(cohort, decay, **numbers)
+
+    def _check(self, group: dict[str, Any], at_start: bool) -> None:
+        super()._check(group, at_start)
+        if at_start:
+            refusals.non_negative(group, "momentum")
 
 
 class SGDW(SGD):
@@ -53,21 +91,31 @@ class SGDW(SGD):
 
         m <- momentum m + g;  theta <- theta - lr m - decay theta, of the old theta
 
-    Memory and traffic are those of `SGD`; `convention` and `release` as in `optim.AdamW`. torch.optim has no such
-    class; its state is that of SGD.
+    Memory and traffic are those of `SGD`, and so are the arguments; `weight_decay` (0), `convention` ("torch") and
+    `release` (True) are as in `optim.AdamW`. torch.optim has no such class; its state is that of SGD.
     """
 
     decoupled = True
+    own = ("convention", "release")
+    unserved = SGD.unserved | {"decoupled_weight_decay": True}
 
     def __init__(
         self,
         params: Any,
         lr: float = 1e-3,
         momentum: float = 0.0,
+        dampening: float = 0,
         weight_decay: float = 0.0,
+        nesterov: bool = False,
         *,
         convention: str = "torch",
         release: bool = True,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        named = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        Optimizer.__init__(self, params, named | {"convention": convention, "release": release})
+        named: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        options = {"dampening": dampening, "nesterov": nesterov, "maximize": maximize, "foreach": foreach}
+        options |= {"differentiable": differentiable, "fused": fused}
+        Optimizer.__init__(self, params, named | {"convention": convention, "release": release}, options)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,17 +12,19 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.utils.hooks import RemovableHandle
 
+from optim import refusals
+from optim.adam import AdamW
 from optim.following import BeforeForward, BeforeSaving
-from optim.interchange import outgoing, settle
-from optim.optimizer import CONVENTIONS, non_negative
+from optim.groups import Grouped
+from optim.outlook import missing_entries
 from optim.replay import Resting
 
 CHUNK = 2**17  # elements brought up to date at a time, so that scratch stays in the caches: 2^20 takes twice as long
 STRONG = 0.1  # a decay per step; beyond, nothing rests, for sums over many such steps would overflow
-UNSERVED = ("amsgrad", "maximize", "differentiable")  # options of torch.optim.AdamW
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-class SparseAdamW(torch.optim.Optimizer):
+class SparseAdamW(Grouped):
     """AdamW (Loshchilov & Hutter 2019) whose step costs what the touched rows cost, and equals the dense one.
 
         m <- beta1 m + (1 - beta1) g     v <- beta2 v + (1 - beta2) g^2
@@ -40,11 +41,29 @@ class SparseAdamW(torch.optim.Optimizer):
 
     Parameters with dense gradients get the plain dense step, so one optimizer serves a whole network.
 
-    `lr`, `betas`, `eps` > 0 and `weight_decay` are numbers, may differ between groups and follow LR schedulers.
-    `convention`: decay is lr * weight_decay ("torch"), or lr / base_lr * weight_decay ("paper"), base_lr being the lr
-    that a group began with. float32 and float64. State: 8 bytes per float32 parameter, as in AdamW, 4 bytes per row
-    and about 120 bytes per step since the last `catch_up()`.
+    Groups and state may be edited between steps, as those of torch.optim; rows at rest are caught up first, with the
+    moments that they had. Moments that are changed in place while rows rest are refused: call `catch_up()` before.
+
+    Arguments, of which all but `convention` may differ between groups and be set anew between steps:
+
+        params          tensors, (name, tensor) pairs, or groups of either; float32 or float64
+        lr              learning rate, 0 or more; 1e-3
+        betas           0 <= beta1 < sqrt(beta2), 0 < beta2 < 1; (0.9, 0.999)
+        eps             above 0; 1e-8
+        weight_decay    0 or more; 1e-2
+        convention      decay is lr * weight_decay ("torch"), or lr / base_lr * weight_decay ("paper"), with base_lr the
+                        lr that a group was given; "torch"
+        foreach, fused  accepted and without effect; None
+        amsgrad, maximize, capturable, differentiable   served only as they are by default; False
+
+    State: 8 bytes per float32 parameter, as in AdamW, 4 bytes per row and about 120 bytes per step since the last
+    `catch_up()`.
     """
+
+    decoupled = True
+    counted = True
+    own = ("convention",)
+    unserved = AdamW.unserved
 
     def __init__(
         self,
@@ -53,22 +72,24 @@ class SparseAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
         convention: str = "torch",
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         self._resting: dict[Tensor, Resting] = {}
         self._followed: set[Tensor] = set()  # whose rows somebody sees to
-        named = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, named | {"convention": convention})
+        named: dict[str, Any] = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        options = {"amsgrad": amsgrad, "foreach": foreach, "maximize": maximize, "capturable": capturable}
+        options |= {"differentiable": differentiable, "fused": fused}
+        super().__init__(params, named | {"convention": convention}, options)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        try:
-            _check(self.param_groups[-1])
-        except (TypeError, ValueError):
-            del self.param_groups[-1]
-            raise
-        self.param_groups[-1].setdefault("base_lr", self.param_groups[-1]["lr"])
+    def state_names(self, group: dict[str, Any]) -> Sequence[str]:
+        return MOMENTS
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -77,12 +98,20 @@ class SparseAdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self.check_groups()
+        members = {p for group in self.param_groups for p in group["params"]}
+        self._bring([p for p in self._resting if p not in members])
+        for group in self.param_groups:  # all that can be refused is refused before anything moves
+            for p in group["params"]:
+                if p.grad is not None:
+                    _refuse_gradient(p, p.grad)
+                    self._start(p)
+            self._decay(group)
         for group in self.param_groups:
             dense = []
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                self._start(p)
                 if p.grad.layout is torch.strided:
                     self._bring([p])
                     dense.append(p)
@@ -108,11 +137,11 @@ class SparseAdamW(torch.optim.Optimizer):
             if resting is None:
                 continue
             if rows is not None:
-                resting.bring(self._tensors(p), rows.unique())
+                resting.bring(p, rows.unique())
                 continue
             chunk = max(1, CHUNK // math.prod(p.shape[1:]))
             for begin in range(0, len(p), chunk):
-                resting.bring(self._tensors(p), slice(begin, begin + chunk))
+                resting.bring(p, slice(begin, begin + chunk))
             del self._resting[p]  # and with it the history, which no row needs any more
 
     def follow(self, module: nn.Embedding | nn.EmbeddingBag) -> tuple[RemovableHandle, RemovableHandle]:
@@ -129,36 +158,35 @@ class SparseAdamW(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """As torch.optim.AdamW's, which loads it; all rows are caught up first."""
         self.catch_up()
-        packed = super().state_dict()
-        return packed | {"param_groups": [outgoing(group) for group in packed["param_groups"]]}
+        return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From here or from torch.optim.AdamW; what that has no word for keeps its value."""
-        mine = self.param_groups
-        for group in state_dict["param_groups"]:
-            _refuse_options(group)
-        super().load_state_dict({**state_dict, "state": deepcopy(state_dict["state"])})  # torch's would share memory
+        super().load_state_dict(state_dict)
         self._resting.clear()
-        for old, new in zip(mine, self.param_groups, strict=True):
-            settle(old, new)
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_resting": self._resting, "_followed": self._followed}
 
     def _start(self, p: Tensor) -> None:
-        state = self.state[p]
+        """Give `p` the state of the first step, if it has none, and otherwise see whether somebody has edited it."""
+        state, resting = self.state[p], self._resting.get(p)
+        if resting is not None and not resting.belongs_to(p, state):
+            self._bring([p])
         if not state:
             state["step"] = torch.tensor(0.0)
-            for name in ("exp_avg", "exp_avg_sq"):
+            for name in MOMENTS:
                 state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
-
-    def _tensors(self, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return p, self.state[p]["exp_avg"], self.state[p]["exp_avg_sq"]
+        if missing := missing_entries(state, MOMENTS, counted=True):
+            raise ValueError(
+                f"the state of a parameter of shape {tuple(p.shape)} has no {', '.join(missing)}: it is not that of "
+                "optim.SparseAdamW; delete it to begin anew"
+            )
+        if not isinstance(state["step"], Tensor):
+            state["step"] = torch.tensor(float(state["step"]))
 
     def _step_rows(self, group: dict[str, Any], p: Tensor, gradient: Tensor) -> None:
-        _refuse_gradient(p, gradient)
-        _check_betas(group)  # a scheduler may have moved them
-        lr, betas, eps, decay = group["lr"], group["betas"], group["eps"], _decay(group)
+        lr, betas, eps, decay = float(group["lr"]), group["betas"], group["eps"], self._decay(group)
         if p in self._resting and p not in self._followed:
             self._followed.add(p)
             what = f"rows of a parameter of shape {tuple(p.shape)} rest between steps, unseen by forward passes"
@@ -166,25 +194,26 @@ class SparseAdamW(torch.optim.Optimizer):
         if p in self._resting and self._resting[p].history.eps != eps:
             self._bring([p])  # a history holds for one eps
         if p not in self._resting:
-            self._resting[p] = Resting(p, int(self.state[p]["step"]), betas, eps)
-        resting, tensors, gradient = self._resting[p], self._tensors(p), gradient.coalesce()
+            state = self.state[p]
+            self._resting[p] = Resting(p, (state["exp_avg"], state["exp_avg_sq"]), state["step"], betas, eps)
+        resting, gradient = self._resting[p], gradient.coalesce()
         rows, g = gradient.indices()[0], gradient.values()
-        now, m, v = resting.read(tensors, rows)
+        now, m, v = resting.read(p, rows)
         resting.history.append(lr, betas, decay)
         step = resting.history.step
-        self.state[p]["step"].fill_(step)
+        resting.counted.fill_(step)
         m.lerp_(g, 1 - betas[0])
         v.mul_(betas[1]).addcmul_(g, g, value=1 - betas[1])
         below = (v.sqrt() / (1 - betas[1] ** step) ** 0.5).add_(eps)
         now.mul_(1 - decay).addcdiv_(m, below, value=-lr / (1 - betas[0] ** step))
-        resting.write(tensors, rows, (now, m, v))
+        resting.write(p, rows, (now, m, v))
         if decay > STRONG:
             self._bring([p])
 
     def _step_dense(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        lr, decay = group["lr"], group["weight_decay"]
-        if group["convention"] == "paper":
-            decay = _decay(group) / lr if lr else 0.0
+        lr, decay = float(group["lr"]), float(group["weight_decay"])
+        if self.option(group, "convention") == "paper":
+            decay = self._decay(group) / lr if lr else 0.0
         states = [self.state[p] for p in parameters]
         adamw(
             parameters,
@@ -202,44 +231,31 @@ class SparseAdamW(torch.optim.Optimizer):
             maximize=False,
         )
 
+    def _decay(self, group: dict[str, Any]) -> float:
+        """The fraction of each weight that this step removes."""
+        decay = self.asked_decay(group, refusals.finite(group, "lr"))
+        if not decay < 1:
+            what = f"lr={group['lr']!r}, weight_decay={group['weight_decay']!r}"
+            raise ValueError(f"{what}: decay must be below 1 a step")
+        return decay
 
-def _decay(group: dict[str, Any]) -> float:
-    """The fraction of each weight that this step removes."""
-    share = group["lr"] if group["convention"] == "torch" else group["lr"] / group["base_lr"]
-    decay = float(share * group["weight_decay"])
-    if decay >= 1:
-        raise ValueError(f"lr={group['lr']!r}, weight_decay={group['weight_decay']!r}: decay must be below 1 a step")
-    return decay
-
-
-def _check(group: dict[str, Any]) -> None:
-    _refuse_options(group)
-    non_negative(group, "lr", "eps", "weight_decay")
-    _check_betas(group)
-    if not group["eps"]:
-        raise ValueError("eps=0: must be above 0, or rows never touched would move by 0/0")
-    if group["convention"] not in CONVENTIONS:
-        raise ValueError(f"convention={group['convention']!r}: must be {' or '.join(CONVENTIONS)}")
-    if group["convention"] == "paper" and not group["lr"]:
-        raise ValueError("lr=0: in the paper's convention the schedule is read from lr / its first value")
-    for p in group["params"]:
-        if p.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"optim.SparseAdamW serves float32 and float64 parameters; got {p.dtype}")
-
-
-def _check_betas(group: dict[str, Any]) -> None:
-    beta1, beta2 = group["betas"]
-    if not (beta1 >= 0 and 0 < beta2 < 1 and beta1**2 < beta2):
-        raise ValueError(f"betas={group['betas']!r}: must be 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1")
-
-
-def _refuse_options(group: dict[str, Any]) -> None:
-    for key in UNSERVED:
-        if group.get(key):
-            raise ValueError(f"{key}={group[key]!r} is not served by optim.SparseAdamW")
+    def _check(self, group: dict[str, Any], at_start: bool) -> None:
+        super()._check(group, at_start)
+        if at_start:
+            refusals.non_negative(group, "eps")
+        if not group["eps"]:
+            raise ValueError("eps=0: must be above 0, or rows never touched would move by 0/0")
+        beta1, beta2 = group["betas"]
+        if not (beta1 >= 0 and 0 < beta2 < 1 and beta1**2 < beta2):
+            raise ValueError(f"betas={group['betas']!r}: must be 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1")
+        for p in group["params"]:
+            if p.dtype not in (torch.float32, torch.float64):
+                raise TypeError(f"optim.SparseAdamW serves float32 and float64 parameters; got {p.dtype}")
 
 
 def _refuse_gradient(p: Tensor, gradient: Tensor) -> None:
+    if gradient.layout is torch.strided:
+        return
     if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
         dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
         raise TypeError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -60,7 +62,23 @@ def test_bad_options_are_refused_by_name(make: Make, what: str) -> None:
         make(weights())
 
 
-@pytest.mark.parametrize("option", ["maximize", "foreach", "capturable", "fused", "amsgrad"])
-def test_options_of_torch_that_are_not_served_are_unknown(option: str) -> None:
-    with pytest.raises(TypeError, match=option):
-        optim.AdamW(weights(), **{option: True})  # type: ignore[arg-type]
+CLASSES = [optim.Adam, optim.AdamW, optim.SGD, optim.SGDW, optim.SparseAdamW]
+ADAMS = {"amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
+SGDS = {"dampening": 0, "nesterov": False, "maximize": False, "differentiable": False}
+
+
+def variants(kind: type) -> dict[str, object]:
+    """Options of torch's class with the value that means what ours does."""
+    return SGDS if issubclass(kind, optim.SGD) else ADAMS
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_torchs_options_are_accepted_where_they_mean_what_is_done_and_else_refused_by_name(kind: Any) -> None:
+    ways = [{"fused": way, "foreach": other} for way in (None, False, True) for other in (None, False)]
+    for way in ways:
+        assert kind(weights(), **variants(kind), **way).param_groups[0]["lr"] == 1e-3
+    for option in variants(kind):
+        with pytest.raises(ValueError, match=f"{option}=True is not served by optim.{kind.__name__}"):
+            kind(weights(), **{option: True})
+    with pytest.raises(TypeError, match="decoupeld"):
+        kind(weights(), decoupeld=True)

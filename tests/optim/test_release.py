@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import optim
-from optim.release import QUANTUM, THRESHOLD, Ledger, release, release_one, released_rows
+from optim.release import QUANTUM, THRESHOLD, Ledger, release, released_rows
 from optim.rules import DECAY, KEEP, Rule, coefficients
 from optim.stacked import Stacked
 
@@ -62,14 +62,23 @@ def test_any_cut_into_segments_gives_the_same_numbers(name: str, cut: int) -> No
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
-def test_one_step_at_a_time_is_the_same_rule(name: str) -> None:
+def test_an_optimizer_that_steps_one_at_a_time_owes_little_and_in_the_end_nothing(name: str) -> None:
     decay = SEQUENCES[name][:3000]
-    whole, end = release(decay)
-    ledger = Ledger()
-    for step, expected in enumerate(whole):
-        found, ledger = release_one(float(decay[step]), ledger)
-        assert found == expected
-    assert ledger == end
+    p = torch.ones(4, requires_grad=True)
+    p.grad = torch.zeros(4)
+    optimizer = optim.SGDW([p], 1.0)
+    for one in decay.tolist():
+        optimizer.param_groups[0]["weight_decay"] = one
+        optimizer.step()
+        assert 0 <= optimizer.state[p]["decay_owed"].item() < THRESHOLD
+    optimizer.release_decay()
+    once = p.detach().clone()
+    optimizer.release_decay()
+    assert torch.equal(p.detach(), once)
+    assert 0 <= optimizer.state[p]["decay_owed"].item() < QUANTUM
+    torch.testing.assert_close(
+        -torch.log(p.detach().double()), torch.full((4,), -np.log1p(-decay).sum()).double(), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_the_rows_of_a_stack_are_released_trial_by_trial_and_penalties_left_alone() -> None:

@@ -1,0 +1,108 @@
+"""What all optimizers here that keep state share: their groups, and the files that these and their state go to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from optim import interchange, refusals
+
+
+class Grouped(torch.optim.Optimizer):
+    """A torch.optim.Optimizer whose groups are checked, and whose files torch.optim's class of that name reads."""
+
+    decoupled: ClassVar[bool]
+    counted: ClassVar[bool]  # whether the state holds the number of steps
+    unserved: ClassVar[dict[str, Any]]  # options of torch's class, with the value that means what is done here
+    own: ClassVar[tuple[str, ...]] = ()  # options that torch has no word for
+
+    def __init__(self, parameters: Any, defaults: dict[str, Any], options: dict[str, Any]) -> None:
+        """`options`: what the caller gave of `unserved`."""
+        refusals.unserved_options(options, self.unserved, type(self).__name__, at_start=True)
+        self._loading: list[dict[str, Any]] | None = None  # the groups before, while a state_dict is loaded
+        super().__init__(parameters, defaults | self.unserved)
+
+    def state_names(self, group: dict[str, Any]) -> Sequence[str]:
+        """The tensors beside each parameter, by the names that torch.optim gives them."""
+        raise NotImplementedError
+
+    @property
+    def refused(self) -> dict[str, Any]:
+        """What a group or a file must not say otherwise."""
+        return {**self.unserved, "decoupled_weight_decay": self.decoupled}
+
+    def option(self, group: dict[str, Any], name: str) -> Any:
+        """One of `own`. A group that was not given its own has none, as torch's have none: tools that copy a
+        checkpoint key by key ask a file for what they find in a group."""
+        return group.get(name, self.defaults[name])
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's; ValueError or TypeError, and nothing is added, for what is not served."""
+        given = [name for name in self.own if name in param_group]
+        super().add_param_group(param_group)
+        try:
+            self._check(self.param_groups[-1], at_start=True)
+            refusals.repeated(self.param_groups)
+        except (TypeError, ValueError):
+            del self.param_groups[-1]
+            raise
+        for name in self.own:
+            if name not in given:
+                param_group.pop(name, None)
+
+    def check_groups(self) -> None:
+        """Refuse what somebody has made of the groups since; one that was put into the list by hand is completed."""
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                if name not in self.own:
+                    group.setdefault(name, value)
+            self._check(group, at_start=False)
+        refusals.repeated(self.param_groups)
+
+    def asked_decay(self, group: dict[str, Any], lr: float) -> float:
+        """The fraction of each weight that decoupled decay asks for in a step at rate `lr`."""
+        wd = float(group["weight_decay"])
+        if self.option(group, "convention") == "torch":
+            return lr * wd
+        interchange.remember(group)
+        base_lr = group["base_lr"]
+        if lr > refusals.FAR * base_lr and not self._warned:
+            self._warned = True
+            refusals.far_from_base(lr, base_lr)
+        return lr / base_lr * float(group["weight_decay"])
+
+    _warned = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch.optim's, which loads it: its names, its units of decay, and a few entries that it passes over."""
+        return interchange.packed(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From here or from torch.optim's class of the same name; what that has no word for keeps its value.
+
+        Decay comes in torch's units, and in the paper's convention goes on with the same effect. ValueError, and
+        nothing is loaded, for options that are not served, and for the state of another class.
+        """
+        self._loading = self.param_groups
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            self._loading = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        before = self._loading = self.__dict__.get("_loading")
+        if before is not None:  # what torch.optim's load_state_dict has made of a file
+            interchange.settled(self, state["state"], before, state["param_groups"])
+        super().__setstate__(state)
+
+    def _check(self, group: dict[str, Any], at_start: bool) -> None:
+        """Refuse a group's options; `at_start`: before schedulers may have set what they like."""
+        refusals.unserved_options(group, self.refused, type(self).__name__)
+        if at_start:
+            refusals.non_negative(group, "lr", "weight_decay")
+        if self.decoupled:
+            refusals.convention(group, self.option(group, "convention"))
+            if self.option(group, "convention") == "paper":
+                interchange.remember(group)

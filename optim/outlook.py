@@ -1,0 +1,127 @@
+"""What an optimizer found in its groups and state when it last looked: `Outlook`, and whether it still `holds`.
+
+Frozen layers are unfrozen, points are added and pruned, embeddings swapped, moments reset: people edit the lists and
+dicts of an optimizer, and torch.optim reads them anew at every step. Here they are compared with what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optim.cohort import OWED, Cohort, follow_layout
+from optim.layout import strides
+from optim.release import owed_of
+from optim.watched import State, States
+
+Groups = Sequence[dict[str, Any]]
+Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, and whether its decay is released
+_numel = Tensor.numel
+
+
+class Outlook:
+    """The cohorts of an optimizer, and the groups and the state of which they were made.
+
+    Making one gives a first state to parameters that have a gradient and none, and takes over what is there: ValueError
+    if that is not the state of `name`, or does not fit its parameter.
+    """
+
+    def __init__(self, groups: Groups, state: Any, words: Words, counted: bool, name: str) -> None:
+        self.state = state
+        self.edits: list[str] = state.edits if isinstance(state, States) else []
+        self.groups = list(groups)
+        self.lists = [group["params"] for group in groups]
+        self.members = [list(group["params"]) for group in groups]
+        self.words = [words(group) for group in groups]
+        self.cohorts: list[Cohort] = []
+        self.plain: list[tuple[dict[str, Any], list[Any]]] = []  # states that somebody else made, and their entries
+        self.waiting: list[Tensor] = []  # have had no gradient yet
+        for index, group in enumerate(groups):
+            found: dict[Any, list[Tensor]] = {}
+            for place, p in enumerate(self.members[index]):
+                if not state.get(p) and p.grad is None:
+                    self.waiting.append(p)
+                    continue
+                where = f"parameter {place} of group {index}"
+                _complete(state[p], p, self.words[index][:-1], counted, name, where)
+                found.setdefault((p.device, p.dtype), []).append(p)
+            for (_, dtype), some in found.items():
+                of = [state[p] for p in some]
+                released = bool(self.words[index][-1]) and dtype is torch.float32  # float64 expresses any decay
+                self.cohorts.append(Cohort(group, some, of, self.words[index][:-1], counted, released))
+        # A dict that somebody else has put in the place of ours does not tell, so it is looked through at every step.
+        self.unwatched = None if isinstance(state, States) else (list(state), list(state.values()))
+        for entries in state.values():
+            if isinstance(entries, State):
+                entries.edits = self.edits
+            elif isinstance(entries, dict):
+                self.plain.append((entries, list(entries.values())))
+        self.edits.clear()
+
+    def holds(self, groups: Groups, state: Any, words: Words) -> bool:
+        """Whether nothing was edited since, and no parameter has got its first gradient."""
+        if self.edits or state is not self.state or len(groups) != len(self.groups):
+            return False
+        for i, group in enumerate(groups):
+            members, now = self.members[i], group["params"]
+            if group is not self.groups[i] or len(now) != len(members) or not all(map(is_, now, members)):
+                return False
+            if words(group) != self.words[i]:
+                return False
+        for entries, were in self.plain:
+            if len(entries) != len(were) or not all(map(is_, entries.values(), were)):
+                return False
+        if self.unwatched is not None and not _same(state, *self.unwatched):
+            return False
+        for p in self.waiting:
+            if p.grad is not None:
+                return False
+        for cohort in self.cohorts:
+            if list(map(_numel, cohort.parameters)) != cohort.sizes or cohort.parameters[0].device != cohort.device:
+                return False
+        return True
+
+
+def _same(now: dict[Any, Any], keys: list[Any], values: list[Any]) -> bool:
+    return len(now) == len(keys) == len(values) and all(map(is_, now, keys)) and all(map(is_, now.values(), values))
+
+
+def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: bool, name: str, where: str) -> None:
+    """Give the state of `p` all its entries: those that are there, and if there are none those of the first step."""
+    begins = not state
+    if missing := missing_entries(state, names, counted) if not begins else []:
+        raise ValueError(
+            f"the state of {where} has no {', '.join(missing)}: it is not that of optim.{name}; delete it to begin anew"
+        )
+    for entry in names:
+        moment = state.get(entry)
+        if moment is None:
+            state[entry] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            continue
+        if not isinstance(moment, Tensor) or _kind(moment) != _kind(p):
+            what = _kind(moment) if isinstance(moment, Tensor) else type(moment).__name__
+            raise ValueError(
+                f"{entry} of {where} is {what}, the parameter {_kind(p)}: they must agree; delete the parameter's "
+                "state to begin anew"
+            )
+        if strides(moment) != strides(p):
+            follow_layout(moment, p)
+    if counted and begins:
+        state["step"] = torch.tensor(0.0)
+    if "decay_asked" in state:
+        state[OWED] = owed_of(state)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
+
+
+def missing_entries(state: dict[str, Any], names: Sequence[str], counted: bool) -> list[str]:
+    """What torch.optim would miss in a state that is not empty. SGD's momentum may begin later than its steps."""
+    needed = ["step", *names] if counted else []
+    missing = [entry for entry in needed if state.get(entry) is None]
+    return missing or [f"momentum_buffer, but {e}" for e in ("exp_avg",) if not counted and e in state]

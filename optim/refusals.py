@@ -1,0 +1,107 @@
+"""What the optimizers refuse, in one line that names it: numbers, options of torch.optim, tensors."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optim.layout import dense
+
+CONVENTIONS = ("torch", "paper")
+FAR = 10.0  # a rate that is this many times the one that the group began with was not meant as its schedule
+# Options of torch's classes that say how a step is computed and not what it computes: any answer is served.
+WAYS = ("foreach", "fused")
+
+
+def non_negative(group: dict[str, Any], *keys: str) -> None:
+    """ValueError for the first of `keys` whose value in `group` is no number, negative, infinite or nan."""
+    for key in keys:
+        value = group[key]
+        if isinstance(value, Tensor) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise ValueError(f"{key}={value!r}: must be a number, 0 or more")
+
+
+def two_betas(group: dict[str, Any]) -> None:
+    """ValueError unless `group["betas"]` are two numbers in [0, 1)."""
+    betas = group["betas"]
+    served = isinstance(betas, Sequence) and len(betas) == 2 and all(isinstance(b, (int, float)) for b in betas)
+    if not served or not all(0 <= beta < 1 for beta in betas):
+        raise ValueError(f"betas={betas!r}: must be two numbers, 0 or more and below 1")
+
+
+def finite(group: dict[str, Any], key: str) -> float:
+    """The number under `key` as a step reads it, for schedulers set what they like; ValueError if it is not finite."""
+    value = float(group[key])
+    if not math.isfinite(value):
+        raise ValueError(f"{key}={group[key]!r}: must be a finite number; nothing was stepped")
+    return value
+
+
+def convention(group: dict[str, Any], name: str) -> None:
+    """ValueError unless `name` is a convention that can be read from the group."""
+    if name not in CONVENTIONS:
+        raise ValueError(f"convention={name!r}: must be {' or '.join(CONVENTIONS)}")
+    if name == "paper" and not group.get("base_lr", group["lr"]):
+        raise ValueError("lr=0: in the paper's convention the schedule is read from lr / its first value")
+
+
+def unserved_options(options: dict[str, Any], served: dict[str, Any], name: str, at_start: bool = False) -> None:
+    """ValueError for an option of torch's class whose value asks for something else than optim.`name` does.
+
+    `at_start`: the caller asks for it, rather than a file whose run had it.
+    """
+    for key, value in served.items():
+        if key not in (WAYS if at_start else (*WAYS, "capturable")) and options.get(key, value) not in (value, None):
+            raise ValueError(f"{key}={options[key]!r} is not served by optim.{name}")
+
+
+def far_from_base(lr: float, base_lr: float) -> None:
+    """A warning about a scheduler that brings its own peak rate, as OneCycleLR does."""
+    warnings.warn(
+        f"lr={lr:g} is {lr / base_lr:.0f} times the {base_lr:g} that the optimizer was given, and in the paper's "
+        "convention so is the decay; with OneCycleLR, whose rates ignore that number, give lr=max_lr",
+        stacklevel=2,
+    )
+
+
+def repeated(groups: Sequence[dict[str, Any]]) -> None:
+    """ValueError if a parameter occurs twice, in one group or in two: it would be stepped twice."""
+    where: dict[int, int] = {}
+    for index, group in enumerate(groups):
+        for p in group["params"]:
+            if id(p) in where:
+                raise ValueError(
+                    f"a parameter of shape {tuple(p.shape)} occurs twice in the groups ({where[id(p)]} and {index}): "
+                    "name it once"
+                )
+            where[id(p)] = index
+
+
+def tensor(name: str, p: Any) -> None:
+    """TypeError for a parameter that optim.`name` cannot step, or whose gradient it cannot read."""
+    where = f"optim.{name} serves dense float32 parameters on the CPU or CUDA, and float64 on the CPU"
+    if not isinstance(p, Tensor) or type(p).__name__ == "FakeTensor":
+        raise TypeError(f"{where}; got a {type(p).__name__}")
+    dtypes = (torch.float32, torch.float64) if p.device.type == "cpu" else (torch.float32,)
+    if p.device.type not in ("cpu", "cuda") or p.dtype not in dtypes or p.layout is not torch.strided:
+        raise TypeError(f"{where}; got {p.dtype}, {p.layout}, on {p.device.type}")
+    if p.grad is not None and p.grad.layout is not torch.strided:
+        raise TypeError(f"{where}; got a gradient of layout {p.grad.layout}")
+    if not dense(p):
+        raise TypeError(f"a parameter of shape {tuple(p.shape)} overlaps itself or has gaps; clone() it")
+
+
+def gradient(name: str, p: Tensor) -> None:
+    """TypeError for a gradient whose layout, type or size is not that of the parameter."""
+    tensor(name, p)
+    g = p.grad
+    if g is not None and (g.shape != p.shape or g.dtype != p.dtype or g.device != p.device):
+        raise TypeError(
+            f"a parameter is {tuple(p.shape)}, {p.dtype}, on {p.device}, and its gradient {tuple(g.shape)}, {g.dtype}, "
+            f"on {g.device}: they must agree"
+        )
