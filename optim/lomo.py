@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
-from optim.refusals import non_negative
+from optim import refusals
 
 
 class LOMO(torch.optim.Optimizer):
@@ -29,7 +32,15 @@ class LOMO(torch.optim.Optimizer):
     gradient is not finite (so no torch.amp.GradScaler, which would also scale what the weights move by). A second
     backward before `step()`, as for gradient accumulation, is refused. So is `step()` without a backward.
 
-    `lr` and `weight_decay` are numbers, read from the parameter groups when a gradient arrives; default 1e-3 and 0.
+    Under DistributedDataParallel weights would move before gradients are averaged over the ranks, so that is refused.
+
+    Arguments, which may differ between groups and be set anew, as may the groups' lists of parameters:
+
+        params          tensors, (name, tensor) pairs, or groups of either; real floating-point numbers
+        lr              learning rate, 0 or more; 1e-3
+        weight_decay    0 or more; lr * weight_decay of each weight is removed in a step; 0
+        clip_value      above 0: the limit of each element of a gradient; None: none
+
     Memory: no bytes per parameter beside the weights, and in backward the largest gradients under way.
     Parameters are hooked until `remove()`; copies of a model (copy.deepcopy) are not.
     """
@@ -38,7 +49,9 @@ class LOMO(torch.optim.Optimizer):
         self, params: Any, lr: float = 1e-3, weight_decay: float = 0.0, clip_value: float | None = None
     ) -> None:
         self._handles: dict[Tensor, RemovableHandle] = {}
-        self._group_of: dict[Tensor, int] = {}
+        self._group_of: dict[Tensor, dict[str, Any]] = {}
+        self._members: list[Tensor] = []  # of all groups, when they were last looked at
+        self._groups: list[dict[str, Any]] = []
         self._moved: set[Tensor] = set()
         self.steps = 0  # taken by this object
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "clip_value": clip_value})
@@ -46,20 +59,28 @@ class LOMO(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
         try:
-            _check(self.param_groups[-1])
+            _check(self.param_groups[-1], at_start=True)
+            refusals.repeated(self.param_groups)
         except (TypeError, ValueError):
             del self.param_groups[-1]
             raise
-        self._hook(len(self.param_groups) - 1)
+        self._look()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """End a step whose backward has moved the weights. Returns what `closure`, which runs backward, returns."""
+        """End a step whose backward has moved the weights. Returns what `closure`, which runs backward, returns.
+
+        Parameters that were put into a group since the last step had no hook in this backward, and move now.
+        """
         if not self._handles:
             raise RuntimeError("LOMO.step(): the hooks were removed; make a new LOMO to go on")
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._look()
+        for p in self._members:
+            if p.grad is not None and p not in self._moved:
+                self._apply(p)
         if not self._moved:
             raise RuntimeError(
                 "LOMO.step(): no parameter has got a gradient since the last step; call backward() first"
@@ -80,43 +101,85 @@ class LOMO(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are others
-            self._handles, self._group_of, self._moved = {}, {}, set()
-            for index in range(len(self.param_groups)):
-                self._hook(index)
+            self._handles, self._group_of, self._moved, self._members, self._groups = {}, {}, set(), [], []
+        self._look()
 
-    def _hook(self, index: int) -> None:
-        for p in self.param_groups[index]["params"]:
-            self._group_of[p] = index
-            frozen = not p.requires_grad
-            p.requires_grad_()  # a hook can be put on no other; what is unfrozen later then takes part
-            self._handles[p] = p.register_post_accumulate_grad_hook(self._apply)
-            p.requires_grad_(not frozen)
+    def _look(self) -> None:
+        """Hook the parameters that are in the groups now, and no others."""
+        members = [p for group in self.param_groups for p in group["params"]]
+        same = len(members) == len(self._members) and all(map(is_, members, self._members))
+        if same and len(self.param_groups) == len(self._groups) and all(map(is_, self.param_groups, self._groups)):
+            return
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)  # a group that was put into the list by hand
+            _check(group, at_start=False)
+        refusals.repeated(self.param_groups)
+        self._members, self._groups = members, list(self.param_groups)
+        self._group_of = {p: group for group in self.param_groups for p in group["params"]}
+        for p in [p for p in self._handles if p not in self._group_of]:
+            self._handles.pop(p).remove()
+        for p in members:
+            if p not in self._handles:
+                frozen = not p.requires_grad
+                p.requires_grad_()  # a hook can be put on no other; what is unfrozen later then takes part
+                self._handles[p] = p.register_post_accumulate_grad_hook(self._apply)
+                p.requires_grad_(not frozen)
+        self._looked = False
+
+    _looked = False  # whether the parameters were looked for in a DistributedDataParallel
 
     @torch.no_grad()
     def _apply(self, p: Tensor) -> None:
         """What autograd calls when `p.grad` is complete."""
-        gradient, group = p.grad, self.param_groups[self._group_of[p]]
+        if not self._moved:  # the first of a backward pass
+            self._look()
+            if not self._looked:
+                _refuse_data_parallel(self._group_of)
+                self._looked = True
+        if p not in self._group_of:
+            return  # it has left its group since, and its gradient stays
+        gradient, group = p.grad, self._group_of[p]
         assert gradient is not None, "autograd has just written it"
         p.grad = None
         if p in self._moved:
             raise RuntimeError(
                 "LOMO: a second backward before step(); gradients cannot be accumulated, call step() first"
             )
-        clip, lr = group["clip_value"], group["lr"]
+        clip, lr, wd = group["clip_value"], refusals.finite(group, "lr"), refusals.finite(group, "weight_decay")
         if clip is not None:
             if gradient.layout is not torch.strided:
                 raise TypeError(f"clip_value={clip!r}: is for dense gradients; got {gradient.layout}")
             gradient.clamp_(-clip, clip)
-        if group["weight_decay"]:
-            p.mul_(1 - lr * group["weight_decay"])
+        if wd:
+            p.mul_(1 - lr * wd)
         p.add_(gradient, alpha=-lr)
         self._moved.add(p)
 
 
-def _check(group: dict[str, Any]) -> None:
-    non_negative(group, "lr", "weight_decay")
+def _check(group: dict[str, Any], at_start: bool) -> None:
+    if at_start:
+        refusals.non_negative(group, "lr", "weight_decay")
     if group["clip_value"] is not None and not group["clip_value"] > 0:
         raise ValueError(f"clip_value={group['clip_value']!r}: must be above 0, or None for no clipping")
     for p in group["params"]:
         if not p.is_floating_point():
             raise TypeError(f"optim.LOMO serves real floating-point parameters; got {p.dtype}")
+
+
+def _refuse_data_parallel(parameters: dict[Tensor, Any]) -> None:
+    """RuntimeError if a DistributedDataParallel of several ranks has some of these: its ranks would drift apart.
+
+    It reduces gradients after the hooks of parameters have run, and a parameter does not know of it: so all of the
+    process's modules of that class are looked through, once.
+    """
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return
+    if torch.distributed.get_world_size() == 1:
+        return
+    for found in gc.get_objects():
+        if issubclass(type(found), DistributedDataParallel) and any(p in parameters for p in found.parameters()):
+            raise RuntimeError(
+                "LOMO moves weights within backward, before DistributedDataParallel averages their gradients, and its "
+                "ranks would drift apart: use FSDP2 (fully_shard), or optim.SGD"
+            )

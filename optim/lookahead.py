@@ -1,16 +1,23 @@
 """Lookahead: slow weights that every k steps go a part of the way to the fast ones, which start again from there.
 
-`Lookahead(optimizer)` wraps any torch.optim.Optimizer; `Slow(parameters, k, alpha).step(count, live)` does it for a
-stack of networks, each with its own k and alpha. Source: Zhang, Lucas, Hinton & Ba 2019, arXiv:1907.08610.
+`Lookahead(optimizer)` wraps any torch.optim.Optimizer; `optim.slow` does it for a stack of networks.
+Source: Zhang, Lucas, Hinton & Ba 2019, arXiv:1907.08610.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from optim.lomo import LOMO
+from optim.sgd import SGD
+
+SLOW = "slow"  # in the state of a file
+OWN = ("k", "alpha", "count")
 
 
 class Lookahead(torch.optim.Optimizer):
@@ -18,9 +25,14 @@ class Lookahead(torch.optim.Optimizer):
 
         phi <- phi + alpha (theta - phi)        theta <- phi
 
-    phi begins as theta when this object is made, or the group added; load a model's weights before. The moments of
-    `fast` are kept as they are. Defaults: k = 5, alpha = 0.5. `param_groups` are those of `fast`, so LR schedulers and
-    clipping work on either. Memory: 4 bytes per float32 parameter besides those of `fast`.
+    phi begins as theta when this object is made, and for a parameter that is added later before its first step; load
+    a model's weights before. The moments of `fast` are kept as they are. `param_groups`, `state` and `defaults` are
+    those of `fast`, so LR schedulers, clipping and edits work on either, and so do its step hooks; hooks of this
+    object run around the step of both. Memory: 4 bytes per float32 parameter besides those of `fast`.
+
+        fast    any torch.optim optimizer
+        k       a whole number of steps of `fast` between two pulls, 1 or more; 5
+        alpha   the part of the way that the slow weights go, between 0 and 1; 0.5
     """
 
     def __init__(self, fast: torch.optim.Optimizer, k: int = 5, alpha: float = 0.5) -> None:
@@ -31,115 +43,177 @@ class Lookahead(torch.optim.Optimizer):
         self.fast, self.k, self.alpha = fast, k, alpha
         self.count = 0  # steps since the start
         self.slow: dict[Tensor, Tensor] = {}
+        self._known: list[Tensor] = []  # the parameters that have slow weights, in order
         self._made = False
         super().__init__([{"params": list(group["params"])} for group in fast.param_groups], fast.defaults)
         self._made = True
-        self._share()
         self._begin()
+        self._show()
+
+    # What is read of this object is read of `fast`, which replaces its own when it loads a file. What torch.optim's
+    # constructor sets is passed over.
+
+    @property
+    def param_groups(self) -> Any:
+        return self.fast.param_groups if self._made else self._first_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: Any) -> None:
+        if self._made:
+            self.fast.param_groups = groups
+        else:
+            self._first_groups = groups
+
+    @property
+    def state(self) -> Any:
+        return self.fast.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        if self._made:
+            self.fast.state = state
+
+    @property
+    def defaults(self) -> Any:
+        return self.fast.defaults
+
+    @defaults.setter
+    def defaults(self, defaults: Any) -> None:
+        if self._made:
+            self.fast.defaults = defaults
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if self._made:
             self.fast.add_param_group(param_group)
             self._begin()
+            self._show()
         else:
-            super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are then replaced
+            super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are not kept
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
+        self._begin()
         loss = self.fast.step(closure)
         self.count += 1
         if self.count % self.k == 0:
             self._pull()
+        self._show()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """{"fast": that of `fast`, "slow": tensors in the order of the parameters, "count", "k", "alpha"}."""
-        slow = [self.slow[p] for p in self._parameters()]
-        return {"fast": self.fast.state_dict(), "slow": slow, "count": self.count, "k": self.k, "alpha": self.alpha}
+        """That of `fast`, with the slow weights as "slow" in each parameter's state, and in each group k, alpha and
+        count as "lookahead_k", "lookahead_alpha" and "lookahead_count"."""
+        self._begin()
+        self._show()
+        for before in self._optimizer_state_dict_pre_hooks.values():
+            before(self)
+        found = self.fast.state_dict()
+        for number, p in enumerate(self._parameters()):
+            # A parameter that was never stepped has none in its state; they are its weights, if nobody set others.
+            if SLOW not in found["state"].get(number, {}) and not torch.equal(self.slow[p], p):
+                found["state"][number] = {**found["state"].get(number, {}), SLOW: self.slow[p]}
+        for after in self._optimizer_state_dict_post_hooks.values():
+            changed = after(self, found)
+            found = found if changed is None else changed
+        return found
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What `state_dict` returned, into a wrapper of the same optimizer over parameters of the same shapes."""
-        if missing := {"fast", "slow", "count", "k", "alpha"} - set(state_dict):
-            raise ValueError(f"not a state_dict of optim.Lookahead: {', '.join(sorted(missing))} missing")
-        parameters, slow = self._parameters(), state_dict["slow"]
-        if [p.shape for p in parameters] != [s.shape for s in slow]:
-            raise ValueError(
-                f"slow weights of {len(slow)} tensors do not have the shapes of {len(parameters)} parameters"
-            )
-        self.fast.load_state_dict(state_dict["fast"])
-        self._share()
-        self.count, self.k, self.alpha = state_dict["count"], state_dict["k"], state_dict["alpha"]
-        self.slow = {p: torch.empty_like(p).copy_(s) for p, s in zip(parameters, slow, strict=True)}
+        """What `state_dict` returned, into a wrapper of the same optimizer over parameters of the same shapes.
+
+        Slow weights that are not in it begin as the parameters are now. ValueError, and nothing is loaded, for others.
+        """
+        state_dict = dict(state_dict)
+        for before in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = before(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        if "fast" in state_dict:
+            state_dict = _of_version_0_1(state_dict)
+        groups = state_dict["param_groups"]
+        if missing := [f"lookahead_{name}" for name in OWN if any(f"lookahead_{name}" not in g for g in groups)]:
+            raise ValueError(f"not a state_dict of optim.Lookahead: {', '.join(missing)} missing in its groups")
+        state, slow = dict(state_dict["state"]), {}
+        numbers = [number for group in groups for number in group["params"]]
+        for number, p in zip(numbers, self._parameters(), strict=False):
+            entries = dict(state.pop(number, {}))
+            found = entries.pop(SLOW, None)
+            if found is not None and found.shape != p.shape:
+                raise ValueError(f"slow weights of {tuple(found.shape)} do not have the shapes of {tuple(p.shape)}")
+            if found is not None:
+                slow[p] = torch.empty_like(p).copy_(found)
+            if entries:
+                state[number] = entries
+        self.fast.load_state_dict({**state_dict, "state": state})
+        self.k, self.alpha, self.count = (groups[0][f"lookahead_{name}"] for name in OWN)
+        self.slow, self._known = slow, []
+        self._begin()
+        self._show()
+        for loaded in self._optimizer_load_state_dict_post_hooks.values():
+            loaded(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("fast", "k", "alpha", "count", "slow")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self._made = False
         Lookahead.__init__(self, state["fast"], state["k"], state["alpha"])
         self.count, self.slow = state["count"], state["slow"]
-
-    def _share(self) -> None:
-        self.param_groups, self.state, self.defaults = self.fast.param_groups, self.fast.state, self.fast.defaults
+        self._show()
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
 
     @torch.no_grad()
     def _begin(self) -> None:
-        for p in self._parameters():
+        """Slow weights for parameters that are new; those of parameters that have left are forgotten."""
+        parameters = self._parameters()
+        if len(parameters) == len(self._known) and all(map(is_, parameters, self._known)):
+            return
+        for p in parameters:
             if p not in self.slow:
-                self.slow[p] = p.detach().clone(memory_format=torch.preserve_format)
+                moved = self.state.get(p, {}).get(SLOW)  # with the state of the parameter whose place this one takes
+                fits = moved is not None and moved.shape == p.shape
+                self.slow[p] = moved if fits else p.detach().clone(memory_format=torch.preserve_format)
+        self.slow = {p: self.slow[p] for p in parameters}
+        self._known = parameters
+
+    def _show(self) -> None:
+        """Put what is kept here where tools look for it: the groups, and the state of what `fast` has stepped.
+
+        A state that is not empty would be taken by `fast` for that of a parameter that it has stepped.
+        """
+        for group in self.param_groups:
+            group.update({f"lookahead_{name}": getattr(self, name) for name in OWN})
+        stateless = isinstance(self.fast, (LOMO, SGD, torch.optim.SGD))  # begins with any state, and may have none
+        for p, slow in self.slow.items():
+            state = self.state.get(p)
+            if (state or (stateless and self.count)) and (state is None or state.get(SLOW) is not slow):
+                self.state[p][SLOW] = slow
 
     @torch.no_grad()
     def _pull(self) -> None:
         if hasattr(self.fast, "catch_up"):
             self.fast.catch_up()  # optim.SparseAdamW leaves rows behind
-        parameters = self._parameters()
-        slow = [self.slow[p] for p in parameters]
+        pairs = [(local(p), local(self.slow[p])) for p in self._parameters()]
+        resized = [p for p, slow in pairs if p.shape != slow.shape]
+        if resized:
+            raise ValueError(f"a parameter is now {tuple(resized[0].shape)}, and was another size when it was added")
+        parameters, slow = ([pair[i] for pair in pairs] for i in range(2))
         torch._foreach_lerp_(slow, parameters, self.alpha)
         torch._foreach_copy_(parameters, slow)
 
 
-class Slow:
-    """Slow weights of a stack, parameters [R, ...]: `step(count, live)` after each optimizer step.
+def local(tensor: Any) -> Tensor:
+    """What this process holds of a tensor: of a DTensor its shard."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
-    `k` and `alpha`: one number for all trials, or one for each [R]. k = 0: that trial has no slow weights. Trials do
-    not mix: one that is not due, or not live, keeps its weights to the bit, whatever the others hold.
-    Memory: 4 bytes per float32 parameter and trial. Nothing here makes the host wait for a GPU.
-    """
 
-    def __init__(self, parameters: Sequence[Tensor], k: Tensor | int = 5, alpha: Tensor | float = 0.5) -> None:
-        self.parameters = list(parameters)
-        trials, device = len(self.parameters[0]), self.parameters[0].device
-        ks, alphas = torch.as_tensor(k), torch.as_tensor(alpha, dtype=torch.float64)
-        for name, values in (("k", ks), ("alpha", alphas)):
-            if values.shape not in ((), (trials,)):
-                raise ValueError(
-                    f"{name} of shape {tuple(values.shape)}: must be one number, or one for each of {trials}"
-                )
-        if ks.is_floating_point() or (ks < 0).any():
-            raise ValueError(f"k={k!r}: must be whole numbers of steps, 0 or more")
-        if not ((alphas >= 0) & (alphas <= 1)).all():
-            raise ValueError(f"alpha={alpha!r}: must lie between 0 and 1")
-        self.k = ks.expand(trials).to(device)
-        self.alpha = alphas.expand(trials).to(device)
-        self.slow = [p.detach().clone() for p in self.parameters]
-
-    @torch.no_grad()
-    def step(self, count: Tensor | int, live: Tensor) -> None:
-        """Pull the trials that are live and due. count: steps taken since the start, of all or [R]; live: bool [R]."""
-        due = live & (self.k > 0) & (count % self.k.clamp(min=1) == 0)
-        for p, slow in zip(self.parameters, self.slow, strict=True):
-            over = (-1,) + (1,) * (p.dim() - 1)
-            pulled = torch.lerp(slow, p, self.alpha.to(p.dtype).view(over))
-            slow.copy_(torch.where(due.view(over), pulled, slow))
-            p.copy_(torch.where(due.view(over), pulled, p))
-
-    def state_dict(self) -> dict[str, list[Tensor]]:
-        return {"slow": self.slow}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        for mine, theirs in zip(self.slow, state["slow"], strict=True):
-            mine.copy_(theirs)
+def _of_version_0_1(state_dict: dict[str, Any]) -> dict[str, Any]:
+    """A file {"fast", "slow", "count", "k", "alpha"} as `Lookahead.state_dict` makes it now."""
+    if missing := {"fast", "slow", "count", "k", "alpha"} - set(state_dict):
+        raise ValueError(f"not a state_dict of optim.Lookahead: {', '.join(sorted(missing))} missing")
+    fast, own = state_dict["fast"], {f"lookahead_{name}": state_dict[name] for name in OWN}
+    state = dict(fast["state"])
+    for number, slow in enumerate(state_dict["slow"]):
+        state[number] = {**state.get(number, {}), SLOW: slow}
+    return {"state": state, "param_groups": [group | own for group in fast["param_groups"]]}

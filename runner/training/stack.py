@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from optim import rules
-from optim.lookahead import Slow
 from optim.release import Ledger, released_rows
+from optim.slow import Slow
 from optim.stacked import Stacked
 from runner.data.dataset import Dataset
 from runner.models.build import Model, build, decays

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from optim.lookahead import Slow
+from optim.slow import Slow
 from optim.stacked import Stacked
 from runner.models.build import Model
 from runner.models.lanes import Lanes

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from optim.lookahead import Slow
+from optim.slow import Slow
 from tests.optim.citizens import same
 
 

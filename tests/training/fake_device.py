@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from optim.lookahead import Slow
+from optim.slow import Slow
 from runner.data.dataset import Dataset
 from runner.training import memory
 from runner.training.alone import Alone

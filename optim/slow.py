@@ -1,0 +1,55 @@
+"""Lookahead for a stack of networks, each with its own k and alpha: `Slow(parameters, k, alpha).step(count, live)`.
+
+Source: Zhang, Lucas, Hinton & Ba 2019, arXiv:1907.08610.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Slow:
+    """Slow weights of a stack, parameters [R, ...]: `step(count, live)` after each optimizer step.
+
+    `k` and `alpha`: one number for all trials, or one for each [R]. k = 0: that trial has no slow weights. Trials do
+    not mix: one that is not due, or not live, keeps its weights to the bit, whatever the others hold.
+    Memory: 4 bytes per float32 parameter and trial. Nothing here makes the host wait for a GPU.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], k: Tensor | int = 5, alpha: Tensor | float = 0.5) -> None:
+        self.parameters = list(parameters)
+        trials, device = len(self.parameters[0]), self.parameters[0].device
+        ks, alphas = torch.as_tensor(k), torch.as_tensor(alpha, dtype=torch.float64)
+        for name, values in (("k", ks), ("alpha", alphas)):
+            if values.shape not in ((), (trials,)):
+                raise ValueError(
+                    f"{name} of shape {tuple(values.shape)}: must be one number, or one for each of {trials}"
+                )
+        if ks.is_floating_point() or (ks < 0).any():
+            raise ValueError(f"k={k!r}: must be whole numbers of steps, 0 or more")
+        if not ((alphas >= 0) & (alphas <= 1)).all():
+            raise ValueError(f"alpha={alpha!r}: must lie between 0 and 1")
+        self.k = ks.expand(trials).to(device)
+        self.alpha = alphas.expand(trials).to(device)
+        self.slow = [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def step(self, count: Tensor | int, live: Tensor) -> None:
+        """Pull the trials that are live and due. count: steps taken since the start, of all or [R]; live: bool [R]."""
+        due = live & (self.k > 0) & (count % self.k.clamp(min=1) == 0)
+        for p, slow in zip(self.parameters, self.slow, strict=True):
+            over = (-1,) + (1,) * (p.dim() - 1)
+            pulled = torch.lerp(slow, p, self.alpha.to(p.dtype).view(over))
+            slow.copy_(torch.where(due.view(over), pulled, slow))
+            p.copy_(torch.where(due.view(over), pulled, p))
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {"slow": self.slow}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        for mine, theirs in zip(self.slow, state["slow"], strict=True):
+            mine.copy_(theirs)
