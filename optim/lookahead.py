@@ -109,8 +109,8 @@ class Lookahead(torch.optim.Optimizer):
             before(self)
         found = self.fast.state_dict()
         for number, p in enumerate(self._parameters()):
-            # A parameter that was never stepped has none in its state; they are its weights, if nobody set others.
-            if SLOW not in found["state"].get(number, {}) and not torch.equal(self.slow[p], p):
+            # Those of a parameter that was never stepped are its weights, if nobody set others.
+            if number in found["state"] or not torch.equal(self.slow[p], p):
                 found["state"][number] = {**found["state"].get(number, {}), SLOW: self.slow[p]}
         for after in self._optimizer_state_dict_post_hooks.values():
             changed = after(self, found)
@@ -171,24 +171,23 @@ class Lookahead(torch.optim.Optimizer):
             return
         for p in parameters:
             if p not in self.slow:
-                moved = self.state.get(p, {}).get(SLOW)  # with the state of the parameter whose place this one takes
-                fits = moved is not None and moved.shape == p.shape
-                self.slow[p] = moved if fits else p.detach().clone(memory_format=torch.preserve_format)
+                self.slow[p] = p.detach().clone(memory_format=torch.preserve_format)
         self.slow = {p: self.slow[p] for p in parameters}
         self._known = parameters
 
     def _show(self) -> None:
         """Put what is kept here where tools look for it: the groups, and the state of what `fast` has stepped.
 
+        There it is a name without a value, for people who reset or cut a parameter's state do so to all tensors in it.
         A state that is not empty would be taken by `fast` for that of a parameter that it has stepped.
         """
         for group in self.param_groups:
             group.update({f"lookahead_{name}": getattr(self, name) for name in OWN})
         stateless = isinstance(self.fast, (LOMO, SGD, torch.optim.SGD))  # begins with any state, and may have none
-        for p, slow in self.slow.items():
+        for p in self.slow:
             state = self.state.get(p)
-            if (state or (stateless and self.count)) and (state is None or state.get(SLOW) is not slow):
-                self.state[p][SLOW] = slow
+            if (state or (stateless and self.count)) and (state is None or SLOW not in state):
+                self.state[p][SLOW] = None
 
     @torch.no_grad()
     def _pull(self) -> None:

@@ -46,11 +46,12 @@ class Outlook:
                 if not state.get(p) and p.grad is None:
                     self.waiting.append(p)
                     continue
-                where = f"parameter {place} of group {index}"
-                _complete(state[p], p, self.words[index][:-1], counted, name, where)
+                if counted or any(self.words[index]):
+                    where = f"parameter {place} of group {index}"
+                    _complete(state[p], p, self.words[index][:-1], counted, name, where)
                 found.setdefault((p.device, p.dtype), []).append(p)
             for (_, dtype), some in found.items():
-                of = [state[p] for p in some]
+                of = [state.get(p, {}) for p in some]
                 released = bool(self.words[index][-1]) and dtype is torch.float32  # float64 expresses any decay
                 self.cohorts.append(Cohort(group, some, of, self.words[index][:-1], counted, released))
         # A dict that somebody else has put in the place of ours does not tell, so it is looked through at every step.
