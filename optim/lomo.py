@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
 from optim import refusals
+from optim.eager import outside_graphs
 
 
 class LOMO(torch.optim.Optimizer):
@@ -66,6 +67,7 @@ class LOMO(torch.optim.Optimizer):
             raise
         self._look()
 
+    @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """End a step whose backward has moved the weights. Returns what `closure`, which runs backward, returns.
 
@@ -130,6 +132,7 @@ class LOMO(torch.optim.Optimizer):
     _looked = False  # whether the parameters were looked for in a DistributedDataParallel
 
     @torch.no_grad()
+    @outside_graphs
     def _apply(self, p: Tensor) -> None:
         """What autograd calls when `p.grad` is complete."""
         if not self._moved:  # the first of a backward pass

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optim.eager import outside_graphs
 from optim.lomo import LOMO
 from optim.sgd import SGD
 
@@ -90,6 +91,7 @@ class Lookahead(torch.optim.Optimizer):
         else:
             super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are not kept
 
+    @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
         self._begin()

@@ -17,6 +17,7 @@ from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
 from optim import refusals
 from optim.cohort import Cohort, Part
+from optim.eager import outside_graphs
 from optim.groups import Grouped
 from optim.outlook import Outlook
 from optim.watched import State, States
@@ -52,8 +53,7 @@ class Optimizer(Grouped):
 
     # torch.optim would wrap `step` in profiling and hooks at every call, a tenth of the time of a small network's step.
     step.hooked = True  # type: ignore[attr-defined]
-    # torch.compile breaks its graph here, and the step runs as it is.
-    step._torchdynamo_disable = True  # type: ignore[attr-defined]
+    outside_graphs(step)
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from optim import refusals
 from optim.adam import AdamW
+from optim.eager import outside_graphs
 from optim.following import BeforeForward, BeforeSaving
 from optim.groups import Grouped
 from optim.outlook import missing_entries
@@ -92,6 +93,7 @@ class SparseAdamW(Grouped):
         return MOMENTS
 
     @torch.no_grad()
+    @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step from the parameters' `.grad`; those without are left alone. Returns what `closure` returns."""
         loss = None
