@@ -159,7 +159,8 @@ class Lookahead(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._made = False
         Lookahead.__init__(self, state["fast"], state["k"], state["alpha"])
-        self.count, self.slow = state["count"], state["slow"]
+        self.count, self.slow, self._known = state["count"], state["slow"], []
+        self._begin()
         self._show()
 
     def _parameters(self) -> list[Tensor]:

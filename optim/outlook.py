@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optim import refusals
 from optim.cohort import OWED, Cohort, follow_layout
 from optim.layout import strides
 from optim.release import owed_of
@@ -43,6 +44,8 @@ class Outlook:
         for index, group in enumerate(groups):
             found: dict[Any, list[Tensor]] = {}
             for place, p in enumerate(self.members[index]):
+                if p.grad is not None and p.grad.shape != p.shape:
+                    refusals.gradient(name, p)
                 if not state.get(p) and p.grad is None:
                     self.waiting.append(p)
                     continue

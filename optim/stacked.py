@@ -96,6 +96,7 @@ class Stacked:
                 f"rows {tuple(rows.shape)} and live {tuple(live.shape)}: must end in (2, {COLUMNS}, {trials}) and be "
                 f"({trials},) for a stack of {trials}"
             )
+        torch._C._increment_version(self.sources)  # a backward pass through older values then raises
         summed, self._summed = self._summed and scale is None, False
         if summed and self._rows is not None:
             self._rows.step([], rows, live, gathered=True)
