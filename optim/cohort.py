@@ -101,6 +101,8 @@ class Cohort:
 
     def count(self, places: slice | np.ndarray) -> None:
         """Count one step more."""
+        if not self.steps:
+            return
         if places is _ALL:
             np.add(self.counts, _ONE, out=self.counts)
         else:

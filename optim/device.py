@@ -47,7 +47,9 @@ def _step(cohort: Cohort, family: str, row: Columns) -> None:
             groups = list(range(rows)) if each else [0] * len(parameters)
             cohort.launches[each] = Launch(parameters, moments[0], moments2, groups, 1, family, "torch")
         try:
-            cohort.launches[each].step([p.grad for p in parameters], upload(torch.from_numpy(table), cohort.device))
+            cohort.launches[each].step(
+                [p.grad for p in parameters], upload(torch.from_numpy(table), parameters[0].device)
+            )
         except ValueError:  # nothing was launched; the parameters may have got another layout
             if not again:
                 raise

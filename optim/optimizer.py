@@ -62,8 +62,7 @@ class Optimizer(Grouped):
                 loss = closure()
         # All that can be refused is refused before anything moves.
         for cohort, part, numbers, share in self._ready():
-            if cohort.steps:
-                cohort.count(part.places)
+            cohort.count(part.places)
             decay = cohort.due(share, part.places)
             if cohort.device.type == "cuda":
                 with torch.no_grad():
