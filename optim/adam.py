@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from optim import cpu, device, refusals
 from optim.cohort import Cohort, Part
@@ -80,9 +81,11 @@ class Adam(Optimizer):
             "l2": 0.0 if self.decoupled else wd,
         }
 
-    def step_cohort(self, cohort: Cohort, part: Part, decay: float, numbers: dict[str, float]) -> None:
+    def step_cohort(
+        self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]
+    ) -> None:
         tensors = (part.parameters, part.gradients, *part.moments)
-        cpu.adam(tensors, part.steps, alone=cohort.is_small, decay=decay, **numbers)
+        cpu.adam(tensors, steps, alone=cohort.is_small, decay=decay, **numbers)
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
         device.adam(cohort, decay, **numbers)

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from optim.layout import strides
+from optim.numbers import ALL, Numbers, Places
 from optim.release import QUANTUM, THRESHOLD
-from optim.watched import placed
 
 SMALL = 4096  # elements; below this mean size sharing a tensor out to threads takes longer than stepping it
 OWED = "decay_owed"  # in the state: decay asked for and not yet applied, see `optim.release`
 _is_contiguous = Tensor.is_contiguous
-_ALL, _ONE = slice(None), np.ones((), np.float32)
 
 
 class Part(NamedTuple):
@@ -26,8 +25,7 @@ class Part(NamedTuple):
     parameters: list[Tensor]
     gradients: list[Tensor]
     moments: Sequence[list[Tensor]]  # one list per name in `Optimizer.state_names`
-    steps: list[Tensor]  # the count of each, float32 []; empty where none is kept
-    places: slice | np.ndarray  # their places in the cohort's arrays
+    places: Places  # their places in the cohort's arrays
 
 
 class Cohort:
@@ -49,12 +47,8 @@ class Cohort:
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
         self.is_small = sum(self.sizes) < SMALL * len(parameters)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
-        self.counts = np.zeros(len(parameters) if counted else 0, np.float32)
-        self.steps = _shared(states, "step", self.counts)
-        self.owed = np.zeros(len(parameters) if released else 0, np.float64)
-        _shared(states, OWED, self.owed)
-        self.is_released = released
-        self._alike = self.owed.tobytes() if released and (self.owed == self.owed[0]).all() else b""
+        self.counts = Numbers(states, "step", np.float32) if counted else None
+        self.owed = Numbers(states, OWED, np.float64) if released else None
         self.launches: dict[bool, Any] = {}  # on CUDA; the key: whether each tensor has coefficients of its own
         self.spare: list[Tensor] | None = None
 
@@ -66,7 +60,7 @@ class Cohort:
         gradients: list[Any] = [p.grad for p in self.parameters]
         try:
             if self.in_order and all(map(_is_contiguous, self.parameters)) and all(map(_is_contiguous, gradients)):
-                return Part(self.parameters, gradients, self.moments, self.steps, _ALL)
+                return Part(self.parameters, gradients, self.moments, ALL)
         except TypeError:  # None has no layout
             pass
         places = np.flatnonzero([g is not None for g in gradients])
@@ -78,8 +72,7 @@ class Cohort:
         )
         if any(g.numel() != p.numel() or g.layout is not p.layout for g, p in zip(gradients, parameters, strict=True)):
             raise ValueError("a gradient has not the size and layout of its parameter")
-        steps = [self.steps[i] for i in chosen] if self.steps else []
-        part = Part(parameters, gradients, moments, steps, places if len(chosen) < len(self.sizes) else _ALL)
+        part = Part(parameters, gradients, moments, places if len(chosen) < len(self.sizes) else ALL)
         return part if self.device.type == "cuda" else self._arranged(part)
 
     @torch.no_grad()
@@ -89,7 +82,7 @@ class Cohort:
             lists = [[_local(t, p) for t, p in zip(some, part.parameters, strict=True)] for some in lists]
         self.follow_layouts(lists[0], lists[2:])
         parameters, gradients, *moments = in_memory_order(*lists)
-        return Part(parameters, gradients, moments, part.steps, part.places)
+        return Part(parameters, gradients, moments, part.places)
 
     def follow_layouts(self, parameters: list[Tensor], moments: Sequence[list[Tensor]]) -> None:
         """Bring moments that lie in memory as their parameters did once to where these lie now."""
@@ -99,36 +92,28 @@ class Cohort:
                     follow_layout(moment, p)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
 
-    def count(self, places: slice | np.ndarray) -> None:
-        """Count one step more."""
-        if not self.steps:
-            return
-        if places is _ALL:
-            np.add(self.counts, _ONE, out=self.counts)
-        else:
-            self.counts[places] += _ONE
+    def count(self, places: Places) -> list[Tensor]:
+        """Count one step more. Returns the counts of these places as tensors []; none where none are kept."""
+        return [] if self.counts is None else self.counts.advance(places)
 
-    def due(self, decay: float, places: slice | np.ndarray) -> float | np.ndarray:
+    def due(self, decay: float, places: Places) -> float | np.ndarray:
         """What to remove of each weight now that `decay` more is asked for: one number if it is one for all.
 
         Decay is owed until it passes 2^-16, and is then paid down to a multiple of 2^-24: see `optim.release`.
         """
-        if not self.is_released:
+        if self.owed is None:
             return decay
-        if places is _ALL and self.owed.tobytes() == self._alike:  # all owe the same, and nobody has set another sum
-            one = self.owed.item(0) + decay
+        one = self.owed.common()
+        if places is ALL and one is not None:
+            one += decay
             paid = math.floor(one / QUANTUM) * QUANTUM if one >= THRESHOLD else 0.0
-            self.owed.fill(one - paid)
-            self._alike = self.owed.tobytes()
+            self.owed.set_all(one - paid)
             return paid
-        self.owed[places] += decay
-        owed = self.owed[places]
-        paid_by_each = self.pay(np.where(owed < THRESHOLD, 0.0, owed), places)
-        if (self.owed == self.owed[0]).all():
-            self._alike = self.owed.tobytes()
-        return paid_by_each
+        owed = self.owed.values[places] + decay
+        self.owed.values[places] = owed
+        return self.pay(np.where(owed < THRESHOLD, 0.0, owed), places)
 
-    def of_all(self, decay: float | np.ndarray, places: slice | np.ndarray) -> float | np.ndarray:
+    def of_all(self, decay: float | np.ndarray, places: Places) -> float | np.ndarray:
         """What is removed of each of the cohort's parameters, from what is of those that have a gradient."""
         if isinstance(decay, float):
             return decay
@@ -136,10 +121,11 @@ class Cohort:
         all_of_them[places] = decay
         return all_of_them
 
-    def pay(self, owed: np.ndarray, places: slice | np.ndarray) -> float | np.ndarray:
+    def pay(self, owed: np.ndarray, places: Places) -> float | np.ndarray:
         """What of `owed` float32 can express as a factor 1 - x; it is owed no longer."""
+        assert self.owed is not None, "only what is released is owed"
         paid = np.floor(owed / QUANTUM) * QUANTUM
-        self.owed[places] -= paid
+        self.owed.values[places] -= paid
         first = float(paid[0])
         return first if (paid == first).all() else paid
 
@@ -148,17 +134,6 @@ class Cohort:
         if self.spare is None:
             self.spare = [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
         return self.spare
-
-
-def _shared(states: list[dict[str, Any]], key: str, values: np.ndarray) -> list[Tensor]:
-    """The entry `key` of every state as a tensor [] in the memory of `values`; nothing where there are none."""
-    taken: set[int] = set()
-    found = []
-    for i in range(len(values)):
-        tensor = placed(states[i].get(key, 0.0), values[i : i + 1].reshape(()), taken)
-        states[i][key] = tensor
-        found.append(tensor)
-    return found
 
 
 def _local(tensor: Any, p: Any) -> Tensor:

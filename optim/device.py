@@ -18,8 +18,10 @@ def adam(
     cohort: Cohort, decay: float | np.ndarray, *, lr: float, beta1: float, beta2: float, eps: float, l2: float
 ) -> None:
     """Adam's step of every parameter that has a gradient; `decay`: the fraction removed of all, or of each."""
-    count = cohort.counts.astype(np.float64)
-    count = count[:1] if (count == count[0]).all() else np.maximum(count, 1)  # 0: has no gradient, and is passed over
+    assert cohort.counts is not None, "Adam counts its steps"
+    one = cohort.counts.common()
+    # 0 is the count of one that has no gradient yet, and is passed over.
+    count = np.maximum(cohort.counts.values.astype(np.float64), 1) if one is None else np.array([one])
     row: Columns = {L2: l2, DECAY: decay, BETA1: beta1, RATE1: 1 - beta1, BETA2: beta2, RATE2: 1 - beta2, EPS: eps}
     row |= {STEP: lr / (1 - beta1**count), BIAS2: np.sqrt(1 - beta2**count)}
     _step(cohort, "adam", row)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks as _post_hooks
 from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
@@ -19,6 +20,7 @@ from optim import refusals
 from optim.cohort import Cohort, Part
 from optim.eager import outside_graphs
 from optim.groups import Grouped
+from optim.numbers import ALL
 from optim.outlook import Outlook
 from optim.watched import State, States
 
@@ -38,8 +40,10 @@ class Optimizer(Grouped):
         """What `step_cohort` takes from a group, by name; ValueError that names what is no finite number."""
         raise NotImplementedError
 
-    def step_cohort(self, cohort: Cohort, part: Part, decay: float, numbers: dict[str, float]) -> None:
-        """Step a part on the CPU; `decay`: the fraction that decoupled decay removes now."""
+    def step_cohort(
+        self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]
+    ) -> None:
+        """Step a part on the CPU; `steps`: their counts; `decay`: the fraction that decoupled decay removes now."""
         raise NotImplementedError
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
@@ -62,7 +66,7 @@ class Optimizer(Grouped):
                 loss = closure()
         # All that can be refused is refused before anything moves.
         for cohort, part, numbers, share in self._ready():
-            cohort.count(part.places)
+            steps = cohort.count(part.places)
             decay = cohort.due(share, part.places)
             if cohort.device.type == "cuda":
                 with torch.no_grad():
@@ -72,7 +76,7 @@ class Optimizer(Grouped):
                     if not isinstance(decay, float):
                         torch._foreach_mul_(part.parameters, (1 - decay).tolist())
                         decay = 0.0
-                    self.step_cohort(cohort, part, decay, numbers)
+                    self.step_cohort(cohort, part, steps, decay, numbers)
             _increment_version(part.parameters)  # a backward pass through older values then raises
         return loss
 
@@ -111,8 +115,8 @@ class Optimizer(Grouped):
         """Apply the decay that is still saved up, less than 2^-16 of each weight; for the end of a run."""
         self._outlook = self._look()
         for cohort in self._outlook.cohorts:
-            if len(cohort.owed):
-                paid = np.broadcast_to(cohort.pay(cohort.owed.copy(), slice(None)), len(cohort.owed))
+            if cohort.owed is not None:
+                paid = np.broadcast_to(cohort.pay(cohort.owed.values.copy(), ALL), len(cohort.parameters))
                 torch._foreach_mul_(cohort.parameters, (1 - paid).tolist())
 
     def __setstate__(self, state: dict[str, Any]) -> None:

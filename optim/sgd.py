@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from optim import cpu, device, refusals
 from optim.cohort import Cohort, Part
@@ -73,7 +74,9 @@ class SGD(Optimizer):
             "l2": 0.0 if self.decoupled else wd,
         }
 
-    def step_cohort(self, cohort: Cohort, part: Part, decay: float, numbers: dict[str, float]) -> None:
+    def step_cohort(
+        self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]
+    ) -> None:
         tensors = (part.parameters, part.gradients, *part.moments)
         cpu.sgd(tensors, alone=cohort.is_small, decay=decay, **numbers)
 

@@ -1,4 +1,4 @@
-"""State that knows when it was edited: `State` of a parameter, `States` of all, and `placed` for numbers in them.
+"""State that knows when it was edited: `State` of a parameter, `States` of all.
 
 An optimizer here caches what it finds in its state, and people edit that state: they reset moments, move them to
 another parameter, set a count. To look at every entry before every step would cost a tenth of the step of a small
@@ -10,12 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
-
-_REAL = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
 
 class State(dict):
@@ -65,21 +59,3 @@ def _watched(kind: type, name: str) -> Callable[..., Any]:
 for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
     setattr(State, _name, _watched(dict, _name))
     setattr(States, _name, _watched(defaultdict, _name))
-
-
-def placed(there: Any, place: np.ndarray, taken: set[int]) -> Tensor:
-    """The number `there`, a tensor or a plain one, as a tensor whose memory is from now on `place` [] of an array.
-
-    So one addition counts a step of all parameters, while each has a tensor of its own that anybody may set. A tensor
-    that can be moved there stays the object that it was; `taken` has those that were, for what two parameters share
-    becomes two.
-    """
-    place[...] = float(there)
-    mine = torch.from_numpy(place)
-    if type(there) is not Tensor or there.dtype != _REAL[place.dtype] or there.dim() or id(there) in taken:
-        return mine
-    if there.device.type != "cpu" or there.requires_grad or there.is_inference():
-        return mine
-    taken.add(id(there))
-    there.data = mine
-    return there
