@@ -16,7 +16,7 @@ from optim.release import QUANTUM, THRESHOLD
 
 SMALL = 4096  # elements; below this mean size sharing a tensor out to threads takes longer than stepping it
 OWED = "decay_owed"  # in the state: decay asked for and not yet applied, see `optim.release`
-_is_contiguous = Tensor.is_contiguous
+_is_contiguous, _numel, _stride = Tensor.is_contiguous, Tensor.numel, Tensor.stride
 
 
 class Part(NamedTuple):
@@ -70,10 +70,11 @@ class Cohort:
         parameters, gradients, *moments = (
             [some[i] for i in chosen] for some in (self.parameters, gradients, *self.moments)
         )
-        if any(g.numel() != p.numel() or g.layout is not p.layout for g, p in zip(gradients, parameters, strict=True)):
-            raise ValueError("a gradient has not the size and layout of its parameter")
+        if list(map(_numel, gradients)) != list(map(_numel, parameters)):
+            raise ValueError("a gradient has not the size of its parameter")
         part = Part(parameters, gradients, moments, places if len(chosen) < len(self.sizes) else ALL)
-        return part if self.device.type == "cuda" else self._arranged(part)
+        in_order = self.in_order and all(map(_is_contiguous, parameters)) and all(map(_is_contiguous, gradients))
+        return part if in_order or self.device.type == "cuda" else self._arranged(part)
 
     @torch.no_grad()
     def _arranged(self, part: Part) -> Part:
@@ -86,10 +87,12 @@ class Cohort:
 
     def follow_layouts(self, parameters: list[Tensor], moments: Sequence[list[Tensor]]) -> None:
         """Bring moments that lie in memory as their parameters did once to where these lie now."""
+        laid = list(map(_stride, parameters))
         for some in moments:
-            for moment, p in zip(some, parameters, strict=True):
-                if strides(moment) != strides(p):
-                    follow_layout(moment, p)
+            if list(map(_stride, some)) != laid:
+                for moment, p in zip(some, parameters, strict=True):
+                    if strides(moment) != strides(p):
+                        follow_layout(moment, p)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
 
     def count(self, places: Places) -> list[Tensor]:
@@ -157,6 +160,12 @@ def in_memory_order(*tensors: Sequence[Tensor]) -> tuple[list[Tensor], ...]:
     """
     ordered: tuple[list[Tensor], ...] = tuple([] for _ in tensors)
     for p, gradient, *moments in zip(*tensors, strict=True):
+        if gradient.layout is not torch.strided:
+            raise ValueError("a gradient is not dense")
+        if p.is_contiguous() and gradient.is_contiguous():
+            for done, tensor in zip(ordered, (p, gradient, *moments), strict=True):
+                done.append(tensor)
+            continue
         axes = sorted(range(p.dim()), key=p.stride, reverse=True)
         if not p.permute(axes).is_contiguous():
             raise TypeError(f"a parameter of shape {tuple(p.shape)} overlaps itself or has gaps; clone() it")

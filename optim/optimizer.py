@@ -74,7 +74,8 @@ class Optimizer(Grouped):
             else:
                 with _InferenceMode(True):  # as no_grad, and five microseconds less for a small network
                     if not isinstance(decay, float):
-                        torch._foreach_mul_(part.parameters, (1 - decay).tolist())
+                        due = np.flatnonzero(decay)
+                        torch._foreach_mul_([part.parameters[i] for i in due], (1 - decay[due]).tolist())
                         decay = 0.0
                     self.step_cohort(cohort, part, steps, decay, numbers)
             _increment_version(part.parameters)  # a backward pass through older values then raises
