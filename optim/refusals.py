@@ -105,3 +105,15 @@ def gradient(name: str, p: Tensor) -> None:
             f"a parameter is {tuple(p.shape)}, {p.dtype}, on {p.device}, and its gradient {tuple(g.shape)}, {g.dtype}, "
             f"on {g.device}: they must agree"
         )
+
+
+def sparse_gradient(p: Tensor, gradient: Tensor) -> None:
+    """TypeError for a gradient that optim.SparseAdamW does not take: neither dense nor sparse along the first axis."""
+    if gradient.layout is torch.strided:
+        return
+    if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
+        dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
+        raise TypeError(
+            "optim.SparseAdamW serves dense gradients and torch.sparse_coo ones that are sparse along dimension 0; "
+            f"got {gradient.layout}{dims} for a parameter of shape {tuple(p.shape)}"
+        )

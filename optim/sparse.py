@@ -106,7 +106,7 @@ class SparseAdamW(Grouped):
         for group in self.param_groups:  # all that can be refused is refused before anything moves
             for p in group["params"]:
                 if p.grad is not None:
-                    _refuse_gradient(p, p.grad)
+                    refusals.sparse_gradient(p, p.grad)
                     self._start(p)
             self._decay(group)
         for group in self.param_groups:
@@ -163,7 +163,10 @@ class SparseAdamW(Grouped):
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From here or from torch.optim.AdamW; what that has no word for keeps its value."""
+        """From here or from torch.optim.AdamW; what that has no word for keeps its value.
+
+        The weights that go with it are yours to load; what rows at rest were owed is forgotten.
+        """
         super().load_state_dict(state_dict)
         self._resting.clear()
 
@@ -216,22 +219,11 @@ class SparseAdamW(Grouped):
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         if self.option(group, "convention") == "paper":
             decay = self._decay(group) / lr if lr else 0.0
-        states = [self.state[p] for p in parameters]
-        adamw(
-            parameters,
-            [p.grad for p in parameters if p.grad is not None],
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            [state["step"] for state in states],
-            lr=lr,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            weight_decay=decay,
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
-        )
+        moments1, moments2, steps = ([self.state[p][key] for p in parameters] for key in (*MOMENTS, "step"))
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        (beta1, beta2), eps = group["betas"], group["eps"]
+        more = {"beta1": beta1, "beta2": beta2, "eps": eps, "amsgrad": False, "maximize": False}
+        adamw(parameters, gradients, moments1, moments2, [], steps, lr=lr, weight_decay=decay, **more)
 
     def _decay(self, group: dict[str, Any]) -> float:
         """The fraction of each weight that this step removes."""
@@ -253,14 +245,3 @@ class SparseAdamW(Grouped):
         for p in group["params"]:
             if p.dtype not in (torch.float32, torch.float64):
                 raise TypeError(f"optim.SparseAdamW serves float32 and float64 parameters; got {p.dtype}")
-
-
-def _refuse_gradient(p: Tensor, gradient: Tensor) -> None:
-    if gradient.layout is torch.strided:
-        return
-    if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
-        dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
-        raise TypeError(
-            "optim.SparseAdamW serves dense gradients and torch.sparse_coo ones that are sparse along dimension 0; "
-            f"got {gradient.layout}{dims} for a parameter of shape {tuple(p.shape)}"
-        )
