@@ -17,7 +17,7 @@ NAMES = (
     "antlr4.LL1Analyzer matplotlib.backends.backend_agg matplotlib.figure runner.__main__ runner.lacking "
     "runner.report.__main__ runner.report.curves runner.report.error_vs_wd runner.report.mechanism "
     "runner.report.overlay runner.report.page runner.report.scatter runner.report.write runner.study runner.sweeper "
-    "runner.training.memory runner.training.train sklearn.datasets sklearn.model_selection"
+    "runner.training.memory runner.training.train"
 )
 
 for name in NAMES.split():
