@@ -14,10 +14,10 @@ import PIL.Image
 from runner import code
 
 NAMES = (
-    "antlr4.LL1Analyzer matplotlib.backends.backend_agg matplotlib.figure runner.__main__ runner.lacking "
+    "antlr4.LL1Analyzer hypothesis matplotlib.backends.backend_agg matplotlib.figure runner.__main__ runner.lacking "
     "runner.report.__main__ runner.report.curves runner.report.error_vs_wd runner.report.mechanism "
     "runner.report.overlay runner.report.page runner.report.scatter runner.report.write runner.study runner.sweeper "
-    "runner.training.memory runner.training.train"
+    "runner.training.memory runner.training.train tests.helpers tests.runner.damage tests.runner.killing"
 )
 
 for name in NAMES.split():
