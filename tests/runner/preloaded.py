@@ -1,7 +1,9 @@
 """What every command needs, imported once by the process that `tests.runner.damage.command` forks its commands from.
 
 A command computes the fingerprint of the code and imports the whole of matplotlib, which takes longer than the smallest
-study. Neither depends on what is typed, so the forks find both done, and only those that are a Python of their own pay.
+study; a dry run imports torch's compiler, whose tensors without memory it counts with; and what a test does in a fork is
+in a module that imports pytest. None depends on what is typed, so the forks find all done, and only those that are a
+Python of their own pay.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ import PIL.Image
 from runner import code
 
 NAMES = (
-    "antlr4.LL1Analyzer hypothesis matplotlib.backends.backend_agg matplotlib.figure runner.__main__ runner.lacking "
-    "runner.report.__main__ runner.report.curves runner.report.error_vs_wd runner.report.mechanism "
-    "runner.report.overlay runner.report.page runner.report.scatter runner.report.write runner.study runner.sweeper "
-    "runner.training.memory runner.training.train tests.helpers tests.runner.damage tests.runner.killing"
+    "antlr4.LL1Analyzer hypothesis matplotlib.backends.backend_agg matplotlib.figure runner.__main__ "
+    "runner.estimate runner.lacking runner.report.__main__ runner.report.curves runner.report.error_vs_wd "
+    "runner.report.mechanism runner.report.overlay runner.report.page runner.report.scatter runner.report.units "
+    "runner.report.write runner.study runner.sweeper runner.training.memory runner.training.train tests.helpers "
+    "tests.runner.damage tests.runner.killing torch._dynamo"
 )
 
 for name in NAMES.split():
