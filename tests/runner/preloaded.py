@@ -1,14 +1,16 @@
 """What every command needs, imported once by the process that `tests.runner.damage.command` forks its commands from.
 
 A command computes the fingerprint of the code and imports the whole of matplotlib, which takes longer than the smallest
-study; a dry run imports torch's compiler, whose tensors without memory it counts with; and what a test does in a fork is
-in a module that imports pytest. None depends on what is typed, so the forks find all done, and only those that are a
+study; a dry run imports torch's compiler, whose tensors without memory it counts with; and what a test does in a fork
+is in a module that imports pytest. None depends on what is typed, so the forks find all done, and only those that are a
 Python of their own pay.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 from importlib import import_module
 
 import PIL.Image
@@ -30,3 +32,5 @@ code.fingerprint()
 # What is imported stays, so no fork's garbage collection needs to look through it, and its pages stay shared.
 gc.collect()
 gc.freeze()
+# At once, when the tests are through: Triton would first list all that it has not freed. The forks end otherwise.
+atexit.register(os._exit, 0)
