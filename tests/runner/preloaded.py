@@ -15,7 +15,7 @@ from importlib import import_module
 
 import PIL.Image
 
-from runner import code
+from runner import code, estimate
 
 NAMES = (
     "antlr4.LL1Analyzer hypothesis matplotlib.backends.backend_agg matplotlib.figure runner.__main__ "
@@ -29,6 +29,7 @@ for name in NAMES.split():
     import_module(name)
 PIL.Image.preinit()
 code.fingerprint()
+estimate.TIMES = 1  # a dry run times a step once: how exact its seconds are is no claim about a command
 # What is imported stays, so no fork's garbage collection needs to look through it, and its pages stay shared.
 gc.collect()
 gc.freeze()
