@@ -12,6 +12,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
+import bench_conv
 from conv_ways import NETS, Convolution, Grouped, Lanes, Windows
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -68,7 +69,10 @@ def test_a_row_for_each_pass_of_each_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("word", "said"), [("32d", "unknown net 32d"), ("--ways=rows", "unknown way rows")])
-def test_an_unknown_name_is_refused(word: str, said: str) -> None:
-    run = subprocess.run([sys.executable, SCRIPTS / "bench_conv.py", word], capture_output=True, text=True)
-    assert run.returncode == 2
-    assert said in run.stderr
+def test_an_unknown_name_is_refused(
+    word: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_conv.py", word])
+    with pytest.raises(SystemExit, match="2"):
+        bench_conv.main()
+    assert said in capsys.readouterr().err
