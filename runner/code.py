@@ -9,8 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import io
-import tokenize
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,29 +35,34 @@ def of(root: Path) -> str:
     return total.hexdigest()[:10] if files else ""
 
 
+# A comment, or a string that may hold what looks like one; the longer quotes first.
+_WORD = re.compile(
+    r"""#[^\n]*|\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""", re.DOTALL
+)
+
+
 def bare(source: str) -> str:
     """Python source without comments, docstrings and empty lines; the rest as it is written."""
-    lines = source.splitlines()
-    for row, start, end in sorted(_comments(source), reverse=True):
-        lines[row] = lines[row][:start] + lines[row][end:]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                for row in range(first.lineno - 1, first.end_lineno or first.lineno):
-                    lines[row] = ""
+    # This is done at every start: by one expression, and statements alone, in half the time of tokens and all nodes.
+    lines = _WORD.sub(lambda found: "" if found[0][0] == "#" else found[0], source).splitlines()
+    for node in _blocks(ast.parse(source)):
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            for row in range(first.lineno - 1, first.end_lineno or first.lineno):
+                lines[row] = ""
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
-def _comments(source: str) -> Iterator[tuple[int, int, int]]:
-    """Line, from 0, first and last column of each comment."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0] - 1, token.start[1], token.end[1]
+def _blocks(tree: ast.Module) -> Iterator[ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """What can have a docstring: the module, its classes and functions, and those within any of their statements."""
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            yield node
+        for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inner = getattr(node, field, ())
+            left.extend(inner if isinstance(inner, list) else ())
 
 
 def _sources(place: Path) -> list[Path]:

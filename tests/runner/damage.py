@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from runner.columns import TIMING
+from runner.streams import guarded
 
 MOUNTS = "cannot mount a file system here"
 # The smallest study: two trials of one shape in one stack, of one epoch each.
@@ -44,16 +45,27 @@ class Said:
         return self.out + self.err
 
 
-def command(folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner") -> Said:
+def command(
+    folder: Path,
+    *arguments: str,
+    before: Callable[[], None] | None = None,
+    module: str = "runner",
+    encoding: str = "utf-8",
+) -> Said:
     """`python -m MODULE ARGUMENTS` in `folder`; `before` is called in the process, and must be a module's function."""
-    (said,) = commands(1, folder, *arguments, before=before, module=module)
+    (said,) = commands(1, folder, *arguments, before=before, module=module, encoding=encoding)
     return said
 
 
 def commands(
-    count: int, folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner"
+    count: int,
+    folder: Path,
+    *arguments: str,
+    before: Callable[[], None] | None = None,
+    module: str = "runner",
+    encoding: str = "utf-8",
 ) -> list[Said]:
-    """The same command several times at once."""
+    """The same command several times at once, whose output is read as `encoding`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.runner.preloaded"])
     ends = [(folder / f"stdout{n}.txt", folder / f"stderr{n}.txt") for n in range(count)]
@@ -63,7 +75,7 @@ def commands(
     found = []
     for child, (out, err) in zip(children, ends, strict=True):
         child.join()
-        found.append(Said(child.exitcode, out.read_text(), err.read_text()))
+        found.append(Said(child.exitcode, out.read_text(encoding), err.read_text(encoding)))
         out.unlink()
         err.unlink()
     return found
@@ -85,7 +97,8 @@ def _main(
     else:
         from runner.report.__main__ import main as report
 
-        sys.exit(report(arguments))
+        with guarded("runner.report"):
+            sys.exit(report(arguments))
 
 
 def process(folder: Path, *arguments: str, before: Callable[[], None] | None = None) -> Said:

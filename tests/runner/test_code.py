@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -59,6 +62,32 @@ def test_a_string_that_looks_like_a_comment_counts() -> None:
     assert code.bare('x = "# one"  # two\n') == 'x = "# one"'
     assert code.bare('def f():\n    """Said."""\n    return "é # x"  # ü\n') == 'def f():\n    return "é # x"'
     assert code.bare("if x:\n    y\n") != code.bare("if x: y\n")
+    assert (
+        code.bare("a = 'it\\'s # one'  # it's two\nb = r'\\' # no comment'\n")
+        == "a = 'it\\'s # one'\nb = r'\\' # no comment'"
+    )
+    assert (
+        code.bare('x = f("""a "quote" # here\n# and here""")  # """ not here\n')
+        == 'x = f("""a "quote" # here\n# and here""")'
+    )
+
+
+def words(source: str) -> Iterator[str]:
+    """Python's own tokens, but layout, comments and strings that nobody takes."""
+    before = tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER):
+            continue
+        if token.type != tokenize.NEWLINE and not (token.type == tokenize.STRING and before == tokenize.NEWLINE):
+            yield token.string
+        before = token.type
+
+
+def test_nothing_of_our_code_but_comments_and_docstrings_is_left_out() -> None:
+    for place in code.PLACES:
+        for path in (code.ROOT / place).rglob("*.py"):
+            source = path.read_text()
+            assert list(words(code.bare(source))) == list(words(source)), path
 
 
 def test_rows_of_other_code_are_named_in_one_line() -> None:

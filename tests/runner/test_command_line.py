@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner.damage import command, process
+from tests.runner.damage import command
 
 WRONG = {
     "optimiser=adamw": "did you mean optimizer?",
@@ -74,7 +74,7 @@ def test_wrong_input_gets_one_line_and_leaves_nothing(typed: str, tmp_path: Path
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    said = process(tmp_path, "device=cuda:99")
+    said = command(tmp_path, "device=cuda:99")
     assert said.code == 2
     assert "CUDA devices" in said.err
     assert said.err.count("\n") == 1
@@ -94,13 +94,13 @@ def test_what_needs_no_training_does_not_import_torch(arguments: list[str], tmp_
 
 
 def test_help_names_the_groups_and_examples(tmp_path: Path) -> None:
-    text = process(tmp_path, "--help").out
+    text = command(tmp_path, "--help").out
     for word in ("optimizer: adam, adamw, lomo, sgd, sgdw, sparse_adamw", "+experiment=digits", "runner.report"):
         assert word in text
 
 
 def test_a_dry_run_says_what_would_be_trained_and_trains_nothing(tmp_path: Path) -> None:
-    said = process(tmp_path, "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "dry_run=true")
+    said = command(tmp_path, "-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "dry_run=true")
     assert said.code == 0
     assert "6 trials" in said.out
     assert not (tmp_path / "results").exists()

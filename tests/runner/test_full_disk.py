@@ -33,7 +33,6 @@ from tests.runner.damage import (
     check_went_on,
     command,
     mounted,
-    process,
     remounted,
     rows,
     unmounted,
@@ -66,7 +65,7 @@ def test_a_disk_too_small_for_the_report_has_the_rows(disk: Path, calm: Path) ->
     pd.testing.assert_frame_equal(rows(disk), rows(calm))
     assert not list(disk.rglob(".*.part"))
     remounted(disk / "results", "size=4m")
-    check_went_on(process(disk, *MORE), "already done")
+    check_went_on(command(disk, *MORE), "already done")
     assert (disk / "results" / "s" / "report.html").stat().st_size > 50_000
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from runner.jobs import reason, together
 from runner.launched import Ended
+from tests.runner.damage import check_refused, check_went_on, command, process
 
 TRACE = """Job (task=0) failed during processing with trace:
 ----------------------
@@ -32,9 +31,7 @@ def test_what_one_task_left_to_another_is_not_late() -> None:
     assert together([Ended(late=4), Ended(late=1, problem="a"), Ended(problem="a")]) == Ended(0, "a")
 
 
-def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    words = "-m runner -m optimizer=adam,adamw seed=0,1 epochs=1 model.width=4 dataset.train=40 study=s".split()
-    return subprocess.run([sys.executable, *words, *more], cwd=folder, capture_output=True, text=True)
+WORDS = "-m optimizer=adam,adamw seed=0,1 epochs=1 model.width=4 dataset.train=40 study=s".split()
 
 
 @pytest.mark.campaign
@@ -52,17 +49,17 @@ def test_every_job_is_waited_for_though_the_first_has_died(tmp_path: Path) -> No
     words = ["hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1", "shards=2"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
-        done = run(tmp_path, *words)
-    assert (tmp_path / "died").exists(), done.stdout + done.stderr
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stdout.count("/2: job ") == 1
-    assert "2 of 4 search trials without a row" in done.stdout
-    assert run(tmp_path, *words).returncode == 0
+        said = process(tmp_path, *WORDS, *words)
+    assert (tmp_path / "died").exists(), said.text
+    assert said.code == 1, said.text
+    assert said.out.count("/2: job ") == 1
+    assert "2 of 4 search trials without a row" in said.out
+    check_went_on(command(tmp_path, *WORDS, "workers=1"))  # without a launcher, whose jobs each import everything
     assert (tmp_path / "results" / "s" / "trials.csv").read_text().count("\n") == 5
 
 
 def test_a_job_that_would_be_told_to_end_as_it_begins_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the cluster extra")
-    done = run(tmp_path, "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=2")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "hydra.launcher.timeout_min=2: a job is told to end hydra.launcher.signal_delay_s=120 seconds" in done.stderr
+    said = command(tmp_path, *WORDS, "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=2")
+    assert said.err.count("\n") == 1
+    check_refused(said, "hydra.launcher.timeout_min=2: a job is told to end hydra.launcher.signal_delay_s=120 seconds")

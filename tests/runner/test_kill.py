@@ -62,7 +62,7 @@ def heed() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.fixture(scope="module", params=["exact=false", "exact=true"])
+@pytest.fixture(scope="module")
 def calm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study of an undisturbed command, in a folder that is named after its last word."""
     folder = tmp_path_factory.mktemp("calm") / request.param
@@ -71,8 +71,15 @@ def calm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return folder / "results" / "s"
 
 
+# Either signal, and either way to train, which know nothing of each other; and more processes than one.
 @pytest.mark.parametrize(
-    ("number", "code", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 2)]
+    ("calm", "number", "code", "workers"),
+    [
+        ("exact=true", signal.SIGINT, 130, 1),
+        ("exact=false", signal.SIGTERM, 143, 1),
+        ("exact=false", signal.SIGINT, 130, 2),
+    ],
+    indirect=["calm"],
 )
 def test_a_signal_saves_the_state_and_the_command_goes_on_from_it(
     tmp_path: Path, number: int, code: int, workers: int, calm: Path
@@ -98,11 +105,10 @@ def test_a_signal_saves_the_state_and_the_command_goes_on_from_it(
     assert not list((curves.parent / ".state" / "stacks").iterdir())
 
 
-@pytest.mark.parametrize("count", [2, 8])
-def test_processes_at_once_train_every_trial_exactly_once(tmp_path: Path, count: int) -> None:
+def test_eight_processes_at_once_train_every_trial_exactly_once(tmp_path: Path) -> None:
     quick = ["seed=0,1,2", "epochs=4", "eval_every=2", "dataset.train=100", "study=s", "workers=1", "stack=2"]
     # Forks that have imported everything meet in training; an import would take each of them longer than its trials.
-    for said in commands(count, tmp_path, *WORDS, *quick):
+    for said in commands(8, tmp_path, *WORDS, *quick):
         check_went_on(said)
     frame = read(tmp_path / "results" / "s")
     assert len(frame) == frame["trial"].nunique() == 12

@@ -266,7 +266,7 @@ def test_jobs_need_no_lock_of_the_shared_file_system(refuse: bool, calm: Path, t
     patch = LOCKS.replace("PLACE", repr(str(tmp_path))).replace("REFUSE", str(refuse))
     (tmp_path / "sitecustomize.py").write_text(patch)
     changed = os.environ | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
-    more = ["hydra/launcher=joblib", "shards=4", "hydra.launcher.n_jobs=4"]
+    more = ["hydra/launcher=joblib", "shards=2", "hydra.launcher.n_jobs=2"]
     words = [sys.executable, "-m", "runner", *SWEEP, *QUICK, "exact=true", *more]
     done = subprocess.run(words, cwd=tmp_path, env=changed, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

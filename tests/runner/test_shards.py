@@ -202,10 +202,10 @@ def test_joblib_shards_train_each_trial_once_and_the_winners_after(tmp_path: Pat
     assert frame["phase"].value_counts().to_dict() == {"search": 12, "final": 6}
     assert (folder / "generalization.md").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"results"}
-    again = command(*SWEEP, *launch, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert "already done" in again.stdout
-    assert "shards" not in again.stdout
+    again = damage.command(tmp_path, *QUICK, *SWEEP, *launch)  # a fork, for nothing is launched
+    assert again.code == 0, again.err
+    assert "already done" in again.out
+    assert "shards" not in again.out
     assert len(read(folder)) == 18
 
 

@@ -149,7 +149,7 @@ sys.meta_path.insert(0, Finder())
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("hydra", signal.SIGTERM), ("omegaconf.errors", signal.SIGINT), ("sklearn", signal.SIGTERM)]
+    ("name", "number"), [("hydra", signal.SIGTERM), ("omegaconf.errors", signal.SIGINT), ("torch", signal.SIGTERM)]
 )
 def test_a_signal_while_modules_are_imported_is_one_line(name: str, number: int, tmp_path: Path) -> None:
     check_ended(child(tmp_path, IMPORTING.format(name=name, number=int(number)), "seed=0", *QUICK), number)

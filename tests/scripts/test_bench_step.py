@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import bench_step
+
 pytestmark = pytest.mark.campaign
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -48,7 +52,10 @@ def test_the_plot_has_a_panel_for_each_file_of_another_kind(rows: Path, tmp_path
     assert widths[0] < widths[1]
 
 
-def test_a_set_that_is_not_there_is_refused_by_name() -> None:
-    run = script("bench_step.py", "huge", "--device", "cpu")
-    assert run.returncode == 2
-    assert "unknown set huge: choose from tiny" in run.stderr
+def test_a_set_that_is_not_there_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_step.py", "huge", "--device", "cpu"])
+    with pytest.raises(SystemExit, match="2"):
+        bench_step.main()
+    assert "unknown set huge: choose from tiny" in capsys.readouterr().err
