@@ -79,6 +79,9 @@ def test_a_diverged_seed_counts_as_chance_and_is_not_dropped() -> None:
     table = cells(split(frame(rows))[0]).sort_values("lr")
     assert table["score"].tolist() == pytest.approx([(1 + 90) / 2, 9])
     assert table["n_seeds"].tolist() == [2, 2]
+    # Nor is its cell out: chance half the time may be the best there is.
+    worse = [row | {"val_error": 60.0} if row["lr"] == 0.2 else row for row in rows]
+    assert winner(worse, "AdamW")["lr"] == 0.1
 
 
 def test_a_cell_that_lacks_seeds_is_judged_on_those_that_it_shares() -> None:
