@@ -164,6 +164,14 @@ def test_an_arm_to_compare_with_is_there_or_planned(tmp_path: Path) -> None:
             check_reference(folder, asked, word)
 
 
+def test_without_a_word_to_compare_with_nothing_is_read(tmp_path: Path) -> None:
+    (tmp_path / "trials.csv").write_text("no,table\n1,2\n")
+    asked = unique(grid("adamw"))
+    check_reference(tmp_path, asked, "")
+    with pytest.raises(UserError, match="trials.csv"):
+        check_reference(tmp_path, asked, "adamw")
+
+
 def test_what_follows_is_counted_in_words(tmp_path: Path) -> None:
     asked = study(
         tmp_path, [*grid("adam"), *grid("adamw"), *grid("adam", wds=[0.0], optimizer=helpers.optimizer("sgd"))]
