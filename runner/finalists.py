@@ -78,10 +78,9 @@ def blocks_of(folder: Path | None, search: Mapping[str, Trial]) -> list[Block]:
 
 def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:
     """Refuse `reference=WORD` where the study neither has such an arm nor will have it; UserError lists the arms."""
-    if word:
-        from runner.report.references import check
+    from runner.report.references import check
 
-        check(_split(folder, search), word)
+    check(_split(folder, search), word)
 
 
 def text(finals: Finals, missing: int) -> str:
@@ -127,8 +126,6 @@ def _split(folder: Path | None, search: Mapping[str, Trial]) -> Sequence[Block]:
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     there = set(rows["trial"])
-    planned = [
-        described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in there
-    ]
-    new = pd.DataFrame(planned, columns=TRIALS)
-    return split(pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True))
+    new = pd.DataFrame([described(trial) for key, trial in search.items() if key not in there], columns=TRIALS)
+    # pandas warns of an empty table.
+    return split(pd.concat([frame for frame in (rows, new) if len(frame)], ignore_index=True))

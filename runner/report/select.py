@@ -160,7 +160,7 @@ def cells(block: Block) -> pd.DataFrame:
                 "failed": sum(row["status"] == "failed" for row in group),
                 "score": mean([cell.runs[seed].score for seed in seeds]),
                 "tie_score": mean([cell.runs[seed].tie for seed in seeds]),
-                "score_key": key[0] if seeds else math.inf,
+                "score_key": key[0],
                 "tie_key": key[1],
                 "complete": bool(needed) and len(seeds) == len(needed),
             }

@@ -100,6 +100,10 @@ def test_a_winner_with_none_of_the_shared_seeds_is_scored_on_those_that_it_was_c
     rows = [trial("adamw", cell + 1.0, 0.1, seed, error=error) for (cell, seed), error in errors.items()]
     best = winner(rows, "AdamW")
     assert (best["lr"], best["seeds"], best["score"], best["complete_cells"]) == (4.0, (5,), 4.0, 3)
+    assert (best["n_seeds"], best["tie_score"]) == (1, pytest.approx(4 / 30))
+    # A seed that only it has tells nothing, so the row that stands for it is another.
+    best = winner([trial("adamw", 4.0, 0.1, 4, error=0.0), *rows], "AdamW")
+    assert (best["seeds"], best["trial"]) == ((5,), rows[-1]["trial"])
 
 
 def test_arms_with_no_seed_in_common_have_their_winners() -> None:

@@ -192,6 +192,8 @@ def test_blocks_are_not_mixed() -> None:
     bad = search(settings={"model.width": 16}, error=lambda *cell: 50 + studies.truth(*cell))
     table = winners(frame([*bad, *good]))
     assert len(table) == 6
+    blocks = split(frame([*bad, *good]))
+    assert list(table["block"]) == [block.id for block in blocks for _ in block.arms]
     assert list(dict.fromkeys(table["block_label"])) == ["model.width=16", "model.width=8"]
     assert (table.loc[table["block_label"] == "model.width=16", "score"] > 50).all()
     columns = ["arm", "lr", "wd", "score", "trials", "cells", "seeds"]

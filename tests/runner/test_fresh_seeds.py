@@ -20,6 +20,7 @@ from runner.records import Records
 from runner.trials import Trial, unique
 from tests import helpers
 
+pytestmark = pytest.mark.filterwarnings("error::FutureWarning")
 DATA = helpers.images()
 LRS, WDS = (1e-3, 1e-2, 1e-1), (0.1, 0.2)
 Error = Callable[[Trial], float]
@@ -162,14 +163,6 @@ def test_an_arm_to_compare_with_is_there_or_planned(tmp_path: Path) -> None:
     for folder, word in ((tmp_path, "sgd"), (None, "adam")):
         with pytest.raises(UserError, match=word):
             check_reference(folder, asked, word)
-
-
-def test_without_a_word_to_compare_with_nothing_is_read(tmp_path: Path) -> None:
-    (tmp_path / "trials.csv").write_text("no,table\n1,2\n")
-    asked = unique(grid("adamw"))
-    check_reference(tmp_path, asked, "")
-    with pytest.raises(UserError, match="trials.csv"):
-        check_reference(tmp_path, asked, "adamw")
 
 
 def test_what_follows_is_counted_in_words(tmp_path: Path) -> None:
