@@ -18,11 +18,12 @@ Key = tuple[float, float, float, float, str]
 
 @dataclass(frozen=True)
 class Run:
-    """What one seed of a cell is judged by; `tie` is the number that decides between equal scores."""
+    """What one seed of a cell is judged by; `tie` is the number that decides between equal scores, `trial` an id."""
 
     score: float
     tie: float
     diverged: bool
+    trial: str = ""
 
 
 @dataclass(frozen=True, eq=False)

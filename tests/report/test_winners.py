@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,7 @@ def test_failed_runs_are_counted_and_no_number_of_theirs() -> None:
     assert found["seeds"].to_dict() == {0.1: (0, 1, 2), 0.2: (2,), 0.3: ()}
     assert found["n_seeds"].to_dict() == {0.1: 3, 0.2: 1, 0.3: 0}
     assert found.loc[0.2, "trial"] == rows[5]["trial"]  # that of the first seed that counts
+    assert found.loc[0.3, "trial"] == rows[6]["trial"]
     assert math.isnan(found.loc[0.3, "score"])
     assert found.loc[[0.2, 0.3], "score_key"].tolist() == [math.inf, math.inf]
     best = winner(rows, "AdamW")
@@ -116,3 +118,24 @@ def test_a_seed_that_no_choice_rests_on_is_told_apart() -> None:
 def test_the_smaller_decay_wins_where_nothing_else_tells_cells_apart() -> None:
     rows = [trial("adamw", 0.1, wd, 0, error=5) for wd in (0.3, 0.1, 0.2)]
     assert winner(rows, "AdamW")["wd"] == 0.1
+
+
+def test_of_two_rows_of_one_run_that_whose_number_counts_is_named() -> None:
+    """As where a study's rows were copied behind those of another: the ids differ, the cell and the seed do not."""
+    twice = [trial("adamw", 0.1, 0.5, 0, error=error, steps=steps) for error, steps in ((5, 1), (3, 2), (4, 3))]
+    for rows in (twice, twice[::-1]):
+        best = winner(rows, "AdamW")
+        named = next(row for row in rows if row["trial"] == best["trial"])
+        assert (best["score"], best["tie_score"]) == (named["val_error"], named["val_loss"])
+        table = cells(split(frame(rows))[0])
+        assert list(table["trial"]) == [best["trial"]]
+        assert list(table["trials"]) == [3]
+
+
+def test_cells_that_are_trained_again_are_spread_exactly() -> None:
+    """A float's step would take the fourteenth cell for the fifteenth of thirty."""
+    many = [trial("adamw", 1 + lr / 100, 0.5, 0, error=5 + lr / 100) for lr in range(30)]
+    ids = [row["trial"] for row in many]
+    (block,) = split(frame(many))
+    for count in range(1, 31):
+        assert replicated(block, count) == [ids[math.floor(Fraction(30 * i, count))] for i in range(count)]
