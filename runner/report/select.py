@@ -113,7 +113,7 @@ def runs(block: Block) -> dict[str, list[Cell]]:
             score, second = (math.inf if diverged and row[name] != row[name] else row[name] for name in (select, tie))
             assert isinstance(cell.runs, dict)
             cell.runs[row["seed"]] = Run(score, second, diverged, row["trial"])
-    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items() if mine}
+    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items()}
     return _runs[block]
 
 
@@ -126,8 +126,9 @@ def search_seeds(block: Block) -> tuple[list[int], list[int]]:
 
 def seed_count(block: Block) -> str:
     """How many seeds the arms' cells are averaged over: '3', or '2 to 3' where arms differ; '0' without a search."""
-    counts = sorted({len(choice.shared) for choice in choices(block).values()}) or [0]
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    counts = [len(choice.shared) for choice in choices(block).values()] or [0]
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def cells(block: Block) -> pd.DataFrame:

@@ -173,6 +173,8 @@ def test_a_study_is_reported_alike_in_whatever_order_its_commands_came(data: st.
 def test_seeds_in_words() -> None:
     rows = [trial("adam", 0.1, 0.1, seed) for seed in (0, 1)] + [trial("adamw", 0.1, 0.1, seed) for seed in (0, 1, 2)]
     assert [seed_count(split(frame(some))[0]) for some in (rows, rows[:2], rows[:1])] == ["2 to 3", "2", "1"]
+    more = [*rows, *(trial("sgd", 0.1, 0.1, seed) for seed in range(9))]
+    assert seed_count(split(frame(more))[0]) == "2 to 9"
     fresh = [trial("adamw", 0.1, 0.1, 1000, phase="final")]
     assert seed_count(split(frame(fresh))[0]) == "0"
     assert [seeds_text(s) for s in ([2, 0, 1], [0, 1], [5], [0, 2, 3])] == ["0 to 2", "0, 1", "5", "0, 2, 3"]

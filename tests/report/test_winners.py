@@ -104,6 +104,10 @@ def test_failed_runs_are_counted_and_no_number_of_theirs() -> None:
     assert found.loc[[0.2, 0.3], "score_key"].tolist() == [math.inf, math.inf]
     best = winner(rows, "AdamW")
     assert (best["trials"], best["cells"], best["complete_cells"]) == (8, 3, 1)
+    (lacking,) = split(frame([trial("adamw", 0.1, 0.5, 0, val_loss=math.nan)]))
+    assert cells(lacking)[["score", "tie_score", "tie_key"]].iloc[0].tolist() == pytest.approx(
+        [5.0, math.nan, math.inf], nan_ok=True
+    )
     nothing = cells(split(frame(rows[-2:]))[0])
     assert not nothing["complete"].any()
 
