@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from fractions import Fraction
 
 import numpy as np
@@ -110,6 +111,22 @@ def test_failed_runs_are_counted_and_no_number_of_theirs() -> None:
     )
     nothing = cells(split(frame(rows[-2:]))[0])
     assert not nothing["complete"].any()
+
+
+@settings(max_examples=15)
+@given(grids, st.randoms(use_true_random=False))
+def test_the_table_does_not_depend_on_the_order_of_the_rows(grid: Grid, rng: random.Random) -> None:
+    rows = [row | ({"status": "failed"} if row["val_error"] == 3 else {}) for row in rows_of(grid)]
+    (one,), (other,) = split(frame(rows)), split(frame(rng.sample(rows, len(rows))))
+    pd.testing.assert_frame_equal(cells(one), cells(other))
+
+
+def test_the_table_of_no_search_has_the_same_columns_of_the_same_kinds() -> None:
+    full, empty = (cells(split(frame([trial("adamw", 0.1, 0.5, 0, phase=phase)]))[0]) for phase in ("search", "final"))
+    assert list(empty.columns) == list(full.columns)
+    assert len(empty) == 0
+    for name in ("lr", "wd", "score", "tie_score", "score_key", "tie_key", "complete"):
+        assert empty[name].dtype == full[name].dtype
 
 
 def test_a_seed_that_no_choice_rests_on_is_told_apart() -> None:
