@@ -45,9 +45,9 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
 
     used = {trial.seed for trial in search.values()}
     chosen: list[tuple[Mapping[str, Any], Trial]] = []
-    for block in blocks_of(folder, search, planned=False):
-        rows: dict[str, dict[Any, Any]] = {str(row["trial"]): row for row in block.rows.to_dict("records")}
-        used |= {int(row["seed"]) for row in rows.values() if row["phase"] == "search"}
+    for block in blocks_of(folder, search):
+        rows: dict[str, dict[Any, Any]] = {row["trial"]: row for row in block.rows.to_dict("records")}
+        used |= {row["seed"] for row in rows.values() if row["phase"] == "search"}
         like = next(search[key] for key in rows if key in search)
         keys = [*(str(row["trial"]) for row in block_winners(block)), *replicated(block, replicate)]
         chosen += [(rows[key], search.get(key, like)) for key in dict.fromkeys(keys)]
@@ -67,21 +67,20 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
 
 def foreseen(folder: Path | None, search: Mapping[str, Trial], seeds: int, replicate: int) -> int:
     """The most fresh-seed trials that can follow a search of which something is still to be trained."""
-    blocks = blocks_of(folder, search, planned=True)
+    blocks = blocks_of(folder, search)
     return seeds * sum(min(len(block.arms) + replicate, block.rows["cell"].nunique()) for block in blocks)
 
 
-def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> list[Block]:
-    """The blocks of the study that hold rows of `search`, or, with `planned`, that will."""
-    return [b for b in _split(folder, search, planned) if b.rows["trial"].isin(list(search)).any()]
+def blocks_of(folder: Path | None, search: Mapping[str, Trial]) -> list[Block]:
+    """The blocks of the study that hold rows of `search`, or will."""
+    return [b for b in _split(folder, search) if b.rows["trial"].isin(list(search)).any()]
 
 
 def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:
     """Refuse `reference=WORD` where the study neither has such an arm nor will have it; UserError lists the arms."""
-    if word:
-        from runner.report.references import check
+    from runner.report.references import check
 
-        check(_split(folder, search, True), word)
+    check(_split(folder, search), word)
 
 
 def text(finals: Finals, missing: int) -> str:
@@ -118,18 +117,15 @@ def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
     return kind(**({"name": flat["optimizer"], "lr": flat["lr"]} | own))
 
 
-def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
+def _split(folder: Path | None, search: Mapping[str, Trial]) -> Sequence[Block]:
+    """The blocks of the study with those of `search` that have no row yet, which have no numbers there."""
     import pandas as pd
 
     from runner.columns import TRIALS
     from runner.report.arms import split
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
-    if planned:
-        there = set(rows["trial"])
-        planned_rows = [
-            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in there
-        ]
-        new = pd.DataFrame(planned_rows, columns=TRIALS)
-        rows = pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True)
-    return split(rows)
+    there = set(rows["trial"])
+    new = pd.DataFrame([described(trial) for key, trial in search.items() if key not in there], columns=TRIALS)
+    # pandas warns of an empty table.
+    return split(pd.concat([frame for frame in (rows, new) if len(frame)], ignore_index=True))

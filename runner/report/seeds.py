@@ -18,11 +18,12 @@ Key = tuple[float, float, float, float, str]
 
 @dataclass(frozen=True)
 class Run:
-    """What one seed of a cell is judged by; `tie` is the number that decides between equal scores."""
+    """What one seed of a cell is judged by; `tie` is the number that decides between equal scores, `trial` an id."""
 
     score: float
     tie: float
     diverged: bool
+    trial: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,7 @@ class Cell:
         """
         mine = [self.runs[seed] for seed in seeds]
         score, tie = mean([run.score for run in mine]), mean([run.tie for run in mine])
-        if mine and all(run.diverged for run in mine):
+        if all(run.diverged for run in mine):
             score = math.inf
         return _order(score), _order(tie), self.lr, self.wd, self.hyper
 
@@ -77,10 +78,9 @@ def choose(cells: Sequence[Cell]) -> Choice | None:
     if not usable:
         return None
     shared = serving(frozenset(cell.runs) for cell in usable)
-    ranked = sorted(usable, key=lambda cell: (not cell.runs.keys() >= set(shared), _ranked(cell, shared)))
-    base = ranked[0]
+    base = min((cell for cell in usable if cell.runs.keys() >= set(shared)), key=lambda cell: cell.key(shared))
     rivals = [cell for cell in usable if beats(cell, base)]
-    best = [rival for rival in rivals if not any(beats(cell, rival) for cell in ranked)]
+    best = [rival for rival in rivals if not any(beats(cell, rival) for cell in usable)]
     if not best:
         return Choice(base, shared, shared, bool(rivals))
     # Several that nobody beats have no seed in common with each other.
@@ -91,7 +91,7 @@ def choose(cells: Sequence[Cell]) -> Choice | None:
 def beats(one: Cell, other: Cell) -> bool:
     """Whether `one` is better on the seeds that both have; False where they have none in common."""
     seeds = one.common(other)
-    return one is not other and bool(seeds) and one.key(seeds) < other.key(seeds)
+    return one.key(seeds) < other.key(seeds) if seeds else False
 
 
 def serving(sets: Iterable[frozenset[int]]) -> tuple[int, ...]:
@@ -115,11 +115,6 @@ def serving(sets: Iterable[frozenset[int]]) -> tuple[int, ...]:
 def mean(values: Sequence[float]) -> float:
     """NaN where a value is, or where there is none."""
     return math.fsum(values) / len(values) if values else math.nan
-
-
-def _ranked(cell: Cell, shared: Sequence[int]) -> tuple[bool, Key]:
-    mine = [seed for seed in shared if seed in cell.runs]
-    return not mine, cell.key(mine)
 
 
 def _order(value: float) -> float:

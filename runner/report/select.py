@@ -51,7 +51,6 @@ def block_winners(block: Block) -> list[dict[str, object]]:
     for arm, choice in choices(block).items():
         mine = table[table["arm"] == arm]
         best = mine[mine["cell"] == choice.winner.name].iloc[0]
-        rows = block.rows[(block.rows["phase"] == "search") & (block.rows["cell"] == choice.winner.name)]
         runs = [choice.winner.runs[seed] for seed in choice.seeds]
         edge, not_searched = _edge(block, table, best, choice.winner)
         found.append(
@@ -59,15 +58,15 @@ def block_winners(block: Block) -> list[dict[str, object]]:
             | {
                 "block": block.id,
                 "block_label": block.label,
-                "trial": str(rows.loc[rows["seed"] == choice.seeds[0], "trial"].iloc[-1]),
+                "trial": runs[0].trial,
                 "n_seeds": len(choice.seeds),
                 "seeds": choice.seeds,
                 "selected_by": block.measure.select,
                 "score": mean([run.score for run in runs]),
                 "tie_score": mean([run.tie for run in runs]),
-                "trials": int(mine["trials"].sum()),
+                "trials": mine["trials"].sum(),
                 "cells": len(mine),
-                "complete_cells": int(mine["complete"].sum()),
+                "complete_cells": mine["complete"].sum(),
                 "on_edge": bool(edge),
                 "edge": edge,
                 "not_searched": not_searched,
@@ -84,8 +83,8 @@ def replicated(block: Block, count: int) -> list[str]:
     table = cells(block)
     good = table[table["complete"] & (table["score"] <= 2 * table.loc[table["complete"], "score"].min())]
     ranked = list(good.sort_values(["score_key", "tie_key", "arm", "lr", "wd", "hyper"])["trial"])
-    step = max(1.0, len(ranked) / count) if count else 1.0
-    return [ranked[int(i * step)] for i in range(min(count, len(ranked)))]
+    wanted = min(count, len(ranked))
+    return [ranked[i * len(ranked) // wanted] for i in range(wanted)]
 
 
 def choices(block: Block) -> dict[str, Choice]:
@@ -111,12 +110,10 @@ def runs(block: Block) -> dict[str, list[Cell]]:
         cell = found[row["arm"]].setdefault(row["cell"], Cell(row["cell"], row["lr"], row["wd"], row["hyper"], mine))
         diverged = row["status"] == "diverged"
         if diverged or (row["status"] != "failed" and row[select] == row[select]):
-            score, second = (
-                math.inf if diverged and row[name] != row[name] else float(row[name]) for name in (select, tie)
-            )
+            score, second = (math.inf if diverged and row[name] != row[name] else row[name] for name in (select, tie))
             assert isinstance(cell.runs, dict)
-            cell.runs[int(row["seed"])] = Run(score, second, diverged)
-    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items() if mine}
+            cell.runs[row["seed"]] = Run(score, second, diverged, row["trial"])
+    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items()}
     return _runs[block]
 
 
@@ -129,8 +126,9 @@ def search_seeds(block: Block) -> tuple[list[int], list[int]]:
 
 def seed_count(block: Block) -> str:
     """How many seeds the arms' cells are averaged over: '3', or '2 to 3' where arms differ; '0' without a search."""
-    counts = sorted({len(choice.shared) for choice in choices(block).values()}) or [0]
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    counts = [len(choice.shared) for choice in choices(block).values()] or [0]
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def cells(block: Block) -> pd.DataFrame:
@@ -146,13 +144,12 @@ def cells(block: Block) -> pd.DataFrame:
     found = []
     for name, group in groups.items():
         cell, choice = by_name[name], chosen.get(group[0]["arm"])
-        needed = choice.shared if choice else ()
-        seeds = tuple(seed for seed in needed if seed in cell.runs)
-        first = next((row for row in group if row["seed"] in seeds), group[0])
+        seeds = tuple(seed for seed in choice.shared if seed in cell.runs) if choice else ()
         key = cell.key(seeds)
         found.append(
-            {name: first[name] for name in [*_KEPT, "trial"]}
+            {name: group[0][name] for name in _KEPT}
             | {
+                "trial": cell.runs[seeds[0]].trial if seeds else group[0]["trial"],
                 "seeds": seeds,
                 "n_seeds": len(seeds),
                 "trials": len(group),
@@ -160,9 +157,9 @@ def cells(block: Block) -> pd.DataFrame:
                 "failed": sum(row["status"] == "failed" for row in group),
                 "score": mean([cell.runs[seed].score for seed in seeds]),
                 "tie_score": mean([cell.runs[seed].tie for seed in seeds]),
-                "score_key": key[0] if seeds else math.inf,
+                "score_key": key[0],
                 "tie_key": key[1],
-                "complete": bool(needed) and len(seeds) == len(needed),
+                "complete": choice is not None and seeds == choice.shared,
             }
         )
     columns = [*_KEPT, *"trial seeds n_seeds trials diverged failed score tie_score score_key tie_key complete".split()]
@@ -207,7 +204,7 @@ def _edge(block: Block, table: pd.DataFrame, best: pd.Series, winner: Cell) -> t
 def _better(one: Cell, other: Cell) -> bool:
     """By the score alone, on the seeds that both have."""
     seeds = one.common(other)
-    return bool(seeds) and one.key(seeds)[0] < other.key(seeds)[0]
+    return one.key(seeds)[0] < other.key(seeds)[0]
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -45,7 +45,7 @@ def estimate(values: Iterable[float]) -> Estimate:
 
     A value that is not finite makes all of them NaN: such runs are counted elsewhere, never left out of a mean.
     """
-    array = np.asarray(list(values), dtype=float)
+    array = np.fromiter(values, float)
     n = len(array)
     if n == 0 or not np.isfinite(array).all():
         return Estimate(math.nan, math.nan, math.nan, math.nan, n)
@@ -53,7 +53,7 @@ def estimate(values: Iterable[float]) -> Estimate:
     if n == 1:
         return Estimate(mean, math.nan, math.nan, math.nan, 1)
     # Equal numbers have no spread, whatever rounding says.
-    std = 0.0 if bool((array == array[0]).all()) else float(array.std(ddof=1))
+    std = 0.0 if np.ptp(array) == 0 else float(array.std(ddof=1))
     half = t_quantile((1 + LEVEL) / 2, n - 1) * std / math.sqrt(n)
     return Estimate(mean, std, mean - half, mean + half, n)
 

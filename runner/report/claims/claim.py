@@ -71,7 +71,7 @@ def within(values: Iterable[float], margin: float = ON_PAR, centre: float = 0.0)
 
 def apart(values: Iterable[float], margin: float = ON_PAR) -> Evidence | None:
     """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
-    return _tested(values, lambda p: (min(1.0, 2 * min(p(0.0, 1), p(0.0, -1))), _inside(p, -margin, margin)[0]))
+    return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))
 
 
 def _inside(p: P, low: float, high: float) -> tuple[float, float]:
