@@ -43,9 +43,9 @@ class Cohort:
         self.group, self.parameters = group, parameters
         self.device = parameters[0].device
         self.moments = [[state[name] for state in states] for name in names]
-        self.sizes = [p.numel() for p in parameters]
+        self.sizes = [p.nbytes for p in parameters]
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
-        self.is_small = sum(self.sizes) < SMALL * len(parameters)
+        self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
         self.counts = Numbers(states, "step", np.float32) if counted else None
         self.owed = Numbers(states, OWED, np.float64) if released else None

@@ -40,7 +40,7 @@ class Grouped(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; ValueError or TypeError, and nothing is added, for what is not served."""
-        given = [name for name in self.own if name in param_group]
+        given = [name for name in self.own if isinstance(param_group, dict) and name in param_group]
         super().add_param_group(param_group)
         try:
             self._check(self.param_groups[-1], at_start=True)

@@ -21,7 +21,7 @@ from optim.watched import State, States
 
 Groups = Sequence[dict[str, Any]]
 Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, and whether its decay is released
-_numel = Tensor.numel
+_nbytes = Tensor.nbytes.__get__  # tells a change of size from a change of type as well
 
 
 class Outlook:
@@ -85,7 +85,7 @@ class Outlook:
             if p.grad is not None:
                 return False
         for cohort in self.cohorts:
-            if list(map(_numel, cohort.parameters)) != cohort.sizes or cohort.parameters[0].device != cohort.device:
+            if list(map(_nbytes, cohort.parameters)) != cohort.sizes or cohort.parameters[0].device != cohort.device:
                 return False
         return True
 

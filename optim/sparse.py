@@ -237,6 +237,7 @@ class SparseAdamW(Grouped):
         super()._check(group, at_start)
         if at_start:
             refusals.non_negative(group, "eps")
+            refusals.two_betas(group)
         if not group["eps"]:
             raise ValueError("eps=0: must be above 0, or rows never touched would move by 0/0")
         beta1, beta2 = group["betas"]
