@@ -23,7 +23,7 @@ class Run:
     score: float
     tie: float
     diverged: bool
-    trial: str = ""
+    trial: str
 
 
 @dataclass(frozen=True, eq=False)

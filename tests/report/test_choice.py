@@ -20,7 +20,7 @@ def cells(errors: Errors) -> list[Cell]:
     """Made-up cells of one arm, in the order in which they first appear."""
     runs: dict[int, dict[int, Run]] = {}
     for (cell, seed), error in errors.items():
-        runs.setdefault(cell, {})[seed] = Run(error, error / 30, False)
+        runs.setdefault(cell, {})[seed] = Run(error, error / 30, False, "")
     return [Cell(f"cell {cell}", float(cell + 1), 0.1, "", mine) for cell, mine in runs.items()]
 
 
@@ -135,7 +135,7 @@ def test_cells_that_got_as_many_examples_wrong_tie_whatever_rounding_says(n: int
     one = [a + b for a, b in wrong] + [0] * len(wrong)
     other = [a for a, _ in wrong] + [b for _, b in wrong]
     for pair in ((one, other), (other, one)):
-        runs = [{seed: Run(100 * count / n, 0.0, False) for seed, count in enumerate(mine)} for mine in pair]
+        runs = [{seed: Run(100 * count / n, 0.0, False, "") for seed, count in enumerate(mine)} for mine in pair]
         small, large = Cell("small", 0.1, 0.1, "", runs[0]), Cell("large", 0.2, 0.1, "", runs[1])
         assert beats(small, large)
         assert not beats(large, small)
@@ -143,7 +143,7 @@ def test_cells_that_got_as_many_examples_wrong_tie_whatever_rounding_says(n: int
 
 @pytest.mark.parametrize("none", [math.nan, math.inf])
 def test_a_cell_without_a_second_number_loses_a_tie_wherever_it_stands(none: float) -> None:
-    runs = [{0: Run(5.0, none, False)}, {0: Run(5.0, 99.0, False)}]
+    runs = [{0: Run(5.0, none, False, "")}, {0: Run(5.0, 99.0, False, "")}]
     lacking, there = (Cell(str(i), float(i), 0.1, "", mine) for i, mine in enumerate(runs))
     also = Cell("also", -1.0, 0.1, "", runs[0])
     for found in (choose([lacking, there]), choose([there, lacking])):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from runner.report.statistics import detectable, estimate, paired, wilson
+from runner.report.statistics import detectable, estimate, paired, t_quantile, wilson
 
 
 def test_interval_is_students_t() -> None:
@@ -117,3 +117,10 @@ def test_nothing_is_detectable_with_one_run() -> None:
     assert math.isnan(detectable(0.3, 1))
     assert math.isnan(detectable(math.nan, 5))
     assert math.isnan(detectable(math.inf, 5))
+
+
+def test_all_numbers_are_pythons_own_whose_text_is_the_same_with_every_numpy() -> None:
+    found = [estimate(np.array([1.0, 2.0])), estimate([1.0]), paired({0: 1.0, 1: 2.0}, {0: 0.5, 1: 1.0}).difference]
+    numbers = [x for one in found for x in (one.mean, one.std, one.low, one.high, one.half)]
+    numbers += [*wilson(2.0, 100), detectable(0.3, 5), t_quantile(0.975, 4)]
+    assert {type(x) for x in numbers} == {float}

@@ -41,12 +41,13 @@ def damaged(tables: dict[str, list[str]], folder: Path, table: str, column: str,
     import io
 
     for name, lines in tables.items():
-        rows = list(csv.reader(lines))
-        if name == table:
-            rows[1][COLUMNS[table].index(column)] = cell
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        (folder / f"{name}.csv").write_text(text.getvalue())
+        if name == table:
+            (row,) = csv.reader([lines[1]])
+            row[COLUMNS[table].index(column)] = cell
+            csv.writer(text, lineterminator="").writerow(row)
+        changed = [lines[0], text.getvalue() or lines[1], *lines[2:]]
+        (folder / f"{name}.csv").write_text("\n".join([*changed, ""]))
 
 
 CELLS = [(table, column) for table, columns in COLUMNS.items() for column in columns]
