@@ -31,7 +31,6 @@ from runner.config_files import only_small_files
 from runner.errors import UserError
 from runner.groups import check_choices
 from runner.interrupt import Interrupted
-from runner.mode import composed_once
 from runner.place import CONFIGS
 from runner.refusal import one_line, printable
 from runner.settings import Settings
@@ -97,7 +96,6 @@ def _main() -> None:
     only_small_files()
     # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
-    composed_once(sys.argv[1:])
     verbose = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     interrupt.install()
