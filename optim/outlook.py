@@ -7,7 +7,7 @@ dicts of an optimizer, and torch.optim reads them anew at every step. Here they 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from optim.watched import State, States
 
 Groups = Sequence[dict[str, Any]]
 Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, and whether its decay is released
-_nbytes = Tensor.nbytes.__get__  # tells a change of size from a change of type as well
+_nbytes = attrgetter("nbytes")  # tells a change of size from a change of type as well
 
 
 class Outlook:

@@ -55,6 +55,8 @@ def unserved_options(options: dict[str, Any], served: dict[str, Any], name: str,
 
     `at_start`: the caller asks for it, rather than a file whose run had it.
     """
+    if not isinstance(options, dict):
+        return  # torch.optim's constructor says so
     for key, value in served.items():
         if key not in (WAYS if at_start else (*WAYS, "capturable")) and options.get(key, value) not in (value, None):
             raise ValueError(f"{key}={options[key]!r} is not served by optim.{name}")

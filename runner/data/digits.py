@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
 from runner.data.dataset import Dataset, Split
@@ -19,10 +15,12 @@ def load(settings: DigitsSettings) -> Dataset:
 
     UserError where the sizes leave no stratified split.
     """
-    pixels, target = _read()
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
     # Pixels are counts from 0 to 16.
-    x = np.rint(pixels.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
-    everything = Split(x, target.astype(np.int64))
+    x = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    everything = Split(x, bunch.target.astype(np.int64))
     left, test = stratified(everything.y, settings.test, f"dataset.test={settings.test}")
     beside = len(left) - settings.train
     train, rest = (left[i] for i in stratified(everything.y[left], beside, f"dataset.train={settings.train}"))
@@ -31,18 +29,3 @@ def load(settings: DigitsSettings) -> Dataset:
         size = round(settings.validation * len(rest))
         val = rest[stratified(everything.y[rest], size, f"dataset.validation={settings.validation:g}")[1]]
     return image_dataset(settings, part(everything, train), part(everything, test), 10, val=part(everything, val))
-
-
-def _read() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels [1797, 64] and digits [1797], from the file in scikit-learn's folder: its import would take a second."""
-    spec = find_spec("sklearn")
-    for place in (spec and spec.submodule_search_locations) or ():
-        path = Path(place) / "datasets" / "data" / "digits.csv.gz"
-        if path.is_file():
-            with gzip.open(path, "rt") as file:
-                table = np.loadtxt(file, delimiter=",")
-            return table[:, :-1], table[:, -1]
-    from sklearn.datasets import load_digits  # wherever another version keeps them
-
-    found = load_digits()
-    return found.data, found.target

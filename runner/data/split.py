@@ -23,7 +23,9 @@ def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) ->
     `key` is the setting to name where that cannot be done: fewer than two of a class, which is called by its name if
     there are `names`, or fewer examples in one part than classes (UserError).
     """
-    classes, of_class, counts = np.unique(y, return_inverse=True, return_counts=True)
+    from sklearn.model_selection import train_test_split
+
+    classes, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
         scarce = classes[counts.argmin()]
         raise UserError(
@@ -34,31 +36,8 @@ def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) ->
             f"{key}: splits {len(y)} examples of {len(classes)} classes into {len(y) - size} and {size}; "
             f"both parts need at least {len(classes)}, one for each class"
         )
-    # As scikit-learn's train_test_split draws them, without the second that its import takes at the start of a command.
-    draws = np.random.RandomState(STATE)
-    kept = _shares(counts, len(y) - size, draws)
-    held = _shares(counts - kept, size, draws)
-    which = np.zeros(len(y), dtype=bool)  # are held out
-    for members, some, others in zip(
-        np.split(np.argsort(of_class, kind="stable"), np.cumsum(counts)[:-1]), kept, held, strict=True
-    ):
-        which[members[draws.permutation(len(members))[some : some + others]]] = True
-    return np.flatnonzero(~which), np.flatnonzero(which)
-
-
-def _shares(counts: np.ndarray, size: int, draws: np.random.RandomState) -> np.ndarray:
-    """How many of each class are among `size` examples: its share, rounded so that they add up, ties drawn."""
-    exact = counts / counts.sum() * size
-    whole = np.floor(exact)
-    missing, rest = int(size - whole.sum()), exact - whole
-    for value in np.unique(rest)[::-1]:
-        if missing <= 0:
-            break
-        (tied,) = np.nonzero(rest == value)
-        chosen = draws.choice(tied, size=min(len(tied), missing), replace=False)
-        whole[chosen] += 1
-        missing -= len(chosen)
-    return whole.astype(np.int64)
+    kept, held = train_test_split(np.arange(len(y)), test_size=size, random_state=STATE, stratify=y)
+    return np.sort(kept), np.sort(held)
 
 
 def divided(

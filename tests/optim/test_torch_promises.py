@@ -98,17 +98,17 @@ def test_a_value_that_is_no_number_of_0_or_more_is_refused_by_name(info: Info, k
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        ([], "empty"),
-        (torch.ones(2, requires_grad=True), "iterable"),
-        ([2.0], "Tensor"),
-        ([torch.ones(2, requires_grad=True) * 2], "leaf"),
-        ([{"params": []}, 5], "dict"),
-        ([torch.ones(2, dtype=torch.complex64, requires_grad=True)], "complex64"),
+        (list, "empty"),
+        (lambda: torch.ones(2, requires_grad=True), "iterable"),
+        (lambda: [2.0], "Tensor"),
+        (lambda: [torch.ones(2, requires_grad=True) * 2], "leaf"),
+        (lambda: [{"params": []}, 5], "dict"),
+        (lambda: [torch.ones(2, dtype=torch.complex64, requires_grad=True)], "complex64"),
     ],
 )
 def test_parameters_that_torch_or_it_does_not_take_are_refused(info: Info, params: Any, says: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"(?i){says}"):
-        info.make(params, lr=0.01)
+        info.make(params(), lr=0.01)
 
 
 @of_all

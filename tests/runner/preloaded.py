@@ -22,7 +22,7 @@ NAMES = (
     "runner.estimate runner.lacking runner.report.__main__ runner.report.curves runner.report.error_vs_wd "
     "runner.report.mechanism runner.report.overlay runner.report.page runner.report.scatter runner.report.units "
     "runner.report.write runner.study runner.sweeper runner.training.memory runner.training.train tests.helpers "
-    "tests.runner.damage tests.runner.killing torch._dynamo"
+    "sklearn.datasets sklearn.model_selection tests.runner.damage tests.runner.killing torch._dynamo"
 )
 
 for name in NAMES.split():

@@ -99,8 +99,7 @@ def test_the_experiment_on_shakespeare_keeps_the_cells_that_it_had() -> None:
 @pytest.mark.campaign
 def test_the_best_cells_of_digits_are_inside_the_grid_for_new_problems(tmp_path: Path) -> None:
     """At the edges errors are several times those of the winners, so that one seed tells on any processor."""
-    # Half the epochs of the default: what is lost at an edge shows by then.
-    said = command(tmp_path, "-m", "optimizer=adam,adamw", "grid=small", "epochs=10", "eval_every=10", "workers=1")
+    said = command(tmp_path, "-m", "optimizer=adam,adamw", "grid=small", "eval_every=20", "workers=1")
     check_went_on(said)
     found = winners(read(tmp_path / "results" / "digits-resnet"))
     assert list(found["arm"]) == ["Adam, no decay", "Adam + L2", "AdamW"]
