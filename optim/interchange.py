@@ -2,8 +2,9 @@
 
 What torch.optim.AdamW removes in a step is lr * weight_decay. In the paper's convention that is lr / base_lr * wd, so
 weight_decay = wd / base_lr says the same there, under every schedule, and is what a file holds in either convention.
-A group in the paper's convention holds wd itself, as its user does, and a second time under `PAPERS`. So whatever a
-tool copies, from a group or from a file, into a group or into a file, the two numbers tell in which unit the first is.
+A group in the paper's convention holds wd itself, as its user does. Tools copy groups into files, files into groups,
+and parts of one into another, so the unit stands beside the number under `UNIT`, and wd a second time under `PAPERS`:
+where one of the two was lost, the other tells in which unit the number is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from optim.cohort import OWED
 from optim.outlook import missing_entries
 
 PAPERS = "paper_weight_decay"
+UNIT = "weight_decay_unit"  # "torch" or "paper"
 Group = dict[str, Any]
 
 
@@ -61,7 +63,7 @@ def outgoing(optimizer: Any, group: Group) -> Group:
     base_lr = group.get("base_lr", group.get("initial_lr", group["lr"]))
     wd = group["weight_decay"]
     both = (wd / base_lr, wd) if own["convention"] == "paper" else (wd, wd * base_lr)
-    return group | own | {"base_lr": base_lr, "weight_decay": both[0], PAPERS: both[1]}
+    return group | own | {"base_lr": base_lr, "weight_decay": both[0], PAPERS: both[1], UNIT: "torch"}
 
 
 def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: list[Group]) -> None:
@@ -73,8 +75,10 @@ def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: l
     name = type(optimizer).__name__
     for old, new in zip(before, after, strict=True):
         refusals.unserved_options(new, optimizer.refused, name)
+        refusals.foreign(new, optimizer.defaults, name)
         for i, p in enumerate(new["params"]):
-            there = state.get(p)
+            # A tool that asks a flattened file for every entry of ours puts an empty dict for what it does not have.
+            there = {k: v for k, v in (state.get(p) or {}).items() if not (isinstance(v, dict) and not v)}
             if not there:
                 continue
             missing = missing_entries(there, optimizer.state_names({**old, **new}), optimizer.counted)
@@ -98,7 +102,7 @@ def _settle(optimizer: Any, old: Group, new: Group) -> None:
         return
     # torch.optim has no class like SGDW: the weight_decay of its SGD is an L2 penalty, which says nothing here.
     if "weight_decay" in read and (optimizer.unserved.get("dampening") is None or "decoupled_weight_decay" in read):
-        effect: float | None = _effect(read)
+        effect: float | None = _effect(read, old)
     else:
         effect = None
         new["weight_decay"] = old["weight_decay"]
@@ -110,10 +114,10 @@ def _settle(optimizer: Any, old: Group, new: Group) -> None:
             new["weight_decay"] = effect
         elif optimizer.option(old, "convention") == "paper":
             new["weight_decay"] = old["weight_decay"] / old["base_lr"]
-        new.pop("base_lr", None)
-        new.pop(PAPERS, None)
+        for name in ("base_lr", PAPERS, UNIT):
+            new.pop(name, None)
         return
-    base_lr = new["base_lr"] = read.get("base_lr") or read.get("initial_lr") or old.get("base_lr") or old["lr"]
+    base_lr = new["base_lr"] = _base_lr(read, old)
     if effect is None:
         papers = old["weight_decay"] * (1 if optimizer.option(old, "convention") == "paper" else base_lr)
     else:
@@ -121,26 +125,35 @@ def _settle(optimizer: Any, old: Group, new: Group) -> None:
         known = [read.get(PAPERS), old.get(PAPERS)]
         papers = next((wd for wd in known if wd is not None and math.isclose(wd, effect * base_lr)), effect * base_lr)
     new["weight_decay"] = new[PAPERS] = papers
+    new[UNIT] = "paper"
 
 
-def _effect(group: Group) -> float:
+def _base_lr(read: Group, old: Group) -> float:
+    return read.get("base_lr") or read.get("initial_lr") or old.get("base_lr") or old["lr"]
+
+
+def _effect(read: Group, old: Group) -> float:
     """The decay of a group that was read, in torch's units."""
-    wd, papers, base_lr = group["weight_decay"], group.get(PAPERS), group.get("base_lr")
-    if papers and base_lr and wd == papers and not math.isclose(base_lr, 1):
-        return papers / base_lr  # a tool has saved the group itself
-    return wd
+    wd, papers, base_lr, unit = (read.get(name) for name in ("weight_decay", PAPERS, "base_lr", UNIT))
+    assert wd is not None, "the caller has looked"
+    if unit is None and papers and base_lr and wd == papers and not math.isclose(base_lr, 1):
+        unit = "paper"
+    return wd / _base_lr(read, old) if unit == "paper" else wd  # "paper": a tool has saved the group itself
 
 
 def remember(group: Group) -> None:
     """Keep the second number of a group in the paper's convention, which its user may have changed.
 
-    A tool may have written a file's number into the group: it is taken for that if it is the one that a file has.
+    A tool may have written a file's number into the group, with or without its unit.
     """
-    base_lr = group.setdefault("base_lr", group.get("initial_lr", group["lr"]))
-    wd, papers = group["weight_decay"], group.get(PAPERS)
-    if wd == papers:
+    wd, papers, unit = group["weight_decay"], group.get(PAPERS), group.get(UNIT)
+    if wd == papers and unit == "paper" and "base_lr" in group:
         return
-    if papers and math.isclose(wd, papers / base_lr):
-        group["weight_decay"] = papers
-    else:
-        group[PAPERS] = wd
+    base_lr = group.setdefault("base_lr", group.get("initial_lr", group["lr"]))
+    as_in_file = papers is not None and wd != papers and math.isclose(wd, papers / base_lr)
+    if as_in_file:
+        wd = papers
+    elif unit == "torch":
+        wd = wd * base_lr
+    group["weight_decay"] = group[PAPERS] = wd
+    group[UNIT] = "paper"

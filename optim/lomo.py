@@ -97,6 +97,21 @@ class LOMO(torch.optim.Optimizer):
             handle.remove()
         self._handles.clear()
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch.optim's. ValueError, and nothing is loaded, for the file of another class."""
+        for group in state_dict["param_groups"]:
+            refusals.foreign(group, self.defaults, "LOMO")
+        for number, entries in state_dict["state"].items():
+            there = [
+                key for key, value in (entries or {}).items() if value is not None and key != "slow"
+            ]  # Lookahead's
+            if there:
+                raise ValueError(
+                    f"the state of parameter {number} has {', '.join(there)}: it is not that of optim.LOMO, "
+                    "which has none"
+                )
+        super().load_state_dict(state_dict)
+
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"steps": self.steps}
 

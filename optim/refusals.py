@@ -16,6 +16,7 @@ CONVENTIONS = ("torch", "paper")
 FAR = 10.0  # a rate that is this many times the one that the group began with was not meant as its schedule
 # Options of torch's classes that say how a step is computed and not what it computes: any answer is served.
 WAYS = ("foreach", "fused")
+OF_ONE_FAMILY = ("betas", "momentum", "clip_value")  # options that only Adam's, SGD's and LOMO's relatives have
 
 
 def non_negative(group: dict[str, Any], *keys: str) -> None:
@@ -60,6 +61,20 @@ def unserved_options(options: dict[str, Any], served: dict[str, Any], name: str,
     for key, value in served.items():
         if key not in (WAYS if at_start else (*WAYS, "capturable")) and options.get(key, value) not in (value, None):
             raise ValueError(f"{key}={options[key]!r} is not served by optim.{name}")
+
+
+def foreign(read: dict[str, Any], defaults: dict[str, Any], name: str) -> None:
+    """ValueError for a group of a file that has another class's options in the place of those of optim.`name`.
+
+    A tool may have left out some options. But where there is no state yet, these are all that tells SGD's file of
+    AdamW's, and its weight_decay, a penalty, would be taken for decoupled decay.
+    """
+    missing = [key for key in OF_ONE_FAMILY if key in defaults and key not in read]
+    others = [key for key in OF_ONE_FAMILY if key not in defaults and key in read]
+    if missing and others:
+        raise ValueError(
+            f"a group of the file has {', '.join(others)}, and no {', '.join(missing)}: it is not that of optim.{name}"
+        )
 
 
 def far_from_base(lr: float, base_lr: float) -> None:
