@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from runner import execute, interrupt, launched, plan, workers
+from runner import interrupt, launched, plan, workers
 from runner.again import all_there, begin_again, finished
 from runner.axes import MOST, too_many
 from runner.commands import note_command
@@ -18,7 +18,7 @@ from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.reading import place
 from runner.data.settings import DatasetSettings
-from runner.devices import resolve
+from runner.devices import resolve, worker_count
 from runner.errors import UserError
 from runner.finalists import check_reference, finalists, foreseen, text
 from runner.launched import Launch
@@ -94,7 +94,7 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
     first = group[0]
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
     left = not first.resume or first.fresh or rows < points / 2
-    return left and not first.dry_run and execute.worker_count(first.workers, devices, points) > 1
+    return left and not first.dry_run and worker_count(first.workers, devices, points) > 1
 
 
 def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: Launch | None) -> Outcome:
@@ -184,10 +184,10 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
     trials = search | (final.trials if final else {})
     left += fresh
-    count = execute.worker_count(settings.workers, given.devices, len(left))
+    count = worker_count(settings.workers, given.devices, len(left))
     sizes = given.measure(left, settings)
     stacks = plan.plan(left, given.device, settings.stack, count, sizes, settings.exact, settings.compute)
-    count = execute.worker_count(settings.workers, given.devices, len(stacks))
+    count = worker_count(settings.workers, given.devices, len(stacks))
     steps = sum(trial.per_epoch * trial.epochs for trial in left)
     print(
         f"{folder}: {counted(len(trials), 'trial')}, {len(trials) - len(left)} done, {len(left)} to train in "
