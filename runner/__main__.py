@@ -31,6 +31,7 @@ from runner.config_files import only_small_files
 from runner.errors import UserError
 from runner.groups import check_choices
 from runner.interrupt import Interrupted
+from runner.keys import check_dashes
 from runner.place import CONFIGS
 from runner.refusal import one_line, printable
 from runner.settings import Settings
@@ -100,6 +101,7 @@ def _main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     interrupt.install()
     try:
+        check_dashes(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
     except (UserError, Refused) as error:
         _refuse(str(error))
