@@ -176,9 +176,9 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     done = set() if settings.fresh or not settings.resume else finished(folder)
     left = [trial for key, trial in search.items() if key not in done]
     # The best cells are known when the search is done; until then as many as there can be.
-    asked, final, later = (settings.final_seeds, settings.replicate), None, 0
+    asked, final, later, stay = (settings.final_seeds, settings.replicate), None, 0, 0
     if settings.final_seeds and left:
-        later = foreseen(None if settings.fresh else folder, search, *asked)
+        later, stay = foreseen(None if settings.fresh else folder, search, *asked, done)
     elif settings.final_seeds:
         final = finalists(folder, search, *asked)
     fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
@@ -206,7 +206,9 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
         print("\n".join([f"among them {text(final, len(fresh))}, {len(fresh)} to train", *final.said]))
     elif later:
         seeds = counted(settings.final_seeds, "fresh seed")
-        print(f"then the best cell of each arm with {seeds}: up to {later} trials more (in the figures above)")
+        kept = f"; {stay or 'none'} if those that are the best now stay so" if stay < later else ""
+        more = f"up to {counted(later, 'trial')} more (in the figures above){kept}"
+        print(f"then the best cell of each arm with {seeds}: {more}")
     print("nothing trained")
 
 
