@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runner import interrupt
+from runner import called, interrupt
 
 if __name__ == "__main__" or Path(sys.argv[0]).name == "runner":  # the command; before what takes long to import
     interrupt.install()
@@ -68,7 +68,7 @@ def job(cfg: DictConfig) -> float | None:
         check_choices(known.runtime.choices)
         chosen = known.runtime.choices.get("hydra/launcher", "basic")
         if known.mode == RunMode.RUN and chosen != "basic":
-            raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too (python -m runner -m ...)")
+            raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too ({called.command('-m')} ...)")
         settings = from_config(cfg)
         sweeper = known.runtime.choices.get("hydra/sweeper")
         if known.mode == RunMode.MULTIRUN and sweeper != "basic" and settings.dry_run:

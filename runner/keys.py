@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 
+from runner import called
 from runner.errors import UserError
 from runner.groups import GROUPS
 from runner.settings import Settings
@@ -46,12 +47,12 @@ def unknown(key: str) -> str:
         return f"{key} is added to the defaults: write +{key}=NAME"
     if key.startswith("hydra."):
         group = ".".join(key.split(".")[:2])
-        return f"unknown key '{key}'; python -m runner --cfg hydra -p {group} shows the keys of {group}"
+        return f"unknown key '{key}'; {called.command('--cfg', 'hydra', '-p', group)} shows the keys of {group}"
     group, dot, rest = key.partition(".")
     elsewhere = _ELSEWHERE.get(rest.replace("_", "").replace("-", "").lower())
     meant = f"did you mean {elsewhere}? " if elsewhere else ""
-    if dot:
-        return f"unknown key '{key}'; {meant}python -m runner --cfg job shows the keys of {group}"
+    if dot and group in KEYS:
+        return f"unknown key '{key}'; {meant}{called.command('--cfg', 'job')} shows the keys of {group}"
     if key in KEYS:
         return f"{key}: takes a name, or what is below it one by one ({key}.KEY=VALUE)"
     return f"unknown key '{key}'; {meant_by(key)}the keys are {', '.join(KEYS)}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from runner import interrupt, launched, plan, workers
+from runner import called, interrupt, launched, plan, workers
 from runner.again import all_there, begin_again, finished
 from runner.axes import MOST, too_many
 from runner.commands import note_command
@@ -163,7 +163,8 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
         if status[word]:
             say(f"{status[word]} of {len(asked)} trials {word}; see the note column{AGAIN if word == 'failed' else ''}")
     if settings.dataset.name == "digits" and given.device == "cpu":
-        say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
+        words = "-m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small".split()
+        say(f"on a GPU, CIFAR-10: {called.command(*words)}")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     say(answer)
     return Outcome(1 if status["failed"] else 0, objective(asked, settings.dataset.name == "text"))

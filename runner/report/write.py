@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner import reading
+from runner import called, reading
 from runner.columns import PLACE, TEXT
 from runner.errors import UserError
 from runner.lock import Lock
@@ -98,7 +98,7 @@ def _written(folder: Path, reference: str) -> Report:
         where = error.filename2 or error.filename or folder
         raise UserError(
             f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
-            f"python -m runner.report {folder}: no row is lost"
+            f"{called.report(folder)}: no row is lost"
         ) from error
     terminal = _terminal(folder, reported, drawn.failed)
     return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
