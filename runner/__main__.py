@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runner import interrupt
+from runner import called, interrupt
 
 if __name__ == "__main__" or Path(sys.argv[0]).name == "runner":  # the command; before what takes long to import
     interrupt.install()
@@ -31,6 +31,7 @@ from runner.config_files import only_small_files
 from runner.errors import UserError
 from runner.groups import check_choices
 from runner.interrupt import Interrupted
+from runner.keys import check_dashes
 from runner.place import CONFIGS
 from runner.refusal import one_line, printable
 from runner.settings import Settings
@@ -67,7 +68,7 @@ def job(cfg: DictConfig) -> float | None:
         check_choices(known.runtime.choices)
         chosen = known.runtime.choices.get("hydra/launcher", "basic")
         if known.mode == RunMode.RUN and chosen != "basic":
-            raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too (python -m runner -m ...)")
+            raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too ({called.command('-m')} ...)")
         settings = from_config(cfg)
         sweeper = known.runtime.choices.get("hydra/sweeper")
         if known.mode == RunMode.MULTIRUN and sweeper != "basic" and settings.dry_run:
@@ -100,6 +101,7 @@ def _main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     interrupt.install()
     try:
+        check_dashes(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
     except (UserError, Refused) as error:
         _refuse(str(error))

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from runner import parts
+from runner.apart import without
 from runner.commands import agreed
 from runner.phase import say
 from runner.progress import counted
@@ -33,10 +34,8 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
             many = counted(len(opened), f"{phase} trial")
             say(f"note: {folder.name}: rows are missing in {each}: {many} trained again")
         return
-    from runner.training.checkpoint import remove_holding
-
     opened = records.reopen(trials)
-    remove_holding(folder / ".state" / "stacks", trials.keys())
+    without(folder, trials.keys(), records, lambda _, note: say(f"note: {note}"))
     if opened:
         say(
             f"{folder.name}: resume=false: {len(opened)} of {counted(len(trials), f'{phase} trial')} trained again; "

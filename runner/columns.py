@@ -41,6 +41,9 @@ TEXT = set(
     "commit version torch device precision started settings note host code layer kind".split()
 )
 
+# What gives a trial its place among the blocks, arms and cells of a study: a row that lacks one is in no table.
+PLACE = "model dataset optimizer wd_convention lr wd seed batch_size epochs schedule".split()
+
 
 def names(table: str) -> list[str]:
     """The columns that together name a row of `table`."""

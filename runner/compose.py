@@ -20,17 +20,15 @@ from optim.rules import FAMILIES
 from runner.errors import UserError
 from runner.float32 import check_steps
 from runner.groups import GROUPS, check_text
+from runner.keys import KEYS, OWN, unknown
 from runner.settings import LookaheadSettings, OptimizerSettings, Settings
-
-_OWN = ("grid", "lr", "wd", "seed", "wd_convention", "lookahead")  # keys that are more than a scalar
-KEYS = (*GROUPS, *_OWN, *(f.name for f in fields(Settings) if f.name not in (*GROUPS, *_OWN)))
 
 
 def from_config(cfg: DictConfig) -> Settings:
     """Check a composed configuration and freeze it; UserError names the key and what would be right."""
     for key in map(str, cfg):
         if key not in KEYS:
-            raise UserError(f"unknown key '{key}'; the keys are {', '.join(KEYS)}")
+            raise UserError(unknown(key))
     check_text(cfg)
     groups = {name: _group(cfg, name, registry) for name, registry in GROUPS.items()}
     optimizer: OptimizerSettings = groups["optimizer"]
@@ -39,7 +37,7 @@ def from_config(cfg: DictConfig) -> Settings:
         raise UserError(f"wd_convention={convention}: must be one of {', '.join(DECOUPLED)} (adam and sgd: always L2)")
     if not optimizer.decoupled:
         convention = L2
-    scalars = {f.name: _scalar(cfg, f.name) for f in fields(Settings) if f.name not in (*GROUPS, *_OWN)}
+    scalars = {f.name: _scalar(cfg, f.name) for f in fields(Settings) if f.name not in (*GROUPS, *OWN)}
     lr, wd = _axes(cfg, optimizer, convention)
     seed = tuple(_numbers(cfg, "seed", _seed) or ())
     if not seed:
@@ -105,6 +103,13 @@ def explain(error: OmegaConfBaseException, group: str) -> str:
     first = str(error).strip().splitlines()[0]
     if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first):
         return f"{key}={match.group(1)}: must be {_WORDS.get(match.group(2), match.group(2))}"
+    if match := re.match(r"Cannot convert '(\w+)' to string: '(.*)'$", first):
+        what = "a list" if match.group(1) == "ListConfig" else "keys and values"
+        return f"{key}: must be text, not {what}; a word with brackets is quoted: {key}='\"[a]\"'"
+    if re.match(r"Incompatible value 'None'|field '\w+' is not Optional", first):
+        return f"{key}=null: must have a value; without {key}=... it keeps its default"
+    if "is not a ListConfig, list or tuple" in first:
+        return f"{key}: must be a list, such as {key}=[0.5]"
     if isinstance(error, ConfigKeyError):
         return f"unknown key '{key}'; --cfg job shows the keys of {group}; another is chosen by {group}=NAME"
     if key == "optimizer.wd":

@@ -1,4 +1,4 @@
-"""Which devices a command trains on: `resolve(device, devices)`.
+"""Which devices a command trains on, and in how many processes: `resolve(device, devices)`, `worker_count(...)`.
 
 torch, slow to import, is asked only on a machine that has a GPU driver.
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import multiprocessing
+import os
+from collections.abc import Sequence
 
 from runner.errors import UserError
 
@@ -54,3 +57,16 @@ def _gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
+    """Processes to train with: one for each GPU, otherwise as many as there are cores, never more than stacks.
+
+    A job of a launcher such as joblib is itself one of several processes and starts no more.
+    """
+    if multiprocessing.current_process().name != "MainProcess":
+        return 1
+    if devices[0].startswith("cuda"):
+        return max(1, min(len(devices), stacks))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(wanted or cores, stacks))

@@ -7,8 +7,6 @@ what nobody else holds, and skips what has a row.
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import saved, stamps
+from runner.apart import parts
 from runner.claims import Claims
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -85,7 +84,9 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
                 theirs = [trial for trial in stack if trial.id not in ours]
                 if theirs:
                     busy.append(theirs)
-                if mine:
+                if mine and (found := parts(job.folder, mine, records, tell)):
+                    queue.extendleft(reversed(found))
+                elif mine:
                     halves = _train(job, mine, records, tell, failures)
                     queue.extendleft(reversed(halves))
                     progressed |= not halves
@@ -238,16 +239,3 @@ def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: T
     records.append_trials([{**stamps, **row} for row in report.trials])
     if report.trials:
         tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])
-
-
-def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
-    """Processes to train with: one for each GPU, otherwise as many as there are cores, never more than stacks.
-
-    A job of a launcher such as joblib is itself one of several processes and starts no more.
-    """
-    if multiprocessing.current_process().name != "MainProcess":
-        return 1
-    if devices[0].startswith("cuda"):
-        return max(1, min(len(devices), stacks))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(wanted or cores, stacks))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count, islice
 from pathlib import Path
@@ -45,13 +45,13 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
 
     used = {trial.seed for trial in search.values()}
     chosen: list[tuple[Mapping[str, Any], Trial]] = []
-    for block in blocks_of(folder, search):
-        rows: dict[str, dict[Any, Any]] = {row["trial"]: row for row in block.rows.to_dict("records")}
-        used |= {row["seed"] for row in rows.values() if row["phase"] == "search"}
+    for block in blocks_of(folder, search, planned=False):
+        rows: dict[str, dict[Any, Any]] = {str(row["trial"]): row for row in block.rows.to_dict("records")}
+        used |= _searched(block)
         like = next(search[key] for key in rows if key in search)
         keys = [*(str(row["trial"]) for row in block_winners(block)), *replicated(block, replicate)]
         chosen += [(rows[key], search.get(key, like)) for key in dict.fromkeys(keys)]
-    fresh = list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
+    fresh = _fresh(used, seeds)
     trials, said = [], []
     for row, like in chosen:
         trial = rebuilt(row, like)
@@ -65,22 +65,60 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
     return Finals(as_on_record(folder, unique(trials)), tuple(said))
 
 
-def foreseen(folder: Path | None, search: Mapping[str, Trial], seeds: int, replicate: int) -> int:
-    """The most fresh-seed trials that can follow a search of which something is still to be trained."""
-    blocks = blocks_of(folder, search)
-    return seeds * sum(min(len(block.arms) + replicate, block.rows["cell"].nunique()) for block in blocks)
+def foreseen(
+    folder: Path | None, search: Mapping[str, Trial], seeds: int, replicate: int, done: Collection[str]
+) -> tuple[int, int]:
+    """What can follow a search of which something is still to be trained.
+
+    Returns: the most fresh-seed trials that are left to train, whichever cells come out best; and how many are left if
+    those stay the best that are so by the rows on record, which is as many where these do not tell.
+    """
+    blocks = blocks_of(folder, search, planned=True)
+    used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
+    fresh = set(_fresh(used, seeds))
+    most = sum(_most(block, fresh, replicate, done) for block in blocks)
+    here = blocks_of(folder, search, planned=False)
+    if [block.arms for block in here] != [block.arms for block in blocks]:
+        return most, most
+    assert folder is not None, "there are rows"
+    known = finalists(folder, search, seeds, replicate).trials
+    return most, min(most, len(known.keys() - set(done)))
 
 
-def blocks_of(folder: Path | None, search: Mapping[str, Trial]) -> list[Block]:
-    """The blocks of the study that hold rows of `search`, or will."""
-    return [b for b in _split(folder, search) if b.rows["trial"].isin(list(search)).any()]
+def _most(block: Block, fresh: Collection[int], replicate: int, done: Collection[str]) -> int:
+    """The most that is left if each arm's best cell, and `replicate` others, are those of which the least is done."""
+    rows = block.rows
+    ran = rows[(rows["phase"] == "final") & rows["seed"].isin(list(fresh)) & rows["trial"].isin(list(done))]
+    there = ran.groupby("cell")["seed"].nunique()
+    searched = rows[rows["phase"] == "search"].drop_duplicates("cell")
+    left = {
+        arm: sorted((len(fresh) - int(there.get(cell, 0)) for cell in cells), reverse=True)
+        for arm, cells in searched.groupby("arm")["cell"]
+    }
+    others = sorted((one for counts in left.values() for one in counts[1:]), reverse=True)
+    return sum(counts[0] for counts in left.values()) + sum(others[:replicate])
+
+
+def _searched(block: Block) -> set[int]:
+    return {int(seed) for seed in block.rows.loc[block.rows["phase"] == "search", "seed"]}
+
+
+def _fresh(used: Collection[int], seeds: int) -> list[int]:
+    """So many seeds that no search has used."""
+    return list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
+
+
+def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> list[Block]:
+    """The blocks of the study that hold rows of `search`, or, with `planned`, that will."""
+    return [b for b in _split(folder, search, planned) if b.rows["trial"].isin(list(search)).any()]
 
 
 def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:
     """Refuse `reference=WORD` where the study neither has such an arm nor will have it; UserError lists the arms."""
-    from runner.report.references import check
+    if word:
+        from runner.report.references import check
 
-    check(_split(folder, search), word)
+        check(_split(folder, search, True), word)
 
 
 def text(finals: Finals, missing: int) -> str:
@@ -117,15 +155,18 @@ def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
     return kind(**({"name": flat["optimizer"], "lr": flat["lr"]} | own))
 
 
-def _split(folder: Path | None, search: Mapping[str, Trial]) -> Sequence[Block]:
-    """The blocks of the study with those of `search` that have no row yet, which have no numbers there."""
+def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
     import pandas as pd
 
     from runner.columns import TRIALS
     from runner.report.arms import split
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
-    there = set(rows["trial"])
-    new = pd.DataFrame([described(trial) for key, trial in search.items() if key not in there], columns=TRIALS)
-    # pandas warns of an empty table.
-    return split(pd.concat([frame for frame in (rows, new) if len(frame)], ignore_index=True))
+    if planned:
+        there = set(rows["trial"])
+        planned_rows = [
+            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in there
+        ]
+        new = pd.DataFrame(planned_rows, columns=TRIALS)
+        rows = pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True)
+    return split(rows)

@@ -16,11 +16,10 @@ from typing import Any
 from runner import baseline
 from runner.columns import SCHEMA
 
-_AXES = re.compile(r'"(lr|seed|wd)":([^,}]+)')
+AXES = re.compile(r'"(lr|seed|wd)":([^,}]+)')  # in settings as JSON: what differs between the cells of a grid
 LENGTH = 16  # hexadecimal digits of an id: 64 bits, so that among a million trials two are equal with a chance of 3e-8
 OLD = 10  # digits up to version 0.1.0; an id of today begins with them
 Flat = Mapping[str, Any]
-TOLD = ("optimizer", "wd_convention", "lr", "wd", "seed")  # columns by which tables tell arms and cells apart
 _ID = re.compile(f"[0-9a-f]{{{OLD}}}|[0-9a-f]{{{LENGTH}}}")
 
 
@@ -65,8 +64,8 @@ def names(trial: str, settings: str) -> bool:
     """
     if not _ID.fullmatch(trial):
         return _unreadable(settings)
-    values = _AXES.findall(settings)
-    if (differing := _frame(_AXES.sub(r'"\1":"\1"', settings))) is not None:
+    values = AXES.findall(settings)
+    if (differing := _frame(AXES.sub(r'"\1":"\1"', settings))) is not None:
         for key, value in values:
             differing = differing.replace(f'"{key}":"{key}"', f'"{key}":{value}', 1)
         if _digest(differing).startswith(trial):
@@ -76,25 +75,6 @@ def names(trial: str, settings: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(flat, dict) and digest(flat).startswith(trial)
-
-
-def contradiction(cells: Mapping[str, Any], settings: str) -> str:
-    """The first of `TOLD` columns whose cell says something else than the row's settings; "" where none does."""
-    try:
-        flat = json.loads(settings)
-    except (ValueError, RecursionError):
-        return ""
-    for name in TOLD if isinstance(flat, dict) else ():
-        if name in flat and not _equal(cells[name], flat[name]):
-            return name
-    return ""
-
-
-def _equal(cell: Any, value: Any) -> bool:
-    """An empty cell contradicts nothing. A table has a large seed as a float, which may be another one."""
-    if cell == "" or cell != cell:
-        return True
-    return float(cell) == float(value) if isinstance(value, int | float) else bool(cell == value)
 
 
 def _unreadable(settings: str) -> bool:

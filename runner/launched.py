@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from runner import parts
+from runner import called, parts
 from runner import phase as here
 from runner.data.dataset import Dataset
 from runner.data.load import load
@@ -174,7 +174,7 @@ def train(
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
     ended: Sequence[Ended] = ()
-    say(f"waiting for them; python -m runner.report {folder} shows what there is")
+    say(f"waiting for them; {called.report(folder)} shows what there is")
     try:
         with merging(folder):
             ended = launch(Shards(folder, phase, group[0], shares, launched), folder)

@@ -8,11 +8,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeGuard
 
-from runner import identity
-from runner.columns import COUNT, SCHEMA
+from runner import identity, told
+from runner.columns import COUNT, SCHEMA, TRIALS
 from runner.errors import UserError
 from runner.ranges import kind, wrong
 
+_PLACES = tuple(map(TRIALS.index, told.TOLD))
 BLOCK = 2**24  # bytes of a file that are read at a time
 
 
@@ -114,11 +115,12 @@ def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence
                 f"{path}: line {number}: trial is {trial[:30]!a}, must be the id of its settings; mend that cell, "
                 "or remove the line"
             )
-        row = dict(zip(columns, found, strict=True))
-        if column := identity.contradiction(row, settings):
+        row = [found[at] for at in _PLACES]
+        if column := told.contradiction(row, settings):
+            cell = row[told.TOLD.index(column)]
             raise UserError(
-                f"{path}: line {number}: {column} is {row[column][:30]!a}, must be what its settings say; mend that "
-                "cell, or remove the line"
+                f"{path}: line {number}: {column} is {cell[:30]!a}, must be what its settings say; mend that cell, or "
+                "remove the line"
             )
 
 

@@ -13,6 +13,7 @@ from runner import execute, plan, stamps, workers
 from runner.code import fingerprint
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
+from runner.devices import worker_count
 from runner.failures import once
 from runner.progress import Progress, counted
 from runner.reading import exists, read
@@ -42,7 +43,7 @@ class Given:
         if settings.stack or not self.device.startswith("cuda"):
             return {}
         new = [trial for trial in trials if trial.shape not in self.sizes]
-        count = execute.worker_count(settings.workers, self.devices, len(new))
+        count = worker_count(settings.workers, self.devices, len(new))
         given = (new, self.datasets, self.devices[0], count, watched(settings), deadline, settings.compute)
         found = measured(*given) if count == 1 else elsewhere(*given)
         for size in found.values():
@@ -83,13 +84,13 @@ def train(
     if not missing:
         sweep_up(folder, records)
         return Trained()
-    workers_wanted = execute.worker_count(settings.workers, given.devices, len(missing))
+    workers_wanted = worker_count(settings.workers, given.devices, len(missing))
     stored = plan.StoredPlan(folder, records.lock, part)
     sizes = given.measure(stored.known(missing)[1], settings, deadline)
     stacks = stored.follow(
         missing, given.device, settings.stack, workers_wanted, sizes, settings.exact, settings.compute
     )
-    count = execute.worker_count(settings.workers, given.devices, len(stacks))
+    count = worker_count(settings.workers, given.devices, len(stacks))
     for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
         say(f"{name}: cannot be stacked, so its trials run one by one")
     job = execute.Job(

@@ -90,11 +90,16 @@ def stack_size(trial: Trial, device: str, size: int) -> int:
 
 def name(stack: Sequence[Trial]) -> str:
     """A stack's name: the same for the same trials in the same order, whoever plans them; it tells the way."""
-    found = hashlib.sha256(" ".join(trial.id for trial in stack).encode()).hexdigest()[:10]
-    return found if stack[0].way == FULL else f"{found}-{stack[0].way}"
+    return named([trial.id for trial in stack], stack[0].way)
 
 
-def _way(name: str) -> str:
+def named(trials: Sequence[str], way: str) -> str:
+    """The name of the stack of trials with these ids, computed in this way."""
+    found = hashlib.sha256(" ".join(trials).encode()).hexdigest()[:10]
+    return found if way == FULL else f"{found}-{way}"
+
+
+def way_of(name: str) -> str:
     """The way that a stack's name tells; without one it is full, as all were in version 0.1.0."""
     found = name.partition("-")[2]
     return found if found in (LOOSE, UNSTACKED, LANES) else FULL
@@ -159,6 +164,10 @@ class StoredPlan:
         with self.lock:
             self._append(stacks)
 
+    def split(self, parts: Iterable[Sequence[str]], way: str) -> None:
+        """Store the parts of a stack as stacks, by the ids of their trials; the caller holds the lock."""
+        self._write((named(part, way), str(slot), trial) for part in parts for slot, trial in enumerate(part))
+
     def _known(self, trials: Iterable[Trial]) -> tuple[Plan, list[Trial]]:
         places = self._read()
         stacks: dict[str, list[Trial]] = defaultdict(list)
@@ -166,7 +175,7 @@ class StoredPlan:
         for trial in trials:
             if trial.id in places:
                 stack = places[trial.id][0]
-                stacks[stack].append(trial.computed(_way(stack)))
+                stacks[stack].append(trial.computed(way_of(stack)))
             else:
                 rest.append(trial)
         return [sorted(stack, key=lambda trial: places[trial.id][1]) for stack in stacks.values()], rest

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import identity, parts
+from runner import identity, parts, told
 from runner.columns import COLUMNS, OLDEST, TEXT, names
 from runner.errors import UserError
 from runner.lines import check_cells, is_row, is_whole, padded, split
@@ -97,10 +97,9 @@ def _named(frame: pd.DataFrame, table: str) -> bool:
     """Whether the ids of trials.csv are those of its rows' settings, and other cells say nothing else than these."""
     if table != "trials":
         return True
-    told = zip(*(frame[name] for name in identity.TOLD), strict=True)
+    cells = (frame[name].astype(object).where(frame[name].notna(), "") for name in told.TOLD)
     return all(map(identity.names, frame["trial"], frame["settings"])) and not any(
-        identity.contradiction(dict(zip(identity.TOLD, cells, strict=True)), settings)
-        for cells, settings in zip(told, frame["settings"], strict=True)
+        map(told.contradiction, zip(*cells, strict=True), frame["settings"])
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from hydra.errors import OverrideParseException
 
-from runner.compose import KEYS
 from runner.groups import AXES, GROUPS
+from runner.keys import near, unknown
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `cluster`
 
@@ -22,11 +21,11 @@ def one_line(error: BaseException) -> str:
         choices = found.group(1).split() if found else []
         if (group, choice.partition("/")[0]) == ("hydra", "launcher") and choice.partition("/")[2] in LAUNCHERS:
             return f"hydra/launcher={choice.partition('/')[2]}: not installed; pip install '.[cluster]' brings it"
-        return f"{group}={choice}: no such choice; {_near(choice, choices)}the choices are {', '.join(choices)}"
+        return f"{group}={choice}: no such choice; {near(choice, choices)}the choices are {', '.join(choices)}"
     if match := re.search(r"Could not override '([^']+)'", text):
-        return _unknown(match.group(1))
+        return unknown(match.group(1))
     if match := re.search(r"Key '([^']+)' is not in struct\s+full_key: (\S+)", text):
-        return _unknown(match.group(2))
+        return unknown(match.group(2))
     if match := re.search(r"Ambiguous value for argument '([^=]+)=([^']*)'", text):
         key, values = match.groups()
         listed = f", or write a list: {key}=[{values}]" if key in AXES else ""
@@ -55,20 +54,3 @@ def _chain(error: BaseException) -> list[BaseException]:
     while (inner := found[-1].__cause__) is not None and inner not in found:
         found.append(inner)
     return found
-
-
-def _unknown(key: str) -> str:
-    if key in ("experiment", "preset", "cluster"):
-        return f"{key} is added to the defaults: write +{key}=NAME"
-    if key.startswith("hydra."):
-        group = ".".join(key.split(".")[:2])
-        return f"unknown key '{key}'; python -m runner --cfg hydra -p {group} shows the keys of {group}"
-    if "." in key:
-        group = key.partition(".")[0]
-        return f"unknown key '{key}'; python -m runner --cfg job shows the keys of {group}"
-    return f"unknown key '{key}'; {_near(key, KEYS)}the keys are {', '.join(KEYS)}"
-
-
-def _near(word: str, words: list[str] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, words, n=1)
-    return f"did you mean {close[0]}? " if close else ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from runner import execute, interrupt, launched, plan, workers
+from runner import called, interrupt, launched, plan, workers
 from runner.again import all_there, begin_again, finished
 from runner.axes import MOST, too_many
 from runner.commands import note_command
@@ -18,7 +18,7 @@ from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.reading import place
 from runner.data.settings import DatasetSettings
-from runner.devices import resolve
+from runner.devices import resolve, worker_count
 from runner.errors import UserError
 from runner.finalists import check_reference, finalists, foreseen, text
 from runner.launched import Launch
@@ -94,7 +94,7 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
     first = group[0]
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
     left = not first.resume or first.fresh or rows < points / 2
-    return left and not first.dry_run and execute.worker_count(first.workers, devices, points) > 1
+    return left and not first.dry_run and worker_count(first.workers, devices, points) > 1
 
 
 def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: Launch | None) -> Outcome:
@@ -163,7 +163,8 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
         if status[word]:
             say(f"{status[word]} of {len(asked)} trials {word}; see the note column{AGAIN if word == 'failed' else ''}")
     if settings.dataset.name == "digits" and given.device == "cpu":
-        say("on a GPU, CIFAR-10: python -m runner -m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small")
+        words = "-m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small".split()
+        say(f"on a GPU, CIFAR-10: {called.command(*words)}")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     say(answer)
     return Outcome(1 if status["failed"] else 0, objective(asked, settings.dataset.name == "text"))
@@ -176,18 +177,18 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     done = set() if settings.fresh or not settings.resume else finished(folder)
     left = [trial for key, trial in search.items() if key not in done]
     # The best cells are known when the search is done; until then as many as there can be.
-    asked, final, later = (settings.final_seeds, settings.replicate), None, 0
+    asked, final, later, stay = (settings.final_seeds, settings.replicate), None, 0, 0
     if settings.final_seeds and left:
-        later = foreseen(None if settings.fresh else folder, search, *asked)
+        later, stay = foreseen(None if settings.fresh else folder, search, *asked, done)
     elif settings.final_seeds:
         final = finalists(folder, search, *asked)
     fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
     trials = search | (final.trials if final else {})
     left += fresh
-    count = execute.worker_count(settings.workers, given.devices, len(left))
+    count = worker_count(settings.workers, given.devices, len(left))
     sizes = given.measure(left, settings)
     stacks = plan.plan(left, given.device, settings.stack, count, sizes, settings.exact, settings.compute)
-    count = execute.worker_count(settings.workers, given.devices, len(stacks))
+    count = worker_count(settings.workers, given.devices, len(stacks))
     steps = sum(trial.per_epoch * trial.epochs for trial in left)
     print(
         f"{folder}: {counted(len(trials), 'trial')}, {len(trials) - len(left)} done, {len(left)} to train in "
@@ -206,7 +207,9 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
         print("\n".join([f"among them {text(final, len(fresh))}, {len(fresh)} to train", *final.said]))
     elif later:
         seeds = counted(settings.final_seeds, "fresh seed")
-        print(f"then the best cell of each arm with {seeds}: up to {later} trials more (in the figures above)")
+        kept = f"; {stay or 'none'} if those that are the best now stay so" if stay < later else ""
+        more = f"up to {counted(later, 'trial')} more (in the figures above){kept}"
+        print(f"then the best cell of each arm with {seeds}: {more}")
     print("nothing trained")
 
 

@@ -45,10 +45,14 @@ def _home_quoted(word: str) -> str:
 def _mended(override: Override) -> Override:
     key, given = override.key_or_group, override._value
     values = given.list if isinstance(given, ChoiceSweep) else [given]
+    group, _, below = key.partition(".")
+    if group in ONE_EACH and not override.is_delete() and (below == "name" or (not below and any(map(_name, values)))):
+        names = ",".join(str(_name(value) or value) for value in values)
+        raise UserError(f"{override.input_line}: would keep the rest of another {group}; {group}={names} chooses it")
     if key in CHOSEN:
         for value in values:
             if isinstance(value, list):
-                raise UserError(one_choice(key, [str(one) for one in value]))
+                raise UserError(one_choice(key, [str(_name(one) or one) for one in value]))
     if key not in TEXT or override.is_delete() or not any(map(_is_no_text, values)):
         return override
     head, _, text = (override.input_line or "").partition("=")
@@ -61,6 +65,11 @@ def _mended(override: Override) -> Override:
         )
     kept: list[Any] = [word if _is_no_text(value) else value for word, value in zip(words, values, strict=True)]
     return replace(override, _value=replace(given, list=kept) if isinstance(given, ChoiceSweep) else kept[0])
+
+
+def _name(value: Any) -> Any:
+    """The name in a dictionary that is typed in place of one; None where there is none."""
+    return next((one for key, one in value.items() if str(key) == "name"), None) if isinstance(value, dict) else None
 
 
 def _is_no_text(value: Any) -> bool:

@@ -20,17 +20,37 @@ def images(x: np.ndarray, what: str) -> np.ndarray:
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
         raise UserError(
             f"{what}: is {x.dtype} of shape {_shape(x)}; must be uint8, 0 to 255, of shape N,H,W or N,H,W,C without a 0"
-            + "; floats from 0 to 1 become it by (255 * x).round().astype('uint8')" * (x.dtype.kind == "f")
+            + _advice(x)
         )
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] > 4:
         raise UserError(f"{what}: has shape {_shape(x)}; channels must come last: N,H,W,C")
     return np.ascontiguousarray(x if x.ndim == 4 else x[..., None])
 
 
+def _advice(x: np.ndarray) -> str:
+    """How images of another type than uint8 become it, where that can be told."""
+    if x.dtype == np.uint8 or x.dtype.kind not in "biuf" or not x.size:
+        return ""
+    low, high = x.min(), x.max()
+    if not np.isfinite(low) or not np.isfinite(high):
+        return "; it holds what is no number"
+    if x.dtype.kind != "f" and low >= 0 and high <= 1:
+        return "; black and white become it by (255 * x).astype('uint8')"
+    if x.dtype.kind == "f" and low >= 0 and high <= 1:
+        return "; floats from 0 to 1 become it by (255 * x).round().astype('uint8')"
+    if low >= 0 and high <= 255:
+        return f"; values from {low} to {high} become it by x{'.round()' * (x.dtype.kind == 'f')}.astype('uint8')"
+    return f"; its values are from {low} to {high}: bring them to 0 to 255, then x.astype('uint8')"
+
+
 def labels(y: np.ndarray, what: str) -> np.ndarray:
     """Whole numbers from 0, [N] or [N, 1], as int64 [N]; UserError names `what`."""
     if y.dtype.kind not in "iu" or not (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) or not len(y):
-        raise UserError(f"{what}: is {y.dtype} of shape {_shape(y)}; must be whole numbers of shape N or N,1")
+        raise UserError(
+            f"{what}: is {y.dtype} of shape {_shape(y)}; must be whole numbers of shape N or N,1"
+            + ("; a column for each class becomes it by y.argmax(1)" * (y.ndim == 2 and y.shape[1] > 1))
+            + ("; these become it by y.astype('int64')" * (y.ndim == 1 and y.dtype.kind == "f"))
+        )
     if y.min() < 0 or y.max() > np.iinfo(np.int32).max:
         raise UserError(f"{what}: has labels from {y.min()} to {y.max()}; must be from 0 to the number of classes - 1")
     return np.ascontiguousarray(y.reshape(-1), dtype=np.int64)

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from runner import baseline, identity
+from runner.columns import PLACE
 from runner.report.measures import Measure, measure_of, short
 
 NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
@@ -57,12 +58,12 @@ class Block:
 def split(trials: pd.DataFrame) -> list[Block]:
     """The blocks of a study in the order of their first rows; [] for an empty one.
 
-    `trials` is `reading.read(folder)`. Rows without a number for lr, wd or seed cannot be placed and are left out.
+    `trials` is `reading.read(folder)`. Rows that lack something of `PLACE` cannot be placed and are left out.
     """
     frame = trials.copy()
     for name in _NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
-    frame = frame[frame[["lr", "wd", "seed"]].notna().all(axis=1)].drop_duplicates("trial", keep="last")
+    frame = frame[(frame[PLACE].notna() & (frame[PLACE] != "")).all(axis=1)].drop_duplicates("trial", keep="last")
     if frame.empty:
         return []
     parsed = [_settings(text) for text in frame["settings"]]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import shlex
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import called
 from runner.report.arms import Block
 from runner.report.overrides import noted_settings, overrides, typed
 from runner.report.select import NONE_BETTER, block_winners
@@ -42,7 +42,7 @@ class _Command:
         """One line for a shell."""
         lr = f"lr={','.join(map(typed, self.lr))}"
         wd = [f"wd={','.join(map(typed, self.wd))}"] if self.wd else []
-        return shlex.join(["python", "-m", "runner", "-m", self.words[0], lr, *wd, *self.words[1:]])
+        return called.command("-m", self.words[0], lr, *wd, *self.words[1:])
 
 
 def extension(folder: Path, blocks: Reported) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner import reading
+from runner import called, reading
+from runner.columns import PLACE, TEXT
 from runner.errors import UserError
 from runner.lock import Lock
 from runner.parts import alive
@@ -97,7 +98,7 @@ def _written(folder: Path, reference: str) -> Report:
         where = error.filename2 or error.filename or folder
         raise UserError(
             f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
-            f"python -m runner.report {folder}: no row is lost"
+            f"{called.report(folder)}: no row is lost"
         ) from error
     terminal = _terminal(folder, reported, drawn.failed)
     return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
@@ -124,12 +125,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
     """Say which rows no table has a place for."""
-    for name in ("lr", "wd", "seed"):
-        lacking = trials["trial"][trials[name].isna()]
+    for name in PLACE:
+        lacking = trials["trial"][trials[name].isna() | (trials[name] == "")]
         if len(lacking):
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            what = "a name" if name in TEXT else "a number"
             reading.note(
-                f"{folder / 'trials.csv'}: {name} of trial {lacking.iloc[0]}{more} is empty, and must be a number; "
+                f"{folder / 'trials.csv'}: {name} of trial {lacking.iloc[0]}{more} is empty, and must be {what}; "
                 "left out of the report: mend that cell, or remove the line and the trial is trained again"
             )
 

@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -147,16 +147,12 @@ def _fits(state: State, count: int) -> bool:
     )
 
 
-def remove_holding(folder: Path, trials: Collection[str]) -> None:
-    """Remove the checkpoints below `folder` of stacks with one of these trials, which are to begin again."""
-    for path in folder.glob("*.pt"):
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            held = set(state["trials"])
-        except Exception:  # what cannot be read is of no use; the stack that it was for says so
-            continue
-        if held & set(trials):
-            path.unlink(missing_ok=True)
+def held(path: Path) -> list[str]:
+    """The trials that a checkpoint is of; none where it cannot be read, which the stack that it was for says."""
+    try:
+        return [str(trial) for trial in torch.load(path, map_location="cpu", weights_only=True, mmap=True)["trials"]]
+    except Exception:
+        return []
 
 
 def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:

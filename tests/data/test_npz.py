@@ -55,6 +55,13 @@ NPZ: dict[str, tuple[dict[str, Any], str]] = {
     "another size": ({"x_val": arrays((5, 5, 3))["x_test"], "y_val": arrays()["y_test"]}, "val: examples are 5,5,3"),
     "two names": ({f"{a}_{b}": arrays()[f"{a}_test"] for a in "xy" for b in ("val", "valid")}, "mean the same"),
     "floats": ({"x_train": np.random.default_rng(0).random((40, 6, 6, 3))}, "(255 * x).round().astype('uint8')"),
+    "int64": ({"x_train": arrays()["x_train"].astype(np.int64)}, "to 255 become it by x.astype('uint8')"),
+    "floats to 255": ({"x_train": arrays()["x_train"].astype(np.float32)}, "become it by x.round().astype('uint8')"),
+    "black and white": ({"x_train": arrays()["x_train"] > 99}, "become it by (255 * x).astype('uint8')"),
+    "16 bits": ({"x_train": arrays()["x_train"].astype(np.uint16) * 256}, "to 65280: bring them to 0 to 255"),
+    "not a number": ({"x_train": np.full((40, 6, 6, 3), np.nan)}, "it holds what is no number"),
+    "one-hot labels": ({"y_train": np.eye(4)[arrays()["y_train"] % 4]}, "becomes it by y.argmax(1)"),
+    "labels as floats": ({"y_train": arrays()["y_train"].astype(float)}, "these become it by y.astype('int64')"),
 }
 
 

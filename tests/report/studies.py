@@ -10,6 +10,7 @@ from typing import Any
 
 from runner import identity
 from runner.records import Records
+from runner.told import TOLD
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 WDS = {"l2": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1), "torch": (0.01, 0.03, 0.1, 0.3, 1.0), "paper": (1e-5, 1e-4, 1e-3)}
@@ -32,6 +33,7 @@ def trial(optimizer: str, lr: float, wd: float, seed: int, **changes: Any) -> di
     }
     settings |= {"wd_convention": convention, "lr": lr, "wd": wd, "seed": seed, "epochs": EPOCHS}
     settings |= changes.pop("settings", {})
+    settings |= {name: changes[name] for name in TOLD if name in changes and name in settings}  # a row says both alike
     error = float(changes.pop("error", 5.0))
     # What is made up beside the settings, such as a second row of the same run, needs an id of its own.
     settings["dataset.classes"] = int(hash_of({"phase": phase, **changes}), 16)

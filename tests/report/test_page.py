@@ -154,7 +154,7 @@ def test_a_study_that_is_under_way_says_how_much_is_done(tmp_path: Path) -> None
 
 
 def test_rows_that_do_not_tell_their_size_get_no_scale(tmp_path: Path) -> None:
-    rows = [trial("adamw", 1e-3, wd, 0) | {"train_size": None, "epochs": None, "batch_size": None} for wd in (0.1, 0.2)]
+    rows = [trial("adamw", 1e-3, wd, 0) | {"train_size": None} for wd in (0.1, 0.2)]
     blocks = [(block, results(block)) for block in split(reading.read(write(tmp_path, rows, curves=False)))]
     assert "this study" in page(tmp_path, blocks, [])
 

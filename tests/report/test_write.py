@@ -178,7 +178,7 @@ def test_odd_studies_do_not_crash(tmp_path: Path, seed: int) -> None:
         row["val_loss"] = rng.choice([float("inf"), 1e300, row.get("val_loss")])
         row["status"] = rng.choice(["ok", "ok", "diverged", "failed"])
         row["phase"] = rng.choice(["search", "search", "final"])
-        settings = rng.choice([None, None, "", "{", "[]", '{"model": null}'])
+        settings = rng.choice([None, None, "", "{", "[]", '{"model.width": null}'])
         if settings is not None:  # else the row's cells must say what its settings say
             row["settings"] = settings
             row["trial"] = id_of(json.loads(settings)) if settings.endswith("}") else f"odd-{rng.random()}"

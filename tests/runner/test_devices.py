@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from runner import devices
-from runner.devices import resolve
+from runner.devices import resolve, worker_count
 from runner.errors import UserError
-from runner.execute import Job, worker_count
+from runner.execute import Job
 from runner.workers import run
 from tests.helpers import images, trial
 

@@ -82,6 +82,43 @@ def test_before_the_search_is_done_a_dry_run_says_how_many_fresh_seeds_there_can
     assert "up to 15 trials more" in said.out
 
 
+def without(study: Path, seed: str, optimizer: str = "") -> int:
+    """Delete search rows; how many."""
+    path = study / "trials.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    gone = (rows["phase"] == "search") & (rows["seed"] == seed)
+    gone &= rows["optimizer"] == optimizer if optimizer else True
+    rows[~gone].to_csv(path, index=False, lineterminator="\n")
+    return int(gone.sum())
+
+
+def test_where_search_rows_are_gone_a_dry_run_counts_the_fresh_seeds_that_are_there(study: Path) -> None:
+    """It said up to 6 trials more, whatever fresh seeds were on record."""
+    folder = study.parent.parent
+    ran(folder, *SWEEP, "final_seeds=2")
+    gone = without(study, "1")
+    said = ran(folder, *SWEEP, "final_seeds=2", "dry_run=true")
+    assert to_train(said) == gone == 6
+    assert "up to 6 trials more (in the figures above); none if those that are the best now stay so" in said.out
+    # Whichever cell is the best now: another of each arm has no fresh seed yet.
+    said = ran(folder, *SWEEP, "final_seeds=3", "dry_run=true")
+    assert "up to 9 trials more (in the figures above); 3 if those" in said.out
+    before = len(read(study))
+    ran(folder, *SWEEP, "final_seeds=2")
+    assert gone <= len(read(study)) - before <= gone + 6
+
+
+def test_fresh_seeds_that_every_cell_has_are_not_counted_again(study: Path) -> None:
+    folder, one = study.parent.parent, [*SWEEP[:2], "lr=1e-3", "wd=0.1", "seed=0,1"]
+    ran(folder, *one, "study=t", "final_seeds=2")
+    gone = without(study.with_name("t"), "1", "adam")
+    said = ran(folder, *one, "study=t", "final_seeds=2", "dry_run=true")
+    assert to_train(said) == gone == 1
+    assert "more" not in said.out
+    said = ran(folder, *one, "study=t", "final_seeds=2", "resume=false", "dry_run=true")
+    assert "up to 4 trials more (in the figures above)\n" in said.out
+
+
 def test_fresh_seeds_are_none_that_an_earlier_search_of_the_study_used(study: Path) -> None:
     folder = study.parent.parent
     ran(folder, "-m", "optimizer=adam", "lr=1e-3,1e-2", "wd=0.1", "seed=1000")

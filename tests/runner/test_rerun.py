@@ -156,6 +156,6 @@ def test_settings_of_another_version_are_refused(
     first = read(study).iloc[0]
     settings = first["settings"].replace('"model":"resnet"', '"model":"x"')
     trial = identity.id_of(json.loads(settings))
-    other = changed(study, tmp_path, settings=settings, trial=trial)
+    other = changed(study, tmp_path, settings=settings, trial=trial, model="x")
     assert rerun.main([str(other), trial]) == 2
     assert "another version" in capsys.readouterr().err

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from runner import called
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,3 +42,17 @@ def test_it_never_runs_another_checkouts_code(path: str, tmp_path: Path) -> None
     env = os.environ | ({"PYTHONPATH": str(tmp_path / path)} if path else {})
     done = subprocess.run([mine / "scripts" / "run"], cwd=other, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "mine mine mine\n"), done.stderr
+
+
+def test_commands_that_are_printed_begin_with_its_own_name_as_it_was_typed(tmp_path: Path) -> None:
+    """It printed `python -m runner ...`, which is another Python's, or nobody's."""
+    mine = checkout(tmp_path, "mine")
+    (mine / "runner" / "__main__.py").write_text("import os\nprint(os.environ['ADAMW_RUNNER_SCRIPT'])")
+    for typed, folder in (
+        ("scripts/run", mine),
+        ("./run", mine / "scripts"),
+        (str(mine / "scripts" / "run"), tmp_path),
+    ):
+        done = subprocess.run([typed], cwd=folder, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{typed}\n"
+    assert called.SCRIPT == "ADAMW_RUNNER_SCRIPT"

@@ -10,6 +10,7 @@ import numpy as np
 from runner.report.claims.claim import ON_PAR, Claim, Evidence, above, below, jointly, within
 from runner.report.claims.scene import Arena, Scene, by_seed, differences, groups, obstacle
 from runner.report.measures import number
+from runner.report.page_words import prose
 from runner.report.results import ArmResult
 from runner.report.select import NONE_BETTER
 
@@ -47,7 +48,8 @@ def _better(arena: Arena, family: str) -> Iterator[Claim]:
         plain = arena.no_decay(family) if l2.edge == NONE_BETTER else None
         rival = plain or l2
         mine, other = by_seed(arena, w), by_seed(arena, rival)
-        papers, text = NOT_THERE, ""
+        instead = f"in place of {l2.arm}, none of which that was tried is better" if plain else ""
+        reduced, papers, text = _reduction(mine, other), NOT_THERE, ""
         if family == "adam" and schedule in _FIGURE_1:
             papers = f"{_FIGURE_1[schedule][1]} points ({_FIGURE_1[schedule][0]} %)"
             text = "; the paper's text: 15 %"
@@ -55,14 +57,14 @@ def _better(arena: Arena, family: str) -> Iterator[Claim]:
             papers = "about 0 (both about 3.8 %)"
         yield Claim(
             "1" if family == "adam" else "1 (SGD)",
-            f"{w.arm}'s best cell beats {l2.arm}'s",
+            f"{w.arm}'s best cell beats " + (f"that of {prose(plain.arm)}" if plain else f"{l2.arm}'s"),
             "Figures 1, 2, 3" if family == "adam" else "Figure 2",
             f"{arena.block.measure.report_name}, {w.arm} minus {rival.arm} ({unit(arena)})",
             below(differences(mine, other)),
             papers,
             arena.scope,
             obstacle([(arena, w), (arena, rival)]),
-            reduced + text if (reduced := _reduction(mine, other)) else "",
+            "; ".join(remark for remark in (instead, reduced + text if reduced else "") if remark),
         )
 
 
@@ -109,7 +111,7 @@ def _on_par_with_sgd(arena: Arena) -> Iterator[Claim]:
     if adam is not None and sgd is not None:
         yield Claim(
             "9",
-            "Adam + L2 is worse than SGD + L2",
+            f"{adam.arm} is worse than {sgd.arm}",
             "Figure 2",
             f"{name}, {adam.arm} minus {sgd.arm} ({unit(arena)})",
             above(differences(by_seed(arena, adam), by_seed(arena, sgd))),
@@ -123,18 +125,20 @@ def _schedules(group: list[Arena]) -> Iterator[Claim]:
     """Claims 2 and 3: the same study under several schedules."""
     by_name = {arena.block.settings["schedule"]: arena for arena in group}
     gaps: dict[str, tuple[dict[int, float], list[tuple[Arena, ArmResult]]]] = {}
+    what: dict[str, str] = {}
     for name, arena in by_name.items():
         l2, decoupled = arena.l2("adam"), arena.decoupled("adam")
         if l2 is not None and decoupled:
             a, b = by_seed(arena, l2), by_seed(arena, decoupled[0])
             gaps[name] = ({s: a[s] - b[s] for s in a.keys() & b.keys()}, [(arena, l2), (arena, decoupled[0])])
+            what[name] = f"gain of {decoupled[0].arm} over {l2.arm}"
     for better, worse, papers in (("cosine", "step", "+0.2"), ("step", "constant", "+0.7")):
         if better in gaps and worse in gaps:
             yield Claim(
                 "2",
                 f"AdamW's gain is larger under {better} than under {worse}",
                 "Figure 1",
-                f"gain of AdamW over Adam + L2, {better} minus {worse} ({unit(by_name[better])})",
+                f"{what[better]}, {better} minus {worse} ({unit(by_name[better])})",
                 above(differences(gaps[better][0], gaps[worse][0])),
                 f"{papers} points",
                 by_name[better].scope,
@@ -219,7 +223,7 @@ def _control(group: list[Arena], key: str, papers: str, changed: str) -> Iterato
         "23",
         f"AdamW's gain is larger without {what}",
         "not in the paper (Zhuang et al. 2022)",
-        f"gain of AdamW over Adam + L2, {key}={changed} minus {papers} ({unit(by_value[changed])})",
+        f"gain of {pairs[1][1].arm} over {pairs[0][1].arm}, {key}={changed} minus {papers} ({unit(by_value[changed])})",
         above(differences(*gaps)),
         NOT_THERE,
         by_value[changed].scope,

@@ -125,7 +125,7 @@ def _scale_free(group: list[Arena]) -> Iterator[Claim]:
             gap = differences(*values)
             yield Claim(
                 "21",
-                f"A loss times {factor:g} {'changes' if wanted is apart else 'does not change'} {arm}'s error",
+                f"A loss times {factor:g} {'changes' if wanted is apart else 'does not change'} {cell['arm']}'s error",
                 "Proposition 2",
                 f"{base.block.measure.report_name}, loss times {factor:g} minus times 1 ({unit(base)}; "
                 f"{'not equal' if wanted is apart else f'equal within {ON_PAR}'})",

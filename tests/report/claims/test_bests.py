@@ -50,6 +50,23 @@ def test_a_best_cell_on_the_edge_leaves_the_comparison_undecided() -> None:
     assert "edge" in claim.why
 
 
+def test_the_name_of_a_claim_is_of_the_arms_that_were_compared() -> None:
+    """It said Adam + L2 where Adam without decay was measured, because no L2 was better."""
+
+    def truth(optimizer: str, lr: float, wd: float) -> float:
+        return bowl(lr, WDS[3], 5.0 + 300 * wd) if optimizer == "adam" else bowl(lr, wd, 4.0)
+
+    for claim in judged(study(truth)):
+        if claim.claim == "1":
+            assert claim.name == "AdamW's best cell beats that of Adam without decay"
+            assert "AdamW minus Adam, no decay" in claim.statistic
+            assert claim.remark.startswith("in place of Adam + L2, none of which that was tried is better; relative")
+    names = {claim.name: claim.statistic for claim in judged(study(world(adam=5.0, adamw=4.0, plain=7.0)))}
+    assert "AdamW minus Adam + L2" in names["AdamW's best cell beats Adam + L2's"]
+    plain = [row for row in study(truth) if row["optimizer"] == "adamw" or row["wd"] == 0]
+    assert not [claim for claim in judged(plain) if "L2" in claim.name + claim.statistic + claim.remark]
+
+
 def test_where_no_decay_is_better_than_the_smallest_it_stands_for_l2_and_leaves_adamw_undecided() -> None:
     def truth(optimizer: str, lr: float, wd: float) -> float:
         if optimizer == "adam" and wd > 0:
