@@ -220,7 +220,7 @@ def line(tool: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tools", nargs="*", choices=[[], *TOOLS], help="default: all")
+    parser.add_argument("tools", nargs="*", choices=[[], *TOOLS], metavar="tool", help=f"{', '.join(TOOLS)}; all")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     for tool in parser.parse_args().tools or TOOLS:

@@ -91,12 +91,12 @@ def under_ddp(name: str, side: bool) -> float:
     return apart(mine, theirs)
 
 
-def lomo_under_ddp() -> tuple[str, float]:
-    """What it says with two ranks, and how far it is off in groups of one."""
+def lomo_under_ddp(name: str) -> tuple[str, float]:
+    """What it says with two ranks, and how far weights have moved then."""
     model = nn.parallel.DistributedDataParallel(network())
     said = ""
     try:
-        train(model, made("LOMO", model.parameters()), 0, 1)
+        train(model, made(name, model.parameters()), 0, 1)
     except RuntimeError as error:
         said = str(error)
     return said, apart(model, network())

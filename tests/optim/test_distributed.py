@@ -45,8 +45,9 @@ def test_ddp_steps_each_class_as_it_steps_torchs(name: str, ranks: Ranks) -> Non
     assert max(ranks(data_parallel.under_ddp, name, True)) < CLOSE
 
 
-def test_lomo_is_refused_under_ddp_of_two_ranks_before_a_weight_has_moved(ranks: Ranks) -> None:
-    for said, moved in ranks(data_parallel.lomo_under_ddp):
+@pytest.mark.parametrize("name", ["LOMO", "Lookahead LOMO"])
+def test_lomo_is_refused_under_ddp_of_two_ranks_before_a_weight_has_moved(name: str, ranks: Ranks) -> None:
+    for said, moved in ranks(data_parallel.lomo_under_ddp, name):
         assert "before DistributedDataParallel averages" in said
         assert not moved
 
