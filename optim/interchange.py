@@ -72,7 +72,6 @@ def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: l
     """
     name = type(optimizer).__name__
     for old, new in zip(before, after, strict=True):
-        refusals.unserved_options(new, optimizer.refused, name)
         for i, p in enumerate(new["params"]):
             there = state.get(p)
             if not there:
@@ -84,6 +83,7 @@ def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: l
                     f"it is not that of optim.{name}"
                 )
             state[p] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in there.items()}
+        refusals.unserved_options(new, optimizer.refused, name)
         _settle(optimizer, old, new)
     for key in state:
         if not isinstance(key, Tensor):
