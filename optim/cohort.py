@@ -17,6 +17,7 @@ from optim.watched import placed
 SMALL = 4096  # elements; below this mean size sharing a tensor out to threads takes longer than stepping it
 OWED = "decay_owed"  # in the state: decay asked for and not yet applied, see `optim.release`
 _is_contiguous = Tensor.is_contiguous
+numel = Tensor.numel
 _ALL, _ONE = slice(None), np.ones((), np.float32)
 
 
@@ -43,9 +44,9 @@ class Cohort:
         released: bool,
     ) -> None:
         self.group, self.parameters = group, parameters
-        self.device = parameters[0].device
+        self.device, self.dtype = parameters[0].device, parameters[0].dtype
         self.moments = [[state[name] for state in states] for name in names]
-        self.sizes = [p.numel() for p in parameters]
+        self.sizes = list(map(numel, parameters))
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
         self.is_small = sum(self.sizes) < SMALL * len(parameters)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
@@ -61,7 +62,8 @@ class Cohort:
     def part(self) -> Part | None:
         """Those with a gradient, as torch's fused operators read them; None if there are none.
 
-        Gradients may be copies, all else shares memory. ValueError if a gradient has not the size of its parameter.
+        Gradients may be copies, all else shares memory. That they have the sizes of their parameters torch sees to when
+        they are assigned, and `Outlook` when parameters have others; to look here would cost a tenth of a step.
         """
         gradients: list[Any] = [p.grad for p in self.parameters]
         try:
@@ -76,7 +78,7 @@ class Cohort:
         parameters, gradients, *moments = (
             [some[i] for i in chosen] for some in (self.parameters, gradients, *self.moments)
         )
-        if any(g.numel() != p.numel() or g.layout is not p.layout for g, p in zip(gradients, parameters, strict=True)):
+        if any(g.layout is not p.layout or g.numel() != p.numel() for g, p in zip(gradients, parameters, strict=True)):
             raise ValueError("a gradient has not the size and layout of its parameter")
         steps = [self.steps[i] for i in chosen] if self.steps else []
         part = Part(parameters, gradients, moments, steps, places if len(chosen) < len(self.sizes) else _ALL)

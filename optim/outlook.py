@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim.cohort import OWED, Cohort, follow_layout
+from optim import refusals
+from optim.cohort import OWED, Cohort, follow_layout, numel
 from optim.layout import strides
 from optim.release import owed_of
 from optim.watched import State, States
 
 Groups = Sequence[dict[str, Any]]
 Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, and whether its decay is released
-_numel = Tensor.numel
 
 
 class Outlook:
@@ -82,7 +82,10 @@ class Outlook:
             if p.grad is not None:
                 return False
         for cohort in self.cohorts:
-            if list(map(_numel, cohort.parameters)) != cohort.sizes or cohort.parameters[0].device != cohort.device:
+            first = cohort.parameters[0]
+            if list(map(numel, cohort.parameters)) != cohort.sizes:
+                return False
+            if first.device != cohort.device or first.dtype is not cohort.dtype:
                 return False
         return True
 
@@ -103,22 +106,13 @@ def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: b
         if moment is None:
             state[entry] = torch.zeros_like(p, memory_format=torch.preserve_format)
             continue
-        if not isinstance(moment, Tensor) or _kind(moment) != _kind(p):
-            what = _kind(moment) if isinstance(moment, Tensor) else type(moment).__name__
-            raise ValueError(
-                f"{entry} of {where} is {what}, the parameter {_kind(p)}: they must agree; delete the parameter's "
-                "state to begin anew"
-            )
+        refusals.moment(entry, moment, p, where)
         if strides(moment) != strides(p):
             follow_layout(moment, p)
     if counted and begins:
         state["step"] = torch.tensor(0.0)
     if "decay_asked" in state:
         state[OWED] = owed_of(state)
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
 
 
 def missing_entries(state: dict[str, Any], names: Sequence[str], counted: bool) -> list[str]:

@@ -171,6 +171,9 @@ class SparseAdamW(Grouped):
     def _start(self, p: Tensor) -> None:
         """Give `p` the state of the first step, if it has none, and otherwise see whether somebody has edited it."""
         state, resting = self.state[p], self._resting.get(p)
+        for name in MOMENTS:
+            if state.get(name) is not None:
+                refusals.moment(name, state[name], p, "a parameter")
         if resting is not None and not resting.belongs_to(p, state):
             self._bring([p])
         if not state:
@@ -186,7 +189,8 @@ class SparseAdamW(Grouped):
             state["step"] = torch.tensor(float(state["step"]))
 
     def _step_rows(self, group: dict[str, Any], p: Tensor, gradient: Tensor) -> None:
-        lr, betas, eps, decay = float(group["lr"]), group["betas"], group["eps"], self._decay(group)
+        lr, eps, decay = float(group["lr"]), group["eps"], self._decay(group)
+        betas = refusals.betas_now(group)
         if p in self._resting and p not in self._followed:
             self._followed.add(p)
             what = f"rows of a parameter of shape {tuple(p.shape)} rest between steps, unseen by forward passes"
@@ -212,6 +216,7 @@ class SparseAdamW(Grouped):
 
     def _step_dense(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         lr, decay = float(group["lr"]), float(group["weight_decay"])
+        beta1, beta2 = refusals.betas_now(group)
         if self.option(group, "convention") == "paper":
             decay = self._decay(group) / lr if lr else 0.0
         states = [self.state[p] for p in parameters]
@@ -223,8 +228,8 @@ class SparseAdamW(Grouped):
             [],
             [state["step"] for state in states],
             lr=lr,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
+            beta1=beta1,
+            beta2=beta2,
             weight_decay=decay,
             eps=group["eps"],
             amsgrad=False,
@@ -243,10 +248,11 @@ class SparseAdamW(Grouped):
         super()._check(group, at_start)
         if at_start:
             refusals.non_negative(group, "eps")
+            refusals.two_betas(group)
         if not group["eps"]:
             raise ValueError("eps=0: must be above 0, or rows never touched would move by 0/0")
-        beta1, beta2 = group["betas"]
-        if not (beta1 >= 0 and 0 < beta2 < 1 and beta1**2 < beta2):
+        beta1, beta2 = refusals.betas_now(group)
+        if not beta1**2 < beta2:
             raise ValueError(f"betas={group['betas']!r}: must be 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1")
         for p in group["params"]:
             if p.dtype not in (torch.float32, torch.float64):
@@ -255,6 +261,7 @@ class SparseAdamW(Grouped):
 
 def _refuse_gradient(p: Tensor, gradient: Tensor) -> None:
     if gradient.layout is torch.strided:
+        refusals.agreement(p, gradient)
         return
     if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
         dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
@@ -262,3 +269,4 @@ def _refuse_gradient(p: Tensor, gradient: Tensor) -> None:
             "optim.SparseAdamW serves dense gradients and torch.sparse_coo ones that are sparse along dimension 0; "
             f"got {gradient.layout}{dims} for a parameter of shape {tuple(p.shape)}"
         )
+    refusals.agreement(p, gradient)
