@@ -71,12 +71,12 @@ class Adam(Optimizer):
         return ("exp_avg", "exp_avg_sq")
 
     def numbers(self, group: dict[str, Any]) -> dict[str, float]:
-        beta1, beta2 = group["betas"]
+        beta1, beta2 = refusals.betas_now(group)
         wd = refusals.finite(group, "weight_decay")
         return {
             "lr": refusals.finite(group, "lr"),
-            "beta1": float(beta1),
-            "beta2": float(beta2),
+            "beta1": beta1,
+            "beta2": beta2,
             "eps": refusals.finite(group, "eps"),
             "l2": 0.0 if self.decoupled else wd,
         }

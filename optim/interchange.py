@@ -74,8 +74,6 @@ def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: l
     """
     name = type(optimizer).__name__
     for old, new in zip(before, after, strict=True):
-        refusals.unserved_options(new, optimizer.refused, name)
-        refusals.foreign(new, optimizer.defaults, name)
         for i, p in enumerate(new["params"]):
             # A tool that asks a flattened file for every entry of ours puts an empty dict for what it does not have.
             there = {k: v for k, v in (state.get(p) or {}).items() if not (isinstance(v, dict) and not v)}
@@ -88,6 +86,8 @@ def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: l
                     f"it is not that of optim.{name}"
                 )
             state[p] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in there.items()}
+        refusals.unserved_options(new, optimizer.refused, name)
+        refusals.foreign(new, optimizer.defaults, name)
         _settle(optimizer, old, new)
     for key in state:
         if not isinstance(key, Tensor):

@@ -15,6 +15,8 @@ from torch.utils.hooks import RemovableHandle
 from optim import refusals
 from optim.eager import outside_graphs
 
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
+
 
 class LOMO(torch.optim.Optimizer):
     """Low-memory optimization (Lv et al. 2023, arXiv:2306.09782): plain SGD, with no momentum and no state.
@@ -116,6 +118,7 @@ class LOMO(torch.optim.Optimizer):
         return super().__getstate__() | {"steps": self.steps}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        _refuse_moments(state["state"])
         super().__setstate__(state)
         if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are others
             self._handles, self._group_of, self._moved, self._members, self._groups = {}, {}, set(), [], []
@@ -152,6 +155,8 @@ class LOMO(torch.optim.Optimizer):
         """What autograd calls when `p.grad` is complete."""
         if not self._moved:  # the first of a backward pass
             self._look()
+            for group in self.param_groups:  # before anything moves
+                _refuse_numbers(group)
             if not self._looked:
                 _refuse_data_parallel(self._group_of)
                 self._looked = True
@@ -164,7 +169,11 @@ class LOMO(torch.optim.Optimizer):
             raise RuntimeError(
                 "LOMO: a second backward before step(); gradients cannot be accumulated, call step() first"
             )
-        clip, lr, wd = group["clip_value"], refusals.finite(group, "lr"), refusals.finite(group, "weight_decay")
+        if gradient.shape != p.shape:
+            raise TypeError(
+                f"a gradient of {tuple(gradient.shape)} for a parameter of {tuple(p.shape)}: they must agree"
+            )
+        clip, lr, wd = group["clip_value"], float(group["lr"]), float(group["weight_decay"])
         if clip is not None:
             if gradient.layout is not torch.strided:
                 raise TypeError(f"clip_value={clip!r}: is for dense gradients; got {gradient.layout}")
@@ -183,6 +192,19 @@ def _check(group: dict[str, Any], at_start: bool) -> None:
     for p in group["params"]:
         if not p.is_floating_point():
             raise TypeError(f"optim.LOMO serves real floating-point parameters; got {p.dtype}")
+
+
+def _refuse_numbers(group: dict[str, Any]) -> None:
+    for name in ("lr", "weight_decay"):
+        refusals.finite(group, name)
+
+
+def _refuse_moments(state: dict[Any, Any]) -> None:
+    """ValueError for the state of an optimizer that keeps moments: LOMO would go on without, and hold their memory."""
+    for entries in state.values():
+        there = [k for k in MOMENTS if isinstance(entries, dict) and entries.get(k) is not None]
+        if there:
+            raise ValueError(f"the state of a parameter has {', '.join(there)}: it is not that of optim.LOMO")
 
 
 def _refuse_data_parallel(parameters: dict[Tensor, Any]) -> None:

@@ -72,12 +72,17 @@ class Optimizer(Grouped):
                 with torch.no_grad():
                     self.step_on_cuda(cohort, cohort.of_all(decay, part.places), numbers)
             else:
-                with _InferenceMode(True):  # as no_grad, and five microseconds less for a small network
-                    if not isinstance(decay, float):
-                        due = np.flatnonzero(decay)
-                        torch._foreach_mul_([part.parameters[i] for i in due], (1 - decay[due]).tolist())
-                        decay = 0.0
-                    self.step_cohort(cohort, part, steps, decay, numbers)
+                try:
+                    with _InferenceMode(True):  # as no_grad, and five microseconds less for a small network
+                        if not isinstance(decay, float):
+                            due = np.flatnonzero(decay)
+                            torch._foreach_mul_([part.parameters[i] for i in due], (1 - decay[due]).tolist())
+                            decay = 0.0
+                        self.step_cohort(cohort, part, steps, decay, numbers)
+                except (RuntimeError, AssertionError):
+                    for p in cohort.parameters:  # in words, if it is a gradient of another type or a fake one
+                        refusals.gradient(type(self).__name__, p)
+                    raise
             _increment_version(part.parameters)  # a backward pass through older values then raises
         return loss
 
@@ -128,5 +133,6 @@ class Optimizer(Grouped):
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
         super()._check(group, at_start)
+        refuse = refusals.tensor if at_start else refusals.gradient
         for p in group["params"]:
-            refusals.tensor(type(self).__name__, p)
+            refuse(type(self).__name__, p)

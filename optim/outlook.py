@@ -106,22 +106,13 @@ def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: b
         if moment is None:
             state[entry] = torch.zeros_like(p, memory_format=torch.preserve_format)
             continue
-        if not isinstance(moment, Tensor) or _kind(moment) != _kind(p):
-            what = _kind(moment) if isinstance(moment, Tensor) else type(moment).__name__
-            raise ValueError(
-                f"{entry} of {where} is {what}, the parameter {_kind(p)}: they must agree; delete the parameter's "
-                "state to begin anew"
-            )
+        refusals.moment(entry, moment, p, where)
         if strides(moment) != strides(p):
             follow_layout(moment, p)
     if counted and begins:
         state["step"] = torch.tensor(0.0)
     if "decay_asked" in state:
         state[OWED] = owed_of(state)
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{tuple(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
 
 
 def missing_entries(state: dict[str, Any], names: Sequence[str], counted: bool) -> list[str]:

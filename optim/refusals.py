@@ -35,6 +35,19 @@ def two_betas(group: dict[str, Any]) -> None:
         raise ValueError(f"betas={betas!r}: must be two numbers, 0 or more and below 1")
 
 
+def betas_now(group: dict[str, Any]) -> tuple[float, float]:
+    """The two numbers as a step reads them, for OneCycleLR and others set them; ValueError as `two_betas`."""
+    try:
+        beta1, beta2 = map(float, group["betas"])
+    except (TypeError, ValueError):
+        beta1 = beta2 = math.nan
+    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+        raise ValueError(
+            f"betas={group['betas']!r}: must be two numbers, 0 or more and below 1; nothing was stepped"
+        ) from None
+    return beta1, beta2
+
+
 def finite(group: dict[str, Any], key: str) -> float:
     """The number under `key` as a step reads it, for schedulers set what they like; ValueError if it is not finite."""
     value = float(group[key])
@@ -102,7 +115,7 @@ def repeated(groups: Sequence[dict[str, Any]]) -> None:
 def tensor(name: str, p: Any) -> None:
     """TypeError for a parameter that optim.`name` cannot step, or whose gradient it cannot read."""
     where = f"optim.{name} serves dense float32 parameters on the CPU or CUDA, and float64 on the CPU"
-    if not isinstance(p, Tensor) or type(p).__name__ == "FakeTensor":
+    if not isinstance(p, Tensor) or is_fake(p):
         raise TypeError(f"{where}; got a {type(p).__name__}")
     dtypes = (torch.float32, torch.float64) if p.device.type == "cpu" else (torch.float32,)
     if p.device.type not in ("cpu", "cuda") or p.dtype not in dtypes or p.layout is not torch.strided:
@@ -116,17 +129,39 @@ def tensor(name: str, p: Any) -> None:
 def gradient(name: str, p: Tensor) -> None:
     """TypeError for a gradient whose layout, type or size is not that of the parameter."""
     tensor(name, p)
-    g = p.grad
-    if g is not None and (g.shape != p.shape or g.dtype != p.dtype or g.device != p.device):
-        raise TypeError(
-            f"a parameter is {tuple(p.shape)}, {p.dtype}, on {p.device}, and its gradient {tuple(g.shape)}, {g.dtype}, "
-            f"on {g.device}: they must agree"
+    if p.grad is not None:
+        agreement(p, p.grad)
+
+
+def agreement(p: Tensor, g: Tensor) -> None:
+    """TypeError for a gradient of another size, type or device than its parameter's, or without memory beside it."""
+    if g.shape != p.shape or g.dtype != p.dtype or g.device != p.device or is_fake(g) > is_fake(p):
+        raise TypeError(f"a parameter is {_kind(p)}, and its gradient {_kind(g)}: they must agree")
+
+
+def moment(entry: str, there: Any, p: Tensor, where: str) -> None:
+    """ValueError for an entry of the state that does not fit its parameter, which was replaced or cast since."""
+    if not isinstance(there, Tensor) or (there.shape, there.dtype, there.device) != (p.shape, p.dtype, p.device):
+        what = _kind(there) if isinstance(there, Tensor) else type(there).__name__
+        raise ValueError(
+            f"{entry} of {where} is {what}, the parameter {_kind(p)}: they must agree; delete the parameter's "
+            "state to begin anew"
         )
+
+
+def is_fake(tensor: Any) -> bool:
+    """Whether it is one of FakeTensorMode, which stands for numbers and has none."""
+    return type(tensor).__name__ == "FakeTensor"
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)}, {tensor.dtype}, on {tensor.device}{' (fake)' * is_fake(tensor)}"
 
 
 def sparse_gradient(p: Tensor, gradient: Tensor) -> None:
     """TypeError for a gradient that optim.SparseAdamW does not take: neither dense nor sparse along the first axis."""
     if gradient.layout is torch.strided:
+        agreement(p, gradient)
         return
     if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
         dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
@@ -134,3 +169,4 @@ def sparse_gradient(p: Tensor, gradient: Tensor) -> None:
             "optim.SparseAdamW serves dense gradients and torch.sparse_coo ones that are sparse along dimension 0; "
             f"got {gradient.layout}{dims} for a parameter of shape {tuple(p.shape)}"
         )
+    agreement(p, gradient)

@@ -176,6 +176,9 @@ class SparseAdamW(Grouped):
     def _start(self, p: Tensor) -> None:
         """Give `p` the state of the first step, if it has none, and otherwise see whether somebody has edited it."""
         state, resting = self.state[p], self._resting.get(p)
+        for name in MOMENTS:
+            if state.get(name) is not None:
+                refusals.moment(name, state[name], p, "a parameter")
         if resting is not None and not resting.belongs_to(p, state):
             self._bring([p])
         if not state:
@@ -191,7 +194,8 @@ class SparseAdamW(Grouped):
             state["step"] = torch.tensor(float(state["step"]))
 
     def _step_rows(self, group: dict[str, Any], p: Tensor, gradient: Tensor) -> None:
-        lr, betas, eps, decay = float(group["lr"]), group["betas"], group["eps"], self._decay(group)
+        lr, eps, decay = float(group["lr"]), group["eps"], self._decay(group)
+        betas = refusals.betas_now(group)
         if p in self._resting and p not in self._followed:
             self._followed.add(p)
             what = f"rows of a parameter of shape {tuple(p.shape)} rest between steps, unseen by forward passes"
@@ -217,20 +221,19 @@ class SparseAdamW(Grouped):
 
     def _step_dense(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         lr, decay = float(group["lr"]), float(group["weight_decay"])
+        beta1, beta2 = refusals.betas_now(group)
         if self.option(group, "convention") == "paper":
             decay = self._decay(group) / lr if lr else 0.0
         moments1, moments2, steps = ([self.state[p][key] for p in parameters] for key in (*MOMENTS, "step"))
         gradients = [p.grad for p in parameters if p.grad is not None]
-        (beta1, beta2), eps = group["betas"], group["eps"]
-        more = {"beta1": beta1, "beta2": beta2, "eps": eps, "amsgrad": False, "maximize": False}
+        more = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "amsgrad": False, "maximize": False}
         adamw(parameters, gradients, moments1, moments2, [], steps, lr=lr, weight_decay=decay, **more)
 
     def _decay(self, group: dict[str, Any]) -> float:
         """The fraction of each weight that this step removes."""
         decay = self.asked_decay(group, refusals.finite(group, "lr"))
         if not decay < 1:
-            what = f"lr={group['lr']!r}, weight_decay={group['weight_decay']!r}"
-            raise ValueError(f"{what}: decay must be below 1 a step")
+            raise ValueError(f"lr={group['lr']}, weight_decay={group['weight_decay']}: decay must be below 1 a step")
         return decay
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
@@ -240,8 +243,7 @@ class SparseAdamW(Grouped):
             refusals.two_betas(group)
         if not group["eps"]:
             raise ValueError("eps=0: must be above 0, or rows never touched would move by 0/0")
-        beta1, beta2 = group["betas"]
-        if not (beta1 >= 0 and 0 < beta2 < 1 and beta1**2 < beta2):
+        if not (betas := refusals.betas_now(group))[0] ** 2 < betas[1]:
             raise ValueError(f"betas={group['betas']!r}: must be 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1")
         for p in group["params"]:
             if p.dtype not in (torch.float32, torch.float64):
