@@ -41,14 +41,15 @@ class Cohort:
         released: bool,
     ) -> None:
         self.group, self.parameters = group, parameters
-        self.device = parameters[0].device
+        self.device, self.dtype = parameters[0].device, parameters[0].dtype
         self.moments = [[state[name] for state in states] for name in names]
-        self.sizes = [p.nbytes for p in parameters]
+        self.shapes = [p.size() for p in parameters]
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
         self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
         self.counts = Numbers(states, "step", np.float32) if counted else None
         self.owed = Numbers(states, OWED, np.float64) if released else None
+        self.addresses: list[int] = []  # of the moments that the launches step
         self.launches: dict[bool, Any] = {}  # on CUDA; the key: whether each tensor has coefficients of its own
         self.spare: list[Tensor] | None = None
 
@@ -73,7 +74,7 @@ class Cohort:
         )
         if list(map(_numel, gradients)) != list(map(_numel, parameters)):
             raise ValueError("a gradient has not the size of its parameter")
-        part = Part(parameters, gradients, moments, places if len(chosen) < len(self.sizes) else ALL)
+        part = Part(parameters, gradients, moments, places if len(chosen) < len(self.shapes) else ALL)
         in_order = self.in_order and all(map(_is_contiguous, parameters)) and all(map(_is_contiguous, gradients))
         return part if in_order or self.device.type == "cuda" else self._arranged(part)
 
@@ -85,6 +86,15 @@ class Cohort:
         self.follow_layouts(lists[0], lists[2:])
         parameters, gradients, *moments = in_memory_order(*lists)
         return Part(parameters, gradients, moments, part.places)
+
+    def is_sound(self) -> bool:
+        """Whether the moments still fit the parameters, and the numbers lie where they are counted."""
+        for some in self.moments:
+            for moment, p in zip(some, self.parameters, strict=True):
+                same = (moment.shape, moment.dtype, moment.device) == (p.shape, p.dtype, p.device)
+                if not same or strides(moment) != strides(p):
+                    return False
+        return all(numbers is None or numbers.are_in_place() for numbers in (self.counts, self.owed))
 
     def follow_layouts(self, parameters: list[Tensor], moments: Sequence[list[Tensor]]) -> None:
         """Bring moments that lie in memory as their parameters did once to where these lie now."""

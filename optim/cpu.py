@@ -104,8 +104,9 @@ def sgd(
 
 
 def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *lists: Tensors, **named: Any) -> None:
-    threads = threads_off() if alone else 0
     try:
+        if alone:
+            threads_off()
         operator(parameters, gradients, *lists, **named)
     except RuntimeError:
         # Views of conjugated numbers are negated when they are read, which operators on lists refuse beforehand.
@@ -113,7 +114,8 @@ def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *
             raise
         operator(parameters, [g.resolve_neg() for g in gradients], *lists, **named)
     finally:
-        threads_on(threads)
+        if alone:
+            threads_on()
 
 
 def serves(parameters: Tensors, form: str) -> bool:

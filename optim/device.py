@@ -42,6 +42,10 @@ def _step(cohort: Cohort, family: str, row: Columns) -> None:
     table = np.zeros((rows, COLUMNS, 1), np.float32)
     for column, value in row.items():
         table[:, column, 0] = value
+    addresses = [moment.data_ptr() for some in cohort.moments for moment in some]
+    if addresses != cohort.addresses:  # a launch would go on writing where they were
+        cohort.launches.clear()
+        cohort.addresses = addresses
     for again in (True, False):
         if each not in cohort.launches:
             moments = cohort.moments or [cohort.scratch()]
@@ -56,6 +60,7 @@ def _step(cohort: Cohort, family: str, row: Columns) -> None:
             if not again:
                 raise
             cohort.follow_layouts(parameters, cohort.moments)
+            cohort.addresses = [moment.data_ptr() for some in cohort.moments for moment in some]
             cohort.launches.clear()
             cohort.spare = None
         else:

@@ -67,7 +67,7 @@ class Grouped(torch.optim.Optimizer):
         if self.option(group, "convention") == "torch":
             return lr * wd
         interchange.remember(group)
-        base_lr = group["base_lr"]
+        base_lr = float(group["base_lr"])
         if lr > refusals.FAR * base_lr and not self._warned:
             self._warned = True
             refusals.far_from_base(lr, base_lr)

@@ -150,7 +150,7 @@ def remember(group: Group) -> None:
     if wd == papers and unit == "paper" and "base_lr" in group:
         return
     base_lr = group.setdefault("base_lr", group.get("initial_lr", group["lr"]))
-    as_in_file = papers is not None and wd != papers and math.isclose(wd, papers / base_lr)
+    as_in_file = unit is None and papers is not None and wd != papers and math.isclose(wd, papers / base_lr)
     if as_in_file:
         wd = papers
     elif unit == "torch":

@@ -27,6 +27,7 @@ class Numbers:
         for i, state in enumerate(states):
             state[key] = _placed(state.get(key, 0.0), self.values[i : i + 1].reshape(()), taken)
             self.tensors.append(state[key])
+        self._places = [t.data_ptr() for t in self.tensors]
         self._first = [self.tensors[0]] * len(states)
         self._one: float | None = None
         self._bytes = b""
@@ -38,6 +39,10 @@ class Numbers:
             self._bytes, first = now, self.values[0]
             self._one = first.item() if (self.values == first).all() else None
         return self._one
+
+    def are_in_place(self) -> bool:
+        """Whether the tensors still lie in the array: somebody may have given one of them other data."""
+        return [t.data_ptr() for t in self.tensors] == self._places
 
     def set_all(self, one: float) -> None:
         self.values.fill(one)

@@ -22,7 +22,7 @@ from optim.eager import outside_graphs
 from optim.groups import Grouped
 from optim.numbers import ALL
 from optim.outlook import Outlook
-from optim.watched import State, States
+from optim.watched import Marks, State, States
 
 _InferenceMode = torch._C._InferenceMode
 _increment_version = torch._C._increment_version  # `torch.autograd.graph.increment_version` without its checks
@@ -91,6 +91,7 @@ class Optimizer(Grouped):
     def _ready(self) -> list[tuple[Cohort, Part, dict[str, float], float]]:
         """What to step now: cohorts, their parts that have gradients, the numbers of their groups, the decay asked."""
         if self._outlook is None or not self._outlook.holds(self.param_groups, self.state, self._words):
+            self._outlook = None  # whatever ends the look: an outlook that was given up must not hold again
             self._outlook = self._look()
         ready = []
         for cohort in self._outlook.cohorts:
@@ -107,9 +108,9 @@ class Optimizer(Grouped):
         return ready
 
     def _words(self, group: dict[str, Any]) -> tuple[Any, ...]:
-        """What of a group's options decides which state there is."""
-        released = self.decoupled and bool(self.option(group, "release"))
-        return *self.state_names(group), released
+        """The names of a group's tensors, whether its decay is released, and the options that would be refused."""
+        own = [self.option(group, name) for name in self.own]
+        return tuple(self.state_names(group)), bool(own and own[-1]), *own, *map(group.get, self.unserved)
 
     def _look(self) -> Outlook:
         """Groups and state as they are now, edited or not."""
@@ -119,6 +120,7 @@ class Optimizer(Grouped):
     @torch.no_grad()
     def release_decay(self) -> None:
         """Apply the decay that is still saved up, less than 2^-16 of each weight; for the end of a run."""
+        self._outlook = None
         self._outlook = self._look()
         for cohort in self._outlook.cohorts:
             if cohort.owed is not None:
@@ -129,7 +131,7 @@ class Optimizer(Grouped):
         super().__setstate__(state)
         self._outlook = None
         content = self.state.items()
-        self.state = States({key: State(v, []) if isinstance(v, dict) else v for key, v in content})
+        self.state = States({key: State(v, Marks()) if isinstance(v, dict) else v for key, v in content})
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
         super()._check(group, at_start)

@@ -7,7 +7,7 @@ dicts of an optimizer, and torch.optim reads them anew at every step. Here they 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import torch
@@ -17,11 +17,11 @@ from optim import refusals
 from optim.cohort import OWED, Cohort, follow_layout
 from optim.layout import strides
 from optim.release import owed_of
-from optim.watched import State, States
+from optim.watched import Marks, State, States
 
 Groups = Sequence[dict[str, Any]]
-Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, and whether its decay is released
-_nbytes = attrgetter("nbytes")  # tells a change of size from a change of type as well
+Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, whether decay is released, options
+_size = Tensor.size
 
 
 class Outlook:
@@ -32,8 +32,8 @@ class Outlook:
     """
 
     def __init__(self, groups: Groups, state: Any, words: Words, counted: bool, name: str) -> None:
-        self.state = state
-        self.edits: list[str] = state.edits if isinstance(state, States) else []
+        self.state, self.name = state, name
+        self.marks = state.marks if isinstance(state, States) else Marks()
         self.groups = list(groups)
         self.lists = [group["params"] for group in groups]
         self.members = [list(group["params"]) for group in groups]
@@ -49,26 +49,26 @@ class Outlook:
                 if not state.get(p) and p.grad is None:
                     self.waiting.append(p)
                     continue
-                if counted or any(self.words[index]):
+                if counted or any(self.words[index][:2]):
                     where = f"parameter {place} of group {index}"
-                    _complete(state[p], p, self.words[index][:-1], counted, name, where)
+                    _complete(state[p], p, self.words[index][0], counted, name, where)
                 found.setdefault((p.device, p.dtype), []).append(p)
             for (_, dtype), some in found.items():
                 of = [state.get(p, {}) for p in some]
-                released = bool(self.words[index][-1]) and dtype is torch.float32  # float64 expresses any decay
-                self.cohorts.append(Cohort(group, some, of, self.words[index][:-1], counted, released))
+                released = self.words[index][1] and dtype is torch.float32  # float64 expresses any decay
+                self.cohorts.append(Cohort(group, some, of, self.words[index][0], counted, released))
         # A dict that somebody else has put in the place of ours does not tell, so it is looked through at every step.
         self.unwatched = None if isinstance(state, States) else (list(state), list(state.values()))
         for entries in state.values():
             if isinstance(entries, State):
-                entries.edits = self.edits
+                entries.marks = self.marks
             elif isinstance(entries, dict):
                 self.plain.append((entries, list(entries.values())))
-        self.edits.clear()
+        self.edits, self.reads = self.marks.edits, self.marks.reads
 
     def holds(self, groups: Groups, state: Any, words: Words) -> bool:
         """Whether nothing was edited since, and no parameter has got its first gradient."""
-        if self.edits or state is not self.state or len(groups) != len(self.groups):
+        if self.edits != self.marks.edits or state is not self.state or len(groups) != len(self.groups):
             return False
         for i, group in enumerate(groups):
             members, now = self.members[i], group["params"]
@@ -85,9 +85,15 @@ class Outlook:
             if p.grad is not None:
                 return False
         for cohort in self.cohorts:
-            if list(map(_nbytes, cohort.parameters)) != cohort.sizes or cohort.parameters[0].device != cohort.device:
+            first = cohort.parameters[0]
+            if list(map(_size, cohort.parameters)) != cohort.shapes:
                 return False
-        return True
+            if first.device != cohort.device or first.dtype is not cohort.dtype:
+                return False
+        if self.reads == self.marks.reads and not self.plain:
+            return True
+        self.reads = self.marks.reads  # who has read a tensor of the state may have given it other data
+        return all(cohort.is_sound() for cohort in self.cohorts)
 
 
 def _same(now: dict[Any, Any], keys: list[Any], values: list[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ def non_negative(group: dict[str, Any], *keys: str) -> None:
     """ValueError for the first of `keys` whose value in `group` is no number, negative, infinite or nan."""
     for key in keys:
         value = group[key]
-        if isinstance(value, Tensor) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        if isinstance(value, Tensor) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
             raise ValueError(f"{key}={value!r}: must be a number, 0 or more")
 
 

@@ -1,4 +1,4 @@
-"""`threads_off()` and `threads_on(...)`: torch's operators on the calling thread alone, faster for small tensors.
+"""`threads_off()` and `threads_on()`: torch's operators on the calling thread alone, faster for small tensors.
 
 `torch.set_num_threads` would do, but it also sets what threads see that first use torch meanwhile, and they keep that
 for ever. The number that OpenMP keeps for each thread is the same one, and concerns no other thread.
@@ -7,6 +7,7 @@ for ever. The number that OpenMP keeps for each thread is the same one, and conc
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,21 @@ def _openmp() -> Callable[[int], Any] | None:
 _choose = _openmp()
 
 
-def threads_off() -> int:
-    """From now on this thread shares nothing out. Returns what `threads_on` takes; 0 where nothing was changed."""
+_kept = threading.local()  # `before`: what this thread had, while it shares nothing out
+
+
+def threads_off() -> None:
+    """From now on this thread shares nothing out, until `threads_on`."""
+    threads_on()  # an interrupt may have kept the last one from it
     threads = torch.get_num_threads()
-    if threads == 1 or _choose is None:
-        return 0
-    _choose(1)
-    return threads
+    if threads > 1 and _choose is not None:
+        _kept.before = threads
+        _choose(1)
 
 
-def threads_on(threads: int) -> None:
-    """Undo `threads_off`, whose result this takes."""
-    if threads and _choose is not None:
-        _choose(threads)
+def threads_on() -> None:
+    """Undo `threads_off`, if there was one."""
+    before = getattr(_kept, "before", 0)
+    if before and _choose is not None:
+        _choose(before)
+        _kept.before = 0

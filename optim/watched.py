@@ -1,28 +1,35 @@
-"""State that knows when it was edited: `State` of a parameter, `States` of all.
+"""State that knows when it was edited: `State` of a parameter, `States` of all, `Marks` that they share.
 
 An optimizer here caches what it finds in its state, and people edit that state: they reset moments, move them to
 another parameter, set a count. To look at every entry before every step would cost a tenth of the step of a small
-network, so the dicts say themselves that they were written to.
+network, so the dicts say themselves that they were written to, and that a tensor in them may have been given other
+data since it was read.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 
+@dataclass(slots=True)
+class Marks:
+    """How often the states of an optimizer were written to, and read."""
+
+    edits: int = 0
+    reads: int = 0
+
+
 class State(dict):
-    """What an optimizer keeps for one parameter: a dict, for everybody who reads it, copies it or pickles it.
+    """What an optimizer keeps for one parameter: a dict, for everybody who reads it, copies it or pickles it."""
 
-    `edits`: the list to which every edit adds an entry; one for all states of an optimizer.
-    """
+    __slots__ = ("marks",)
 
-    __slots__ = ("edits",)
-
-    def __init__(self, content: dict[str, Any], edits: list[str]) -> None:
+    def __init__(self, content: dict[str, Any], marks: Marks) -> None:
         super().__init__(content)
-        self.edits = edits
+        self.marks = marks
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)  # a copy is an ordinary dict, as files and other optimizers expect
@@ -31,31 +38,45 @@ class State(dict):
 class States(defaultdict):
     """The states of an optimizer, each of which begins as an empty `State` when it is first asked for."""
 
-    __slots__ = ("edits",)
+    __slots__ = ("marks",)
 
-    def __init__(self, content: dict[Any, Any]) -> None:
-        self.edits: list[str] = []
-        super().__init__(dict, content)
+    def __init__(self, *content: Any) -> None:
+        """`content`: a dict at the end; what defaultdict's own copies give before it is passed over."""
+        self.marks = Marks()
+        super().__init__(dict, content[-1])
 
     def __missing__(self, key: Any) -> State:
-        self[key] = state = State({}, self.edits)
+        self[key] = state = State({}, self.marks)
         return state
 
     def __reduce__(self) -> tuple[Any, ...]:
         return defaultdict, (dict,), None, None, iter(self.items())
 
 
-def _watched(kind: type, name: str) -> Callable[..., Any]:
+def _writing(kind: type, name: str) -> Callable[..., Any]:
     write = getattr(kind, name)
 
     def edit(self: Any, *args: Any, **named: Any) -> Any:
-        self.edits.append(name)
+        self.marks.edits += 1
         return write(self, *args, **named)
 
     edit.__name__ = name
     return edit
 
 
+def _reading(name: str) -> Callable[..., Any]:
+    read = getattr(dict, name)
+
+    def look(self: Any, *args: Any) -> Any:
+        self.marks.reads += 1
+        return read(self, *args)
+
+    look.__name__ = name
+    return look
+
+
 for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
-    setattr(State, _name, _watched(dict, _name))
-    setattr(States, _name, _watched(defaultdict, _name))
+    setattr(State, _name, _writing(dict, _name))
+    setattr(States, _name, _writing(defaultdict, _name))
+for _name in ("__getitem__", "get", "items", "values", "copy"):
+    setattr(State, _name, _reading(_name))

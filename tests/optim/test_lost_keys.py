@@ -68,13 +68,13 @@ def without(file: Any, lost: str) -> Any:
 @pytest.mark.parametrize(
     ("one", "other", "says"),
     [
-        ("SGD", "AdamW", "has momentum, and no betas"),
+        ("SGD", "AdamW", "has momentum_buffer, and no step"),
         ("SGD plain", "AdamW paper", "has momentum, and no betas"),
         ("LOMO", "SGD", "has clip_value, and no momentum"),
-        ("AdamW", "LOMO", "has betas, and no clip_value"),
-        ("AdamW", "SGD", "decoupled_weight_decay=True"),
+        ("AdamW", "LOMO", "not that of optim.LOMO|has betas, and no clip_value"),
+        ("AdamW", "SGD", "exp_avg.*it is not that of optim.SGD"),
         ("torch Adam", "AdamW", "decoupled_weight_decay=False"),
-        ("AdamW", "SGDW", "has betas, and no momentum"),
+        ("AdamW", "SGDW", "exp_avg.*it is not that of optim.SGDW"),
         ("AdamW", "Lookahead paper", "not a state_dict of optim.Lookahead"),
     ],
 )
