@@ -29,3 +29,13 @@ class BeforeSaving:
 
     def __call__(self, module: nn.Module, prefix: str, keep_vars: bool) -> None:
         self.optimizer.catch_up(module.weight)
+
+
+@dataclass(eq=False)
+class BeforeLoading:
+    """A hook that brings all rows up to date before a module's weights are loaded, so that these owe nothing."""
+
+    optimizer: Any
+
+    def __call__(self, module: nn.Module, *named: Any) -> None:
+        self.optimizer.catch_up(module.weight)

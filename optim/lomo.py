@@ -57,7 +57,10 @@ class LOMO(torch.optim.Optimizer):
         self._groups: list[dict[str, Any]] = []
         self._moved: set[Tensor] = set()
         self.steps = 0  # taken by this object
+        self._made = False
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "clip_value": clip_value})
+        self._made = True
+        self._look()  # hooks are set when nothing can be refused any more
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -67,7 +70,8 @@ class LOMO(torch.optim.Optimizer):
         except (TypeError, ValueError):
             del self.param_groups[-1]
             raise
-        self._look()
+        if self._made:
+            self._look()
 
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -122,6 +126,7 @@ class LOMO(torch.optim.Optimizer):
         super().__setstate__(state)
         if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are others
             self._handles, self._group_of, self._moved, self._members, self._groups = {}, {}, set(), [], []
+            self._made = True
         self._look()
 
     def _look(self) -> None:
@@ -163,11 +168,13 @@ class LOMO(torch.optim.Optimizer):
         if p not in self._group_of:
             return  # it has left its group since, and its gradient stays
         gradient, group = p.grad, self._group_of[p]
-        assert gradient is not None, "autograd has just written it"
+        if gradient is None:
+            raise RuntimeError("LOMO: another one steps the same parameter, and has taken its gradient: remove() that")
         p.grad = None
         if p in self._moved:
             raise RuntimeError(
-                "LOMO: a second backward before step(); gradients cannot be accumulated, call step() first"
+                "LOMO: a second backward before step(), or one after a backward that failed halfway; gradients cannot "
+                "be accumulated, call step() first"
             )
         if gradient.shape != p.shape:
             raise TypeError(
@@ -177,7 +184,7 @@ class LOMO(torch.optim.Optimizer):
         if clip is not None:
             if gradient.layout is not torch.strided:
                 raise TypeError(f"clip_value={clip!r}: is for dense gradients; got {gradient.layout}")
-            gradient.clamp_(-clip, clip)
+            gradient = gradient.clamp(-clip, clip)
         if wd:
             p.mul_(1 - lr * wd)
         p.add_(gradient, alpha=-lr)
@@ -187,8 +194,7 @@ class LOMO(torch.optim.Optimizer):
 def _check(group: dict[str, Any], at_start: bool) -> None:
     if at_start:
         refusals.non_negative(group, "lr", "weight_decay")
-    if group["clip_value"] is not None and not group["clip_value"] > 0:
-        raise ValueError(f"clip_value={group['clip_value']!r}: must be above 0, or None for no clipping")
+    _refuse_numbers(group)
     for p in group["params"]:
         if not p.is_floating_point():
             raise TypeError(f"optim.LOMO serves real floating-point parameters; got {p.dtype}")
@@ -197,6 +203,9 @@ def _check(group: dict[str, Any], at_start: bool) -> None:
 def _refuse_numbers(group: dict[str, Any]) -> None:
     for name in ("lr", "weight_decay"):
         refusals.finite(group, name)
+    clip = group["clip_value"]
+    if clip is not None and not (isinstance(clip, (int, float)) and clip > 0):
+        raise ValueError(f"clip_value={clip!r}: must be a number above 0, or None for no clipping")
 
 
 def _refuse_moments(state: dict[Any, Any]) -> None:

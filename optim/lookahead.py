@@ -37,10 +37,9 @@ class Lookahead(torch.optim.Optimizer):
     """
 
     def __init__(self, fast: torch.optim.Optimizer, k: int = 5, alpha: float = 0.5) -> None:
-        if not isinstance(k, int) or k < 1:
-            raise ValueError(f"k={k!r}: must be a whole number of steps, 1 or more")
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha={alpha!r}: must lie between 0 and 1")
+        _check(k, alpha)
+        if isinstance(fast, Lookahead):
+            raise ValueError("Lookahead around Lookahead: the two would write to the same entries of state and file")
         self.fast, self.k, self.alpha = fast, k, alpha
         self.count = 0  # steps since the start
         self.slow: dict[Tensor, Tensor] = {}
@@ -95,6 +94,15 @@ class Lookahead(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
         self._begin()
+        group = self.param_groups[0]
+        self.k, self.alpha = group.get("lookahead_k", self.k), group.get("lookahead_alpha", self.alpha)
+        _check(self.k, self.alpha)
+        for p in self._known:
+            if p.shape != self.slow[p].shape or p.dtype != self.slow[p].dtype:
+                raise ValueError(
+                    f"a parameter is {tuple(p.shape)}, {p.dtype}, and was {tuple(self.slow[p].shape)}, "
+                    f"{self.slow[p].dtype}, when its slow weights began: make a new Lookahead"
+                )
         loss = self.fast.step(closure)
         self.count += 1
         if self.count % self.k == 0:
@@ -134,6 +142,8 @@ class Lookahead(torch.optim.Optimizer):
         groups = state_dict["param_groups"]
         if missing := [f"lookahead_{name}" for name in OWN if any(f"lookahead_{name}" not in g for g in groups)]:
             raise ValueError(f"not a state_dict of optim.Lookahead: {', '.join(missing)} missing in its groups")
+        k, alpha, count = (groups[0][f"lookahead_{name}"] for name in OWN)
+        _check(k, alpha)
         state, slow = dict(state_dict["state"]), {}
         numbers = [number for group in groups for number in group["params"]]
         for number, p in zip(numbers, self._parameters(), strict=False):
@@ -146,7 +156,7 @@ class Lookahead(torch.optim.Optimizer):
             if entries:
                 state[number] = entries
         self.fast.load_state_dict({**state_dict, "state": state})
-        self.k, self.alpha, self.count = (groups[0][f"lookahead_{name}"] for name in OWN)
+        self.k, self.alpha, self.count = k, alpha, count
         self.slow, self._known = slow, []
         self._begin()
         self._show()
@@ -196,13 +206,17 @@ class Lookahead(torch.optim.Optimizer):
     def _pull(self) -> None:
         if hasattr(self.fast, "catch_up"):
             self.fast.catch_up()  # optim.SparseAdamW leaves rows behind
-        pairs = [(local(p), local(self.slow[p])) for p in self._parameters()]
-        resized = [p for p, slow in pairs if p.shape != slow.shape]
-        if resized:
-            raise ValueError(f"a parameter is now {tuple(resized[0].shape)}, and was another size when it was added")
-        parameters, slow = ([pair[i] for pair in pairs] for i in range(2))
+        parameters = [local(p) for p in self._known]
+        slow = [local(self.slow[p]) for p in self._known]
         torch._foreach_lerp_(slow, parameters, self.alpha)
         torch._foreach_copy_(parameters, slow)
+
+
+def _check(k: Any, alpha: Any) -> None:
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"k={k!r}: must be a whole number of steps, 1 or more")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha!r}: must lie between 0 and 1")
 
 
 def local(tensor: Any) -> Tensor:

@@ -8,6 +8,7 @@ those of torch.optim: `optim.outlook` notices.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class Optimizer(Grouped):
 
     def __init__(self, parameters: Any, defaults: dict[str, Any], options: dict[str, Any]) -> None:
         self._outlook: Outlook | None = None
+        self._others = itemgetter(*self.unserved)
         super().__init__(parameters, defaults, options)
         self.state: Any = States({})
 
@@ -109,8 +111,14 @@ class Optimizer(Grouped):
 
     def _words(self, group: dict[str, Any]) -> tuple[Any, ...]:
         """The names of a group's tensors, whether its decay is released, and the options that would be refused."""
-        own = [self.option(group, name) for name in self.own]
-        return tuple(self.state_names(group)), bool(own and own[-1]), *own, *map(group.get, self.unserved)
+        try:
+            others = self._others(group)
+        except KeyError:
+            others = None  # somebody has taken an option out of the group
+        if not self.own:
+            return self.state_names(group), False, others
+        released = self.option(group, "release")
+        return self.state_names(group), bool(released), others, self.option(group, "convention")
 
     def _look(self) -> Outlook:
         """Groups and state as they are now, edited or not."""
@@ -129,7 +137,7 @@ class Optimizer(Grouped):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._outlook = None
+        self._outlook, self._others = None, itemgetter(*self.unserved)
         content = self.state.items()
         self.state = States({key: State(v, Marks()) if isinstance(v, dict) else v for key, v in content})
 

@@ -59,12 +59,16 @@ class Resting:
         held = [state.get("exp_avg"), state.get("exp_avg_sq"), state.get("step")]
         if any(a is not b for a, b in zip(held, (*self.moments, self.counted), strict=True)):
             return False
-        if self.versions != [t._version for t in self.moments]:
-            raise RuntimeError(
-                f"the moments of a parameter of shape {tuple(p.shape)} were changed while rows rest that are still to "
-                "be moved by the old ones: call catch_up() before"
-            )
+        self._refuse_changed()
         return int(self.counted) == self.history.step
+
+    def _refuse_changed(self) -> None:
+        """RuntimeError if the moments were changed in place, or given other data, since rows were last written."""
+        if self.versions != self._versions():
+            raise RuntimeError(
+                f"the moments of a parameter of shape {tuple(self.moments[0].shape)} were changed while rows rest that "
+                "are still to be moved by the old ones: call catch_up() before"
+            )
 
     def bring(self, p: Tensor, rows: Tensor | slice) -> None:
         """Bring rows up to the history's latest step, in place."""
@@ -80,6 +84,7 @@ class Resting:
 
     def write(self, p: Tensor, rows: Tensor | slice, values: Sequence[Tensor]) -> None:
         """Store rows that are as after the latest step."""
+        self._refuse_changed()
         for whole, part in zip((p, *self.moments), values, strict=True):
             if isinstance(rows, Tensor):
                 whole.index_copy_(0, rows, part)
@@ -93,7 +98,10 @@ class Resting:
         self._note()  # a copy's tensors count anew
 
     def _note(self) -> None:
-        self.versions = [t._version for t in self.moments]
+        self.versions = self._versions()
+
+    def _versions(self) -> list[tuple[int, int]]:
+        return [(t._version, t.data_ptr()) for t in self.moments]
 
 
 def _on_host(rows: Tensor | slice) -> Any:
@@ -179,7 +187,7 @@ def replay(history: History, last: np.ndarray, p: Tensor, m: Tensor, v: Tensor) 
         force = _by_series(past, root, history.eps)
     else:
         force = torch.zeros_like(p)
-        moving = m.flatten(1).ne(0).any(1).cpu().numpy()
+        moving = m.reshape(len(m), -1).ne(0).any(1).cpu().numpy()
         for some, way in ((series & moving, _by_series), (~series & moving, None)):
             if some.any():
                 at = torch.from_numpy(np.flatnonzero(some)).to(p.device)

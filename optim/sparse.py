@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from optim import refusals
 from optim.adam import AdamW
 from optim.eager import outside_graphs
-from optim.following import BeforeForward, BeforeSaving
+from optim.following import BeforeForward, BeforeLoading, BeforeSaving
 from optim.groups import Grouped
 from optim.outlook import missing_entries
 from optim.replay import Resting
@@ -141,20 +141,20 @@ class SparseAdamW(Grouped):
             if rows is not None:
                 resting.bring(p, rows.unique())
                 continue
-            chunk = max(1, CHUNK // math.prod(p.shape[1:]))
+            chunk = max(1, CHUNK // max(1, math.prod(p.shape[1:])))
             for begin in range(0, len(p), chunk):
                 resting.bring(p, slice(begin, begin + chunk))
             del self._resting[p]  # and with it the history, which no row needs any more
 
-    def follow(self, module: nn.Embedding | nn.EmbeddingBag) -> tuple[RemovableHandle, RemovableHandle]:
-        """From now on rows of the module's weight are caught up before its forward pass and its state_dict read them.
-
-        Returns the handles of the two hooks. A copy of the module takes a copy of the optimizer along.
+    def follow(self, module: nn.Embedding | nn.EmbeddingBag) -> tuple[RemovableHandle, ...]:
+        """From now on rows of the module's weight are caught up before its forward pass and its state_dict read them,
+        and before other weights are loaded. Returns the hooks' handles. A copy of the module takes one of this along.
         """
         self._followed.add(module.weight)
         return (
             module.register_forward_pre_hook(BeforeForward(self), with_kwargs=True),
             module.register_state_dict_pre_hook(BeforeSaving(self)),
+            module.register_load_state_dict_pre_hook(BeforeLoading(self)),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_a_resumed_run_goes_on_identically_and_a_copy_alone_is_not_hooked(way: s
 
 def test_options_that_it_cannot_serve_are_refused() -> None:
     p = [nn.Parameter(torch.ones(2))]
-    for options, says in (({"lr": -1.0}, "lr=-1.0"), ({"clip_value": 0.0}, "clip_value=0.0: must be above 0")):
+    for options, says in (({"lr": -1.0}, "lr=-1.0"), ({"clip_value": 0.0}, "clip_value=0.0: must be a number above 0")):
         with pytest.raises(ValueError, match=says):
             optim.LOMO(p, **options)
     with pytest.raises(ValueError, match="weight_decay"):

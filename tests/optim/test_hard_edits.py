@@ -1,0 +1,251 @@
+"""Edits that no list or dict shows: other data in the tensors of a state, late options, interrupts, shared states."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import optim
+from optim import cpu, threads
+from tests.optim.citizens import OURS
+
+MOMENTS = {"AdamW": "exp_avg_sq", "Adam": "exp_avg", "SGD": "momentum_buffer", "SGDW": "momentum_buffer"}
+KINDS: dict[str, tuple[Any, Any]] = {
+    "AdamW": (lambda p: optim.AdamW(p, 0.1, release=False), lambda p: torch.optim.AdamW(p, 0.1)),
+    "SGD": (lambda p: optim.SGD(p, 0.1, 0.9), lambda p: torch.optim.SGD(p, 0.1, 0.9)),
+}
+
+
+def stepped(make: Any, *shape: int) -> tuple[Any, Tensor]:
+    """An optimizer after two steps of one parameter, whose gradient is there again."""
+    p = torch.ones(shape, requires_grad=True)
+    optimizer = make([p])
+    for step in range(2):
+        p.grad = torch.arange(float(p.numel())).reshape(shape) + step
+        optimizer.step()
+    return optimizer, p
+
+
+@pytest.mark.parametrize("other", [torch.zeros(3), torch.zeros(1).expand(300), torch.zeros(300).double()])
+@pytest.mark.parametrize("name", MOMENTS)
+def test_a_moment_with_data_of_another_kind_is_refused_or_read_as_it_lies(name: str, other: Tensor) -> None:
+    optimizer, p = stepped(OURS[name], 300)
+    optimizer.state[p][MOMENTS[name]].data = other.clone() if other.dtype is not torch.float32 else other
+    before = p.detach().clone()
+    if other.shape == p.shape and other.dtype is p.dtype:
+        optimizer.step()
+        assert optimizer.state[p][MOMENTS[name]].is_contiguous()
+        return
+    with pytest.raises(ValueError, match=f"{MOMENTS[name]} of parameter 0 of group 0 is"):
+        optimizer.step()
+    assert torch.equal(p.detach(), before)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_moment_whose_data_lies_otherwise_is_paired_with_the_weights_that_it_belongs_to(name: str) -> None:
+    ends = []
+    for make in KINDS[name]:
+        optimizer, p = stepped(make, 4, 4)
+        for value in optimizer.state[p].values():
+            if value is not None and value.shape == p.shape:
+                value.data = (torch.arange(16.0) + 1).view(4, 4).t()
+        optimizer.step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
+def test_a_count_that_was_given_other_data_is_counted_on_from() -> None:
+    optimizer, p = stepped(optim.AdamW, 3)
+    optimizer.state[p]["step"].data = torch.tensor(100.0)
+    optimizer.step()
+    assert optimizer.state[p]["step"].item() == 101
+    assert optimizer.state_dict()["state"][0]["step"].item() == 101
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_a_parameter_that_was_turned_on_its_side_does_not_keep_its_moments(name: str) -> None:
+    optimizer, p = stepped(OURS[name], 4, 6)
+    p.data = p.data.t().contiguous()
+    p.grad = torch.ones(6, 4)
+    with pytest.raises(ValueError, match=r"\(6, 4\)"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("name", "option"), [("AdamW", "maximize"), ("Adam", "amsgrad"), ("SGD", "nesterov")])
+def test_an_option_that_is_not_served_is_refused_whenever_it_is_set(name: str, option: str) -> None:
+    optimizer, _ = stepped(OURS[name], 3)
+    optimizer.param_groups[0][option] = True
+    with pytest.raises(ValueError, match=f"{option}=True is not served"):
+        optimizer.step()
+    optimizer.param_groups[0][option] = False
+    optimizer.step()
+    if name == "AdamW":
+        optimizer.param_groups[0]["convention"] = "bogus"
+        with pytest.raises(ValueError, match="convention='bogus'"):
+            optimizer.step()
+
+
+def test_in_the_papers_convention_a_group_may_be_given_any_number() -> None:
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.zeros(3)
+    optimizer = optim.SGDW([p], lr=0.1, weight_decay=1e-3, convention="paper", release=False)
+    optimizer.step()
+    optimizer.param_groups[0]["weight_decay"] = 1e-2  # what a file of the first one would hold
+    optimizer.step()
+    assert optimizer.param_groups[0]["weight_decay"] == 1e-2
+    torch.testing.assert_close(p.detach(), torch.full((3,), (1 - 1e-3) * (1 - 1e-2)))
+
+
+def test_a_look_that_was_interrupted_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import optim.optimizer
+
+    optimizer, p = stepped(optim.AdamW, 3)
+    optimizer.state[p]["exp_avg"] = torch.zeros(3)
+    made = optim.optimizer.Outlook
+
+    def interrupted(*args: Any) -> Any:
+        made(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optim.optimizer, "Outlook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step()
+    monkeypatch.undo()
+    optimizer.step()
+    assert optimizer.state[p]["step"].item() == 3
+    assert optimizer.state[p]["exp_avg"].any()
+
+
+def test_threads_that_an_interrupt_kept_off_are_back_after_the_next_step() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.get_num_threads()
+        threads.threads_off()
+        assert torch.get_num_threads() == 1
+        p = torch.ones(3)
+        cpu.sgd(([p], [torch.ones(3)]), lr=0.1, momentum=0.0, alone=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_two_optimizers_over_one_state_count_together_as_torchs_do() -> None:
+    ends = []
+    for kind in (lambda p: optim.AdamW(p, 0.1, release=False), lambda p: torch.optim.AdamW(p, 0.1)):
+        first, p = stepped(kind, 3)
+        second = kind([p])
+        second.state = first.state
+        for step in range(6):
+            p.grad = torch.full((3,), 1.0 + step)
+            (first, second)[step % 2].step()
+            if step == 3:
+                first.state[p]["exp_avg"].zero_()
+        ends.append((p.detach(), first.state[p]["step"].item()))
+    torch.testing.assert_close(ends[0][0], ends[1][0])
+    assert ends[0][1] == ends[1][1] == 8
+
+
+def test_the_states_can_be_copied_as_any_dict() -> None:
+    optimizer, p = stepped(optim.AdamW, 3)
+    for taken in (optimizer.state.copy(), copy.copy(optimizer.state), optimizer.state | {}):
+        assert taken[p]["step"] is optimizer.state[p]["step"]
+
+
+def test_rates_that_are_numpys_or_come_as_tensors_from_a_file_are_numbers() -> None:
+    import numpy as np
+
+    p = [torch.ones(3, requires_grad=True), torch.ones(2, requires_grad=True)]
+    theirs = torch.optim.AdamW(p, lr=torch.tensor(1e-2), foreach=False)
+    torch.optim.lr_scheduler.LambdaLR(theirs, lambda epoch: 1.0)
+    mine = optim.AdamW(p, lr=np.float32(1e-2), convention="paper", release=False)
+    for q in p:
+        q.grad = torch.ones_like(q)
+    theirs.step()
+    mine.load_state_dict(theirs.state_dict())
+    mine.step()
+    assert [state["step"].item() for state in mine.state.values()] == [2, 2]
+
+
+def test_lookahead_refuses_a_changed_parameter_before_its_optimizer_moves_and_another_lookahead() -> None:
+    p = torch.ones(3, requires_grad=True)
+    optimizer = optim.Lookahead(optim.SGD([p], 0.1), 3)
+    with pytest.raises(ValueError, match="Lookahead around Lookahead"):
+        optim.Lookahead(optimizer)
+    p.data = torch.ones(64)
+    p.grad = torch.ones(64)
+    with pytest.raises(ValueError, match=r"\(64,\)"):
+        optimizer.step()
+    assert torch.equal(p.detach(), torch.ones(64))
+    optimizer.param_groups[0]["lookahead_k"] = 0
+    with pytest.raises(ValueError, match="k=0"):
+        optimizer.step()
+
+
+def looked_up() -> tuple[nn.Embedding, Any]:
+    torch.manual_seed(0)
+    table = nn.Embedding(6, 2, sparse=True)
+    optimizer = optim.SparseAdamW(table.parameters(), lr=0.1)
+    optimizer.follow(table)
+    for rows in ([0, 1], [2], [2]):
+        optimizer.zero_grad()
+        table(torch.tensor(rows)).square().sum().backward()
+        optimizer.step()
+    return table, optimizer
+
+
+@pytest.mark.parametrize("way", ["in place", "other data"])
+def test_moments_that_change_while_rows_rest_are_refused_by_whoever_reads_first(way: str) -> None:
+    table, optimizer = looked_up()
+    moment = optimizer.state[table.weight]["exp_avg"]
+    if way == "in place":
+        moment.zero_()
+    else:
+        moment.data = torch.zeros_like(moment)
+    with pytest.raises(RuntimeError, match=r"catch_up\(\) before"):
+        table(torch.tensor([0]))
+
+
+def test_weights_that_are_loaded_while_rows_rest_owe_nothing() -> None:
+    table, _ = looked_up()
+    loaded = torch.full((6, 2), 3.0)
+    table.load_state_dict({"weight": loaded})
+    assert torch.equal(table(torch.tensor([0, 1, 2])).detach(), loaded[:3])
+
+
+def test_a_vector_with_a_sparse_gradient_is_stepped_as_any_table() -> None:
+    ends = []
+    for sparse in (True, False):
+        p = torch.ones(5, requires_grad=True)
+        optimizer: Any = (optim.SparseAdamW if sparse else torch.optim.AdamW)([p], lr=0.1)
+        for row in (0, 1, 1, 0):
+            dense = torch.zeros(5).index_fill(0, torch.tensor([row]), 1.0)
+            p.grad = dense.to_sparse() if sparse else dense
+            if sparse:
+                optimizer.catch_up(p, torch.arange(5))
+            optimizer.step()
+        if sparse:
+            optimizer.catch_up()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
+def test_a_lomo_that_was_refused_hooks_nothing_and_a_gradient_set_by_hand_is_not_clipped_in_place() -> None:
+    p = torch.ones(3, requires_grad=True)
+    with pytest.raises(ValueError, match="lr=-1"):
+        optim.LOMO([{"params": [p]}, {"params": [torch.ones(2, requires_grad=True)], "lr": -1.0}], lr=0.1)
+    p.sum().backward()
+    assert torch.equal(p.detach(), torch.ones(3))
+    optimizer = optim.LOMO([p], lr=0.1, clip_value=0.5)
+    mine = torch.full((3,), 2.0)
+    p.grad = mine
+    optimizer.step()
+    assert torch.equal(mine, torch.full((3,), 2.0))
+    torch.testing.assert_close(p.detach(), torch.full((3,), 0.95))
+    optimizer.param_groups[0]["clip_value"] = -1.0
+    with pytest.raises(ValueError, match="clip_value=-1"):
+        p.sum().backward()
