@@ -114,8 +114,8 @@ class LOMO(torch.optim.Optimizer):
         if same and len(self.param_groups) == len(self._groups) and all(map(is_, self.param_groups, self._groups)):
             return
         for group in self.param_groups:
-            for name, value in self.defaults.items():
-                group.setdefault(name, value)  # a group that was put into the list by hand
+            for name in ("lr", "weight_decay", "clip_value"):  # torch.optim's loader adds more to the defaults
+                group.setdefault(name, self.defaults[name])  # a group that was put into the list by hand
             _check(group, at_start=False)
         refusals.repeated(self.param_groups)
         self._members, self._groups = members, list(self.param_groups)
