@@ -31,7 +31,9 @@ def packed(optimizer: Any) -> dict[str, Any]:
     """
     for before in optimizer._optimizer_state_dict_pre_hooks.values():
         before(optimizer)
-    numbers = {id(p): i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
+    numbers: dict[int, int] = {}
+    for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"]):
+        numbers.setdefault(id(p), i)  # one that is repeated keeps the number of its first place
     state = {
         numbers[id(key)] if isinstance(key, Tensor) else key: _detached(entries)
         for key, entries in optimizer.state.items()

@@ -103,26 +103,11 @@ class LOMO(torch.optim.Optimizer):
             handle.remove()
         self._handles.clear()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch.optim's. ValueError, and nothing is loaded, for the file of another class."""
-        for group in state_dict["param_groups"]:
-            refusals.foreign(group, self.defaults, "LOMO")
-        for number, entries in state_dict["state"].items():
-            there = [
-                key for key, value in (entries or {}).items() if value is not None and key != "slow"
-            ]  # Lookahead's
-            if there:
-                raise ValueError(
-                    f"the state of parameter {number} has {', '.join(there)}: it is not that of optim.LOMO, "
-                    "which has none"
-                )
-        super().load_state_dict(state_dict)
-
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"steps": self.steps}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        _refuse_moments(state["state"])
+        _refuse_foreign(state, state.get("defaults", self.__dict__.get("defaults", {})))
         super().__setstate__(state)
         if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are others
             self._handles, self._group_of, self._moved, self._members, self._groups = {}, {}, set(), [], []
@@ -136,8 +121,8 @@ class LOMO(torch.optim.Optimizer):
         if same and len(self.param_groups) == len(self._groups) and all(map(is_, self.param_groups, self._groups)):
             return
         for group in self.param_groups:
-            for name, value in self.defaults.items():
-                group.setdefault(name, value)  # a group that was put into the list by hand
+            for name in ("lr", "weight_decay", "clip_value"):  # torch.optim's loader adds more to the defaults
+                group.setdefault(name, self.defaults[name])  # a group that was put into the list by hand
             _check(group, at_start=False)
         refusals.repeated(self.param_groups)
         self._members, self._groups = members, list(self.param_groups)
@@ -208,12 +193,14 @@ def _refuse_numbers(group: dict[str, Any]) -> None:
         raise ValueError(f"clip_value={clip!r}: must be a number above 0, or None for no clipping")
 
 
-def _refuse_moments(state: dict[Any, Any]) -> None:
-    """ValueError for the state of an optimizer that keeps moments: LOMO would go on without, and hold their memory."""
-    for entries in state.values():
+def _refuse_foreign(file: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """ValueError for the file of an optimizer that keeps moments, or has another's options."""
+    for entries in file["state"].values():
         there = [k for k in MOMENTS if isinstance(entries, dict) and entries.get(k) is not None]
         if there:
             raise ValueError(f"the state of a parameter has {', '.join(there)}: it is not that of optim.LOMO")
+    for group in file["param_groups"]:
+        refusals.foreign(group, defaults, "LOMO")
 
 
 def _refuse_data_parallel(parameters: dict[Tensor, Any]) -> None:

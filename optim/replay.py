@@ -187,7 +187,7 @@ def replay(history: History, last: np.ndarray, p: Tensor, m: Tensor, v: Tensor) 
         force = _by_series(past, root, history.eps)
     else:
         force = torch.zeros_like(p)
-        moving = m.reshape(len(m), -1).ne(0).any(1).cpu().numpy()
+        moving = m.ne(0).view(len(m), m[:1].numel()).any(1).cpu().numpy()
         for some, way in ((series & moving, _by_series), (~series & moving, None)):
             if some.any():
                 at = torch.from_numpy(np.flatnonzero(some)).to(p.device)
