@@ -75,7 +75,7 @@ def results(block: Block, reference: str = "") -> list[ArmResult]:
     against = references(block, reference)
     found = [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
     by_arm = {result.arm: result for result in found}
-    return [_compare(block, result, by_arm.get(result.reference)) for result in found]
+    return [_compare(block, result, by_arm[result.reference]) for result in found]
 
 
 def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Mapping[str, object] | None) -> ArmResult:
@@ -171,8 +171,8 @@ def _estimate(rows: pd.DataFrame, name: str) -> Estimate:
     return estimate(values)
 
 
-def _compare(block: Block, result: ArmResult, reference: ArmResult | None) -> ArmResult:
-    if reference is None or result.arm == result.reference or result.rows is None or reference.rows is None:
+def _compare(block: Block, result: ArmResult, reference: ArmResult) -> ArmResult:
+    if result.arm == result.reference or result.rows is None or reference.rows is None:
         return result
     name = block.measure.report
     mine, other = (

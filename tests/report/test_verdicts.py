@@ -87,3 +87,14 @@ def test_a_difference_is_the_arm_less_its_reference_seed_by_seed() -> None:
     critical, spread = stats.t.ppf(0.975, 2), pairs.difference.std / math.sqrt(3)
     power = stats.nct.sf(critical, 2, found["AdamW"].detectable / spread)
     assert power == pytest.approx(0.8, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_an_arm_that_is_not_there_or_has_no_usable_run_is_compared_with_nothing(name: str) -> None:
+    other = {"adam": "adamw", "adamw": "adam"}[name]
+    alone = [trial(name, 1e-3, 0.1, seed) for seed in (0, 1)]
+    failed = [trial(other, 1e-3, 0.1, seed, status="failed") for seed in (0, 1)]
+    for rows in (alone, alone + failed):
+        for result in results(split(frame(rows))[0]):
+            assert (result.difference, result.verdict) == (None, "")
+            assert math.isnan(result.detectable)

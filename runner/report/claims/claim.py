@@ -104,8 +104,6 @@ def from_bootstrap(value: float, drawn: np.ndarray, n: int, low: float, high: fl
     half = float(special.ndtri((1 + LEVEL) / 2)) * error
 
     def p(threshold: float, side: int) -> float:
-        if math.isinf(threshold):
-            return 0.0 if side * threshold < 0 else 1.0
         distance = side * (value - threshold)
         return (0.5 if distance == 0 else float(distance < 0)) if error == 0 else float(special.ndtr(-distance / error))
 

@@ -80,15 +80,19 @@ def test_a_bootstrap_has_normal_p_values_and_no_bound_is_one_that_nothing_crosse
 
 
 def test_a_bootstrap_without_spread_is_certain() -> None:
+    assert from_bootstrap(0.7, np.ones(5), 5, -math.inf, math.inf).against_null == 0.0
     for value, null, other in ((0.0, 0.0, 1.0), (0.5, 0.5, 0.5), (0.7, 1.0, 0.0), (-0.5, 0.5, 0.5), (-0.7, 1.0, 0.0)):
         found = from_bootstrap(value, np.ones(5), 5, -0.5, 0.5)
         assert (found.against_null, found.against_claim) == (null, other)
         assert found.low == found.high == value
 
 
-def test_no_corrected_p_value_is_above_1() -> None:
+def test_no_corrected_p_value_is_above_1_and_small_ones_stay_small() -> None:
     assert holm([0.9, 0.8, 0.7]) == [1.0] * 3
+    assert holm([1e-9]) == [1e-9]
     assert jointly([NOTHING] * 3) == (0.5, 1.0)
+    some = [replace(NOTHING, against_null=null, against_claim=p) for null, p in ((0.3, 0.2), (0.1, 0.01), (0.2, 0.3))]
+    assert jointly(some) == (0.3, pytest.approx(0.03))  # Bonferroni's
 
 
 def test_holms_correction_is_the_smallest_level_at_which_his_steps_reject() -> None:
