@@ -1,7 +1,7 @@
 """The command line: `python -m runner [-m] [KEY=VALUE ...]`. Composes, converts, runs, sets the exit status.
 
-Status: 0 done; 1 some trial failed; 2 refused; 130 and 143 interrupted. torch is imported only after the
-command line has been understood.
+Status: 0 done; 1 some trial failed or has no row, or none could be begun in time; 2 refused; 130 and 143 interrupted.
+torch is imported only after the command line has been understood.
 """
 
 from __future__ import annotations

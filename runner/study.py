@@ -134,7 +134,8 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
         asked |= final.trials
     outcome = _conclude(folder, search, trained.count, first, given)
     whole = all_there(folder, asked, trained.late + trained.lost, records, failed)
-    return replace(outcome, code=1) if trained.lost or not whole else outcome
+    stuck = trained.late and not trained.count  # the same command would leave them again
+    return replace(outcome, code=1) if trained.lost or stuck or not whole else outcome
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
