@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import stamps
 from tests.runner.damage import TWO, rows
 
 REPORT = "results/s/generalization.md"
@@ -56,12 +57,26 @@ def test_what_a_terminal_cannot_show_is_replaced(encoding: str, tmp_path: Path, 
     "words",
     ["runner --help", "runner.report --help", "runner.rerun --help", "runner.report results/s", "runner --cfg job"],
 )
-@pytest.mark.parametrize("end", ["| true", ">/dev/full", ">&-", "2>&-"])
+@pytest.mark.parametrize("end", ["| true", "| head -1", ">/dev/full", ">&-", "2>&-"])
 def test_other_commands_end_quietly_too(words: str, end: str, two: Path) -> None:
     done = shell(two, f"{sys.executable} -m {words} {end}")
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
-    assert done.stderr.count(b"\n") <= 1, done.stderr
+    assert done.stderr.count(b"\n") == (end == ">/dev/full"), done.stderr
+
+
+@pytest.mark.parametrize("words", ["-h", "--version", "--hydra-help", "--info defaults", "-h lr=1", "dry_run=true"])
+@pytest.mark.parametrize("end", ["| head -1", "| true", ">&-"])
+def test_a_reader_who_has_had_enough_of_a_text_is_no_problem(words: str, end: str, tmp_path: Path) -> None:
+    """`python -m runner -h | head -1` said that standard output is lost."""
+    done = shell(tmp_path, f"{sys.executable} -m runner {words} {end}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"\n") <= 1
+
+
+def test_the_version_is_that_of_this_program(tmp_path: Path) -> None:
+    done = shell(tmp_path, f"{sys.executable} -m runner --version")
+    assert done.stdout.decode().startswith(f"adamw-runner {stamps.version()} (")
 
 
 def test_a_status_that_is_not_0_stays_when_output_is_lost(tmp_path: Path) -> None:
