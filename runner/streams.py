@@ -1,8 +1,8 @@
 """Standard output and error that never end a run: `with guarded("runner"):` around a command's main.
 
 What a terminal cannot show is replaced, and what a closed pipe or a full disk does not take is dropped, so that rows
-and reports are finished and the exit status is that of the run. One line on stderr says so, where that works; of a reader
-that leaves, as `head` does, only where something is trained: of a text it has had enough.
+and reports are finished and the exit status is that of the run. One line on stderr says so, where that works; that a
+reader has left, as `head` does when it has enough, is said only where something is trained.
 """
 
 from __future__ import annotations
