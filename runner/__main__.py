@@ -1,7 +1,7 @@
 """The command line: `python -m runner [-m] [KEY=VALUE ...]`. Composes, converts, runs, sets the exit status.
 
-Status: 0 done; 1 some trial failed; 2 refused; 130 and 143 interrupted. torch is imported only after the
-command line has been understood.
+Status: 0 done; 1 some trial failed or has no row, or none could be begun in time; 2 refused; 130 and 143 interrupted.
+torch is imported only after the command line has been understood.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from runner import stamps
 from runner.compose import from_config
 from runner.config_files import only_small_files
 from runner.errors import UserError
@@ -44,11 +45,14 @@ if TYPE_CHECKING:
 
 Plugins.instance()  # before the sweeper's base class is subclassed
 
+training = False  # whether anything may have been recorded: with dry_run=true, or --help, all there is is a text
 codes: list[int] = []  # one exit status for each call of `sweep`; empty until the command line is understood
 
 
 def sweep(settings: Sequence[Settings], launch: Launch | None = None) -> float | None:
     """Train everything that these settings ask for, by jobs of a launcher if there is one; what selection uses."""
+    global training
+    training = not settings[0].dry_run
     codes.append(1)  # what a crash from here on leaves behind
     from runner.study import run
 
@@ -85,7 +89,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Exits with the status of the command line."""
-    with guarded("runner"):
+    with guarded("runner", lambda: training):
         _main()
 
 
@@ -100,6 +104,9 @@ def _main() -> None:
     verbose = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
     interrupt.install()
+    if "--version" in sys.argv[1:]:  # Hydra would say its own
+        print(f"adamw-runner {stamps.version()} ({stamps.commit() or 'installed'})")
+        return
     try:
         check_dashes(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()

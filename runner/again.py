@@ -12,10 +12,11 @@ from pathlib import Path
 from runner import parts
 from runner.apart import without
 from runner.commands import agreed
+from runner.lacking import left_out
 from runner.phase import say
 from runner.progress import counted
 from runner.reading import exists
-from runner.records import Records, counting
+from runner.records import Records, counting, counts_of
 from runner.reopened import Reopened
 from runner.settings import Settings
 from runner.superseding import Last
@@ -43,8 +44,8 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
         )
 
 
-def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records: Records) -> dict[str, set[str]]:
-    """The trials that have a result and lack rows in another table, by table."""
+def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records: Records | Look) -> dict[str, set[str]]:
+    """The trials that have a result and lack rows in another table, by table; one that was left out lacks none."""
     last = {key: row for key, row in records.last().items() if key in trials and row.status != "failed"}
     found: dict[str, set[str]] = {}
     if not last:
@@ -65,7 +66,7 @@ def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records:
         mine = layers.get(key, [])
         if any(wanted & ~bits for bits in mine) or (followed and wanted and not mine):
             found.setdefault("dynamics", set()).add(key)
-    return found
+    return {table: some for table, some in found.items() if table not in left_out(folder)}
 
 
 def _bits(numbers: Iterator[int]) -> int:
@@ -95,16 +96,36 @@ def _cycles(trial: Trial, row: Last) -> Iterator[int]:
                 yield number
 
 
-def finished(folder: Path) -> set[str]:
-    """The trials that have a result, for a look that leaves nothing behind, not even a lock."""
+class Look:
+    """What is on record of a study, by a look that leaves nothing behind, not even a lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def last(self) -> dict[str, Last]:
+        """The row of trials.csv that counts for each trial, in short."""
+        study, *jobs = self._tables("trials")
+        return counting(study, jobs)
+
+    def counts(self, table: str) -> dict[str, int]:
+        """`counts_of` what is written of a table."""
+        return counts_of(self._tables(table))
+
+    def _tables(self, name: str) -> list[Table]:
+        places = (self.folder, *parts.of(self.folder))
+        study, *jobs = (Table(place / f"{name}.csv", name, place == self.folder) for place in places)
+        for table in (*jobs, study):
+            table.refresh(mend=False)
+        return [study, *jobs]
+
+
+def finished(folder: Path, trials: Mapping[str, Trial], settings: Settings) -> set[str]:
+    """The trials of a study that have a result; those of `trials` that `begin_again` would open are not among them."""
     if not exists(folder):
         return set()
-    opened = Reopened(folder).read()
-    study, *jobs = (Table(place / "trials.csv", "trials", place == folder) for place in (folder, *parts.of(folder)))
-    for table in (*jobs, study):
-        table.refresh(mend=False)
-    last = counting(study, jobs)
-    return {trial for trial, row in last.items() if row.status != "failed" and (trial, row.mark) not in opened}
+    look, opened = Look(folder), Reopened(folder).read()
+    found = {t for t, row in look.last().items() if row.status != "failed" and (t, row.mark) not in opened}
+    return found.difference(*lost(folder, trials, settings, look).values())
 
 
 def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:

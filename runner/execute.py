@@ -58,8 +58,9 @@ class Job:
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
     """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs.
 
-    `tell` hears of what happens: ("trials", rows), ("epoch", how far), ("late" and "open", ids) of trials that are
-    left to a later call for want of time and of memory, ("waiting", how many), ("error", where) and ("note", a line).
+    `tell` hears of what happens: ("trials", rows), ("epoch", how far), ("late", ids and the seconds that they need) and
+    ("open", ids and why) of trials that are left to a later call for want of time and of memory, ("waiting", how many),
+    ("error", where) and ("note", a line).
     """
     records, claims, failures = Records(job.folder, job.part), Claims(job.folder), Failures(job.folder, tell)
     ended = records.ended(job.failed, [trial.id for stack in job.plan for trial in stack])
@@ -73,8 +74,8 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             stack = _open(job, queue.popleft(), records)
             if not stack:
                 continue
-            if _too_late(job, stack):
-                tell("late", [trial.id for trial in stack])
+            if (needed := _too_late(job, stack)) is not None:
+                tell("late", ([trial.id for trial in stack], needed))
                 continue
             # A stack whose state is saved goes on as it was: in one process, or in none while a part is elsewhere.
             ours = claims.take([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
@@ -121,11 +122,13 @@ def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
     return [trial for trial in stack if trial.id not in ended]
 
 
-def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
+def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
+    """The seconds that a stack needs where so many are not left, 0.0 where there are none; None where it is in time."""
     if job.deadline is None:
-        return False
-    if time.time() > job.deadline:
-        return True
+        return None
+    left = job.deadline - time.time()
+    if left < 0:
+        return 0.0
     shape = stack[0].shape
     if shape not in job.pace:  # nothing of this shape has been trained yet
         import torch
@@ -137,8 +140,10 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> bool:
         try:
             job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
         except Exception:  # as training will say
-            return False
-    return time.time() + job.pace[shape] * len(stack) > job.deadline
+            return None
+        left = job.deadline - time.time()
+    needed = job.pace[shape] * len(stack) * saved.share_left(job.folder, stack)
+    return needed if needed > left else None
 
 
 def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures: Failures) -> Plan:

@@ -66,9 +66,19 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
 
 
 def foreseen(
-    folder: Path | None, search: Mapping[str, Trial], seeds: int, replicate: int, done: Collection[str]
+    folder: Path | None,
+    search: Mapping[str, Trial],
+    seeds: int,
+    replicate: int,
+    known: Collection[str],
+    done: Collection[str],
 ) -> tuple[int, int]:
     """What can follow a search of which something is still to be trained.
+
+    Args:
+        folder: of the study, or None for one without rows.
+        known: ids of the finalists by the rows on record.
+        done: ids of the trials that have a result.
 
     Returns: the most fresh-seed trials that are left to train, whichever cells come out best; and how many are left if
     those stay the best that are so by the rows on record, which is as many where these do not tell.
@@ -80,9 +90,7 @@ def foreseen(
     here = blocks_of(folder, search, planned=False)
     if [block.arms for block in here] != [block.arms for block in blocks]:
         return most, most
-    assert folder is not None, "there are rows"
-    known = finalists(folder, search, seeds, replicate).trials
-    return most, min(most, len(known.keys() - set(done)))
+    return most, min(most, len(set(known) - set(done)))
 
 
 def _most(block: Block, fresh: Collection[int], replicate: int, done: Collection[str]) -> int:

@@ -1,11 +1,13 @@
 """Rows that a trial of trials.csv must have in another table and has not: `lacking(table, rows, trials, followed)`.
 
 A table that was damaged, or cut by a copy, is known by them. For what a command does about it see runner/again.py.
+A study may be passed on without a table that is large: `left_out.txt` says so, and its trials then lack nothing.
 """
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.training.schedule import RestartsSettings, cycles
@@ -18,6 +20,17 @@ LEAVES = {
     "cycles": "what is said of restarts is without them",
     "dynamics": "what decay did to their weights is not shown to the end",
 }
+LEFT_OUT = "left_out.txt"  # in a study's folder: the tables that its owner did not pass on, a file's name on each line
+
+
+def left_out(folder: Path) -> set[str]:
+    """The tables that `left_out.txt` names and that are not there: nobody has lost their rows."""
+    try:
+        lines = (folder / LEFT_OUT).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return set()
+    named = {line.strip().removesuffix(".csv") for line in lines}
+    return {table for table in LEAVES if table in named and not (folder / f"{table}.csv").exists()}
 
 
 def lacking(table: str, rows: pd.DataFrame, trials: pd.DataFrame, followed: bool) -> int:

@@ -62,7 +62,7 @@ class Shards:
     shares: Plan
     launched: str  # when: jobs of later launches come later in the records
 
-    @guarded("runner")
+    @guarded("runner", lambda: True)
     def __call__(self, cfg: Mapping[str, Any]) -> Ended:
         shard = number(str(cfg.get("shard")), len(self.shares))
         part = parts.new(self.launched, shard)
@@ -190,7 +190,9 @@ def train(
     late = min(left, sum(end.late for end in ended))
     if left:
         text = counted(len(trials), f"{phase} trial")
-        say(f"{folder.name}: {left} of {text} without a row; the same command goes on")
+        stuck = late == len(missing)  # the same command would leave them again
+        more = f"max_minutes={group[0].max_minutes} is too short for any stack" if stuck else "the same command goes on"
+        say(f"{folder.name}: {left} of {text} without a row; {more}")
     return Trained(len(missing) - left, late, left - late)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -127,16 +128,28 @@ def train(
         progress.close()
     # What one process thought too late another may have had a pace for.
     late = len(progress.late - records.done()) if progress.late else 0
-    if late:
-        say(f"max_minutes={settings.max_minutes:g}: {counted(late, f'{phase} trial')} left; the same command goes on")
-    sweep_up(folder, records)
     lost = starved.left(records)
+    count = len(missing) - late - lost
+    if late:
+        left = f"max_minutes={settings.max_minutes:g}: {counted(late, f'{phase} trial')} left"
+        say(f"{left}; {'the same command goes on' if count else _too_short(progress.needed)}")
+    sweep_up(folder, records)
     if lost:
         say(
             f"{counted(lost, f'{phase} trial')} left open for want of memory ({starved.reason}): close what else runs, "
             "or give workers=1, a smaller batch_size or model; the same command goes on"
         )
-    return Trained(len(missing) - late - lost, late, lost)
+    return Trained(count, late, lost)
+
+
+def _too_short(needed: float) -> str:
+    """What to do where not one stack was started, which the same command would only repeat."""
+    if not needed < math.inf:
+        return "it was over before a stack could be started; give more minutes"
+    return (
+        f"no stack fits, the shortest takes about {needed / 60:.2g} minutes: give more of them than that, which counts "
+        "from the start of the program, or a smaller stack=N"
+    )
 
 
 class Starved:

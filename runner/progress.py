@@ -17,6 +17,7 @@ class Progress:
     def __init__(self, total: int, done: int, label: str) -> None:
         self.total, self.done = total, done
         self.late: set[str] = set()  # trials that max_minutes left to a later call, in the view of some process
+        self.needed = math.inf  # seconds that the shortest stack of these takes, as far as that is known
         self.best, self.epoch = math.inf, ""
         self.under_way: dict[str, float] = {}  # first trial of a stack -> what it counts so far, in trials
         self.bar = tqdm(total=total, initial=done, desc=label, disable=None, dynamic_ncols=True, bar_format=_FORMAT)
@@ -35,7 +36,9 @@ class Progress:
                 if status == "failed":
                     self.say(f"trial {trial} failed: {note}")
         elif kind == "late":
-            self.late.update(content)
+            ids, needed = content
+            self.late.update(ids)
+            self.needed = min(self.needed, needed or math.inf)
         elif kind == "waiting":
             self.say(f"waiting for {content} trials that another command trains")
         else:

@@ -142,7 +142,7 @@ def _possible(path: Path, table: str, only: Collection[str] | None, strict: bool
 def _look_for_rows(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:
     """A trial that has ended well has rows in other tables too, unless these were damaged: then say so."""
     from runner.commands import agreed
-    from runner.lacking import LEAVES, lacking
+    from runner.lacking import LEAVES, LEFT_OUT, lacking, left_out
 
     path, count = folder / f"{table}.csv", 0
     if table == "trials" and not exists(folder, "curves"):
@@ -153,8 +153,8 @@ def _look_for_rows(folder: Path, table: str, frame: pd.DataFrame, only: Collecti
         count = lacking(table, frame, trials, table == "dynamics" and agreed(folder, "diagnostics", True))
     if count:
         what = "does not have all rows" if path.exists() else "is missing, with the rows"
-        leaves = LEAVES[path.stem]
-        note(f"{path}: {what} of {count} trials in trials.csv; {leaves}")
+        meant = f" ({LEFT_OUT} says so)" if path.stem in left_out(folder) else ""
+        note(f"{path}: {what} of {count} trials in trials.csv{meant}; {LEAVES[path.stem]}")
 
 
 @functools.cache

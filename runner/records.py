@@ -7,7 +7,7 @@ study and their workers; the jobs of a launcher write files of their own (runner
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,15 @@ from runner.table import Row, Table
 def merged(bits: Iterable[int]) -> int:
     """The counts that these have together, each of them being written after the ones before."""
     return reduce(superseding, bits, 0)
+
+
+def counts_of(tables: Sequence[Table]) -> dict[str, int]:
+    """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, as bits of an integer.
+
+    tables: one in files of their own, in the order in which they are written.
+    """
+    keys = dict.fromkeys(key for one in tables for key in one.seen)
+    return {key: merged(one.seen.get(key, 0) for one in tables) for key in keys}
 
 
 T = TypeVar("T")
@@ -97,11 +106,9 @@ class Records:
             return self._last()
 
     def counts(self, table: str) -> dict[str, int]:
-        """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, as bits of an integer."""
+        """`counts_of` what is written of a table."""
         with self._there():
-            tables = self._looked(table)
-            keys = dict.fromkeys(key for one in tables for key in one.seen)
-            return {key: merged(one.seen.get(key, 0) for one in tables) for key in keys}
+            return counts_of(self._looked(table))
 
     def has_curves(self, trials: Iterable[str], epochs: int) -> bool:
         """Whether curves.csv has a row of each of these trials for all `epochs`, which are bits of an integer."""

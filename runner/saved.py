@@ -26,6 +26,16 @@ def state(folder: Path, stack: Sequence[Trial]) -> Path:
     return folder / ".state" / "stacks" / f"{name(stack)}.pt"
 
 
+def share_left(folder: Path, stack: Sequence[Trial]) -> float:
+    """Which part of its epochs a stack has before it, 1 where no state of it is saved."""
+    path = state(folder, stack)
+    if not path.exists():
+        return 1.0
+    from runner.training.checkpoint import epochs_behind
+
+    return max(0.0, 1 - epochs_behind(path) / stack[0].epochs)
+
+
 def checkpoints(folder: Path, stack: Sequence[Trial], every: float, tell: Tell) -> Checkpoints:
     """Those of a stack, `every` so many seconds."""
     from runner.training.checkpoint import Checkpoints

@@ -1,15 +1,17 @@
 """Standard output and error that never end a run: `with guarded("runner"):` around a command's main.
 
 What a terminal cannot show is replaced, and what a closed pipe or a full disk does not take is dropped, so that rows
-and reports are finished and the exit status is that of the run. One line on stderr says so, where that works.
+and reports are finished and the exit status is that of the run. One line on stderr says so, where that works; that a
+reader has left, as `head` does when it has enough, is said only where something is trained.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -19,6 +21,7 @@ class Stream:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.problem = ""  # why nothing is written any more
+        self.left = False  # because its reader is gone
 
     def write(self, text: str) -> int:
         try:
@@ -48,6 +51,8 @@ class Stream:
 
     def _drop(self, error: Exception) -> None:
         """From now on to nowhere, what is still buffered too: Python would try again, and complain, at its end."""
+        if not self.problem:
+            self.left = getattr(error, "errno", None) == errno.EPIPE
         self.problem = self.problem or getattr(error, "strerror", None) or str(error)
         with contextlib.suppress(OSError, ValueError):
             _to_nowhere(self._stream.fileno())
@@ -57,8 +62,11 @@ class Stream:
 
 
 @contextlib.contextmanager
-def guarded(name: str) -> Iterator[None]:
-    """Within it `sys.stdout` and `sys.stderr` are such streams; `name` begins the line about output that was lost."""
+def guarded(name: str, trains: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Within it `sys.stdout` and `sys.stderr` are such streams; `name` begins the line about output that was lost.
+
+    `trains`: asked in the end whether this was more than a text for a reader, who may leave when it is enough.
+    """
     before = sys.stdout, sys.stderr
     _open_missing()
     out, err = Stream(sys.stdout), Stream(sys.stderr)
@@ -67,7 +75,7 @@ def guarded(name: str) -> Iterator[None]:
         yield
     finally:
         out.flush()
-        if out.problem:
+        if out.problem and (not out.left or trains()):
             err.write(f"{name}: standard output is lost from some line on ({out.problem}); nothing else is\n")
         err.flush()
         sys.stdout, sys.stderr = before

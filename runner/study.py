@@ -20,7 +20,7 @@ from runner.data.reading import place
 from runner.data.settings import DatasetSettings
 from runner.devices import resolve, worker_count
 from runner.errors import UserError
-from runner.finalists import check_reference, finalists, foreseen, text
+from runner.finalists import Finals, check_reference, finalists, foreseen, text
 from runner.launched import Launch
 from runner.merge import Merger
 from runner.models.check import check
@@ -134,7 +134,8 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
         asked |= final.trials
     outcome = _conclude(folder, search, trained.count, first, given)
     whole = all_there(folder, asked, trained.late + trained.lost, records, failed)
-    return replace(outcome, code=1) if trained.lost or not whole else outcome
+    stuck = trained.late and not trained.count  # the same command would leave them again
+    return replace(outcome, code=1) if trained.lost or stuck or not whole else outcome
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
@@ -174,14 +175,16 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
     """What the command would do: trials, stacks, operations, time and memory."""
     from runner.estimate import estimate
 
-    done = set() if settings.fresh or not settings.resume else finished(folder)
+    anew = settings.fresh or not settings.resume
+    asked, final, later, stay = (settings.final_seeds, settings.replicate), None, 0, 0
+    known = finalists(folder, search, *asked) if settings.final_seeds and not settings.fresh else Finals({})
+    done = set() if anew else finished(folder, search | known.trials, settings)
     left = [trial for key, trial in search.items() if key not in done]
     # The best cells are known when the search is done; until then as many as there can be.
-    asked, final, later, stay = (settings.final_seeds, settings.replicate), None, 0, 0
     if settings.final_seeds and left:
-        later, stay = foreseen(None if settings.fresh else folder, search, *asked, done)
+        later, stay = foreseen(None if settings.fresh else folder, search, *asked, known.trials, done)
     elif settings.final_seeds:
-        final = finalists(folder, search, *asked)
+        final = known
     fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
     trials = search | (final.trials if final else {})
     left += fresh

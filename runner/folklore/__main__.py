@@ -28,6 +28,9 @@ TABLE = "test_error epochs_to_target epochs_to_target_n n train_loss gap_loss".s
 
 def main() -> int:
     """0 done; 2 refused in one line."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(USAGE)
+        return 0
     words = [word for word in sys.argv[1:] if word != "--checks"]
     if len(words) > 1 or any(word.startswith("-") for word in words):
         print(USAGE, file=sys.stderr)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from runner.report.arms import Block
 from runner.report.claims.claim import SEEDS
-from runner.report.measures import number
+from runner.report.measures import number, telling
 from runner.report.results import EDGE, ArmResult
 
 Found = Sequence[ArmResult]
@@ -76,9 +76,12 @@ def _of_one(block: Block, result: ArmResult) -> str:
     unit = " points" if block.measure.is_error else " nats"
     name = block.measure.report_name.partition(" (")[0]
     arm, other, word = result.arm, result.reference, word_of(result)
+    if word != "undecided":
+        digits = telling(value.mean, digits)
     half = f" ± {number(value.half, digits)}" if value.n > 1 else ""
-    side = "lower" if value.mean < 0 else "higher"
-    size = f"{name} {side} by {number(abs(value.mean), digits)}{half}{unit}" if value.mean else f"equal {name}{half}"
+    far = number(abs(value.mean), digits)
+    differs = "differs" if far == number(0.0, digits) else "lower" if value.mean < 0 else "higher"
+    size = f"{name} {differs} by {far}{half}{unit}"
     kind = "fresh seed" if result.phase == "final" else "seed"
     plural = "" if value.n == 1 else "s"
     pairs, few = f"({value.n} paired {kind}{plural})", f"({value.n} {kind}{plural})"

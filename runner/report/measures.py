@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 NOTHING = "–"
+SIDES = ("lower", "higher")  # the verdicts that a difference has a sign
 NAMES = {
     "val_error": "validation error (%)",
     "val_loss": "validation loss (nats)",
@@ -93,6 +94,13 @@ def short(value: float, digits: int = 4) -> str:
     if not mark:
         return text
     return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+
+
+def telling(value: float, digits: int) -> int:
+    """Decimals for a difference that is said to be lower or higher: `digits`, or more where it would be shown as 0."""
+    while math.isfinite(value) and value and float(f"{value:.{digits}f}") == 0:
+        digits += 1
+    return digits
 
 
 def number(value: float, digits: int = 2, sign: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from runner.report.arms import Block
-from runner.report.measures import number
+from runner.report.measures import SIDES, number, telling
 from runner.report.results import ArmResult
 from runner.report.select import seed_count
 from runner.report.table import Reported
@@ -59,20 +59,21 @@ def _how(block: Block, found: Sequence[ArmResult]) -> str:
 
 def verdicts(block: Block, found: Sequence[ArmResult]) -> list[str]:
     """One sentence per comparison, and the error of each arm; the verdict is that of the tables."""
-    digits, unit = block.measure.digits, "points" if block.measure.is_error else "nats"
+    unit = "points" if block.measure.is_error else "nats"
     name = block.measure.report_name.partition(" (")[0]
     lines = []
     for result in found:
         if result.difference is None:
             continue
         value = result.difference.difference
+        word, _, reason = result.verdict.partition(" (")
+        digits = telling(value.mean, block.measure.digits) if word in SIDES else block.measure.digits
         interval = f" (95\u00a0% interval {number(value.low, digits, True)} to {number(value.high, digits, True)})"
         pairs = f"{value.n} paired seed{'s' if value.n != 1 else ''}"
         numbers = f"{number(value.mean, digits, True)} {unit}{interval if value.n > 1 else ''}, {pairs}."
         arm, other = prose(result.arm), prose(result.reference)
-        word, _, reason = result.verdict.partition(" (")
         why = f" ({reason}" if reason else ""
-        if word in ("lower", "higher"):
+        if word in SIDES:
             lines.append(f"{arm} has a **{word}** {name} than {other}{why}: {numbers}")
         elif word == "undecided":
             lines.append(f"Whether {arm} or {other} has the lower {name} is **undecided**{why}: {numbers}")
@@ -81,7 +82,7 @@ def verdicts(block: Block, found: Sequence[ArmResult]) -> list[str]:
     if lines:
         return lines
     measured = [
-        f"{prose(result.arm)}: {name} {number(result.values[block.measure.report].mean, digits)} "
+        f"{prose(result.arm)}: {name} {number(result.values[block.measure.report].mean, block.measure.digits)} "
         f"{'%' if block.measure.is_error else 'nats'}, n = {result.n}; nothing to compare it with."
         for result in found
         if result.values

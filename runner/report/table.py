@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from runner.report.arms import Block
-from runner.report.measures import NOTHING, number, short
+from runner.report.measures import NOTHING, SIDES, number, short, telling
 from runner.report.notes import heads, notes
 from runner.report.results import MEASURED, ArmResult
 from runner.report.statistics import Estimate
@@ -97,6 +97,8 @@ def _difference(result: ArmResult, digits: int) -> str:
     if result.difference is None:
         return NOTHING
     value = result.difference.difference
+    if result.verdict in SIDES:
+        digits = telling(value.mean, digits)
     interval = f" [{number(value.low, digits, True)}, {number(value.high, digits, True)}]" if value.n > 1 else ""
     return f"{number(value.mean, digits, True)}{interval} (n = {value.n})"
 

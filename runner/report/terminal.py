@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from runner.report.answer import answer
 from runner.report.arms import Block
-from runner.report.measures import NOTHING, number, short
+from runner.report.measures import NOTHING, SIDES, number, short, telling
 from runner.report.notes import against, heads
 from runner.report.ragged import ragged
 from runner.report.results import ArmResult
@@ -73,7 +73,8 @@ def _difference(result: ArmResult, digits: int, room: int) -> str:
     if result.difference is None:
         return NOTHING
     value, word = result.difference.difference, result.verdict.partition(" (")[0]
-    for places in (digits, digits - 1):
+    least = telling(value.mean, digits - 1) if word in SIDES else digits - 1  # what is lower is not shown as 0.00
+    for places in sorted({max(digits, least), least}, reverse=True):
         half = f" ± {number(value.half, places)}" if value.n > 1 else ""
         text = f"{number(value.mean, places, sign=True)}{half} {word}"
         if len(text) < room:

@@ -149,10 +149,21 @@ def _fits(state: State, count: int) -> bool:
 
 def held(path: Path) -> list[str]:
     """The trials that a checkpoint is of; none where it cannot be read, which the stack that it was for says."""
+    return [str(trial) for trial in _glanced(path).get("trials", ())]
+
+
+def epochs_behind(path: Path) -> int:
+    """The whole epochs that a checkpoint is after; 0 where it cannot be read."""
+    return int(_glanced(path).get("epoch", 0))
+
+
+def _glanced(path: Path) -> State:
+    """The state at `path` without what its tensors hold; {} where it is none."""
     try:
-        return [str(trial) for trial in torch.load(path, map_location="cpu", weights_only=True, mmap=True)["trials"]]
-    except Exception:
-        return []
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return state if isinstance(state, dict) else {}
+    except Exception:  # whatever is in the file
+        return {}
 
 
 def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:

@@ -11,6 +11,7 @@ import pytest
 from runner import execute
 from runner.columns import TIMING
 from runner.interrupt import Interrupted
+from runner.lacking import lacking, left_out
 from runner.reading import read
 from runner.training.checkpoint import Checkpoints
 from tests.runner.damage import TWO, check_went_on, command
@@ -130,6 +131,19 @@ def test_rows_that_are_lost_are_said_and_trained_again(table: str, kept: float, 
     check_went_on(command(tmp_path, *CYCLES), f"rows are missing in {table}.csv of 2", "trained again")
     check_went_on(command(tmp_path, *CYCLES), "already done")
     assert len(read(study, table)) == len(whole) - 1
+
+
+COMMITTED = sorted(path.parent for path in (Path(__file__).parents[2] / "results").rglob("study.yaml"))
+
+
+@pytest.mark.skipif(not COMMITTED, reason="needs the committed studies")
+@pytest.mark.parametrize("study", COMMITTED, ids=lambda path: path.name)
+def test_the_own_command_of_a_committed_study_has_nothing_to_train_again(study: Path) -> None:
+    """results/folklore/resnet was committed without its curves, and all of it would have been trained again."""
+    trials = read(study)
+    for table in ("curves", "cycles"):
+        rows = read(study, table)
+        assert not lacking(table, rows, trials, False) or table in left_out(study), table
 
 
 def set_aside_when_trained() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from runner.columns import COLUMNS
 from runner.reading import read
 from runner.report.arms import split
 from runner.report.results import results
@@ -106,6 +107,26 @@ def test_where_search_rows_are_gone_a_dry_run_counts_the_fresh_seeds_that_are_th
     before = len(read(study))
     ran(folder, *SWEEP, "final_seeds=2")
     assert gone <= len(read(study)) - before <= gone + 6
+
+
+def test_a_dry_run_counts_the_trials_whose_other_rows_are_lost(study: Path) -> None:
+    """It said that nothing is to be trained, and the run trained all of it again."""
+    folder, words = study.parent.parent, [*SWEEP, "final_seeds=2"]
+    ran(folder, *words)
+    assert to_train(ran(folder, *words, "dry_run=true")) == 0
+    (study / "curves.csv").unlink()
+    said = ran(folder, *words, "dry_run=true")
+    assert to_train(said) == 12
+    assert "up to 6 trials more (in the figures above)\n" in said.out
+    assert not (study / "curves.csv").exists()
+    (study / "left_out.txt").write_text("curves.csv\n")
+    said = ran(folder, *words, "dry_run=true")
+    assert to_train(said) == 0
+    assert "is missing, with the rows of 18 trials in trials.csv (left_out.txt says so)" in said.out
+    check_went_on(command(folder, *QUICK, *words), "already done", "left_out.txt says so")
+    # A table that is there has lost what it lacks, whatever the note says.
+    (study / "curves.csv").write_text(",".join(COLUMNS["curves"]) + "\n")
+    assert to_train(ran(folder, *words, "dry_run=true")) == 12
 
 
 def test_fresh_seeds_that_every_cell_has_are_not_counted_again(study: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import stamps
 from tests.runner.damage import TWO, command, rows
 
 REPORT = "results/s/generalization.md"
@@ -100,6 +101,20 @@ def check_quiet(code: int | None, err: str) -> None:
     assert code == 0, err
     assert "Traceback" not in err
     assert err.count("\n") <= 1, err
+
+
+@pytest.mark.parametrize("words", ["-h", "--version", "dry_run=true"])
+@pytest.mark.parametrize("end", ["| head -1", ">&-"])
+def test_a_reader_who_has_had_enough_of_a_text_is_no_problem(words: str, end: str, tmp_path: Path) -> None:
+    """`python -m runner -h | head -1` said that standard output is lost."""
+    done = shell(tmp_path, f"{sys.executable} -m runner {words} {end}")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.count(b"\n") <= 1
+
+
+def test_the_version_is_that_of_this_program(tmp_path: Path) -> None:
+    done = shell(tmp_path, f"{sys.executable} -m runner --version")
+    assert done.stdout.decode().startswith(f"adamw-runner {stamps.version()} (")
 
 
 def test_a_status_that_is_not_0_stays_when_output_is_lost(tmp_path: Path) -> None:

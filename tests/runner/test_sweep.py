@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +23,6 @@ from tests.helpers import images, trial
 from tests.runner.damage import check_refused, check_went_on, command, process
 from tests.waiting import PATIENCE, until
 
-SOON = 30.0  # seconds: a deadline before any end. On a machine so busy that it has passed, the same must be said.
 QUICK = ["model.width=4", "epochs=2", "dataset.train=100", "eval_every=2", "exact=true"]
 
 
@@ -145,12 +143,6 @@ def test_what_cannot_be_written_or_read_is_one_line(tmp_path: Path) -> None:
     check_refused(command(tmp_path, *QUICK, "results=file"), "results=")
 
 
-def test_a_time_box_too_short_for_anything_is_no_error(tmp_path: Path) -> None:
-    said = runner("max_minutes=1e-9", cwd=tmp_path)
-    assert "1 search trial left" in said or "1 search trials left" in said
-    assert "no trial has been trained yet" in said
-
-
 def test_the_axes_of_a_sweep_become_lists_and_the_rest_stays(tmp_path: Path) -> None:
     parser = OverridesParser.create()
     typed = ["optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=choice(0,0.1)", "seed=range(0,3)", "epochs=3,4", "lr=[1,2]"]
@@ -213,37 +205,3 @@ def test_a_plan_covers_every_trial_once_and_never_mixes_shapes() -> None:
         assert sorted(t.id for s in stacks for t in s) == sorted(t.id for t in trials)
         assert all(len({t.shape for t in s}) == 1 for s in stacks)
         assert not size or max(map(len, stacks)) <= size
-
-
-def test_max_minutes_starts_no_stack_that_it_expects_to_be_late(tmp_path: Path) -> None:
-    dataset = images()
-    trials = [trial(dataset, seed=seed, epochs=1) for seed in range(4)]
-    late = execute.Job(
-        tmp_path,
-        [trials[:2], trials[2:]],
-        {trials[0].dataset: dataset},
-        "cpu",
-        {"study": "s", "phase": "search"},
-        deadline=time.time() + SOON,
-        pace={trials[0].shape: 100.0},
-    )
-    told: list[tuple[str, object]] = []
-    execute.work(late, lambda kind, content: told.append((kind, content)))
-    assert told == [("late", [t.id for t in trials[:2]]), ("late", [t.id for t in trials[2:]])]
-
-
-def test_max_minutes_knows_how_long_a_first_stack_takes(tmp_path: Path) -> None:
-    dataset = images()
-    trials = [trial(dataset, seed=seed, epochs=100_000) for seed in range(2)]
-    stamps = {"study": "s", "phase": "search"}
-    job = execute.Job(tmp_path, [trials], {trials[0].dataset: dataset}, "cpu", stamps, deadline=time.time() + SOON)
-    told: list[str] = []
-    execute.work(job, lambda kind, content: told.append(kind))
-    assert told == ["late"]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_a_time_box_left_is_counted_once(tmp_path: Path, workers: int) -> None:
-    sweep = ["-m", "lr=1e-3,1e-2", "seed=0,1", "stack=2"]
-    said = runner_with_workers(*sweep, f"workers={workers}", "max_minutes=0.0001", cwd=tmp_path)
-    assert "4 search trials left" in said
