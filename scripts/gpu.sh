@@ -142,7 +142,7 @@ if [ "$quick" = 1 ]; then
     compile=(digits --trials 2 --ways lanes "${small[@]}")
     cifar=(cifar16 --trials 2 --images 150 --epochs 1 --ways ours --rounds 1 --precision fp32)
     modular=(modular --epochs 1 --ways ours --rounds 1 --precision fp32)
-    figure2=(--minutes 0.1 model.depth=8 model.width=4 "lr=[0.01]" "wd=[0,0.001]")
+    figure2=(--minutes 0.5 model.depth=8 model.width=4 "lr=[0.01]" "wd=[0,0.001]")
 fi
 read -r -a more <<<"${GPU_SH_FIGURE2:-}"
 

@@ -79,7 +79,7 @@ def test_a_step_out_of_time_leaves_its_log_and_lets_the_next_run(tmp_path: Path)
     stands = f'case "$*" in *test_kernel_cuda*) set -- {slow} ;; -) set -- --version ;; esac'
     python.write_text(f'#!/bin/sh\n{stands}\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
-    gpu(1, tmp_path, PYTHON=str(python), GPU_SH_STEPS="kernel conv", GPU_SH_LIMIT="10")
+    gpu(1, tmp_path, PYTHON=str(python), GPU_SH_STEPS="kernel conv", GPU_SH_LIMIT="16")
     summary = (tmp_path / "out" / "summary.txt").read_text()
     assert "out of time" in summary
     assert "conv             not run: no time left" in summary
