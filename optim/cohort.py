@@ -19,6 +19,10 @@ OWED = "decay_owed"  # in the state: decay asked for and not yet applied, see `o
 _is_contiguous, _numel, _stride = Tensor.is_contiguous, Tensor.numel, Tensor.stride
 
 
+class MovedError(Exception):
+    """A parameter has got another shape or layout than the cohort was made for."""
+
+
 class Part(NamedTuple):
     """The parameters of a cohort that have a gradient in this step, and what belongs to each."""
 
@@ -43,10 +47,11 @@ class Cohort:
         self.group, self.parameters = group, parameters
         self.device, self.dtype = parameters[0].device, parameters[0].dtype
         self.moments = [[state[name] for state in states] for name in names]
-        self.shapes = [p.size() for p in parameters]
+        self.sizes, self.strides = list(map(_numel, parameters)), list(map(_stride, parameters))
+        self.shapes = [p.shape for p in parameters]
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
         self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
-        self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
+        self.in_order = self._is_in_order()
         self.counts = Numbers(states, "step", np.float32) if counted else None
         self.owed = Numbers(states, OWED, np.float64) if released else None
         self.addresses: list[int] = []  # of the moments that the launches step
@@ -61,10 +66,13 @@ class Cohort:
         """
         gradients: list[Any] = [p.grad for p in self.parameters]
         try:
-            if self.in_order and all(map(_is_contiguous, self.parameters)) and all(map(_is_contiguous, gradients)):
+            # autograd lays a gradient as its parameter, so these also tell of a parameter that has got another shape.
+            if self.in_order and list(map(_stride, gradients)) == self.strides:
                 return Part(self.parameters, gradients, self.moments, ALL)
-        except TypeError:  # None has no layout
+        except (TypeError, RuntimeError):  # None has no layout, and a sparse one no strides
             pass
+        if [(p.shape, p.stride()) for p in self.parameters] != list(zip(self.shapes, self.strides, strict=True)):
+            raise MovedError
         places = np.flatnonzero([g is not None for g in gradients])
         chosen = places.tolist()
         if not chosen:
@@ -74,8 +82,8 @@ class Cohort:
         )
         if list(map(_numel, gradients)) != list(map(_numel, parameters)):
             raise ValueError("a gradient has not the size of its parameter")
-        part = Part(parameters, gradients, moments, places if len(chosen) < len(self.shapes) else ALL)
-        in_order = self.in_order and all(map(_is_contiguous, parameters)) and all(map(_is_contiguous, gradients))
+        part = Part(parameters, gradients, moments, places if len(chosen) < len(self.sizes) else ALL)
+        in_order = self.in_order and all(map(_is_contiguous, gradients))
         return part if in_order or self.device.type == "cuda" else self._arranged(part)
 
     @torch.no_grad()
@@ -86,6 +94,16 @@ class Cohort:
         self.follow_layouts(lists[0], lists[2:])
         parameters, gradients, *moments = in_memory_order(*lists)
         return Part(parameters, gradients, moments, part.places)
+
+    def has_not_moved(self) -> bool:
+        """Whether the parameters have the sizes, type and device that they had; `part` sees to their shapes."""
+        first = self.parameters[0]
+        same = list(map(_numel, self.parameters)) == self.sizes
+        return same and first.device == self.device and first.dtype is self.dtype
+
+    def _is_in_order(self) -> bool:
+        every = (self.parameters, *self.moments)
+        return not self.is_sharded and all(map(_is_contiguous, (tensor for some in every for tensor in some)))
 
     def is_sound(self) -> bool:
         """Whether the moments still fit the parameters, and the numbers lie where they are counted."""
@@ -104,7 +122,7 @@ class Cohort:
                 for moment, p in zip(some, parameters, strict=True):
                     if strides(moment) != strides(p):
                         follow_layout(moment, p)
-        self.in_order = not self.is_sharded and all(map(_is_contiguous, (m for some in self.moments for m in some)))
+        self.in_order = self._is_in_order()
 
     def count(self, places: Places) -> list[Tensor]:
         """Count one step more. Returns the counts of these places as tensors []; none where none are kept."""

@@ -51,8 +51,8 @@ def adam(
     else:
         operator, weight_decay = torch._fused_adam_, l2
     parameters, gradients, moments1, moments2 = tensors
-    more = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay, "eps": eps, "grad_scale": None}
-    lists = parameters, gradients, moments1, moments2, [], steps
+    more: Any = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay, "eps": eps, "grad_scale": None}
+    lists: tuple[Tensors, ...] = (parameters, gradients, moments1, moments2, [], steps)
     _call(operator, alone, *lists, **more, amsgrad=False, maximize=False, found_inf=None)
 
 

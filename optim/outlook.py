@@ -21,7 +21,6 @@ from optim.watched import Marks, State, States
 
 Groups = Sequence[dict[str, Any]]
 Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, whether decay is released, options
-_size = Tensor.size
 
 
 class Outlook:
@@ -85,10 +84,7 @@ class Outlook:
             if p.grad is not None:
                 return False
         for cohort in self.cohorts:
-            first = cohort.parameters[0]
-            if list(map(_size, cohort.parameters)) != cohort.shapes:
-                return False
-            if first.device != cohort.device or first.dtype is not cohort.dtype:
+            if not cohort.has_not_moved():
                 return False
         if self.reads == self.marks.reads and not self.plain:
             return True
