@@ -19,10 +19,6 @@ OWED = "decay_owed"  # in the state: decay asked for and not yet applied, see `o
 _is_contiguous, _numel, _stride = Tensor.is_contiguous, Tensor.numel, Tensor.stride
 
 
-class MovedError(Exception):
-    """A parameter has got another shape or layout than the cohort was made for."""
-
-
 class Part(NamedTuple):
     """The parameters of a cohort that have a gradient in this step, and what belongs to each."""
 
@@ -48,7 +44,6 @@ class Cohort:
         self.device, self.dtype = parameters[0].device, parameters[0].dtype
         self.moments = [[state[name] for state in states] for name in names]
         self.sizes, self.strides = list(map(_numel, parameters)), list(map(_stride, parameters))
-        self.shapes = [p.shape for p in parameters]
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
         self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
         self.in_order = self._is_in_order()
@@ -66,13 +61,10 @@ class Cohort:
         """
         gradients: list[Any] = [p.grad for p in self.parameters]
         try:
-            # autograd lays a gradient as its parameter, so these also tell of a parameter that has got another shape.
-            if self.in_order and list(map(_stride, gradients)) == self.strides:
+            if self.in_order and all(map(_is_contiguous, gradients)):
                 return Part(self.parameters, gradients, self.moments, ALL)
-        except (TypeError, RuntimeError):  # None has no layout, and a sparse one no strides
+        except TypeError:  # None has no layout
             pass
-        if [(p.shape, p.stride()) for p in self.parameters] != list(zip(self.shapes, self.strides, strict=True)):
-            raise MovedError
         places = np.flatnonzero([g is not None for g in gradients])
         chosen = places.tolist()
         if not chosen:
@@ -96,10 +88,17 @@ class Cohort:
         return Part(parameters, gradients, moments, part.places)
 
     def has_not_moved(self) -> bool:
-        """Whether the parameters have the sizes, type and device that they had; `part` sees to their shapes."""
+        """Whether the parameters have the shapes, layouts, type and device that they had.
+
+        The number of elements and the strides tell a shape, and the strides a layout too, which the shape would not.
+        """
         first = self.parameters[0]
-        same = list(map(_numel, self.parameters)) == self.sizes
-        return same and first.device == self.device and first.dtype is self.dtype
+        return (
+            list(map(_numel, self.parameters)) == self.sizes
+            and list(map(_stride, self.parameters)) == self.strides
+            and first.device == self.device
+            and first.dtype is self.dtype
+        )
 
     def _is_in_order(self) -> bool:
         every = (self.parameters, *self.moments)

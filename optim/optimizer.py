@@ -18,7 +18,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks as _post_hooks
 from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
 from optim import refusals
-from optim.cohort import Cohort, MovedError, Part
+from optim.cohort import Cohort, Part
 from optim.eager import outside_graphs
 from optim.groups import Grouped
 from optim.numbers import ALL
@@ -95,16 +95,8 @@ class Optimizer(Grouped):
         if self._outlook is None or not self._outlook.holds(self.param_groups, self.state, self._words):
             self._outlook = None  # whatever ends the look: an outlook that was given up must not hold again
             self._outlook = self._look()
-        try:
-            return self._parts(self._outlook)
-        except MovedError:
-            self._outlook = None
-            self._outlook = self._look()
-            return self._parts(self._outlook)
-
-    def _parts(self, outlook: Outlook) -> list[tuple[Cohort, Part, dict[str, float], float]]:
         ready = []
-        for cohort in outlook.cohorts:
+        for cohort in self._outlook.cohorts:
             try:
                 part = cohort.part()
             except (ValueError, RuntimeError):
