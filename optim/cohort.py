@@ -46,7 +46,8 @@ class Cohort:
         self.sizes, self.strides = list(map(_numel, parameters)), list(map(_stride, parameters))
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)  # DTensors, as FSDP2 makes of parameters
         self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
-        self.in_order = self._is_in_order()
+        every = (tensor for some in (parameters, *self.moments) for tensor in some)
+        self.in_order = not self.is_sharded and all(map(_is_contiguous, every))
         self.counts = Numbers(states, "step", np.float32) if counted else None
         self.owed = Numbers(states, OWED, np.float64) if released else None
         self.addresses: list[int] = []  # of the moments that the launches step
@@ -83,7 +84,6 @@ class Cohort:
         lists = [part.parameters, part.gradients, *part.moments]
         if self.is_sharded:
             lists = [[_local(t, p) for t, p in zip(some, part.parameters, strict=True)] for some in lists]
-        self.follow_layouts(lists[0], lists[2:])
         parameters, gradients, *moments = in_memory_order(*lists)
         return Part(parameters, gradients, moments, part.places)
 
@@ -100,10 +100,6 @@ class Cohort:
             and first.dtype is self.dtype
         )
 
-    def _is_in_order(self) -> bool:
-        every = (self.parameters, *self.moments)
-        return not self.is_sharded and all(map(_is_contiguous, (tensor for some in every for tensor in some)))
-
     def is_sound(self) -> bool:
         """Whether the moments still fit the parameters, and the numbers lie where they are counted."""
         for some in self.moments:
@@ -112,16 +108,6 @@ class Cohort:
                 if not same or strides(moment) != strides(p):
                     return False
         return all(numbers is None or numbers.are_in_place() for numbers in (self.counts, self.owed))
-
-    def follow_layouts(self, parameters: list[Tensor], moments: Sequence[list[Tensor]]) -> None:
-        """Bring moments that lie in memory as their parameters did once to where these lie now."""
-        laid = list(map(_stride, parameters))
-        for some in moments:
-            if list(map(_stride, some)) != laid:
-                for moment, p in zip(some, parameters, strict=True):
-                    if strides(moment) != strides(p):
-                        follow_layout(moment, p)
-        self.in_order = self._is_in_order()
 
     def count(self, places: Places) -> list[Tensor]:
         """Count one step more. Returns the counts of these places as tensors []; none where none are kept."""
@@ -174,11 +160,6 @@ def _local(tensor: Any, p: Any) -> Tensor:
     if tensor.placements != p.placements:
         tensor = tensor.redistribute(p.device_mesh, p.placements)
     return tensor.to_local()
-
-
-def follow_layout(moment: Tensor, p: Tensor) -> None:
-    """Bring a moment into the memory layout of its parameter; it stays the tensor that it was."""
-    moment.data = torch.empty_like(p, memory_format=torch.preserve_format).copy_(moment)
 
 
 def in_memory_order(*tensors: Sequence[Tensor]) -> tuple[list[Tensor], ...]:

@@ -46,22 +46,10 @@ def _step(cohort: Cohort, family: str, row: Columns) -> None:
     if addresses != cohort.addresses:  # a launch would go on writing where they were
         cohort.launches.clear()
         cohort.addresses = addresses
-    for again in (True, False):
-        if each not in cohort.launches:
-            moments = cohort.moments or [cohort.scratch()]
-            moments2 = moments[1] if family == "adam" else []
-            groups = list(range(rows)) if each else [0] * len(parameters)
-            cohort.launches[each] = Launch(parameters, moments[0], moments2, groups, 1, family, "torch")
-        try:
-            cohort.launches[each].step(
-                [p.grad for p in parameters], upload(torch.from_numpy(table), parameters[0].device)
-            )
-        except ValueError:  # nothing was launched; the parameters may have got another layout
-            if not again:
-                raise
-            cohort.follow_layouts(parameters, cohort.moments)
-            cohort.addresses = [moment.data_ptr() for some in cohort.moments for moment in some]
-            cohort.launches.clear()
-            cohort.spare = None
-        else:
-            return
+    if each not in cohort.launches:
+        moments = cohort.moments or [cohort.scratch()]
+        moments2 = moments[1] if family == "adam" else []
+        groups = list(range(rows)) if each else [0] * len(parameters)
+        cohort.launches[each] = Launch(parameters, moments[0], moments2, groups, 1, family, "torch")
+    gradients = [p.grad for p in parameters]
+    cohort.launches[each].step(gradients, upload(torch.from_numpy(table), parameters[0].device))

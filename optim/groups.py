@@ -17,6 +17,8 @@ class Grouped(torch.optim.Optimizer):
     counted: ClassVar[bool]  # whether the state holds the number of steps
     unserved: ClassVar[dict[str, Any]]  # options of torch's class, with the value that means what is done here
     own: ClassVar[tuple[str, ...]] = ()  # options that torch has no word for
+    is_torchs: ClassVar[bool] = True  # whether torch.optim has a class that decays so
+    _warned = False
 
     def __init__(self, parameters: Any, defaults: dict[str, Any], options: dict[str, Any]) -> None:
         """`options`: what the caller gave of `unserved`."""
@@ -72,8 +74,6 @@ class Grouped(torch.optim.Optimizer):
             self._warned = True
             refusals.far_from_base(lr, base_lr)
         return lr / base_lr * float(group["weight_decay"])
-
-    _warned = False
 
     def state_dict(self) -> dict[str, Any]:
         """As torch.optim's, which loads it: its names, its units of decay, and a few entries that it passes over."""

@@ -102,8 +102,7 @@ def _settle(optimizer: Any, old: Group, new: Group) -> None:
         new.setdefault(key, old[key])
     if not optimizer.decoupled:
         return
-    # torch.optim has no class like SGDW: the weight_decay of its SGD is an L2 penalty, which says nothing here.
-    if "weight_decay" in read and (optimizer.unserved.get("dampening") is None or "decoupled_weight_decay" in read):
+    if "weight_decay" in read and (optimizer.is_torchs or "decoupled_weight_decay" in read):
         effect: float | None = _effect(read, old)
     else:
         effect = None

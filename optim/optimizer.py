@@ -93,7 +93,6 @@ class Optimizer(Grouped):
     def _ready(self) -> list[tuple[Cohort, Part, dict[str, float], float]]:
         """What to step now: cohorts, their parts that have gradients, the numbers of their groups, the decay asked."""
         if self._outlook is None or not self._outlook.holds(self.param_groups, self.state, self._words):
-            self._outlook = None  # whatever ends the look: an outlook that was given up must not hold again
             self._outlook = self._look()
         ready = []
         for cohort in self._outlook.cohorts:
@@ -122,13 +121,13 @@ class Optimizer(Grouped):
 
     def _look(self) -> Outlook:
         """Groups and state as they are now, edited or not."""
+        self._outlook = None  # whatever ends this: what was given up must not hold again
         self.check_groups()
         return Outlook(self.param_groups, self.state, self._words, self.counted, type(self).__name__)
 
     @torch.no_grad()
     def release_decay(self) -> None:
         """Apply the decay that is still saved up, less than 2^-16 of each weight; for the end of a run."""
-        self._outlook = None
         self._outlook = self._look()
         for cohort in self._outlook.cohorts:
             if cohort.owed is not None:

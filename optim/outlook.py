@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from optim import refusals
-from optim.cohort import OWED, Cohort, follow_layout
+from optim.cohort import OWED, Cohort
 from optim.layout import strides
 from optim.release import owed_of
 from optim.watched import Marks, State, States
@@ -31,10 +31,9 @@ class Outlook:
     """
 
     def __init__(self, groups: Groups, state: Any, words: Words, counted: bool, name: str) -> None:
-        self.state, self.name = state, name
+        self.state = state
         self.marks = state.marks if isinstance(state, States) else Marks()
         self.groups = list(groups)
-        self.lists = [group["params"] for group in groups]
         self.members = [list(group["params"]) for group in groups]
         self.words = [words(group) for group in groups]
         self.cohorts: list[Cohort] = []
@@ -109,8 +108,8 @@ def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: b
             state[entry] = torch.zeros_like(p, memory_format=torch.preserve_format)
             continue
         refusals.moment(entry, moment, p, where)
-        if strides(moment) != strides(p):
-            follow_layout(moment, p)
+        if strides(moment) != strides(p):  # it gets the parameter's layout, and stays the tensor that it was
+            moment.data = torch.empty_like(p, memory_format=torch.preserve_format).copy_(moment)
     if counted and begins:
         state["step"] = torch.tensor(0.0)
     if "decay_asked" in state:

@@ -101,6 +101,7 @@ class SGDW(SGD):
     decoupled = True
     own = ("convention", "release")
     unserved = SGD.unserved | {"decoupled_weight_decay": True}
+    is_torchs = False  # the weight_decay of torch's SGD is an L2 penalty
 
     def __init__(
         self,

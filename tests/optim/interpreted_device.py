@@ -42,7 +42,7 @@ def trained(make: Callable[[list[Tensor]], Any], step: Callable[[Any], None], ed
         for i, p in enumerate(parameters):
             gradient = torch.randn(p.shape, generator=g)
             p.grad = None if edits and count > 2 and (count + i) % 3 == 0 else gradient
-        if edits and count == 6:
+        if edits and count == 7:
             parameters[3].data = parameters[3].data.contiguous(memory_format=torch.channels_last)
             if "step" in (state := optimizer.state[parameters[1]]):
                 state["step"].zero_()
