@@ -58,7 +58,7 @@ class Cohort:
         """Those with a gradient, as torch's fused operators read them; None if there are none.
 
         Gradients may be copies, all else shares memory. That they have the sizes of their parameters torch sees to when
-        they are assigned, and `Outlook` when parameters have others; to look here would cost a tenth of a step.
+        they are assigned, and `Snapshot` when parameters have others; to look here would cost a tenth of a step.
         """
         gradients: list[Any] = [p.grad for p in self.parameters]
         try:

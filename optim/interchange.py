@@ -17,7 +17,7 @@ from torch import Tensor
 
 from optim import refusals
 from optim.cohort import OWED
-from optim.outlook import missing_entries
+from optim.snapshot import missing_entries
 
 PAPERS = "paper_weight_decay"
 UNIT = "weight_decay_unit"  # "torch" or "paper"

@@ -2,7 +2,7 @@
 
 A subclass says what its state is called and steps one cohort; everything that PyTorch expects of an optimizer is
 here. Parameters stay where they are, and are read anew at every step. Groups and state may be edited between steps as
-those of torch.optim: `optim.outlook` notices.
+those of torch.optim: `optim.snapshot` notices.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from optim.cohort import Cohort, Part
 from optim.eager import outside_graphs
 from optim.groups import Grouped
 from optim.numbers import ALL
-from optim.outlook import Outlook
+from optim.snapshot import Snapshot
 from optim.watched import Marks, State, States
 
 _InferenceMode = torch._C._InferenceMode
@@ -33,7 +33,7 @@ class Optimizer(Grouped):
     """Base of the four; not for use by itself."""
 
     def __init__(self, parameters: Any, defaults: dict[str, Any], options: dict[str, Any]) -> None:
-        self._outlook: Outlook | None = None
+        self._snapshot: Snapshot | None = None
         self._others = itemgetter(*self.unserved)
         super().__init__(parameters, defaults, options)
         self.state: Any = States({})
@@ -92,10 +92,10 @@ class Optimizer(Grouped):
 
     def _ready(self) -> list[tuple[Cohort, Part, dict[str, float], float]]:
         """What to step now: cohorts, their parts that have gradients, the numbers of their groups, the decay asked."""
-        if self._outlook is None or not self._outlook.holds(self.param_groups, self.state, self._words):
-            self._outlook = self._look()
+        if self._snapshot is None or not self._snapshot.holds(self.param_groups, self.state, self._signature):
+            self._snapshot = self._take_snapshot()
         ready = []
-        for cohort in self._outlook.cohorts:
+        for cohort in self._snapshot.cohorts:
             try:
                 part = cohort.part()
             except (ValueError, RuntimeError):
@@ -108,7 +108,7 @@ class Optimizer(Grouped):
                 ready.append((cohort, part, numbers, share))
         return ready
 
-    def _words(self, group: dict[str, Any]) -> tuple[Any, ...]:
+    def _signature(self, group: dict[str, Any]) -> tuple[Any, ...]:
         """The names of a group's tensors, whether its decay is released, and the options that would be refused."""
         try:
             others = self._others(group)
@@ -119,24 +119,24 @@ class Optimizer(Grouped):
         released = self.option(group, "release")
         return self.state_names(group), bool(released), others, self.option(group, "convention")
 
-    def _look(self) -> Outlook:
+    def _take_snapshot(self) -> Snapshot:
         """Groups and state as they are now, edited or not."""
-        self._outlook = None  # whatever ends this: what was given up must not hold again
+        self._snapshot = None  # whatever ends this: what was given up must not hold again
         self.check_groups()
-        return Outlook(self.param_groups, self.state, self._words, self.counted, type(self).__name__)
+        return Snapshot(self.param_groups, self.state, self._signature, self.counted, type(self).__name__)
 
     @torch.no_grad()
     def release_decay(self) -> None:
         """Apply the decay that is still saved up, less than 2^-16 of each weight; for the end of a run."""
-        self._outlook = self._look()
-        for cohort in self._outlook.cohorts:
+        self._snapshot = self._take_snapshot()
+        for cohort in self._snapshot.cohorts:
             if cohort.owed is not None:
                 paid = np.broadcast_to(cohort.pay(cohort.owed.values.copy(), ALL), len(cohort.parameters))
                 torch._foreach_mul_(cohort.parameters, (1 - paid).tolist())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._outlook, self._others = None, itemgetter(*self.unserved)
+        self._snapshot, self._others = None, itemgetter(*self.unserved)
         content = self.state.items()
         self.state = States({key: State(v, Marks()) if isinstance(v, dict) else v for key, v in content})
 

@@ -17,8 +17,8 @@ from optim.adam import AdamW
 from optim.eager import outside_graphs
 from optim.following import BeforeForward, BeforeLoading, BeforeSaving
 from optim.groups import Grouped
-from optim.outlook import missing_entries
 from optim.replay import Resting
+from optim.snapshot import missing_entries
 
 CHUNK = 2**17  # elements brought up to date at a time, so that scratch stays in the caches: 2^20 takes twice as long
 STRONG = 0.1  # a decay per step; beyond, nothing rests, for sums over many such steps would overflow

@@ -117,13 +117,13 @@ def test_a_look_that_was_interrupted_is_taken_again(monkeypatch: pytest.MonkeyPa
 
     optimizer, p = stepped(optim.AdamW, 3)
     optimizer.state[p]["exp_avg"] = torch.zeros(3)
-    made = optim.optimizer.Outlook
+    made = optim.optimizer.Snapshot
 
     def interrupted(*args: Any) -> Any:
         made(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optim.optimizer, "Outlook", interrupted)
+    monkeypatch.setattr(optim.optimizer, "Snapshot", interrupted)
     with pytest.raises(KeyboardInterrupt):
         optimizer.step()
     monkeypatch.undo()

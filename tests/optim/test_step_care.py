@@ -119,7 +119,7 @@ def test_gradients_that_are_missing_at_random_leave_one_call_of_the_operator(nam
         for q, has in zip(p, there.tolist(), strict=True):
             q.grad = torch.ones(5) if has else None
         optimizer.step()
-    assert len(optimizer._outlook.cohorts) == 1
+    assert len(optimizer._snapshot.cohorts) == 1
     counts = [float(optimizer.state[q].get("step", 0)) for q in p]
     assert len(set(counts)) > 1 or name.startswith("SGD")
 

@@ -1,4 +1,4 @@
-"""What an optimizer found in its groups and state when it last looked: `Outlook`, and whether it still `holds`.
+"""What an optimizer found in its groups and state when it last looked: `Snapshot`, and whether it still `holds`.
 
 Frozen layers are unfrozen, points are added and pruned, embeddings swapped, moments reset: people edit the lists and
 dicts of an optimizer, and torch.optim reads them anew at every step. Here they are compared with what they were.
@@ -20,22 +20,23 @@ from optim.release import owed_of
 from optim.watched import Marks, State, States
 
 Groups = Sequence[dict[str, Any]]
-Words = Callable[[dict[str, Any]], tuple[Any, ...]]  # names of a group's tensors, whether decay is released, options
+# Of a group: the names of its tensors, whether its decay is released, and the options that would be refused.
+Signature = Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
-class Outlook:
+class Snapshot:
     """The cohorts of an optimizer, and the groups and the state of which they were made.
 
     Making one gives a first state to parameters that have a gradient and none, and takes over what is there: ValueError
     if that is not the state of `name`, or does not fit its parameter.
     """
 
-    def __init__(self, groups: Groups, state: Any, words: Words, counted: bool, name: str) -> None:
+    def __init__(self, groups: Groups, state: Any, signature: Signature, counted: bool, name: str) -> None:
         self.state = state
         self.marks = state.marks if isinstance(state, States) else Marks()
         self.groups = list(groups)
         self.members = [list(group["params"]) for group in groups]
-        self.words = [words(group) for group in groups]
+        self.signatures = [signature(group) for group in groups]
         self.cohorts: list[Cohort] = []
         self.plain: list[tuple[dict[str, Any], list[Any]]] = []  # states that somebody else made, and their entries
         self.waiting: list[Tensor] = []  # have had no gradient yet
@@ -47,14 +48,14 @@ class Outlook:
                 if not state.get(p) and p.grad is None:
                     self.waiting.append(p)
                     continue
-                if counted or any(self.words[index][:2]):
+                if counted or any(self.signatures[index][:2]):
                     where = f"parameter {place} of group {index}"
-                    _complete(state[p], p, self.words[index][0], counted, name, where)
+                    _complete(state[p], p, self.signatures[index][0], counted, name, where)
                 found.setdefault((p.device, p.dtype), []).append(p)
             for (_, dtype), some in found.items():
                 of = [state.get(p, {}) for p in some]
-                released = self.words[index][1] and dtype is torch.float32  # float64 expresses any decay
-                self.cohorts.append(Cohort(group, some, of, self.words[index][0], counted, released))
+                released = self.signatures[index][1] and dtype is torch.float32  # float64 expresses any decay
+                self.cohorts.append(Cohort(group, some, of, self.signatures[index][0], counted, released))
         # A dict that somebody else has put in the place of ours does not tell, so it is looked through at every step.
         self.unwatched = None if isinstance(state, States) else (list(state), list(state.values()))
         for entries in state.values():
@@ -64,7 +65,7 @@ class Outlook:
                 self.plain.append((entries, list(entries.values())))
         self.edits, self.reads = self.marks.edits, self.marks.reads
 
-    def holds(self, groups: Groups, state: Any, words: Words) -> bool:
+    def holds(self, groups: Groups, state: Any, signature: Signature) -> bool:
         """Whether nothing was edited since, and no parameter has got its first gradient."""
         if self.edits != self.marks.edits or state is not self.state or len(groups) != len(self.groups):
             return False
@@ -72,7 +73,7 @@ class Outlook:
             members, now = self.members[i], group["params"]
             if group is not self.groups[i] or len(now) != len(members) or not all(map(is_, now, members)):
                 return False
-            if words(group) != self.words[i]:
+            if signature(group) != self.signatures[i]:
                 return False
         for entries, were in self.plain:
             if len(entries) != len(were) or not all(map(is_, entries.values(), were)):
