@@ -13,14 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def claims(file: Path) -> list[str]:
-    """The tests in a file that pytest does not collect by itself."""
-    return re.findall(r"^ *def (test_\w+)", file.read_text(), re.MULTILINE)
+def claims(*files: Path) -> list[str]:
+    """The tests in files that pytest does not collect by itself."""
+    return [claim for file in files for claim in re.findall(r"^ *def (test_\w+)", file.read_text(), re.MULTILINE)]
 
 
-def printed(file: Path, folder: Path, **environment: str) -> str:
-    """What pytest says of the file, run beside us; `folder` is for Triton's compilations."""
-    command = [sys.executable, "-m", "pytest", str(file), "-vv", "--tb=short", "-p", "no:cacheprovider"]
+def printed(folder: Path, *files: Path, **environment: str) -> str:
+    """What pytest says of the files, run beside us; `folder` is for Triton's compilations."""
+    command = [sys.executable, "-m", "pytest", *map(str, files), "-vv", "--tb=short", "-p", "no:cacheprovider"]
     env = os.environ | {"TRITON_CACHE_DIR": str(folder)} | environment
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
     return done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The classes' way on CUDA, run by Triton's interpreter on CPU tensors; `test_kernel_device` runs this file.
+"""The classes' way on CUDA, run by Triton's interpreter on CPU tensors; `test_kernel_semantics` runs this file.
 
 By itself: TRITON_INTERPRET=1 python -m pytest tests/optim/interpreted_device.py
 """

@@ -27,7 +27,7 @@ def two_groups(make: Make) -> tuple[Any, Tensor, Tensor]:
     return optimizer, first, second
 
 
-def refused(optimizer: Any, first: Tensor, error: type[Exception], says: str) -> None:
+def assert_refused(optimizer: Any, first: Tensor, error: type[Exception], says: str) -> None:
     before = first.detach().clone()
     with pytest.raises(error, match=says) as refusal:
         optimizer.step()
@@ -39,7 +39,7 @@ def refused(optimizer: Any, first: Tensor, error: type[Exception], says: str) ->
 def test_a_sparse_gradient_from_the_third_step_on_is_refused_before_any_group_moves(name: str) -> None:
     optimizer, first, second = two_groups(OURS[name])
     second.grad = torch.ones(3).to_sparse()
-    refused(optimizer, first, TypeError, "sparse")
+    assert_refused(optimizer, first, TypeError, "sparse")
 
 
 @pytest.mark.parametrize("name", STATEFUL)
@@ -47,7 +47,7 @@ def test_parameters_whose_type_was_changed_are_refused_before_any_group_moves(na
     optimizer, first, second = two_groups(STATEFUL[name])
     second.data, second.grad = second.data.double(), None
     second.grad = torch.ones(3, dtype=torch.float64)
-    refused(optimizer, first, ValueError, "float32.*float64|float64.*float32")
+    assert_refused(optimizer, first, ValueError, "float32.*float64|float64.*float32")
 
 
 @pytest.mark.parametrize("name", STATEFUL)
@@ -55,16 +55,18 @@ def test_moments_of_another_size_are_refused_by_name(name: str) -> None:
     optimizer, first, second = two_groups(STATEFUL[name])
     key = next(key for key in optimizer.state[second] if key in ("exp_avg", "momentum_buffer"))
     optimizer.state[second][key] = torch.zeros(7)
-    refused(optimizer, first, ValueError, f"{key} of parameter 0 of group 1 is .*7.*delete the parameter's state")
+    assert_refused(
+        optimizer, first, ValueError, f"{key} of parameter 0 of group 1 is .*7.*delete the parameter's state"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in SPARSE if "Adam" in name])
 def test_a_state_without_its_count_or_of_another_class_is_refused(name: str) -> None:
     optimizer, first, second = two_groups(SPARSE[name])
     step = optimizer.state[second].pop("step")
-    refused(optimizer, first, ValueError, "no step")
+    assert_refused(optimizer, first, ValueError, "no step")
     optimizer.state[second] = {"step": step, "momentum_buffer": torch.zeros(3)}
-    refused(optimizer, first, ValueError, "no exp_avg")
+    assert_refused(optimizer, first, ValueError, "no exp_avg")
 
 
 @pytest.mark.parametrize("key", ["lr", "weight_decay"])
@@ -72,7 +74,7 @@ def test_a_state_without_its_count_or_of_another_class_is_refused(name: str) -> 
 def test_a_number_that_a_schedule_made_nan_is_refused_by_name(name: str, key: str) -> None:
     optimizer, first, _ = two_groups(SPARSE[name])
     optimizer.param_groups[1][key] = float("nan")
-    refused(optimizer, first, ValueError, f"{key}=nan" if name != "SparseAdamW" else "nan")
+    assert_refused(optimizer, first, ValueError, f"{key}=nan" if name != "SparseAdamW" else "nan")
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -43,7 +43,7 @@ SCHEDULES: list[list[Callable[[Any], Any]]] = [
 ]
 
 
-def descend(optimizer: Any, weight: Tensor, bias: Tensor, schedule: list[Callable[[Any], Any]]) -> None:
+def assert_descends(optimizer: Any, weight: Tensor, bias: Tensor, schedule: list[Callable[[Any], Any]]) -> None:
     schedulers = [make(optimizer) for make in schedule]
     first = loss_of(weight, bias).item()
     for _ in range(20):
@@ -60,7 +60,7 @@ def errors(info: Info) -> list[Any]:
 
 @pytest.mark.filterwarnings("ignore:.*duplicate parameters")  # torch's own, before ours is raised
 @pytest.mark.parametrize("name", INFOS)
-def test_errors(name: str) -> None:
+def test_what_torch_refuses_or_warns_of_at_construction_is_refused(name: str) -> None:
     """All that torch.optim refuses or warns of at construction is refused."""
     info = INFOS[name]
     assert len(errors(info)) >= 6
@@ -88,7 +88,7 @@ def test_complex_and_meta_parameters_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("gaps", [False, True])
 @served
-def test_goes_in_the_right_direction_with_and_without_scheduler(name: str, numbers: Numbers, gaps: bool) -> None:
+def test_it_goes_in_the_right_direction_with_and_without_a_scheduler(name: str, numbers: Numbers, gaps: bool) -> None:
     info = INFOS[name]
     if gaps and not info.gaps:
         with pytest.raises(TypeError, match="overlaps itself or has gaps; clone"):
@@ -96,32 +96,32 @@ def test_goes_in_the_right_direction_with_and_without_scheduler(name: str, numbe
         return
     for schedule in SCHEDULES:
         tensors = pair(gaps)
-        descend(info.make(list(tensors), numbers), *tensors, schedule)
+        assert_descends(info.make(list(tensors), numbers), *tensors, schedule)
 
 
 @pytest.mark.parametrize("name", INFOS)
-def test_param_groups_with_a_scheduler_go_in_the_right_direction(name: str) -> None:
+def test_groups_under_a_scheduler_go_in_the_right_direction(name: str) -> None:
     for schedule in SCHEDULES[1:]:
         weight, bias = pair()
         groups = [{"params": [weight]}, {"params": [bias], "lr": 0.01}]
-        descend(INFOS[name].make(groups, {}), weight, bias, schedule)
+        assert_descends(INFOS[name].make(groups, {}), weight, bias, schedule)
 
 
 @served
-def test_param_groups_weight_decay(name: str, numbers: Numbers) -> None:
+def test_groups_with_and_without_decay_go_in_the_right_direction(name: str, numbers: Numbers) -> None:
     weight, bias = pair()
     groups = [{"params": [weight], **numbers}, {"params": [bias], **numbers, "weight_decay": 0.0}]
-    descend(INFOS[name].make(groups, {}), weight, bias, [])
+    assert_descends(INFOS[name].make(groups, {}), weight, bias, [])
 
 
 @served
-def test_param_groups_lr(name: str, numbers: Numbers) -> None:
+def test_groups_move_at_the_rate_of_each(name: str, numbers: Numbers) -> None:
     (weight, bias), still = pair(), torch.randn(2, requires_grad=True)
     before = still.detach().clone()
     groups = [{"params": [weight, bias], "lr": 1e-3, **numbers}, {"params": [still]}]
     optimizer = INFOS[name].make(groups, {"lr": 1e-28})
     optimizer.register_step_pre_hook(lambda *_: setattr(still, "grad", torch.ones_like(still)))
-    descend(optimizer, weight, bias, [])
+    assert_descends(optimizer, weight, bias, [])
     torch.testing.assert_close(still.detach(), before, rtol=0, atol=0)
 
 
@@ -136,7 +136,7 @@ def network(dtype: torch.dtype) -> tuple[Any, list[Tensor]]:
 @pytest.mark.parametrize("default", [torch.float32, torch.float64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @served
-def test_matches_forloop(name: str, numbers: Numbers, dtype: torch.dtype, default: torch.dtype) -> None:
+def test_it_is_the_for_loop_step_by_step(name: str, numbers: Numbers, dtype: torch.dtype, default: torch.dtype) -> None:
     """Whatever the default dtype, with steps without any gradient and a layer that is frozen and unfrozen."""
     torch.set_default_dtype(default)
     try:
@@ -162,7 +162,7 @@ def test_matches_forloop(name: str, numbers: Numbers, dtype: torch.dtype, defaul
 
 
 @served
-def test_step_is_noop_when_params_have_no_grad(name: str, numbers: Numbers) -> None:
+def test_a_step_without_gradients_does_nothing(name: str, numbers: Numbers) -> None:
     tensors = pair()
     optimizer = INFOS[name].make(list(tensors), numbers)
     if name == "LOMO":
@@ -175,7 +175,7 @@ def test_step_is_noop_when_params_have_no_grad(name: str, numbers: Numbers) -> N
 
 
 @served
-def test_step_is_noop_for_zero_grads(name: str, numbers: Numbers) -> None:
+def test_a_step_of_zero_gradients_moves_nothing(name: str, numbers: Numbers) -> None:
     tensors = pair()
     optimizer = INFOS[name].make(list(tensors), {**numbers, "weight_decay": 0.0})
     for p in tensors:
@@ -184,7 +184,7 @@ def test_step_is_noop_for_zero_grads(name: str, numbers: Numbers) -> None:
     assert all(torch.equal(a, b) for a, b in zip(tensors, pair(), strict=True))
 
 
-def test_rosenbrock_sparse() -> None:
+def test_sparse_gradients_go_down_rosenbrocks_valley_as_dense_ones() -> None:
     """Descent in one coordinate at a time by gradients that are not coalesced ends where dense ones of ours do."""
     ends = []
     for sparse in (True, False):

@@ -23,7 +23,7 @@ FILE = Path(__file__).with_name("fake_device.py")
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return elsewhere.printed(FILE, tmp_path_factory.mktemp("triton"))
+    return elsewhere.printed(tmp_path_factory.mktemp("triton"), FILE)
 
 
 @pytest.mark.parametrize("claim", elsewhere.claims(FILE))

@@ -280,6 +280,6 @@ def test_what_python_counts_in_a_step_would_show() -> None:
 def test_the_kernel_in_a_recorded_step(tmp_path: Path) -> None:
     pytest.importorskip("triton", reason="Triton is not installed, so its interpreter cannot run the kernel")
     file = Path(__file__).with_name("interpreted_graph.py")
-    said = elsewhere.printed(file, tmp_path, TRITON_INTERPRET="1")
+    said = elsewhere.printed(tmp_path, file, TRITON_INTERPRET="1")
     for claim in elsewhere.claims(file):
         elsewhere.assert_passed(claim, said, "nothing here is skipped")
