@@ -23,9 +23,7 @@ def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) ->
     `key` is the setting to name where that cannot be done: fewer than two of a class, which is called by its name if
     there are `names`, or fewer examples in one part than classes (UserError).
     """
-    from sklearn.model_selection import train_test_split
-
-    classes, counts = np.unique(y, return_counts=True)
+    classes, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
     if counts.min() < 2:
         scarce = classes[counts.argmin()]
         raise UserError(
@@ -36,8 +34,32 @@ def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) ->
             f"{key}: splits {len(y)} examples of {len(classes)} classes into {len(y) - size} and {size}; "
             f"both parts need at least {len(classes)}, one for each class"
         )
-    kept, held = train_test_split(np.arange(len(y)), test_size=size, random_state=STATE, stratify=y)
-    return np.sort(kept), np.sort(held)
+    # As train_test_split(np.arange(len(y)), test_size=size, random_state=STATE, stratify=y) of scikit-learn does it,
+    # whose import takes most of a second, and which may draw otherwise in another version: data would get another hash.
+    random = np.random.RandomState(STATE)
+    kept = _shares(counts, len(y) - size, random)
+    held = _shares(counts - kept, size, random)
+    parts: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for own, k, h in zip(np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1]), kept, held, strict=True):
+        drawn = own[random.permutation(len(own))]
+        parts[0].append(drawn[:k])
+        parts[1].append(drawn[k : k + h])
+    return np.sort(np.concatenate(parts[0])), np.sort(np.concatenate(parts[1]))
+
+
+def _shares(counts: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
+    """How many of each class make `size` in the shares of `counts` [C], rounded so that they do; ties are drawn."""
+    exact = counts / counts.sum() * size
+    found = np.floor(exact)
+    rests, left = exact - found, int(size - found.sum())
+    for rest in np.unique(rests)[::-1] if left > 0 else ():
+        (alike,) = np.where(rests == rest)
+        some = random.choice(alike, size=min(len(alike), left), replace=False)
+        found[some] += 1
+        left -= len(some)
+        if left == 0:
+            break
+    return found.astype(int)
 
 
 def divided(

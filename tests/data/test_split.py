@@ -13,7 +13,7 @@ from runner.data.dataset import Dataset, Split
 from runner.data.images import statistics
 from runner.data.load import load
 from runner.data.settings import DatasetSettings, DigitsSettings, ModularSettings
-from runner.data.split import hold_out, stratified
+from runner.data.split import STATE, hold_out, stratified
 
 DIGITS = DigitsSettings("digits")
 
@@ -40,6 +40,23 @@ def test_split_is_the_same_for_every_call(settings: DatasetSettings) -> None:
 def test_embedded_datasets_keep_their_hash(settings: DatasetSettings, found: str) -> None:
     """Another hash is another trial id: committed results could no longer be run again."""
     assert load(settings).hash == found
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_stratified_split_is_the_one_that_scikit_learn_drew(seed: int) -> None:
+    """Every dataset with a held-out part has its hash, and so the ids of its trials, from it."""
+    from sklearn.model_selection import train_test_split
+
+    random = np.random.default_rng(seed)
+    counts = random.integers(2, (6, 40, 400)[seed % 3], random.integers(2, 12))
+    if seed % 4 == 0:
+        counts[:] = counts[0]  # all remainders are ties
+    y = random.permutation(np.repeat(random.permutation(50)[: len(counts)], counts))
+    for size in {len(counts), len(y) // 2, len(y) // 3, len(y) - len(counts)}:
+        if len(counts) <= size <= len(y) - len(counts):
+            want = train_test_split(np.arange(len(y)), test_size=size, random_state=STATE, stratify=y)
+            for mine, theirs in zip(stratified(y, size, "key"), want, strict=True):
+                assert np.array_equal(mine, np.sort(theirs))
 
 
 def test_digits_sizes_and_stratification() -> None:
