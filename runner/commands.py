@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def note_command(folder: Path, group: Sequence[Settings], lock: AbstractContextM
     path = folder / "study.yaml"
     with lock:
         try:
-            known = list(yaml.load_all(path.read_text(), _LOADER)) if path.exists() else []
+            known = _parsed(path.read_text()) if path.exists() else []
         except OSError:
             raise
         except Exception:  # such as ValueError for the 13th month; all of it is the file's fault
@@ -58,10 +59,16 @@ def _plain(settings: Settings) -> dict[str, object]:
     return {key: plain(value) for key, value in asdict(settings).items()}
 
 
+@lru_cache(maxsize=1)  # a command looks at it more than once, and a list of 20,000 seeds takes a tenth of a second
+def _parsed(text: str) -> list[Any]:
+    """Not to be changed."""
+    return list(yaml.load_all(text, _LOADER))
+
+
 def entries(folder: Path) -> list[Any]:
     """What study.yaml has of each command, in their order; [] where there is none that can be read."""
     try:
-        return list(yaml.load_all((folder / "study.yaml").read_text(encoding="utf-8"), _LOADER))
+        return list(_parsed((folder / "study.yaml").read_text(encoding="utf-8")))
     # What a file that somebody has edited can end in: a 13th month, a bad tag, brackets without end.
     except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return []

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from optim.conventions import DECOUPLED, L2
 from optim.rules import FAMILIES
@@ -21,6 +20,7 @@ from runner.errors import UserError
 from runner.float32 import check_steps
 from runner.groups import GROUPS, check_text
 from runner.keys import KEYS, OWN, unknown
+from runner.refusal import explain
 from runner.settings import LookaheadSettings, OptimizerSettings, Settings
 
 
@@ -92,31 +92,6 @@ def _one_zero(settings: Any) -> Any:
         elif isinstance(value, dict):
             changed[f.name] = {key: part + 0.0 for key, part in value.items()}
     return replace(settings, **changed)
-
-
-_WORDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a name"}
-
-
-def explain(error: OmegaConfBaseException, group: str) -> str:
-    """omegaconf's multi-line complaint about a key of `group` as one line."""
-    key = f"{group}.{getattr(error, 'full_key', '') or getattr(error, 'key', '')}"
-    first = str(error).strip().splitlines()[0]
-    if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first):
-        return f"{key}={match.group(1)}: must be {_WORDS.get(match.group(2), match.group(2))}"
-    if match := re.match(r"Cannot convert '(\w+)' to string: '(.*)'$", first):
-        what = "a list" if match.group(1) == "ListConfig" else "keys and values"
-        return f"{key}: must be text, not {what}; a word with brackets is quoted: {key}='\"[a]\"'"
-    if re.match(r"Incompatible value 'None'|field '\w+' is not Optional", first):
-        return f"{key}=null: must have a value; without {key}=... it keeps its default"
-    if "is not a ListConfig, list or tuple" in first:
-        return f"{key}: must be a list, such as {key}=[0.5]"
-    if isinstance(error, ConfigKeyError):
-        return f"unknown key '{key}'; --cfg job shows the keys of {group}; another is chosen by {group}=NAME"
-    if key == "optimizer.wd":
-        return "optimizer.wd holds a value for each convention; write wd=NUMBER"
-    if "is not a valid bool" in first:
-        return f"{key}: must be true or false"
-    return f"{key}: {first}"
 
 
 _SCALARS: dict[str, type] = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from runner import baseline
 from runner.columns import SCHEMA
@@ -64,12 +64,8 @@ def names(trial: str, settings: str) -> bool:
     """
     if not _ID.fullmatch(trial):
         return _unreadable(settings)
-    values = AXES.findall(settings)
-    if (differing := _frame(AXES.sub(r'"\1":"\1"', settings))) is not None:
-        for key, value in values:
-            differing = differing.replace(f'"{key}":"{key}"', f'"{key}":{value}', 1)
-        if _digest(differing).startswith(trial):
-            return True
+    if (found := digest_of(cut(settings))) and found.startswith(trial):
+        return True
     try:
         flat = json.loads(settings)
     except (ValueError, RecursionError):
@@ -85,17 +81,52 @@ def _unreadable(settings: str) -> bool:
     return not isinstance(flat, dict) or not flat
 
 
-@lru_cache(maxsize=4096)
-def _frame(settings: str) -> str | None:
-    """What an id hashes, of settings whose values on the axes are cut out: the same for all cells and seeds of a grid.
+class Cut(NamedTuple):
+    """Settings as JSON without the values on the axes, which all cells and seeds of a grid share, and these values.
 
     A study has thousands of rows and few such frames, so that its ids are checked in a fraction of the time.
     """
+
+    frame: tuple[str, ...]  # the texts before, between and behind the values
+    keys: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+@lru_cache(maxsize=8)  # a row is looked at more than once
+def cut(settings: str) -> Cut:
+    """Cut the values of lr, seed and wd out of settings as JSON."""
+    parts = AXES.split(settings)
+    return Cut(tuple(parts[::3]), tuple(parts[1::3]), tuple(parts[2::3]))
+
+
+def digest_of(settings: Cut) -> str:
+    """`digest` of settings that have been cut; "" where they are none."""
+    hashed = _hashed(settings.frame, settings.keys)
+    if hashed is None:
+        return ""
+    texts, order = hashed
+    given = (*(settings.values[at] for at in order), "")
+    return _digest("".join([part for both in zip(texts, given, strict=True) for part in both]))
+
+
+def framed(frame: Sequence[str], keys: Sequence[str]) -> dict[str, Any] | None:
+    """The settings of a frame, with a key's name in place of each value that is cut out; None where they are none."""
     try:
-        flat = json.loads(settings)
+        flat = json.loads("".join(f'{text}"{key}":"{key}"' for text, key in zip(frame, keys, strict=False)) + frame[-1])
     except (ValueError, RecursionError):
         return None
-    return text(differing(flat)) if isinstance(flat, dict) else None
+    return flat if isinstance(flat, dict) else None
+
+
+@lru_cache(maxsize=4096)
+def _hashed(frame: tuple[str, ...], keys: tuple[str, ...]) -> tuple[list[str], list[int]] | None:
+    """What an id hashes of a frame: the texts around its values, and in which order these stand there."""
+    flat = framed(frame, keys)
+    if flat is None or len(set(keys)) < len(keys):
+        return None
+    parts = re.split('"(lr|seed|wd)":"\\1"', text(differing(flat)))
+    texts, order = parts[::2], [keys.index(key) for key in parts[1::2] if key in keys]
+    return [f'{before}"{key}":' for before, key in zip(texts, parts[1::2], strict=False)] + texts[-1:], order
 
 
 def _digest(settings: str) -> str:

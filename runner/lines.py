@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeGuard
 
 from runner import identity, told
-from runner.columns import COUNT, SCHEMA, TRIALS
+from runner.columns import COLUMNS, COUNT, SCHEMA, TEXT, TRIALS
 from runner.errors import UserError
-from runner.ranges import kind, wrong
+from runner.ranges import REQUIRED, WORDS, kind, wrong
 
+_TRIAL, _SETTINGS = TRIALS.index("trial"), TRIALS.index("settings")
 _PLACES = tuple(map(TRIALS.index, told.TOLD))
 BLOCK = 2**24  # bytes of a file that are read at a time
 
@@ -100,7 +102,8 @@ def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence
     What names a row beside its words is counted, and must be written as a whole number: other readers go by that.
     """
     counted = COUNT[table]
-    for name, cell in zip(columns, found, strict=True):
+    for at, name in _checked(table, len(columns)):
+        cell = found[at]
         right = wrong(name, cell, table)
         if name == counted and not right and not is_count(cell):
             right = f"must be {kind(name, table).right}, written in digits"
@@ -109,7 +112,7 @@ def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence
                 f"{path}: line {number}: {name} is {cell[:30]!a}, {right}; mend that cell, or remove the line"
             )
     if table == "trials":
-        trial, settings = (found[columns.index(name)] for name in ("trial", "settings"))
+        trial, settings = found[_TRIAL], found[_SETTINGS]
         if not identity.names(trial, settings):
             raise UserError(
                 f"{path}: line {number}: trial is {trial[:30]!a}, must be the id of its settings; mend that cell, "
@@ -122,6 +125,13 @@ def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence
                 f"{path}: line {number}: {column} is {cell[:30]!a}, must be what its settings say; mend that cell, or "
                 "remove the line"
             )
+
+
+@lru_cache
+def _checked(table: str, width: int) -> list[tuple[int, str]]:
+    """The places and names of those of the first `width` columns that may not hold anything at all."""
+    free = {name for name in TEXT if name not in WORDS and name not in REQUIRED[table]}
+    return [(at, name) for at, name in enumerate(COLUMNS[table][:width]) if name not in free]
 
 
 def is_whole(path: Path, number: int, line: bytes, columns: Sequence[str], table: str) -> bool:

@@ -46,10 +46,18 @@ def _settings(folder: Path) -> dict[str, str]:
     for place in (folder, *parts.of(folder)):
         for lines in whole_lines(place / "trials.csv", "trials"):
             trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
-            for row in csv.reader(io.StringIO(lines.rows.decode(errors="replace"), newline="")):
+            # A longer id is seen without reading the whole row, unless a cell before it has quotes.
+            some = (row for row in io.BytesIO(lines.rows) if row[:1] == b'"' or _second(row) == identity.OLD)
+            for row in csv.reader(row.decode(errors="replace") for row in some):
                 if len(row[trial]) == identity.OLD:
                     found[row[trial]] = row[settings]
     return found
+
+
+def _second(row: bytes) -> int:
+    """How long the second cell of a row is."""
+    first = row.find(b",") + 1
+    return row.find(b",", first) - first
 
 
 def _followed(folder: Path) -> set[str]:

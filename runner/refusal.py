@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hydra.errors import OverrideParseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from runner.groups import AXES, GROUPS
 from runner.keys import near, unknown
@@ -42,6 +43,31 @@ def one_line(error: BaseException) -> str:
         return "a configuration file has a number of thousands of digits, which cannot be read"
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return first.strip()
+
+
+_WORDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a name"}
+
+
+def explain(error: OmegaConfBaseException, group: str) -> str:
+    """omegaconf's multi-line complaint about a key of `group` as one line."""
+    key = f"{group}.{getattr(error, 'full_key', '') or getattr(error, 'key', '')}"
+    first = str(error).strip().splitlines()[0]
+    if match := re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", first):
+        return f"{key}={match.group(1)}: must be {_WORDS.get(match.group(2), match.group(2))}"
+    if match := re.match(r"Cannot convert '(\w+)' to string: '(.*)'$", first):
+        what = "a list" if match.group(1) == "ListConfig" else "keys and values"
+        return f"{key}: must be text, not {what}; a word with brackets is quoted: {key}='\"[a]\"'"
+    if re.match(r"Incompatible value 'None'|field '\w+' is not Optional", first):
+        return f"{key}=null: must have a value; without {key}=... it keeps its default"
+    if "is not a ListConfig, list or tuple" in first:
+        return f"{key}: must be a list, such as {key}=[0.5]"
+    if isinstance(error, ConfigKeyError):
+        return f"unknown key '{key}'; --cfg job shows the keys of {group}; another is chosen by {group}=NAME"
+    if key == "optimizer.wd":
+        return "optimizer.wd holds a value for each convention; write wd=NUMBER"
+    if "is not a valid bool" in first:
+        return f"{key}: must be true or false"
+    return f"{key}: {first}"
 
 
 def printable(text: str) -> str:

@@ -24,7 +24,7 @@ from runner import identity, stamps
 from runner.commands import entries
 from runner.data.dataset import Dataset
 from runner.data.load import load
-from runner.data.settings import DATASETS, DatasetSettings
+from runner.data.settings import DATASETS, DatasetSettings, shown
 from runner.devices import resolve
 from runner.errors import UserError
 from runner.models.settings import MODELS
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"{row['trial']}: it failed ({row['note']}), so there is nothing to compare with")
         recorded = settings_of(row)
         trial, dataset = rebuilt(
-            recorded, given.study, dict(word.split("=", 1) for word in given.dataset if "=" in word)
+            recorded, given.study, dict(word.split("=", 1) for word in given.dataset if "=" in word), row["dataset"]
         )
         if not trial.digest.startswith(row["trial"]):
             raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
@@ -96,13 +96,14 @@ def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str]) -> tuple[Trial, Dataset]:
+def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str], data: str = "") -> tuple[Trial, Dataset]:
     """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`.
 
+    `data`: what its row calls the dataset, by which two files of one study are told apart.
     What a row of version 0.1.0 does not list is what it was then (runner/baseline.py), whatever the default is now.
     """
     flat = identity.whole(flat)
-    place = _place(folder, str(flat.get("dataset"))) | dict(typed)
+    place = _place(folder, str(flat.get("dataset")), data) | dict(typed)
     try:
         own, dataset = _dataset(flat, place)
         optimizer = _group(OPTIMIZERS, "optimizer", flat, {"lr": flat["lr"]})
@@ -130,14 +131,15 @@ def _dataset(flat: Mapping[str, Any], place: Mapping[str, Any]) -> tuple[Dataset
         raise UserError(f"{error}; here a setting of the dataset is given as --dataset KEY=VALUE") from error
 
 
-def _place(folder: Path, name: str) -> dict[str, Any]:
+def _place(folder: Path, name: str, data: str) -> dict[str, Any]:
     """The settings in study.yaml that say where the data lies."""
     where = {f.name for f in fields(DATASETS.get(name, DatasetSettings)) if not f.metadata.get("result", True)}
     try:
         all_settings = [
             s["dataset"] for entry in entries(folder) for s in entry["settings"] if s["dataset"]["name"] == name
         ]
-        return {key: value for key, value in all_settings[-1].items() if key in where}
+        own = [one for one in all_settings if shown(one) == data]
+        return {key: value for key, value in (own or all_settings)[-1].items() if key in where}
     except (TypeError, AttributeError, LookupError):
         return {}
 

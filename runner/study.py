@@ -139,7 +139,7 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
-    from runner.report.fingerprint import is_current
+    from runner.report.fingerprint import fingerprint, is_current, keep, kept
     from runner.report.measures import objective
     from runner.report.write import summary, write_report
 
@@ -151,7 +151,10 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     # A report that lies there may have another reference than the one asked for.
     named = settings.reference
     current = is_current(folder, named)
-    told = summary(folder, named, rows) if current else write_report(folder, named).terminal
+    told = kept(folder, named) if current else write_report(folder, named).terminal
+    if not told:
+        told = summary(folder, named, rows)
+        keep(folder, fingerprint(folder, named), told)
     shown, _, answer = told.rpartition("\n\n")
     if shown:
         print(shown)

@@ -14,7 +14,7 @@ from runner.columns import COLUMNS, COUNT, OLDEST, WORDS
 from runner.errors import UserError
 from runner.lines import BLOCK, check_cells, check_header, is_count, is_row, is_whole, padded, split
 from runner.ranges import storable
-from runner.reading import note
+from runner.reading import note, vouch
 from runner.superseding import Last, superseding
 
 Row = Mapping[str, object]
@@ -73,12 +73,8 @@ class Table:
         """All rows of these trials as they stand in the file, with all the columns of today and no newline."""
         from runner.blocks import whole_lines
 
-        found = (
-            line
-            for lines in whole_lines(self.path, self.name, trials)
-            for line in lines.padded(len(self.columns)).split(b"\n")
-        )
-        return [line.rstrip(b"\r") for line in found if line]
+        blocks = (lines.padded(len(self.columns)) for lines in whole_lines(self.path, self.name, trials))
+        return [line.rstrip(b"\r") for block in blocks for line in block.split(b"\n") if line]
 
     def refresh(self, mend: bool) -> None:
         """See what has been appended since the last look.
@@ -106,6 +102,7 @@ class Table:
         if not (file := self._begun(mend)):
             return
         with file:
+            before, whole = os.fstat(file.fileno()), self.lines == 1
             for line in file:
                 row = split(line.rstrip(b"\n").decode(errors="replace"))
                 if not line.endswith(b"\n"):
@@ -123,6 +120,10 @@ class Table:
                 self.offset += len(line)
                 if good and row is not None:
                     yield padded(line, len(self.columns) - len(row))
+            if whole and self.strict and not self.count:
+                after = os.fstat(file.fileno())
+                if after.st_size == self.offset and after.st_mtime_ns == before.st_mtime_ns:
+                    vouch(after)  # to look at its rows takes as long as to read them
 
     def _begun(self, mend: bool) -> BinaryIO | None:
         """The file behind what has been seen of it, if there is one with a header."""

@@ -6,12 +6,11 @@ a result to another trial.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from runner.identity import AXES, whole
+from runner.identity import cut, framed, whole
 
 # Each column, by the setting that it shows. The column `dataset` may show a label, which is no part of the settings.
 SHOWN = {
@@ -32,7 +31,7 @@ SHOWN = {
     "precision": "precision",
 }
 TOLD = tuple(SHOWN)
-_ON_AXES = tuple(TOLD.index(name) for name in ("lr", "seed", "wd"))
+_ON_AXES = tuple((name, TOLD.index(name)) for name in ("lr", "seed", "wd"))
 
 
 def contradiction(cells: Sequence[Any], settings: str) -> str:
@@ -42,13 +41,13 @@ def contradiction(cells: Sequence[Any], settings: str) -> str:
         cells: one for each of `TOLD`, as text or as pandas has it. An empty one contradicts nothing.
         settings: of the row, as JSON; where they cannot be read nobody can say.
     """
-    said = dict(AXES.findall(settings))
+    frame, keys, values = cut(settings)
     rest = list(cells)
-    for name, at in zip(("lr", "seed", "wd"), _ON_AXES, strict=True):
+    for name, at in _ON_AXES:
         rest[at] = ""
-        if name in said and not _equal(cells[at], _number(said[name])):
+        if name in keys and not _equal(cells[at], _number(values[keys.index(name)])):
             return name
-    return _of_frame(tuple(rest), AXES.sub(r'"\1":"\1"', settings))
+    return _of_frame(tuple(rest), frame, keys)
 
 
 def _number(text: str) -> Any:
@@ -69,20 +68,12 @@ def _equal(cell: Any, value: Any) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _of_frame(cells: tuple[Any, ...], frame: str) -> str:
-    """`contradiction` of what all cells and seeds of a grid share: a study has thousands of rows and few of these."""
-    flat = _read(frame)
+def _of_frame(cells: tuple[Any, ...], frame: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    """`contradiction` of what all cells and seeds of a grid share."""
+    flat = framed(frame, keys)
+    flat = {} if flat is None else whole(flat)
     return next((name for name, cell in zip(TOLD, cells, strict=True) if not _fits(cell, flat, SHOWN[name])), "")
 
 
 def _fits(cell: Any, flat: Mapping[str, Any], key: str) -> bool:
     return key not in flat or _equal(cell, flat[key])
-
-
-@lru_cache(maxsize=4096)
-def _read(frame: str) -> Mapping[str, Any]:
-    try:
-        flat = json.loads(frame)
-    except (ValueError, RecursionError):
-        return {}
-    return whole(flat) if isinstance(flat, dict) else {}

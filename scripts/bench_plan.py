@@ -21,6 +21,7 @@ from pathlib import Path
 from runner.columns import TRIALS
 from runner.compose import from_config
 from runner.data.load import load
+from runner.described import described
 from runner.records import Records
 from runner.trials import Facts, expand
 from hydra import compose, initialize_config_module
@@ -28,8 +29,7 @@ with initialize_config_module("configs", version_base="1.3"):
     settings = from_config(compose("config", [f"seed=[{','.join(map(str, range(int(sys.argv[2]))))}]", "epochs=1"]))
 row = next(csv.DictReader(open(sys.argv[3])))
 trials = expand(settings, Facts.of(load(settings.dataset)))
-own = lambda t: {"trial": t.id, "seed": t.seed, "epochs": 1, "study": "s", "settings": t.settings_json, "lr": t.lr,
-                 "wd": t.wd, "phase": "search", "status": "ok", "val_error": 3 + t.seed % 17 / 16}
+own = lambda t: described(t) | {"study": "s", "phase": "search", "status": "ok", "val_error": 3 + t.seed % 17 / 16}
 known = {name: cell for name, cell in row.items() if name in TRIALS}
 records = Records(Path(sys.argv[1]))
 records.append_curves([{"trial": t.id, "epoch": 1, "step": 13} for t in trials])

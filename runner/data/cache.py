@@ -74,7 +74,7 @@ class Cache:
             return None
         with suppress(OSError):  # when it was last used
             os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))
-        return replace(dataset, name=self.settings.label or self.settings.name)
+        return replace(dataset, name=self.settings.shown)
 
     def keep(self, dataset: Dataset) -> Dataset:
         """The dataset as it lies in the cache from now on; itself where it cannot be kept, which is said."""

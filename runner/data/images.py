@@ -32,7 +32,7 @@ def image_dataset(
     it both are those of the training split.
     UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
     """
-    name = settings.label or settings.name
+    name = settings.shown
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
         train, val = hold_out(train, settings.validation, settings.train, names)

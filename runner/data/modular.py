@@ -29,7 +29,7 @@ def load(settings: ModularSettings) -> Dataset:
     train, val, test = (part(everything, index) for index in np.split(order, [first, second]))
     if settings.train is not None:
         train = part(train, nested(train.y, settings.train))
-    return Dataset(settings.label or settings.name, "tokens", p, train, val, test, vocabulary=p + 2)
+    return Dataset(settings.shown, "tokens", p, train, val, test, vocabulary=p + 2)
 
 
 def answers(a: np.ndarray, b: np.ndarray, operation: str, p: int) -> np.ndarray:

@@ -6,12 +6,22 @@ hash of the loaded arrays is. `cache` is the folder in which decoded arrays are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any
 
 from runner.errors import UserError
 
 PLACE = {"result": False}
 OPERATIONS = ("add", "sub", "mul", "div")
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """What tables call the data of these settings by key: their label, `cats.npz`, `flowers/`, or their group."""
+    name, path = str(settings["name"]), str(settings.get("path") or "")
+    file = PurePath(path).name if name in ("npz", "text", "folder") else ""
+    return str(settings.get("label") or "") or file + "/" * bool(file and name == "folder") or name
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class DatasetSettings:
 
     name: str
     validation: float = 0.1
-    label: str = field(default="", metadata=PLACE)  # the name in tables; the group's name if empty
+    label: str = field(default="", metadata=PLACE)  # the name in tables; if empty that of the file, or the group's
     train: int | None = None
 
     def __post_init__(self) -> None:
@@ -34,6 +44,11 @@ class DatasetSettings:
             )
         if not 0 <= self.validation <= 1:
             raise UserError(f"dataset.validation={self.validation}: must be a fraction from 0 to 1")
+
+    @property
+    def shown(self) -> str:
+        """What tables call the data, which tells two files apart."""
+        return shown({f.name: getattr(self, f.name) for f in fields(self)})
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def load(settings: TextSettings) -> Dataset:
             )
     if settings.train is not None:
         train = part(train, nested(train.y, settings.train))
-    return Dataset(settings.label or settings.name, "tokens", BYTES, train, val, test, vocabulary=BYTES)
+    return Dataset(settings.shown, "tokens", BYTES, train, val, test, vocabulary=BYTES)
 
 
 def windows(data: np.ndarray, context: int) -> Split:

@@ -69,6 +69,10 @@ def split(trials: pd.DataFrame) -> list[Block]:
     parsed = [_settings(text) for text in frame["settings"]]
     records = frame[[*_BLOCK_COLUMNS, *_HYPER_COLUMNS]].to_dict("records")
     keys = [_block_settings(row, found) for row, found in zip(records, parsed, strict=True)]
+    names: dict[str, str] = {}
+    for key in keys:  # the same data is compared under whatever names it has
+        if "dataset.hash" in key:
+            key["dataset"] = names.setdefault(key["dataset.hash"], key["dataset"])
     frame["block"] = [json.dumps(key, sort_keys=True) for key in keys]
     frame["seed"] = frame["seed"].astype(int)
     frame["decoupled"] = (frame["wd"] > 0) & ~frame["wd_convention"].isin(["l2", ""])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import called
+from runner.data.settings import shown
 from runner.report.arms import Block
 from runner.report.overrides import noted_settings, overrides, typed
 from runner.report.select import NONE_BETTER, block_winners
@@ -118,9 +119,11 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         return None
     try:
         flat = json.loads(str(cell["settings"].iloc[0]))
-        noted = noted_settings(folder, flat)
+        name = str(cell["dataset"].iloc[0])
+        noted = noted_settings(folder, flat, name)
         # The name in tables belongs to the block, whatever another command has called the data.
-        label = "" if cell["dataset"].iloc[0] == flat["dataset"] else str(cell["dataset"].iloc[0])
+        usual = shown({"name": flat["dataset"], **noted.get("dataset", {}), "label": ""})
+        label = "" if name in (flat["dataset"], usual) else name
         words = overrides(flat, noted | {"dataset": {**noted.get("dataset", {}), "label": label}})
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None

@@ -94,9 +94,12 @@ def tidy(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def plain_ticks(axes: Axes, which: str) -> None:
-    """Numbers such as 2, 3, 5, 10 on a logarithmic axis that spans less than two decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+def plain_ticks(axes: Axes, which: str, zero: tuple[float, float] | None = None) -> None:
+    """Numbers such as 2, 3, 5, 10 on a logarithmic axis that spans less than two decades.
+
+    zero: for an x axis with points for 0 apart: where they are drawn, and where the others begin. A line divides them.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = axis.get_view_interval()
@@ -105,7 +108,16 @@ def plain_ticks(axes: Axes, which: str) -> None:
     axis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if narrow else (1,)))
     axis.set_minor_locator(NullLocator() if narrow else LogLocator(10, subs=tuple(range(2, 10))))
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, 3)))
+    at, begin = zero or (0.0, low)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: "0" if value == at else short(value, 3)))
+    if zero:
+        major, minor = (
+            [at, *(v for v in locator.tick_values(low, high) if v >= 0.99 * begin and v <= high)]
+            for locator in (axis.get_major_locator(), axis.get_minor_locator())
+        )
+        axis.set_major_locator(FixedLocator(major))
+        axis.set_minor_locator(FixedLocator(minor[1:]))
+        axes.axvline(math.sqrt(at * begin), color=GREY, linewidth=0.8, linestyle=":")
 
 
 def save(figure: Figure, path: Path) -> Path:

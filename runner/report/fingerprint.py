@@ -1,5 +1,6 @@
 """Whether a report is of the rows that there are: `fingerprint(folder)` of a study, which report.html carries.
 
+What it says on a terminal is kept beside it, so that a finished study says it again at once: `kept(folder)`.
 File times do not tell: a clone or a copy has other ones, and of two reports at once the later may be of fewer rows.
 """
 
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from runner import parts
+from runner import called, parts
 from runner.columns import COLUMNS
 from runner.errors import UserError
 
@@ -65,3 +68,29 @@ def is_current(folder: Path, reference: str = "") -> bool:
         return False
     whole = all((folder / name).is_file() for name in _WRITTEN)
     return found is not None and whole and found[1].decode() == fingerprint(folder, reference)
+
+
+def keep(folder: Path, rows: str, terminal: str) -> None:
+    """Keep what a report with the fingerprint `rows` says on a terminal, for `kept`."""
+    with suppress(OSError):  # a folder that may only be read
+        draft = _kept(folder).with_suffix(f".{os.getpid()}.part")
+        draft.write_text(f"{_key(rows, folder)}\n{terminal}", encoding="utf-8")
+        draft.replace(_kept(folder))
+
+
+def kept(folder: Path, reference: str = "") -> str:
+    """What the study's current report says on a terminal, where that has been kept; "" where it has not."""
+    try:
+        key, _, terminal = _kept(folder).read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        return ""
+    return terminal if key == _key(fingerprint(folder, reference), folder) else ""
+
+
+def _kept(folder: Path) -> Path:
+    return folder / ".state" / "terminal.txt"
+
+
+def _key(rows: str, folder: Path) -> str:
+    """Of the rows, and of how the program was called and by what path the study: commands for the reader have both."""
+    return hashlib.blake2b(f"{rows} {folder} {called.command()}".encode(errors="surrogateescape")).hexdigest()

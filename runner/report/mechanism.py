@@ -98,10 +98,15 @@ def _label(axes: np.ndarray) -> None:
             values = values[np.isfinite(values) & (values > 0)]
             if number in (1, 2, 3, 4) and len(values) and values.max() > 3 * values.min():
                 panel.set_yscale("log")
+                # Room for the legend below the lines: a twelfth of their height for each of its own and its frame.
+                room = (values.max() / values.min()) ** ((len(panel.get_legend_handles_labels()[0]) + 1) / 12)
+                panel.set_ylim(values.min() / room / 1.1, values.max() * 1.1)
+                figures.plain_ticks(panel, "y")
             else:
                 panel.set_ylim(bottom=0)
             if number == 2:
                 panel.set_xscale("log")
+                figures.plain_ticks(panel, "x")
             panel.legend(fontsize=7, frameon=False)
         else:
             panel.text(0.5, 0.5, "no arm has one", ha="center", va="center", transform=panel.transAxes)

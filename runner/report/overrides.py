@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from optim.conventions import L2
 from runner.commands import entries
-from runner.data.settings import DATASETS
+from runner.data.settings import DATASETS, shown
 from runner.models.settings import MODELS
 from runner.place import CONFIGS
 from runner.report.measures import short
@@ -58,18 +58,24 @@ def overrides(flat: Mapping[str, Any], noted: Mapping[str, Any]) -> list[str]:
     return words + _differing({key: noted[key] for key in WATCHED if key in noted}, usual)
 
 
-def noted_settings(folder: Path, flat: Mapping[str, Any]) -> dict[str, Any]:
+def noted_settings(folder: Path, flat: Mapping[str, Any], data: str = "") -> dict[str, Any]:
     """The settings in study.yaml that asked for most trials like this one; {} where there are none.
 
-    Those of its own optimizer go before those of another, and of equals the last is taken.
+    Those of the data that tables call `data` go before those of other data, then those of its own optimizer before
+    those of another, and of equals the last is taken.
     """
     try:
         own = [s for entry in entries(folder) for s in entry["settings"] if _alike(s, flat)]
         ranks = [
-            (s["optimizer"]["name"] == flat["optimizer"], len(s["lr"]) * len(s["wd"]) * len(s["seed"]), number)
+            (
+                shown(s["dataset"]) == data,
+                s["optimizer"]["name"] == flat["optimizer"],
+                len(s["lr"]) * len(s["wd"]) * len(s["seed"]),
+                number,
+            )
             for number, s in enumerate(own)
         ]
-        return dict(own[max(ranks)[2]]) if own else {}
+        return dict(own[max(ranks)[3]]) if own else {}
     except (TypeError, AttributeError, LookupError):  # edited by hand
         return {}
 

@@ -40,7 +40,7 @@ def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = Non
     """Cells as points over (`column`, lr) on logarithmic axes, coloured and circled as in the heat map.
 
     Decay per step in paper units is lr x wd of torch's convention: what is a column in one is a diagonal in
-    the other. wd = 0 has no place on the axis and is left out. over: as for `heatmap`.
+    the other. wd = 0 has no place on the axis and stands apart, left of it. over: as for `heatmap`.
     """
     unit, conventions = UNITS[column]
     panels = [map_ for map_ in maps(block) if map_.convention in conventions and len(map_.cells) > 1]
@@ -55,15 +55,17 @@ def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = Non
         _draw(axes, map_, column, norm)
         axes.set_xlabel(figures.wd_axis(unit, narrow=True), fontsize=9)
         if over and map_.arm in over:
-            paper_marks(axes, [(wd if unit == "paper" else wd / lr, lr) for lr, wd in over[map_.arm].theirs if wd > 0])
+            apart = _apart(map_, column)
+            theirs = over[map_.arm].theirs
+            paper_marks(axes, [((wd if unit == "paper" else wd / lr) or apart, lr) for lr, wd in theirs])
             shown = True
     colour_bar(figure, grid, block, norm)
     counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
-    crossed = "; crosses: a run diverged" if any(_placed(map_, column)["diverged"].any() for map_ in panels) else ""
+    crossed = "; crosses: a run diverged" if any(_drawn(map_, column)["diverged"].any() for map_ in panels) else ""
     diamonds = "; diamonds: the paper's, as in the heat map" if shown else ""
+    zero = "; left of the line: no decay" if any(0 in map_.wds for map_ in panels) else ""
     figures.caption(
-        figure,
-        f"cells of the heat map; rings: best cells ({counts}), thick red: the best; wd = 0 left out{crossed}{diamonds}",
+        figure, f"cells of the heat map; rings: best cells ({counts}), thick red: the best{zero}{crossed}{diamonds}"
     )
     if shown:
         legend(figure, block)
@@ -71,16 +73,29 @@ def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = Non
 
 
 def _placed(map_: Map, column: str) -> pd.DataFrame:
+    """The cells that have a place on the axis."""
     return map_.cells[(map_.cells[column] > 0) & np.isfinite(map_.cells["score"])]
 
 
+def _apart(map_: Map, column: str) -> float:
+    """Where cells without decay stand, left of all others."""
+    values = _placed(map_, column)[column]
+    return float(values.min() / max(3.0, (values.max() / values.min()) ** 0.16))
+
+
+def _drawn(map_: Map, column: str) -> pd.DataFrame:
+    """All cells that are drawn, those without decay in a place of their own."""
+    zero = map_.cells[(map_.cells["wd"] == 0) & np.isfinite(map_.cells["score"])]
+    return pd.concat([zero.assign(**{column: _apart(map_, column)}), _placed(map_, column)])
+
+
 def _draw(axes: Axes, map_: Map, column: str, norm: Normalize) -> None:
-    table = _placed(map_, column)
+    table = _drawn(map_, column)
     axes.scatter(table[column], table["lr"], c=table["score"], norm=norm, cmap=COLOURS, s=130, marker="s", linewidths=0)
     hit = table[table["diverged"] > 0]
     axes.scatter(hit[column], hit["lr"], s=40, marker="x", color="white", linewidths=1.2)
-    best = best_cells(map_)
-    best = best[best["cell"].isin(table["cell"])]
+    order = [cell for cell in best_cells(map_)["cell"] if cell in set(table["cell"])]
+    best = table.set_index("cell").loc[order]
     axes.scatter(best[column], best["lr"], s=230, facecolors="none", edgecolors="black", linewidths=1.5)
     top = best.head(1)
     axes.scatter(top[column], top["lr"], s=230, facecolors="none", edgecolors="#C00000", linewidths=2.8)
@@ -90,7 +105,8 @@ def _draw(axes: Axes, map_: Map, column: str, norm: Normalize) -> None:
         margin = max(1.5, (values.max() / values.min()) ** 0.08)
         limits(values.min() / margin, values.max() * margin)
     figures.tidy(axes)
-    figures.plain_ticks(axes, "x")
+    apart, begin = _apart(map_, column), float(_placed(map_, column)[column].min())
+    figures.plain_ticks(axes, "x", (apart, begin) if (table["wd"] == 0).any() else None)
     figures.plain_ticks(axes, "y")
     axes.set_ylabel("learning rate", fontsize=9)
     axes.set_title(map_.arm, fontsize=11)

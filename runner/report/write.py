@@ -24,7 +24,7 @@ from runner.report.claims.judge import markdown as claims_markdown
 from runner.report.claims.judge import summary as claims_summary
 from runner.report.claims.judge import table as claims_table
 from runner.report.extend import extension
-from runner.report.fingerprint import fingerprint, marked
+from runner.report.fingerprint import fingerprint, keep, marked
 from runner.report.plots import Plots
 from runner.report.plots import plots as draw
 from runner.report.progress_note import progress_note
@@ -100,7 +100,9 @@ def _written(folder: Path, reference: str) -> Report:
             f"{where}: cannot write the report ({error.strerror or error}); free space or move it away, then run "
             f"{called.report(folder)}: no row is lost"
         ) from error
-    terminal = _terminal(folder, reported, drawn.failed)
+    terminal = _terminal(folder, reported)
+    keep(folder, rows, terminal)
+    terminal = _terminal(folder, reported, drawn.failed) if drawn.failed else terminal
     return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
 
 

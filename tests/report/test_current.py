@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from runner import called
+from runner.reading import read
 from runner.records import Records
 from runner.report import figures
-from runner.report.fingerprint import is_current
-from runner.report.write import write_report
+from runner.report.arms import split
+from runner.report.extend import extension
+from runner.report.fingerprint import is_current, kept
+from runner.report.results import results
+from runner.report.write import summary, write_report
 from tests.report.studies import LRS, search, trial, write
 
 
@@ -40,6 +45,28 @@ def test_a_report_is_current_by_its_rows_whatever_the_times_of_its_files(folder:
     assert is_current(folder)
     (folder / "generalization.md").unlink()
     assert not is_current(folder)
+
+
+def test_what_a_current_report_says_on_a_terminal_is_kept_as_long_as_it_is_true(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kept(folder) == ""
+    said = write_report(folder).terminal
+    assert kept(folder) == said == summary(folder)
+    assert kept(folder, "adamw") == ""  # another reference
+    assert extension(folder, [(b, results(b)) for b in split(read(folder))]) in said
+    with monkeypatch.context() as patch:
+        patch.setenv(called.SCRIPT, "scripts/run")  # its commands would be another's
+        assert kept(folder) == ""
+    moved = folder.rename(folder.with_name("moved"))  # and their study
+    assert kept(moved) == ""
+    moved.rename(folder)
+    assert kept(folder) == said
+    (folder / ".state" / "terminal.txt").write_bytes(b"\xff")
+    assert kept(folder) == ""
+    write_report(folder)
+    Records(folder).append_trials([trial("adamw", 1e-3, 0.5, 7)])
+    assert kept(folder) == ""
 
 
 def _report(folder: Path, seed: int) -> None:

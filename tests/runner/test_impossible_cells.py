@@ -18,6 +18,7 @@ from runner.told import TOLD
 from tests.helpers import images, trial
 from tests.report.studies import curve, search
 
+FINE = {"phase": "search", "status": "ok"}
 ODD = ("inf", "-inf", "nan", "1e308", "-1e308", "-1", "1.5", "9" * 5000, "\N{EN DASH}", "NA", "null", "", "1_0", "True")
 
 
@@ -172,3 +173,16 @@ def test_a_cell_that_contradicts_the_settings_of_its_row_is_named(column: str, l
         read(tmp_path / "damaged")
     with pytest.raises(UserError, match=rf"line 2: {named} is .* must be "):
         Records(tmp_path / "damaged").done()
+
+
+def test_a_file_whose_rows_were_looked_at_is_looked_at_again_when_it_has_changed(tmp_path: Path) -> None:
+    """A command reads its rows twice, and trusts the first look only as long as the file is the same."""
+    Records(tmp_path).append_trials([described(trial(images(), seed=seed)) | FINE for seed in (0, 1)])
+    assert Records(tmp_path).done()
+    assert len(read(tmp_path)) == 2
+    path = tmp_path / "trials.csv"
+    text, before = path.read_text(), path.stat()
+    path.write_text(text.replace(",16,5,cosine,", ",16,7,cosine,", 1))
+    assert path.stat().st_size == before.st_size
+    with pytest.raises(UserError, match="line 2: epochs is '7', must be what its settings say"):
+        read(tmp_path)
