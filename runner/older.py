@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from runner.errors import UserError
 from runner.plan import planned
 from runner.table import Table
 from runner.trials import Trial
+
+_SHORT = re.compile(rb'"|[^,]*,"?[^,]{%d}"?,' % identity.OLD)
 
 
 def as_on_record(folder: Path, trials: Mapping[str, Trial]) -> dict[str, Trial]:
@@ -44,20 +47,27 @@ def _settings(folder: Path) -> dict[str, str]:
     """The `settings` of the rows with an id of version 0.1.0, by id."""
     found = {}
     for place in (folder, *parts.of(folder)):
-        for lines in whole_lines(place / "trials.csv", "trials"):
+        path = place / "trials.csv"
+        if not _may_have_short(path):
+            continue
+        for lines in whole_lines(path, "trials"):
             trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
-            # A longer id is seen without reading the whole row, unless a cell before it has quotes.
-            some = (row for row in io.BytesIO(lines.rows) if row[:1] == b'"' or _second(row) == identity.OLD)
-            for row in csv.reader(row.decode(errors="replace") for row in some):
+            for row in csv.reader(line.decode(errors="replace") for line in io.BytesIO(lines.rows)):
                 if len(row[trial]) == identity.OLD:
                     found[row[trial]] = row[settings]
     return found
 
 
-def _second(row: bytes) -> int:
-    """How long the second cell of a row is."""
-    first = row.find(b",") + 1
-    return row.find(b",", first) - first
+def _may_have_short(path: Path) -> bool:
+    """Whether a line may have a short id; only then are all cells of the file worth the time that reading them takes.
+
+    An id is the second cell. A line that begins with quotes may have commas in the first.
+    """
+    try:
+        with path.open("rb") as file:
+            return any(_SHORT.match(line) for line in file)
+    except FileNotFoundError:
+        return False
 
 
 def _followed(folder: Path) -> set[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner import called, interrupt, launched, plan, workers
 from runner.again import all_there, begin_again, finished
@@ -34,6 +35,9 @@ from runner.reuse import of_other_code
 from runner.settings import RUN_KEYS, Settings
 from runner.shortage import reason
 from runner.trials import Facts, Trial, expand, unique
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ANEW = "resume=false trains them again, fresh=true sets the whole study aside"
 AGAIN = "; the same command tries them again"
@@ -139,23 +143,14 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
-    from runner.report.fingerprint import fingerprint, is_current, keep, kept
     from runner.report.measures import objective
-    from runner.report.write import summary, write_report
 
     if not exists(folder):
         say("no trial has been trained yet")
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
-    # A report that lies there may have another reference than the one asked for.
-    named = settings.reference
-    current = is_current(folder, named)
-    told = kept(folder, named) if current else write_report(folder, named).terminal
-    if not told:
-        told = summary(folder, named, rows)
-        keep(folder, fingerprint(folder, named), told)
-    shown, _, answer = told.rpartition("\n\n")
+    shown, _, answer = _reported(folder, settings.reference, rows).rpartition("\n\n")
     if shown:
         print(shown)
     status = Counter(asked["status"])
@@ -172,6 +167,23 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Se
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     say(answer)
     return Outcome(1 if status["failed"] else 0, objective(asked, settings.dataset.name == "text"))
+
+
+def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
+    """What the study's report says on a terminal; it is drawn where none is there of these rows and this reference."""
+    from runner.report.fingerprint import fingerprint, is_current, keep, kept
+
+    current = is_current(folder, reference)
+    if current and (told := kept(folder, reference)):
+        return told
+    # The statistics and plots are imported for this alone, and a finished study waits for neither.
+    from runner.report.write import summary, write_report
+
+    if not current:
+        return write_report(folder, reference).terminal
+    told = summary(folder, reference, rows)
+    keep(folder, fingerprint(folder, reference), told)
+    return told
 
 
 def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: Given) -> None:

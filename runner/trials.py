@@ -173,9 +173,9 @@ def normal(trial: Trial) -> Trial:
 
     What shapes decoupled decay alone says nothing about L2 or about no decay; alpha says nothing without k.
     """
-    if not trial.lookahead.k:
+    if not trial.lookahead.k and trial.lookahead != NO_LOOKAHEAD:
         trial = replace(trial, lookahead=NO_LOOKAHEAD)
-    if trial.wd == 0 or trial.wd_convention == L2:
+    if (trial.wd == 0 or trial.wd_convention == L2) and trial.wd_schedule != "follow_lr":
         trial = replace(trial, wd_schedule="follow_lr")
     name = trial.optimizer.name
     if name in ALONE:

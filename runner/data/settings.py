@@ -74,6 +74,7 @@ class DigitsSettings(ImageSettings):
     validation: float = 1.0
     train: int = 400
     test: int = 898
+    cache: str = field(default="", metadata=PLACE)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,7 +14,14 @@ import PIL.Image
 import pytest
 
 from runner.data.load import load
-from runner.data.settings import DatasetSettings, FileSettings, FolderSettings, TextSettings, TorchvisionSettings
+from runner.data.settings import (
+    DatasetSettings,
+    DigitsSettings,
+    FileSettings,
+    FolderSettings,
+    TextSettings,
+    TorchvisionSettings,
+)
 from tests.data.conftest import Paths
 from tests.data.test_vision import write_idx
 from tests.helpers import images
@@ -53,6 +60,11 @@ def mnist(root: Path) -> TorchvisionSettings:
     return TorchvisionSettings("mnist", root=str(root), download=False, validation=0)
 
 
+def digits(root: Path) -> DigitsSettings:
+    """They lie in scikit-learn's folder, not in `root`."""
+    return DigitsSettings("digits", train=137)
+
+
 MAKERS: dict[str, Callable[[Path], DatasetSettings]] = {"folder": folder, "npz": npz, "text": text, "mnist": mnist}
 
 
@@ -74,9 +86,9 @@ def test_a_second_command_decodes_no_image(tmp_path: Path, kept: Path, opened: P
     assert opened == []
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", [*MAKERS, "digits"])
 def test_what_is_kept_is_what_was_read(name: str, tmp_path: Path, kept: Path) -> None:
-    settings = MAKERS[name](tmp_path / "data")
+    settings = (MAKERS | {"digits": digits})[name](tmp_path / "data")
     without = load(replace(settings, cache="false"))
     assert not kept.exists()
     first, second = load(settings), load(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner.damage import command
+from tests.runner.damage import FAST, check_went_on, command
 
 WRONG = {
     "optimiser=adamw": "did you mean optimizer?",
@@ -88,17 +88,35 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["lr=abc"]])
-def test_what_needs_no_training_does_not_import_torch(arguments: list[str], tmp_path: Path) -> None:
+def imported(folder: Path, *arguments: str) -> tuple[str, list[str]]:
+    """What a command that is typed in this folder says, and which packages that take long to import it has imported."""
     code = (
         "import sys; sys.argv = ['runner', *sys.argv[1:]]\n"
         "from runner.__main__ import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print(sorted({'torch', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)))\n"
+        "print(*sorted({'torch', 'sklearn', 'scipy.special', 'pandas', 'matplotlib'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True)
+    said, _, last = done.stdout.removesuffix("\n").rpartition("\n")
+    return said, last.split()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["lr=abc"]])
+def test_what_needs_no_training_does_not_import_torch(arguments: list[str], tmp_path: Path) -> None:
+    assert imported(tmp_path, *arguments)[1] == []
+
+
+def test_a_finished_study_is_known_without_what_trains_splits_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    check_went_on(command(tmp_path, *FAST))
+    # The first of the two keeps the split, and what the report says where the program is called like this.
+    for _ in range(2):
+        said, packages = imported(tmp_path, *FAST)
+        assert "already done" in said
+    assert packages == ["pandas"]
 
 
 def test_help_names_the_groups_and_examples(tmp_path: Path) -> None:
