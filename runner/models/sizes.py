@@ -83,16 +83,28 @@ def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
 def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int = 0, way: str = FULL) -> int:
     """Examples that are evaluated at a time, but no smaller batches than in training.
 
-    On the CPU as few as fit the cache, the same for a trial in every stack of its way, for another number would round
+    On the CPU as few as are fast, the same for a trial in every stack of its way, for another number would round
     otherwise. On a GPU, for a stack of `gpu` trials, as many as fill it: a batch of few takes as long. Each lane fills
     it, for that many calls of a network are as many times the launches.
     """
     size = layer_bytes(model, batch, positions)
     if gpu:
         return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
-    # A single Transformer's calls are short beside what they cost, and its tokens fewer than the pixels of an image.
-    cache = 8 * CACHE if way == UNSTACKED and isinstance(model, TransformerSettings) else CACHE
-    return max(batch, min(EVALUATED, cache * batch // size))
+    # Where one network is computed at a time, the calls cost more than leaving the cache does.
+    room = 8 if way in (UNSTACKED, LANES) or apart(model, way) else 1
+    if isinstance(model, TransformerSettings):  # it has fewer tokens than an image has pixels
+        room = 32 if way in (UNSTACKED, LANES) else 16
+    return max(batch, min(EVALUATED, room * CACHE * batch // size))
+
+
+def apart(model: ModelSettings, way: str) -> bool:
+    """Whether the trials of a stack are evaluated one by one on the CPU, each as an ordinary network.
+
+    More examples make a convolution of many channels faster, and one of as many groups as there are trials hardly:
+    26 2x32d took 1.7 times as long for each of 16 trials as it takes alone, and 26 2x16d as long.
+    """
+    wide = getattr(model, "width", WIDE) > WIDE and not isinstance(model, TransformerSettings)
+    return wide and way in (FULL, LOOSE)
 
 
 def rough_bytes(model: ModelSettings, batch: int, positions: int, trials: int) -> int:

@@ -35,10 +35,11 @@ class Images:
     """Standardises uint8 images and, in training, flips and shifts them."""
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
-        # Of a line of pixels, [W * C]: the few channels of one pixel make a loop too short to be fast.
-        width = dataset.train.x.shape[2]
-        self.mean = torch.tensor(dataset.mean, device=device, dtype=dtype).repeat(width)
-        self.scale = (1 / torch.tensor(dataset.std, device=device, dtype=dtype)).repeat(width)
+        # Of a whole image, [H * W * C]: the loop over the channels of a pixel, or over a line of pixels, is too short
+        # to be fast.
+        pixels = dataset.train.x.shape[1] * dataset.train.x.shape[2]
+        self.mean = torch.tensor(dataset.mean, device=device, dtype=dtype).repeat(pixels)
+        self.scale = (1 / torch.tensor(dataset.std, device=device, dtype=dtype)).repeat(pixels)
         self.flip, self.pad = dataset.flip, dataset.pad
 
     @property
@@ -48,8 +49,8 @@ class Images:
 
     def plain(self, x: Tensor) -> Tensor:
         """uint8 [..., H, W, C] to standardised [..., C, H, W]."""
-        lines = x.flatten(-2).to(self.mean.dtype)
-        return lines.sub_(self.mean).mul_(self.scale).view(x.shape).movedim(-1, -3)
+        flat = x.flatten(-3).to(self.mean.dtype)
+        return flat.sub_(self.mean).mul_(self.scale).view(x.shape).movedim(-1, -3)
 
     def draw(self, count: int, seed: int, epoch: int) -> Tensor:
         """Flip (0 or 1) and the top left corner of the crop for `count` examples: int64 [count, 3]."""

@@ -22,7 +22,7 @@ from runner.data.dataset import Dataset
 from runner.models.build import Model, build, decays
 from runner.models.lanes import Lanes
 from runner.models.layers import initialise
-from runner.models.sizes import LANES, LOOSE, UNSTACKED, evaluation_batch, slots
+from runner.models.sizes import LANES, LOOSE, UNSTACKED, apart, evaluation_batch, slots
 from runner.models.ways import loosen, single
 from runner.training.alone import Alone
 from runner.training.coefficients import Coefficients
@@ -68,10 +68,13 @@ class Stack:
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
         self.network: Model | Lanes = self.model  # what is called; the same parameters
-        if first.way == LANES and not alone:
+        self.scored: Model | Lanes = self.model  # and what is evaluated
+        singly = device.type == "cpu" and apart(first.model, first.way)
+        if not alone and (first.way == LANES or singly):
             with torch.device("meta"):
                 lane = build(first.model, dataset, 1)
-            self.network = Lanes(self.model, lane)
+            self.scored = Lanes(self.model, lane)
+            self.network = self.scored if first.way == LANES else self.model
         self.parameters: list[Tensor] = list(self.model.parameters())
         weights = [decays(p) for p in self.parameters]
         optimizer: Stacked | Alone = (
@@ -148,7 +151,7 @@ class Stack:
     def scores(self, split: str, pulse: Callable[[], None] = lambda: None) -> Scores:
         """Loss and error of every trial on `train`, `val` or `test`; `pulse` is called after each batch."""
         found = evaluate(
-            self.network, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
+            self.scored, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
         )
         n = self.count
         return Scores(found.loss[:n], found.error[:n], found.top5[:n] if found.top5 else None)
