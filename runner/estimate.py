@@ -101,7 +101,7 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
     first = stack[0]
     on_cpu = device.type == "cpu"
-    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, 0 if on_cpu else len(stack), first.way)
+    chunk = evaluation_batch(first.model, first.batch_size, first.positions, 0 if on_cpu else len(stack), first.way)
     running = Stack(stack, _cut(dataset, chunk), device)
     # A GPU's step is short, and is recorded after some.
     per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))

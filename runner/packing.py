@@ -18,7 +18,7 @@ from runner.trials import Trial
 def packed(trials: Sequence[Trial], most: int, workers: int, exact: bool) -> list[list[Trial]]:
     """Stacks of `trials`, at most `most` in each, shared out to `workers` evenly (0: as few stacks as there can be)."""
     first = trials[0]
-    if alone(first.model, first.batch_size, first.facts.pixels):
+    if alone(first.model, first.batch_size, first.positions):
         return [[trial.computed(FULL if exact else UNSTACKED)] for trial in trials]
     return [
         [trial.computed(FULL if exact else _way(len(stack), unit(first.model))) for trial in stack]

@@ -81,7 +81,7 @@ def stack_size(trial: Trial, device: str, size: int) -> int:
     """The trials of this shape that share a stack, where the user asks for `size` (0: auto)."""
     if trial.optimizer.name in ALONE:
         return 1
-    shape = (trial.model, trial.batch_size, trial.facts.pixels)
+    shape = (trial.model, trial.batch_size, trial.positions)
     if device.startswith("cuda"):
         return size or gpu_stack(*shape)
     auto = cpu_stack(*shape)

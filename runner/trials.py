@@ -16,9 +16,9 @@ from optim.conventions import L2, equivalents
 from optim.rules import ALONE, COUPLED, Rule
 from runner import identity
 from runner.data.dataset import Dataset
-from runner.data.settings import DatasetSettings
+from runner.data.settings import DatasetSettings, ImageSettings
 from runner.errors import UserError
-from runner.models.settings import ModelSettings
+from runner.models.settings import ModelSettings, TransformerSettings
 from runner.models.sizes import FULL
 from runner.settings import AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
 from runner.training.schedule import ScheduleSettings, cycle_epochs
@@ -74,6 +74,13 @@ class Trial:
     def per_epoch(self) -> int:
         """Steps in an epoch; the last batch may be smaller."""
         return -(-self.facts.train_size // self.batch_size)
+
+    @property
+    def positions(self) -> int:
+        """How many places the network's layers go over: pixels; patches where a Transformer sees images; tokens."""
+        if isinstance(self.model, TransformerSettings) and isinstance(self.dataset, ImageSettings):
+            return max(1, self.facts.pixels // self.model.patch**2)
+        return self.facts.pixels
 
     @cached_property
     def rule(self) -> Rule:

@@ -12,6 +12,7 @@ import math
 from runner.models.settings import ModelSettings, TransformerSettings
 
 CACHE = 2**20  # bytes of one layer's activations, over the stack, up to which the time for each trial falls
+SMALL = 2**19  # bytes of one trial's up to which a Transformer was never slower in a stack: 0.94 to 1.01 there
 LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast as one of two trials
 FILLED = 2**24  # bytes up to which a stack without spare slots was never slower than its trials one by one
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
@@ -26,7 +27,7 @@ BROAD = 64  # channels from which lanes were faster on a GPU
 
 
 def layer_bytes(model: ModelSettings, batch: int, positions: int) -> int:
-    """Activations of one trial's widest float32 layer; `positions`: the pixels of an image or the tokens of a text."""
+    """Activations of one trial's widest float32 layer; `positions`: pixels of an image, patches or tokens."""
     width = model.dim if isinstance(model, TransformerSettings) else getattr(model, "width", WIDE)
     return 4 * batch * positions * width
 
@@ -35,7 +36,7 @@ def alone(model: ModelSettings, batch: int, positions: int) -> bool:
     """Whether trials of this shape are trained one by one on the CPU."""
     size = layer_bytes(model, batch, positions)
     if isinstance(model, TransformerSettings):
-        return size >= CACHE
+        return size > SMALL
     return size >= LARGE and getattr(model, "width", WIDE) >= WIDE
 
 
@@ -44,7 +45,8 @@ def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
     if alone(model, batch, positions):
         return 1
     size = layer_bytes(model, batch, positions)
-    most = max(2, min(MOST, CACHE // size))
+    room = 2 * CACHE if isinstance(model, TransformerSettings) else CACHE
+    most = max(2, min(MOST, room // size))
     return max(most, unit(model)) if size * unit(model) <= FILLED else most
 
 
@@ -91,9 +93,7 @@ def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int 
     if gpu:
         return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
     # Where one network is computed at a time, the calls cost more than leaving the cache does.
-    room = 8 if way in (UNSTACKED, LANES) or apart(model, way) else 1
-    if isinstance(model, TransformerSettings):  # it has fewer tokens than an image has pixels
-        room = 32 if way in (UNSTACKED, LANES) else 16
+    room = 8 if way in (UNSTACKED, LANES) or apart(model, way) or isinstance(model, TransformerSettings) else 1
     return max(batch, min(EVALUATED, room * CACHE * batch // size))
 
 

@@ -48,6 +48,7 @@ class Block:
     rows: pd.DataFrame
     measure: Measure
     test_size: int | None
+    classes: int | None = None
 
     @property
     def arms(self) -> list[str]:
@@ -97,7 +98,8 @@ def split(trials: pd.DataFrame) -> list[Block]:
         name = hashlib.sha256(text.encode()).hexdigest()[:6]
         text_data = any((settings or {}).get("dataset") == "text" for settings in found)
         measure, size = measure_of(rows, text_data), _test_size(key, found)
-        blocks.append(Block(name, label, _title(key, label), key, rows, measure, size))
+        classes = _count("dataset.classes", found) or (10 if key["dataset"] == "digits" else None)
+        blocks.append(Block(name, label, _title(key, label), key, rows, measure, size, classes))
     return blocks
 
 
@@ -198,9 +200,12 @@ def _title(key: Mapping[str, str], label: str) -> str:
 
 def _test_size(key: Mapping[str, str], settings: Sequence[dict[str, object] | None]) -> int | None:
     """Number of test examples, or None where the file does not tell."""
-    for found in settings:
-        for name in ("dataset.test_size", *(("dataset.test",) if key["dataset"] == "digits" else ())):
-            value = (found or {}).get(name)
-            if isinstance(value, (int, float)) and value >= 1:
-                return int(value)
-    return 898 if key["dataset"] == "digits" else None
+    of_digits = key["dataset"] == "digits"
+    size = _count("dataset.test_size", settings) or (_count("dataset.test", settings) if of_digits else None)
+    return size or (898 if of_digits else None)
+
+
+def _count(name: str, settings: Sequence[dict[str, object] | None]) -> int | None:
+    """The first number under this key, or None where none of the settings tells."""
+    values = ((found or {}).get(name) for found in settings)
+    return next((int(value) for value in values if isinstance(value, (int, float)) and value >= 1), None)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from runner.report.arms import Block
+from runner.report.chance import at_chance
 from runner.report.measures import number
 from runner.report.ragged import ragged
 from runner.report.results import OPTIMISTIC, ArmResult
@@ -155,7 +156,7 @@ def _precision(block: Block, found: Found) -> list[str]:
 
 
 def _warnings(block: Block, found: Found) -> list[str]:
-    lines = []
+    lines = [f"{line}." for line in at_chance(block, found)]
     single = [result for result in found if result.n == 1]
     if single:
         lines.append(f"One seed only: {_by_arm(single)}. No interval can be given; a difference may be chance.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from runner.report.answer import answer
 from runner.report.arms import Block
+from runner.report.chance import at_chance
 from runner.report.measures import NOTHING, SIDES, number, short, telling
 from runner.report.notes import against, heads
 from runner.report.ragged import ragged
@@ -35,7 +36,7 @@ def terminal_table(blocks: Reported) -> str:
         head = next(head for head in heads(found) if len(head) < last or head == heads(found)[-1])
         cells = [_cells(block, result, last) for result in found]
         lines += [_line(cells, first, last) for cells in ([*HEAD, head], *cells)]
-        notes = [*_footnotes(kind, found), *ragged(block), *against(found)]
+        notes = [*_footnotes(kind, found), *at_chance(block, found), *ragged(block), *against(found)]
         lines += [part for note in notes for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")]
     lines += ["", *textwrap.wrap(answer(blocks), COLUMNS)]
     return "\n".join(lines)

@@ -69,10 +69,10 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
     """Bytes that the stack will take at its peak: of the GPU, or of this process beyond what it has now."""
     first, count = trials[0], len(trials)
     if device.type == "cpu" and first.optimizer.name not in ALONE:
-        count = slots(first.model, first.batch_size, first.facts.pixels, count, first.way)
+        count = slots(first.model, first.batch_size, first.positions, count, first.way)
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count
-    chunk = evaluation_batch(first.model, first.batch_size, first.facts.pixels, gpu, first.way)
+    chunk = evaluation_batch(first.model, first.batch_size, first.positions, gpu, first.way)
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
@@ -183,7 +183,7 @@ def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, proces
     first = trials[0]
     # Of a GPU an evaluation may fill some layers more.
     more = 0 if device.type == "cpu" else 16 * GPU_LAYER
-    if rough_bytes(first.model, first.batch_size, first.facts.pixels, len(trials)) + more < free:
+    if rough_bytes(first.model, first.batch_size, first.positions, len(trials)) + more < free:
         return ""
     need = predicted(trials, dataset, device)
     return "" if need <= free else f"needs about {need / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"

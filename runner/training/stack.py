@@ -60,7 +60,7 @@ class Stack:
         ready(device)
         first = trials[0]
         self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
-        shape = (first.model, first.batch_size, first.facts.pixels)
+        shape = (first.model, first.batch_size, first.positions)
         alone = first.optimizer.name in rules.ALONE
         padding = slots(*shape, self.count, first.way) - self.count if device.type == "cpu" and not alone else 0
         self.trials = [*trials, *[first] * padding]  # the padding is frozen from the start

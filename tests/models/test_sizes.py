@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+import torch
+
+from runner.models.lanes import Lanes
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
-from runner.models.sizes import CACHE, GPU_LAYER, GPU_MOST, evaluation_batch, gpu_stack, layer_bytes
+from runner.models.sizes import (
+    CACHE,
+    FULL,
+    GPU_LAYER,
+    GPU_MOST,
+    UNSTACKED,
+    evaluation_batch,
+    gpu_stack,
+    layer_bytes,
+)
+from runner.training.stack import Stack
+from tests.helpers import images, tokens, trial
 
 SHAPES: dict[str, tuple[ModelSettings, int, int]] = {
     "digits": (ResNetSettings("resnet", 8, 8), 32, 64),
@@ -33,4 +48,27 @@ def test_an_evaluation_takes_what_fills_the_device_but_no_less_than_a_step(
     example = layer_bytes(model, 1, positions)
     on_gpu, on_cpu = evaluation_batch(*shape, trials), evaluation_batch(*shape)
     assert on_gpu == batch or (on_gpu > batch and GPU_LAYER / 2 < on_gpu * example * trials <= GPU_LAYER)
-    assert on_cpu == batch or on_cpu * example <= CACHE
+    assert on_cpu == batch or on_cpu * example <= 8 * CACHE
+
+
+@pytest.mark.parametrize(("width", "way", "one_by_one"), [(16, FULL, False), (32, FULL, True), (32, UNSTACKED, False)])
+def test_wide_convolutions_of_a_stack_are_evaluated_trial_by_trial(width: int, way: str, one_by_one: bool) -> None:
+    some, model = images(), ResNetSettings("resnet", 8, width)
+    trials = [replace(trial(some, seed=seed), model=model).computed(way) for seed in range(2 if way == FULL else 1)]
+    stack = Stack(trials, some, torch.device("cpu"))
+    assert isinstance(stack.scored, Lanes) is one_by_one
+    stack.run_epoch(0)
+    alone = stack.scores("val")
+    stack.scored = stack.model
+    together = stack.scores("val")
+    assert alone.loss == pytest.approx(together.loss, rel=1e-5)
+    assert alone.error == pytest.approx(together.error)
+
+
+@pytest.mark.parametrize(("patch", "positions"), [(4, 4), (2, 16), (8, 1)])
+def test_a_transformer_goes_over_patches_and_tokens_and_a_resnet_over_pixels(patch: int, positions: int) -> None:
+    model = TransformerSettings("transformer", layers=1, dim=16, heads=2, patch=patch)
+    assert replace(trial(images()), model=model).positions == positions
+    assert trial(images()).positions == 64
+    text = tokens()
+    assert trial(text, model="transformer").positions == text.train.x.shape[1]

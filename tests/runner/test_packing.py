@@ -48,7 +48,7 @@ def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: i
         for stack in stacks:
             first = stack[0]
             assert {t.way for t in stack} == {first.way}
-            assert slots(first.model, batch, first.facts.pixels, len(stack), first.way) == len(stack)
+            assert slots(first.model, batch, first.positions, len(stack), first.way) == len(stack)
             assert (first.way == UNSTACKED) == (len(stack) == 1)
             assert not typed or len(stack) <= typed
         one_worker = plan(some, "cpu", typed, 1)

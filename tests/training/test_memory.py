@@ -68,7 +68,7 @@ def test_peak_memory_is_predicted_within_a_fifth(case: str) -> None:
 def test_the_rough_figure_is_never_too_small(case: str) -> None:
     trials, dataset = stack(case)
     first = trials[0]
-    rough = rough_bytes(first.model, first.batch_size, first.facts.pixels, len(trials))
+    rough = rough_bytes(first.model, first.batch_size, first.positions, len(trials))
     assert rough > memory.predicted(trials, dataset, CPU)  # type: ignore[arg-type]
 
 
