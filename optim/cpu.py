@@ -102,11 +102,9 @@ def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *
             threads_on()
 
 
-def serves(parameters: Tensors, form: str) -> bool:
-    """Whether `Rows` steps these; the operators know only torch's form, and read memory in one order."""
-    return form == "torch" and all(
-        p.device.type == "cpu" and p.dtype == torch.float32 and dense(p, len(p)) for p in parameters
-    )
+def serves(parameters: Tensors) -> bool:
+    """Whether `Rows` steps these: the operators read memory in one order."""
+    return all(p.device.type == "cpu" and p.dtype == torch.float32 and dense(p, len(p)) for p in parameters)
 
 
 class Rows:

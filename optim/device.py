@@ -50,6 +50,6 @@ def _step(cohort: Cohort, family: str, row: Columns) -> None:
         moments = cohort.moments or [cohort.scratch()]
         moments2 = moments[1] if family == "adam" else []
         groups = list(range(rows)) if each else [0] * len(parameters)
-        cohort.launches[each] = Launch(parameters, moments[0], moments2, groups, 1, family, "torch")
+        cohort.launches[each] = Launch(parameters, moments[0], moments2, groups, 1, family)
     gradients = [p.grad for p in parameters]
     cohort.launches[each].step(gradients, upload(torch.from_numpy(table), parameters[0].device))

@@ -23,9 +23,9 @@ WARPS = 4  # with 1024 elements: 8 a thread, two 16-byte accesses to each float3
 
 # Rows of the tables, field by field.
 BLOCK_FIELDS = 5  # int32: tensor, trial, group, number of the block within the trial, elements (BLOCK or the rest)
-TENSOR_FIELDS = 5  # int64: elements a trial, addresses of float32 weights, moment 1, moment 2, bfloat16 copy
+TENSOR_FIELDS = 4  # int64: elements a trial, addresses of weights, moment 1, moment 2, all float32
 
-_L2, _DECAY, _KEEP = tl.constexpr(rules.L2), tl.constexpr(rules.DECAY), tl.constexpr(rules.KEEP)
+_L2, _KEEP = tl.constexpr(rules.L2), tl.constexpr(rules.KEEP)
 _BETA1, _RATE1 = tl.constexpr(rules.BETA1), tl.constexpr(rules.RATE1)
 _BETA2, _RATE2 = tl.constexpr(rules.BETA2), tl.constexpr(rules.RATE2)
 _STEP, _BIAS2, _EPS = tl.constexpr(rules.STEP), tl.constexpr(rules.BIAS2), tl.constexpr(rules.EPS)
@@ -34,16 +34,11 @@ _BLOCK_FIELDS, _TENSOR_FIELDS = tl.constexpr(BLOCK_FIELDS), tl.constexpr(TENSOR_
 
 
 @triton.jit
-def _pointers(address: tl.tensor, LOW: tl.constexpr, WIDE: tl.constexpr, SIZE: tl.constexpr) -> tl.tensor:
-    """SIZE pointers from `address` on, to bfloat16 if LOW, else float32. WIDE promises that 4 elements are aligned."""
-    if LOW:
-        first = address.to(tl.pointer_type(tl.bfloat16))
-        if WIDE:  # 8 bytes though 16 are sure, so that a thread's accesses cover the same elements in every tensor
-            first = tl.multiple_of(first, 8)
-    else:
-        first = address.to(tl.pointer_type(tl.float32))
-        if WIDE:
-            first = tl.multiple_of(first, 16)
+def _pointers(address: tl.tensor, WIDE: tl.constexpr, SIZE: tl.constexpr) -> tl.tensor:
+    """SIZE pointers to float32 from `address` on. WIDE promises that 4 elements are aligned."""
+    first = address.to(tl.pointer_type(tl.float32))
+    if WIDE:
+        first = tl.multiple_of(first, 16)
     return first + tl.arange(0, SIZE)
 
 
@@ -53,40 +48,35 @@ def _update(
     gradient: tl.tensor,
     moment1: tl.tensor,
     moment2: tl.tensor,
-    copy: tl.tensor,
     count: tl.tensor,  # how many of them there are; not read if WIDE
     row: tl.tensor,  # coefficient c is at row + c * trials
     trials: tl.tensor,
     factor: tl.tensor,  # or None
     ADAM: tl.constexpr,
-    JOINT: tl.constexpr,
-    LOW_GRADIENT: tl.constexpr,
-    COPY: tl.constexpr,
     WIDE: tl.constexpr,
     SIZE: tl.constexpr,
 ) -> None:
-    """Steps SIZE elements. The torch form has the order of operations of torch's fused CPU kernels."""
+    """Steps SIZE elements, in the order of operations of torch's fused CPU kernels."""
     mask = None
     if not WIDE:
         mask = tl.arange(0, SIZE) < count
-    at_weight = _pointers(weight, False, WIDE, SIZE)
-    at_moment1 = _pointers(moment1, False, WIDE, SIZE)
-    g = tl.load(_pointers(gradient, LOW_GRADIENT, WIDE, SIZE), mask).to(tl.float32)
+    at_weight = _pointers(weight, WIDE, SIZE)
+    at_moment1 = _pointers(moment1, WIDE, SIZE)
+    g = tl.load(_pointers(gradient, WIDE, SIZE), mask)
     p = tl.load(at_weight, mask)
     m = tl.load(at_moment1, mask)
     if ADAM:
-        at_moment2 = _pointers(moment2, False, WIDE, SIZE)
+        at_moment2 = _pointers(moment2, WIDE, SIZE)
         v = tl.load(at_moment2, mask)
 
     # Coefficients are fetched with the data, but for the last two: held, they would cost a quarter of the registers.
     l2 = tl.load(row + _L2 * trials)
-    decay = tl.load(row + (_DECAY if JOINT else _KEEP) * trials)
+    keep = tl.load(row + _KEEP * trials)
     beta1 = tl.load(row + (_RATE1 if ADAM else _BETA1) * trials)
 
     if factor is not None:
         g = g * factor
-    if not JOINT:
-        p = p * decay
+    p = p * keep
     g = tl.fma(l2, p, g)
     if ADAM:
         beta2 = tl.load(row + _BETA2 * trials)
@@ -97,26 +87,17 @@ def _update(
         # Stored before the division, which gets their registers: more blocks fit.
         tl.store(at_moment1, m, mask)
         tl.store(at_moment2, v, mask)
-        update = tl.div_rn(
-            tl.load(row + _STEP * trials) * m, tl.div_rn(tl.sqrt_rn(v), bias2) + tl.load(row + _EPS * trials)
-        )
+        root = tl.div_rn(tl.sqrt_rn(v), bias2) + tl.load(row + _EPS * trials)
+        p = p - tl.div_rn(tl.load(row + _STEP * trials) * m, root)
     else:
         m = beta1 * m + g
         tl.store(at_moment1, m, mask)
-        update = tl.load(row + _STEP * trials) * m
-    if JOINT:
-        p = p - tl.fma(decay, p, update)
-    elif ADAM:
-        p = p - update
-    else:
         p = tl.fma(-tl.load(row + _STEP * trials), m, p)
     tl.store(at_weight, p, mask)
-    if COPY:
-        tl.store(_pointers(copy, True, WIDE, SIZE), p.to(tl.bfloat16), mask)
 
 
 # Nothing is specialised on a run-time argument: a table sliced at an odd address must not mean another compilation.
-_ARGUMENTS = ["blocks", "tensors", "gradients", "rows", "clock", "live", "scale", "length", "groups", "trials", "ticks"]
+_ARGUMENTS = ["blocks", "tensors", "gradients", "rows", "clock", "live", "scale", "length", "groups", "trials"]
 
 
 @triton.jit(do_not_specialize=_ARGUMENTS, do_not_specialize_on_alignment=_ARGUMENTS)
@@ -125,17 +106,13 @@ def step(
     tensors: tl.tensor,  # int64 [tensors, TENSOR_FIELDS]
     gradients: tl.tensor,  # int64 [tensors]: addresses; 0 leaves the tensor alone
     rows: tl.tensor,  # float32 [length, groups, COLUMNS, trials]
-    clock: tl.tensor,  # int32 [trials] or [1]: each trial's row; None: row 0
-    live: tl.tensor,  # bool or int32 [trials]; None: all
+    clock: tl.tensor,  # int32 [1]: the row of all trials; None: row 0
+    live: tl.tensor,  # bool [trials]; None: all
     scale: tl.tensor,  # float32 [trials], multiplies the gradients; None: 1
     length: tl.tensor,
     groups: tl.tensor,
     trials: tl.tensor,
-    ticks: tl.tensor,  # stride of clock: 1, or 0 for one clock that all trials share
     ADAM: tl.constexpr,  # else SGD
-    JOINT: tl.constexpr,  # else the torch form
-    LOW_GRADIENT: tl.constexpr,  # gradients are bfloat16
-    COPY: tl.constexpr,  # weights are masters of bfloat16 parameters, which get a rounded copy
     BLOCK: tl.constexpr,
 ) -> None:
     entry = blocks + tl.program_id(0) * _BLOCK_FIELDS
@@ -151,15 +128,14 @@ def step(
     weight = tl.load(facts + 1) + start * 4
     moment1 = tl.load(facts + 2) + start * 4
     moment2 = tl.load(facts + 3) + start * 4
-    copy = tl.load(facts + 4) + start * 2
 
     active = gradient != 0
     if live is not None:
         active = active & (tl.load(live + trial) != 0)
     index = 0
     if clock is not None:
-        index = tl.load(clock + trial * ticks)
-        active = active & (index >= 0) & (index < length)  # past its table a trial rests
+        index = tl.load(clock)
+        active = active & (index >= 0) & (index < length)  # past the table all trials rest
     if not active:
         return  # nothing is loaded, so nothing of a frozen trial matters
 
@@ -168,19 +144,16 @@ def step(
     if scale is not None:
         factor = tl.load(scale + trial)
 
-    gradient += start * (2 if LOW_GRADIENT else 4)
+    gradient += start * 4
     addresses = weight | gradient | moment1
     if ADAM:
         addresses |= moment2
-    if COPY:
-        addresses |= copy
     if (count == BLOCK) & ((addresses & 15) == 0):
-        at = weight, gradient, moment1, moment2, copy
-        _update(*at, count, row, trials, factor, ADAM, JOINT, LOW_GRADIENT, COPY, True, BLOCK)
+        at = weight, gradient, moment1, moment2
+        _update(*at, count, row, trials, factor, ADAM, True, BLOCK)
     else:
         # In halves: the compiler gives accesses of one shape one width, so this shape must not be the wide one's.
         for i in range(0, BLOCK, BLOCK // 2):
             if i < count:
-                low = gradient + i * (2 if LOW_GRADIENT else 4)
-                at = weight + i * 4, low, moment1 + i * 4, moment2 + i * 4, copy + i * 2
-                _update(*at, count - i, row, trials, factor, ADAM, JOINT, LOW_GRADIENT, COPY, False, BLOCK // 2)
+                at = weight + i * 4, gradient + i * 4, moment1 + i * 4, moment2 + i * 4
+                _update(*at, count - i, row, trials, factor, ADAM, False, BLOCK // 2)

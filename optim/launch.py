@@ -6,7 +6,7 @@ tensors and Triton, which is imported only when a `Launch` is made.
 In a CUDA graph rates, decay and step count stay live, as device data:
 
     table = upload(rows, device)                    # float32 [S, G, COLUMNS, R]: the rows of all steps to come
-    clock = torch.full((R,), -1, dtype=torch.int32, device=device)
+    clock = torch.full((1,), -1, dtype=torch.int32, device=device)
     launch.prepare(table, live, clock=clock)        # compiles and loads, steps nothing
     with launch.capture(), torch.cuda.graph(graph): # in this order
         clock += 1
@@ -45,11 +45,10 @@ def upload(values: Tensor, to: Tensor | torch.device) -> Tensor:
 class Launch:
     """Steps many tensors, each of R = `trials` trials, in one kernel launch.
 
-    `parameters`: float32; or bfloat16 with float32 `masters`, which are what is stepped, the parameters their rounded
-    copies. With R > 1 the first axis is the trial axis; with R = 1 any shape and any layout without gaps.
-    `moments1`, `moments2` (empty for SGD) and `masters`: float32, in the parameters' layout.
-    `groups`: which row of coefficients each tensor takes. `family`: "adam" or "sgd".
-    `form`: "joint" adds decay and step before one subtraction; "torch" is torch's fused CPU step to the bit.
+    `parameters`: float32. With R > 1 the first axis is the trial axis; with R = 1 any shape and any layout without
+    gaps. `moments1`, `moments2` (empty for SGD): float32, in the parameters' layout.
+    `groups`: which row of coefficients each tensor takes. `family`: "adam" or "sgd". The step is that of torch's fused
+    optimizers on a CPU, to the bit.
 
     ValueError for what is not served. Parameters and gradients may move between eager steps; moments may not.
     """
@@ -62,28 +61,24 @@ class Launch:
         groups: Sequence[int],
         trials: int,
         family: str,
-        form: str = "joint",
-        masters: Sequence[Tensor] = (),
     ) -> None:
-        if family not in ("adam", "sgd") or form not in ("joint", "torch"):
-            raise ValueError(f"family {family!r}, form {form!r}: must be adam or sgd, joint or torch")
+        if family not in ("adam", "sgd"):
+            raise ValueError(f"family {family!r}: must be adam or sgd")
         if bool(moments2) != (family == "adam"):
             raise ValueError("moments2 belong to adam and only to adam")
         self.parameters, self.moments1, self.moments2 = list(parameters), list(moments1), list(moments2)
-        self.masters, self.groups = list(masters), list(groups)
-        self.trials, self.family, self.form = trials, family, form
-        refuse_unserved(self.parameters, self.masters, self.moments1, self.moments2, trials)
+        self.groups, self.trials, self.family = list(groups), trials, family
+        refuse_unserved(self.parameters, self.moments1, self.moments2, trials)
         self.device = self.parameters[0].device
         self._kernel = kernel_for(self.device)
         self._sizes = sizes = [p.numel() // trials for p in self.parameters]
         self._blocks = blocks(sizes, self.groups, trials, self._kernel.BLOCK).to(self.device)
-        # Both tables stay where they are, for graphs read them: int64 [T, 5] and [T]; all zero means no gradient.
-        self._tensors = torch.zeros(len(sizes), 5, dtype=torch.int64, device=self.device)
+        # Both tables stay where they are, for graphs read them: int64 [T, 4] and [T]; all zero means no gradient.
+        self._tensors = torch.zeros(len(sizes), 4, dtype=torch.int64, device=self.device)
         self._gradients = torch.zeros(len(sizes), dtype=torch.int64, device=self.device)
         self._placed: list[list[int]] = []  # what the table of tensors holds, see _facts
         self._homes: list[int] = []  # the parameters' addresses in it
         self._seen: tuple[list, list] | None = None  # gradients in the table: addresses, strides
-        self._low = False  # they are bfloat16
         self._loaded: dict[tuple, Any] = {}  # compiled kernels: one that is freed during a capture ends it
         self._graphs: list[Any] = []  # what captured launches read
         self._recording: tuple[Tensor, list[list[int]]] | None = None  # tables [steps, T] and their addresses so far
@@ -96,11 +91,11 @@ class Launch:
         scale: Tensor | None = None,
         clock: Tensor | None = None,
     ) -> None:
-        """Step every tensor that has a gradient; gradients are all float32 or all bfloat16.
+        """Step every tensor that has a gradient; gradients are float32.
 
-        rows: float32 [G, COLUMNS, R] on the device; or [S, G, COLUMNS, R] with `clock`, int32 [R] or [1], the row to
-        take: a trial whose clock is outside the table rests. live: bool or int32 [R]; at 0 a trial rests, whatever
-        its gradients hold. scale: float32 [R], multiplies the gradients.
+        rows: float32 [G, COLUMNS, R] on the device; or [S, G, COLUMNS, R] with `clock`, int32 [1], the row to take:
+        outside the table all trials rest. live: bool [R]; where it is False a trial rests, whatever its gradients hold.
+        scale: float32 [R], multiplies the gradients.
         """
         controls = self._controls(rows, live, scale, clock)
         if self._capturing():
@@ -115,11 +110,11 @@ class Launch:
             seen = None
         if seen is None or seen != self._seen:
             # Copies into another layout may be freed once the launch is queued: the stream keeps the order.
-            there, self._low = arranged(gradients, self.parameters)
+            there = arranged(gradients, self.parameters)
             addresses = [0 if g is None else g.data_ptr() for g in there]
             upload(torch.tensor(addresses), self._gradients)
             self._seen = seen if all(a is b for a, b in zip(there, gradients, strict=True)) else None
-        self._start(len(self._blocks), self._gradients, self._low, controls)
+        self._start(len(self._blocks), self._gradients, controls)
 
     def prepare(
         self,
@@ -127,15 +122,10 @@ class Launch:
         live: Tensor | None = None,
         scale: Tensor | None = None,
         clock: Tensor | None = None,
-        gradient: torch.dtype | None = None,
     ) -> None:
-        """Compile and load what `step` with such arguments would launch. Steps nothing.
-
-        `gradient`: their dtype, if it is not that of the parameters.
-        """
-        low = (gradient or self.parameters[0].dtype) is torch.bfloat16
+        """Compile and load what `step` with such arguments would launch. Steps nothing."""
         self._place()
-        self._start(1, torch.zeros_like(self._gradients), low, self._controls(rows, live, scale, clock))
+        self._start(1, torch.zeros_like(self._gradients), self._controls(rows, live, scale, clock))
 
     @contextmanager
     def capture(self, steps: int = 1) -> Iterator[None]:
@@ -165,7 +155,7 @@ class Launch:
             self._recording = None
 
     def check(self) -> None:
-        """RuntimeError if a parameter, master or moment is no longer where the captured graphs step it."""
+        """RuntimeError if a parameter or moment is no longer where the captured graphs step it."""
         if self._graphs and self._facts() != self._placed:
             raise RuntimeError("a parameter or moment has moved since its graph was captured: release() and recapture")
 
@@ -177,19 +167,20 @@ class Launch:
         return self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
     def _facts(self) -> list[list[int]]:
-        """The table of tensors: addresses of weights, moments and bfloat16 copies, 0 for none."""
-        of = [[t.data_ptr() for t in ts] for ts in (self.parameters, self.masters, self.moments1, self.moments2)]
-        weights, copies = (of[1], of[0]) if self.masters else (of[0], [0] * len(of[0]))
-        return [weights, of[2], of[3] or [0] * len(of[0]), copies]
+        """The table of tensors: addresses of weights and moments, 0 for none."""
+        weights, first, second = (
+            [t.data_ptr() for t in some] for some in (self.parameters, self.moments1, self.moments2)
+        )
+        return [weights, first, second or [0] * len(weights)]
 
     def _place(self) -> None:
         """Bring the table of tensors up to date if parameters have moved."""
         if [p.data_ptr() for p in self.parameters] == self._homes:
             return
         self.check()
-        refuse_unserved(self.parameters, self.masters, self.moments1, self.moments2, self.trials)
+        refuse_unserved(self.parameters, self.moments1, self.moments2, self.trials)
         self._placed = self._facts()
-        self._homes = self._placed[3 if self.masters else 0]
+        self._homes = self._placed[0]
         upload(torch.tensor([self._sizes, *self._placed]).T.contiguous(), self._tensors)
         self._seen = None  # the parameters' layout may be another
 
@@ -205,32 +196,29 @@ class Launch:
             raise RuntimeError(f"parameters {missing} have no gradient: the graph would never step them")
         if self._facts() != self._placed:
             raise RuntimeError("a parameter or moment has moved since launch.capture() began")
-        there, low = arranged(gradients, self.parameters)
-        if (low, *controls.kinds()) not in self._loaded:
+        there = arranged(gradients, self.parameters)
+        if controls.kinds() not in self._loaded:
             raise RuntimeError("nothing can be compiled under capture: launch.prepare(...) with these arguments first")
         self._graphs.append((tables, controls))
         addresses.append([g.data_ptr() for g in there if g is not None])
-        self._start(len(self._blocks), tables[len(addresses) - 1], low, controls)
+        self._start(len(self._blocks), tables[len(addresses) - 1], controls)
 
     def _controls(self, rows: Tensor, live: Tensor | None, scale: Tensor | None, clock: Tensor | None) -> Controls:
         controls = Controls(rows if clock is not None else rows[None], live, scale, clock)
         controls.refuse_unserved(self.device, max(self.groups) + 1, self.trials)
         return controls
 
-    def _start(self, programs: int, table: Tensor, low: bool, controls: Controls) -> None:
+    def _start(self, programs: int, table: Tensor, controls: Controls) -> None:
         rows, live, scale, clock = controls
         if not len(self._blocks):
             return
         with torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext():
             compiled = self._kernel.step[(programs,)](
                 *(self._blocks, self._tensors, table, rows, clock, live, scale),
-                *(len(rows), rows.shape[1], self.trials, int(clock is not None and clock.numel() > 1)),
+                *(len(rows), rows.shape[1], self.trials),
                 ADAM=self.family == "adam",
-                JOINT=self.form == "joint",
-                LOW_GRADIENT=low,
-                COPY=bool(self.masters),
                 BLOCK=self._kernel.BLOCK,
                 num_warps=self._kernel.WARPS,
                 enable_fp_fusion=False,
             )
-        self._loaded[low, *controls.kinds()] = compiled
+        self._loaded[controls.kinds()] = compiled

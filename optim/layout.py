@@ -42,33 +42,29 @@ def alike(gradient: Tensor, parameter: Tensor) -> Tensor:
     """The gradient if it lies in memory as its dense parameter does, else a copy that does."""
     if strides(gradient) == strides(parameter):
         return gradient
-    return torch.empty_like(parameter, dtype=gradient.dtype).copy_(gradient.detach())
+    return torch.empty_like(parameter).copy_(gradient.detach())
 
 
 def refuse_unserved(
     parameters: Sequence[Tensor],
-    masters: Sequence[Tensor],
     moments1: Sequence[Tensor],
     moments2: Sequence[Tensor],
     trials: int,
 ) -> None:
-    """ValueError that names the first tensor that one launch cannot step, and why; `moments2`, `masters` may be ()."""
+    """ValueError that names the first tensor that one launch cannot step, and why; `moments2` may be ()."""
     if not parameters:
         raise ValueError("there are no parameters to step")
-    device, low = parameters[0].device, bool(masters)
-    kinds = {"parameter": parameters, "master": masters, "moment 1 of parameter": moments1, "moment 2": moments2}
+    device = parameters[0].device
+    kinds = {"parameter": parameters, "moment 1 of parameter": moments1, "moment 2 of parameter": moments2}
     for kind, tensors in kinds.items():
         if len(tensors) != len(parameters) and (tensors or kind == "moment 1 of parameter"):
             raise ValueError(f"{len(tensors)} tensors as {kind}: there are {len(parameters)} parameters")
-        wanted = torch.bfloat16 if low and kind == "parameter" else torch.float32
         for index, tensor in enumerate(tensors):
             name, like = f"{kind} {index}", parameters[index]
             if tensor.layout is not torch.strided:
                 raise ValueError(f"{name} is {tensor.layout}: only strided tensors are served")
-            if tensor.dtype is not wanted:
-                raise ValueError(
-                    f"{name} is {tensor.dtype}: must be {wanted} (parameters are float32, or all bfloat16 with masters)"
-                )
+            if tensor.dtype is not torch.float32:
+                raise ValueError(f"{name} is {tensor.dtype}: must be float32")
             if tensor.device != device:
                 raise ValueError(f"{name} is on {tensor.device}, parameter 0 on {device}: one launch, one device")
             if tensor.shape != like.shape or strides(tensor) != strides(like):
@@ -81,28 +77,26 @@ def refuse_unserved(
                 raise ValueError(f"{name} has no memory of its own (meta, or a wrapper such as DTensor)")
 
 
-def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> tuple[list[Tensor | None], bool]:
-    """The gradients, those in another layout than their parameter copied into it; and whether they are bfloat16."""
+def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients, those in another layout than their parameter copied into it."""
     if len(gradients) != len(parameters):
         raise ValueError(f"{len(gradients)} gradients for {len(parameters)} parameters")
     found: list[Tensor | None] = []
-    dtypes = set()
     for index, (g, p) in enumerate(zip(gradients, parameters, strict=True)):
         if g is not None:
-            dtypes.add(g.dtype)
+            if g.dtype is not torch.float32:
+                raise ValueError(f"gradient {index} is {g.dtype}: must be float32")
             if g.layout is not torch.strided:
                 raise ValueError(f"gradient {index} is {g.layout}: sparse gradients are not served")
             if g.shape != p.shape or g.device != p.device or (g.numel() and not g.data_ptr()):
                 raise ValueError(f"gradient {index} is {tuple(g.shape)} on {g.device}, not as its parameter")
             g = alike(g, p)
         found.append(g)
-    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.bfloat16}:
-        raise ValueError(f"gradients are {sorted(map(str, dtypes))}: must be all float32 or all bfloat16")
-    return found, torch.bfloat16 in dtypes
+    return found
 
 
 class Controls(NamedTuple):
-    """What a step reads besides tensors and gradients: [S, G, COLUMNS, R], and [R] or None. See `Launch.step`."""
+    """What a step reads besides tensors and gradients: [S, G, COLUMNS, R]; [R], [R] and [1], or None. See `Launch`."""
 
     rows: Tensor
     live: Tensor | None
@@ -111,7 +105,7 @@ class Controls(NamedTuple):
 
     def kinds(self) -> tuple:
         """What the kernel is compiled for."""
-        return self.live is None or self.live.dtype, self.scale is None, self.clock is None
+        return self.live is None, self.scale is None, self.clock is None
 
     def refuse_unserved(self, device: torch.device, groups: int, trials: int) -> None:
         """ValueError for what the kernel would misread."""
@@ -120,14 +114,14 @@ class Controls(NamedTuple):
             raise ValueError(
                 f"rows are {tuple(shape)}: must be [{groups}, {COLUMNS}, {trials}], after an axis of steps with a clock"
             )
-        floats, flags, integers = (torch.float32,), (torch.bool, torch.int32), (torch.int32,)
-        for name, tensor, dtypes in zip(self._fields, self, (floats, flags, floats, integers), strict=True):
+        dtypes = (torch.float32, torch.bool, torch.float32, torch.int32)
+        for name, tensor, dtype in zip(self._fields, self, dtypes, strict=True):
             if tensor is None:
                 continue
-            if tensor.dtype not in dtypes or tensor.device != device or not tensor.is_contiguous():
-                raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, must be contiguous {dtypes} on {device}")
-            if name != "rows" and tensor.numel() != trials and (name != "clock" or tensor.numel() != 1):
-                raise ValueError(f"{name} has {tensor.numel()} elements for {trials} trials")
+            if tensor.dtype is not dtype or tensor.device != device or not tensor.is_contiguous():
+                raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, must be contiguous {dtype} on {device}")
+            if name != "rows" and tensor.numel() != (1 if name == "clock" else trials):
+                raise ValueError(f"{name} has {tensor.numel()} elements for {trials} trials (clock: one for all)")
 
 
 def blocks(sizes: Sequence[int], groups: Sequence[int], trials: int, block: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from optim import cpu
 from optim.layout import dense, flat
-from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP, Rule, coefficients
+from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, EPS, KEEP, L2, RATE1, RATE2, STEP, Rule, coefficients
 
 SMALL = 2**18  # numbers that a CPU's cache holds
 
@@ -28,18 +28,14 @@ class Stacked:
 
     `weights[i]` says whether parameter i is a weight or a norm's scale or bias (see `optim.rules`).
 
-    `form` is where decoupled decay is rounded. "torch": the weights are first multiplied by 1 - decay, as in
-    torch.optim; that is exact with the rows of `optim.release.released_rows`, and shares torch's float32 errors
-    with others. "joint": decay and gradient step are added before one subtraction, which loses less of a small
-    decay where rows are not released, and is slower on the CPU.
+    The weights are first multiplied by 1 - decay, as in torch.optim; that is exact with the rows of
+    `optim.release.released_rows`, and has torch's float32 errors with others.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], family: str, weights: Sequence[bool], form: str = "torch") -> None:
+    def __init__(self, parameters: Sequence[Tensor], family: str, weights: Sequence[bool]) -> None:
         if family not in ("adam", "sgd"):
             raise ValueError(f"family {family!r}: must be adam or sgd")
-        if form not in ("joint", "torch"):
-            raise ValueError(f"form {form!r}: must be joint or torch")
-        self.parameters, self.family, self.form = list(parameters), family, form
+        self.parameters, self.family = list(parameters), family
         self.kinds = [0 if weight else 1 for weight in weights]
         self.moments1 = [torch.zeros_like(p) for p in self.parameters]
         self.moments2 = [torch.zeros_like(p) for p in self.parameters] if family == "adam" else []
@@ -48,14 +44,14 @@ class Stacked:
         self._summed = False  # whether `finite` has looked at the gradients of the step to come
         self.launch: Any = None
         moments = [self.moments1, self.moments2] if family == "adam" else [self.moments1]
-        if cpu.serves(self.parameters, form):
+        if cpu.serves(self.parameters):
             self._rows = cpu.Rows(self.parameters, self.kinds, moments)
         elif all(p.is_cuda and p.dtype == torch.float32 for p in self.parameters):
             from optim.launch import Launch
 
             trials = len(self.parameters[0])
             try:
-                self.launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family, form)
+                self.launch = Launch(self.parameters, self.moments1, self.moments2, self.kinds, trials, family)
             except ImportError as error:  # no Triton on this platform: slower, and as right
                 warnings.warn(f"{error}; until then a slower one is used", stacklevel=2)
 
@@ -122,8 +118,7 @@ class Stacked:
                 update = self._adam(p, gradient, self.moments1[index], self.moments2[index], row)
             else:
                 update = self._sgd(p, gradient, self.moments1[index], row)
-            after = p * row[KEEP] - update if self.form == "torch" else p - update.addcmul_(p, row[DECAY])
-            p.copy_(torch.where(_over_trials(live, p), after, p))
+            p.copy_(torch.where(_over_trials(live, p), p * row[KEEP] - update, p))
 
     @staticmethod
     def _adam(p: Tensor, gradient: Tensor, m: Tensor, v: Tensor, row: list[Tensor]) -> Tensor:

@@ -35,12 +35,11 @@ def stacked_path(
     dtype: torch.dtype,
     eta: np.ndarray | None = None,
     updates: float = 100.0,
-    form: str = "torch",
 ) -> list[list[list[Tensor]]]:
     """Parameters [step][trial][tensor] of a stack in which every trial sees the same start and gradients."""
     eta = np.ones(steps) if eta is None else eta
     parameters = [torch.stack([p] * len(rules)).requires_grad_() for p in start(dtype)]
-    optimizer = Stacked(parameters, rules[0].family, [len(s) > 1 for s in SHAPES], form)
+    optimizer = Stacked(parameters, rules[0].family, [len(s) > 1 for s in SHAPES])
     table = np.stack([coefficients(r, np.arange(steps) + 1, eta, np.full(steps, updates)) for r in rules], -1)
     rows, live = torch.from_numpy(table).to(dtype), torch.ones(len(rules), dtype=torch.bool)
     path = []

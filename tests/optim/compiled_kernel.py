@@ -22,7 +22,7 @@ from optim.kernel import BLOCK, WARPS, step
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 TABLES = {"blocks": "*i32", "tensors": "*i64", "gradients": "*i64", "rows": "*fp32"}
-NUMBERS = dict.fromkeys(("length", "groups", "trials", "ticks"), "i32")
+NUMBERS = dict.fromkeys(("length", "groups", "trials"), "i32")
 CONTROLS = {"clock": "*i32", "live": "*u1", "scale": "*fp32"}
 
 
@@ -61,10 +61,9 @@ def facts(kernel: Any) -> dict[str, Any]:
 
 def main() -> None:
     found = {}
-    for adam, joint, low, controls in itertools.product((True, False), repeat=4):
-        constants = {"ADAM": adam, "JOINT": joint, "LOW_GRADIENT": low, "COPY": low, "BLOCK": BLOCK}
-        words = "adam" if adam else "sgd", "joint" if joint else "torch", "bf16" if low else "fp32"
-        found[" ".join((*words, "controls" if controls else "plain"))] = facts(compiled(controls, constants))
+    for adam, controls in itertools.product((True, False), repeat=2):
+        name = f"{'adam' if adam else 'sgd'} {'controls' if controls else 'plain'}"
+        found[name] = facts(compiled(controls, {"ADAM": adam, "BLOCK": BLOCK}))
     print(json.dumps(found))
 
 

@@ -35,10 +35,9 @@ class Stack:
     gradients: list[list[Tensor]]
     etas: np.ndarray  # [R, steps]
 
-    def launch(self, form: str = "torch") -> Launch:
+    def launch(self) -> Launch:
         groups = [0 if p.dim() > 2 else 1 for p in self.parameters]
-        family = self.rules[0].family
-        return Launch(self.parameters, self.moments1, self.moments2, groups, len(self.rules), family, form)
+        return Launch(self.parameters, self.moments1, self.moments2, groups, len(self.rules), self.rules[0].family)
 
     def table(self) -> Tensor:
         """Rows of all steps, float32 [S, 2, COLUMNS, R]."""
