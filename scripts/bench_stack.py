@@ -18,6 +18,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -59,16 +60,15 @@ class Contestant:
         torch.backends.cudnn.benchmark = self.name.endswith("+benchmark")
         stack.model.train()
         stack.step.begin(0)
-        if stack.graph is not None:
-            stack.graph.begin(self.rows)
-        synchronize(device)
-        start = time.perf_counter()
-        for step in range(self.steps):
-            if stack.graph is not None:
-                stack.graph.run(step)
-            else:
-                stack.step(stack.feed.batch(step), self.rows[step])
-        synchronize(device)
+        with nullcontext() if stack.graph is None else stack.graph.epoch(self.rows):
+            synchronize(device)
+            start = time.perf_counter()
+            for step in range(self.steps):
+                if stack.graph is not None:
+                    stack.graph.run(step)
+                else:
+                    stack.step(stack.feed.batch(step), self.rows[step])
+            synchronize(device)
         return (time.perf_counter() - start) / self.steps
 
 

@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph: `Graph(step, feed, device)`; then `run(step)` for each step of an epoch.
+"""A training step as a CUDA graph: `Graph(step, feed, device)`; `with graph.epoch(rows):` then `run(step)` for each.
 
 A small network's step is hundreds of launches, each of which takes the host longer than the GPU. A graph replays all
 of them, from picking the batch to the optimizer, as one. Batch and coefficients are found by a counter on the device.
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -49,28 +50,36 @@ class Graph:
         self.pool: Any = None  # of both graphs: nothing in it outlives a replay
         self.stream = stream(device)  # steps are recorded where they were first run
 
-    def begin(self, rows: Tensor, first: int = 0) -> None:
-        """A new epoch with these rows, from step `first` on."""
+    @contextmanager
+    def epoch(self, rows: Tensor, first: int = 0) -> Iterator[None]:
+        """Around the steps of an epoch with these rows, from step `first` on, and what is done between them.
+
+        All of it is queued on the stream of the graphs, which waits once for what was queued before, and is waited for
+        once: a wait at each step would cost the host as much as a replay does.
+        """
         if self.table is None:
             self.table = rows.clone()
         else:
             self.table.copy_(rows, non_blocking=True)
         self.clock.fill_(first - 1)
-
-    def run(self, step: int) -> None:
-        """Step `step` of the epoch (from 0); they are run in order."""
-        kind = self.full if step < self.feed.full else self.rest
         here = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(here)
-        with torch.cuda.stream(self.stream):
-            if kind.graph is None and not kind.warm and not Graph.refused:
-                self._record(kind)
-            if kind.graph is None:
-                self._one(kind)
-                kind.warm = max(0, kind.warm - 1)
-            else:
-                kind.graph.replay()
-        here.wait_stream(self.stream)
+        try:
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            here.wait_stream(self.stream)
+
+    def run(self, step: int) -> None:
+        """Step `step` of the epoch (from 0), within `epoch`; they are run in order."""
+        kind = self.full if step < self.feed.full else self.rest
+        if kind.graph is None and not kind.warm and not Graph.refused:
+            self._record(kind)
+        if kind.graph is None:
+            self._one(kind)
+            kind.warm = max(0, kind.warm - 1)
+        else:
+            kind.graph.replay()
 
     def _one(self, kind: Recorded) -> None:
         assert self.table is not None

@@ -7,6 +7,7 @@ business of `runner.training.train`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,18 +130,17 @@ class Stack:
         rows = self._rows(epoch)
         if first == 0:
             self.step.begin(epoch * self.per_epoch)
-        if self.graph is not None:
-            self.graph.begin(rows, first)
         before = self.parameters
-        for step in range(first, self.per_epoch):
-            if step > first:
-                after(step)
-            if step == self.per_epoch - 1:
-                before = [p.detach().clone() for p in self.parameters]
-            if self.graph is not None:
-                self.graph.run(step)
-            else:
-                self.step(self.feed.batch(step), rows[step])
+        with nullcontext() if self.graph is None else self.graph.epoch(rows, first):
+            for step in range(first, self.per_epoch):
+                if step > first:
+                    after(step)
+                if step == self.per_epoch - 1:
+                    before = [p.detach().clone() for p in self.parameters]
+                if self.graph is not None:
+                    self.graph.run(step)
+                else:
+                    self.step(self.feed.batch(step), rows[step])
         if isinstance(self.step.optimizer, Alone):
             self.step.optimizer.settle()
         moved = _norm(torch._foreach_sub([p.detach() for p in self.parameters], before))

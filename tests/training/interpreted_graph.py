@@ -36,7 +36,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Launch, "_start", launched)
     monkeypatch.setattr(Launch, "_capturing", lambda self: tape.Tape.recording is not None)
-    monkeypatch.setattr(cpu, "serves", lambda parameters, form: False)
+    monkeypatch.setattr(cpu, "serves", lambda parameters: False)
 
 
 def trained(names: tuple[str, str], graph: bool) -> Stack:
@@ -47,7 +47,7 @@ def trained(names: tuple[str, str], graph: bool) -> Stack:
     stack = Stack(trials, DATASET, CPU)
     o, rows = stack.step.optimizer, stack._rows
     assert isinstance(o, Stacked)
-    o.launch = Launch(o.parameters, o.moments1, o.moments2, o.kinds, len(stack.trials), o.family, o.form)
+    o.launch = Launch(o.parameters, o.moments1, o.moments2, o.kinds, len(stack.trials), o.family)
     stack._rows = lambda epoch: rows(epoch).float()  # type: ignore[method-assign]
     if graph:
         stack.graph = Graph(stack.step, stack.feed, CPU)

@@ -76,11 +76,13 @@ def _capture(tape: Tape, pool: tuple[int, int], stream: Any) -> Iterator[None]:
             t.copy_(old)
 
 
-class _Stream:
-    """Stands for torch.cuda.Stream: here everything happens in order."""
+class Stream:
+    """Stands for torch.cuda.Stream: here everything happens in order, and waits are counted."""
 
-    def wait_stream(self, other: _Stream) -> None:
-        pass
+    waits: ClassVar[int] = 0
+
+    def wait_stream(self, other: Stream) -> None:
+        Stream.waits += 1
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +91,6 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "graph", _capture)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: POOL)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: _Stream())
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: _Stream())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream())

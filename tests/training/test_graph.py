@@ -74,7 +74,7 @@ class PlainLaunch:
 def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     tape.pretend(monkeypatch)
     monkeypatch.setattr(Graph, "refused", False)
-    monkeypatch.setattr(cpu, "serves", lambda parameters, form: False)  # the step that is made for the CPU
+    monkeypatch.setattr(cpu, "serves", lambda parameters: False)  # the step that is made for the CPU
 
 
 def made(trials: list[Trial], dataset: Dataset, graph: bool = True) -> Stack:
@@ -120,6 +120,14 @@ def test_recorded_steps_train_as_plain_steps_do(case: str) -> None:
     assert mine.graph is not None
     assert mine.graph.rest.graph is not None  # an epoch's last step, which has fewer examples
     assert_equal(mine, trained(made(*pair(case), graph=False)))
+
+
+def test_an_epoch_waits_for_the_stream_of_the_graphs_once_and_not_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = trained(made(*pair("resnet")))
+    monkeypatch.setattr(tape.Stream, "waits", 0)
+    stack.run_epoch(3)
+    assert stack.per_epoch == 5
+    assert tape.Stream.waits == 2  # one before its steps, and one behind
 
 
 def test_a_trial_that_diverges_in_a_recorded_step_stops_there_alone() -> None:

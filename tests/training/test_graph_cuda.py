@@ -67,13 +67,13 @@ def test_lanes_train_as_a_stack_does(case: str) -> None:
 def test_no_step_of_an_epoch_waits_for_the_device() -> None:
     stack = trained("resnet", True, "fp32", epochs=3)
     assert stack.graph is not None
-    stack.graph.begin(stack._rows(2))
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        for step in range(stack.per_epoch):
-            stack.graph.run(step)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    with stack.graph.epoch(stack._rows(2)):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for step in range(stack.per_epoch):
+                stack.graph.run(step)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def test_a_step_that_cannot_be_recorded_leaves_the_process_fit_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
