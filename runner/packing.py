@@ -20,10 +20,13 @@ def packed(trials: Sequence[Trial], most: int, workers: int, exact: bool) -> lis
     first = trials[0]
     if alone(first.model, first.batch_size, first.positions):
         return [[trial.computed(FULL if exact else UNSTACKED)] for trial in trials]
-    return [
-        [trial.computed(FULL if exact else _way(len(stack), unit(first.model))) for trial in stack]
-        for stack in _filled(trials, most, workers, unit(first.model))
-    ]
+    stacks: list[list[Trial]] = []
+    for stack in _filled(trials, most, workers, unit(first.model)):
+        way = FULL if exact else _way(len(stack), unit(first.model))
+        # Batches of one example are the exception: there two networks alone are faster than a loose stack of two.
+        apart = way == LOOSE and len(stack) == 2 and first.batch_size == 1
+        stacks += [[trial.computed(UNSTACKED)] for trial in stack] if apart else [[t.computed(way) for t in stack]]
+    return stacks
 
 
 def _way(count: int, unit: int) -> str:

@@ -55,6 +55,12 @@ def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: i
         assert {t.id: t.way for s in stacks for t in s} == {t.id: t.way for s in one_worker for t in s}
 
 
+@pytest.mark.parametrize(("batch", "sizes"), [(1, [1, 1]), (2, [2]), (64, [2])])
+def test_two_trials_left_over_train_alone_in_batches_of_one_where_that_is_faster(batch: int, sizes: list[int]) -> None:
+    assert [len(stack) for stack in plan(trials(2, 5, batch), "cpu", 0, 1)] == sizes
+    assert [len(stack) for stack in plan(trials(2, 5, batch), "cpu", 0, 1, exact=True)] == [2]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_as_many_slots_are_computed_as_there_are_trials_where_they_fill_units(width: int) -> None:
     """16 trials fill stacks of any width."""
