@@ -1,7 +1,7 @@
 """A step of a stack, in every way that it can be computed: `python scripts/bench_stack.py [CASE]`.
 
-For each case, number of trials and way (stack, lanes, nchw, bmm, each also with +compile or +benchmark: they are
-told in `scripts/stack_ways.py`) the training step as the runner takes it, data and optimizer included and on CUDA as a
+For each case, number of trials and way (stack or lanes, each also with +compile or +benchmark: they are told in
+`scripts/stack_ways.py`) the training step as the runner takes it, data and optimizer included and on CUDA as a
 graph, is timed over made-up images: the median over rounds of the time for each trial. One way after another, each
 written down before the next is built, since to build one can take minutes. The share is that of the roofline of
 `scripts/roofline.py`: the operators of one eager step, as if nothing stayed in a cache. "ready": seconds until steps
