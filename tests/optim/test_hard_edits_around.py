@@ -50,6 +50,55 @@ def test_moments_that_change_while_rows_rest_are_refused_by_whoever_reads_first(
         table(torch.tensor([0]))
 
 
+@pytest.mark.parametrize("way", ["in place", "by .data", "other data", "signs"])
+def test_rows_that_change_while_they_rest_are_refused_by_whoever_reads_them_first(way: str) -> None:
+    table, optimizer = looked_up()
+    weight = table.weight
+    if way == "in place":
+        with torch.no_grad():
+            weight[0] = 0.0
+    elif way == "by .data":
+        weight.data[0] *= 0.5
+    elif way == "other data":
+        weight.data = weight.data.flip(1)
+    else:
+        weight.data[:2] *= -1
+    with pytest.raises(RuntimeError, match=r"catch_up\(\) before"):
+        table(torch.tensor([0]))
+    with pytest.raises(RuntimeError, match=r"catch_up\(\) before"):
+        optimizer.state_dict()
+    table(torch.tensor([2]))  # is up to date
+
+
+@pytest.mark.parametrize("shape", [(20, 3), (20, 2, 2), (20,)])
+def test_rows_that_are_up_to_date_may_be_changed_and_all_data_moved(shape: tuple[int, ...]) -> None:
+    ends = []
+    for sparse in (True, False):
+        g = torch.Generator().manual_seed(0)
+        p = torch.randn(shape, generator=g, dtype=torch.float64).requires_grad_()
+        optimizer: Any = (optim.SparseAdamW if sparse else torch.optim.AdamW)([p], lr=0.1)
+        for step in range(60):
+            rows, others = torch.randint(20, (2, 4), generator=g)
+            if sparse:
+                optimizer.catch_up(p, torch.cat([rows, others]))
+            with torch.no_grad():
+                p[others] = p[others] * 0.9
+                p.data[rows[:1]] += 1.0
+            if step % 7 == 3:
+                p.data = p.data.clone()
+            dense = torch.zeros_like(p).index_put((rows,), p.detach()[rows])
+            p.grad = dense.to_sparse(1) if sparse else dense
+            optimizer.step()
+            if step % 11 == 3:
+                if sparse:
+                    optimizer.catch_up()
+                p.data.mul_(0.9)
+        if sparse:
+            optimizer.catch_up()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-12)
+
+
 def test_weights_that_are_loaded_while_rows_rest_owe_nothing() -> None:
     table, _ = looked_up()
     loaded = torch.full((6, 2), 3.0)
