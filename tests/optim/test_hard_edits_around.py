@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -24,6 +25,24 @@ def test_lookahead_refuses_a_changed_parameter_before_its_optimizer_moves_and_an
     optimizer.param_groups[0]["lookahead_k"] = 0
     with pytest.raises(ValueError, match="k=0"):
         optimizer.step()
+
+
+def test_of_two_lookaheads_around_one_optimizer_the_last_is_served_and_the_other_refused() -> None:
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    fast = optim.SGD([p], 0.1)
+    first = optim.Lookahead(fast, 1)
+    first.step()
+    last = optim.Lookahead(fast, 1)
+    with pytest.raises(RuntimeError, match="another Lookahead"):
+        first.step()
+    torch.testing.assert_close(p.detach(), torch.full((3,), 0.95))
+    del first
+    last.step()
+    copied = copy.deepcopy(last)
+    last.step()
+    copied.step()
+    torch.testing.assert_close(p.detach(), torch.full((3,), 0.85))
 
 
 def looked_up() -> tuple[nn.Embedding, Any]:
