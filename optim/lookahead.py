@@ -94,6 +94,9 @@ class Lookahead(torch.optim.Optimizer):
         else:
             super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are not kept
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.fast.zero_grad(set_to_none)
+
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
