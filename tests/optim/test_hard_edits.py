@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import optim
-from optim import cpu, threads
+from optim import cpu, numbers, threads
 from tests.optim.citizens import OURS
 
 MOMENTS = {"AdamW": "exp_avg_sq", "Adam": "exp_avg", "SGD": "momentum_buffer", "SGDW": "momentum_buffer"}
@@ -162,6 +162,18 @@ def test_two_optimizers_over_one_state_count_together_as_torchs_do() -> None:
     assert ends[0][1] == ends[1][1] == 8
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_shallow_copy_shares_its_state_and_counts_along_as_torchs_does(name: str) -> None:
+    ends = []
+    for make in KINDS[name]:
+        optimizer, p = stepped(make, 5)
+        other = copy.copy(optimizer)
+        for one in (other, optimizer, optimizer, other, other, optimizer):
+            one.step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
 def test_the_states_can_be_copied_as_any_dict() -> None:
     optimizer, p = stepped(optim.AdamW, 3)
     for taken in (optimizer.state.copy(), copy.copy(optimizer.state), optimizer.state | {}):
@@ -181,3 +193,21 @@ def test_rates_that_are_numpys_or_come_as_tensors_from_a_file_are_numbers() -> N
     mine.load_state_dict(theirs.state_dict())
     mine.step()
     assert [state["step"].item() for state in mine.state.values()] == [2, 2]
+
+
+def test_an_edit_moves_no_count_that_it_did_not_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = [torch.ones(3, requires_grad=True) for _ in range(4)]
+    optimizer = optim.AdamW(parameters)
+    for p in parameters:
+        p.grad = torch.ones(3)
+    optimizer.step()
+    moved: list[Any] = []
+    placed = numbers._placed
+    monkeypatch.setattr(numbers, "_placed", lambda *given: (moved.append(given), placed(*given))[1])
+    optimizer.state[parameters[1]]["exp_avg"] = torch.zeros(3)
+    optimizer.step()
+    assert not moved
+    optimizer.state[parameters[1]]["step"] = torch.tensor(7.0)
+    optimizer.step()
+    assert len(moved) == 4
+    assert [optimizer.state[p]["step"].item() for p in parameters] == [3, 8, 3, 3]
