@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from operator import is_
 from typing import Any
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor
@@ -137,6 +138,8 @@ class LOMO(torch.optim.Optimizer):
                 group.setdefault(name, self.defaults[name])  # a group that was put into the list by hand
             _check(group, at_start=False)
         refusals.repeated(self.param_groups)
+        if self.around is not None and (begin := self.around()) is not None:
+            begin()
         self._members, self._groups = members, list(self.param_groups)
         self._group_of = {p: group for group in self.param_groups for p in group["params"]}
         for p in [p for p in self._handles if p not in self._group_of]:
@@ -149,6 +152,7 @@ class LOMO(torch.optim.Optimizer):
                 p.requires_grad_(not frozen)
         self._looked = False
 
+    around: WeakMethod[Callable[[], None]] | None = None  # what `optim.Lookahead` does before new parameters move
     _looked = False  # whether the parameters were looked for in a DistributedDataParallel
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import is_
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakMethod, ref
 
 import torch
 from torch import Tensor
@@ -53,6 +53,8 @@ class Lookahead(torch.optim.Optimizer):
         _latest[fast] = ref(self)
         self._begin()
         self._show()
+        if isinstance(fast, LOMO):
+            fast.around = WeakMethod(self._begin)
 
     # What is read of this object is read of `fast`, which replaces its own when it loads a file. What torch.optim's
     # constructor sets is passed over.

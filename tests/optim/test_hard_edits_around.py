@@ -157,3 +157,27 @@ def test_a_lomo_that_was_refused_hooks_nothing_and_a_gradient_set_by_hand_is_not
     optimizer.param_groups[0]["clip_value"] = -1.0
     with pytest.raises(ValueError, match="clip_value=-1"):
         p.sum().backward()
+
+
+@pytest.mark.parametrize("inner", [optim.LOMO, optim.SGD])
+def test_a_parameter_that_is_put_into_a_group_has_its_slow_weights_from_before_its_first_step(inner: Any) -> None:
+    old, new = (torch.ones(1, requires_grad=True) for _ in range(2))
+    optimizer = optim.Lookahead(inner([old], 0.1), 2, 0.5)
+    optimizer.param_groups[0]["params"].append(new)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (old + 1.0 * new).sum().backward()  # old has its gradient first
+        optimizer.step()
+    torch.testing.assert_close(old.detach(), torch.tensor([0.9]))
+    torch.testing.assert_close(new.detach(), torch.tensor([0.9]))
+
+
+def test_a_file_that_is_loaded_in_inference_mode_is_stepped_outside_of_it() -> None:
+    p = torch.ones(3, requires_grad=True)
+    p.grad = torch.ones(3)
+    optimizer = optim.SparseAdamW([p])
+    optimizer.step()
+    with torch.inference_mode():
+        optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert optimizer.state[p]["step"] == 2
