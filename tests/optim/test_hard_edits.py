@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 import optim
 from optim import cpu, numbers, threads
@@ -211,3 +212,36 @@ def test_an_edit_moves_no_count_that_it_did_not_touch(monkeypatch: pytest.Monkey
     optimizer.step()
     assert len(moved) == 4
     assert [optimizer.state[p]["step"].item() for p in parameters] == [3, 8, 3, 3]
+
+
+def rebuilt(optimizer: Any, p: Tensor) -> None:
+    optimizer.state[p] = type(optimizer.state[p])({k: v.clone() for k, v in optimizer.state[p].items()})
+
+
+def mapped_over(optimizer: Any, p: Tensor) -> None:
+    tree_map_only(Tensor, lambda t: t.mul_(0.5) if t.dim() else t, {"a": optimizer.state[p], "b": 1})
+
+
+def emptied(optimizer: Any, p: Tensor) -> None:
+    kind = type(optimizer.state)
+    optimizer.state = kind(dict) if kind is not dict else kind()
+
+
+def read_whole(optimizer: Any, p: Tensor) -> None:
+    optimizer.step()  # after this nothing but a copy of the dict is looked at
+    for entry in dict(optimizer.state[p]).values():
+        if not entry.dim():
+            entry.data = entry.data + 3
+
+
+@pytest.mark.parametrize("edit", [rebuilt, mapped_over, emptied, read_whole])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_tools_do_to_a_state_as_to_any_dict_is_followed(name: str, edit: Any) -> None:
+    ends = []
+    for make in KINDS[name]:
+        optimizer, p = stepped(make, 5)
+        edit(optimizer, p)
+        for _ in range(3):
+            optimizer.step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
