@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optim.layout import strides
+from optim.layout import laid_alike
 from optim.numbers import ALL, Numbers, Places
 from optim.release import QUANTUM, THRESHOLD
 
@@ -39,7 +39,9 @@ class Cohort:
         names: Sequence[str],
         counted: bool,
         released: bool,
+        before: Cohort | None = None,
     ) -> None:
+        """`before`: one that was there before an edit, and may have the same numbers."""
         self.group, self.parameters = group, parameters
         self.device, self.dtype = parameters[0].device, parameters[0].dtype
         self.moments = [[state[name] for state in states] for name in names]
@@ -48,8 +50,9 @@ class Cohort:
         self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
         every = (tensor for some in (parameters, *self.moments) for tensor in some)
         self.in_order = not self.is_sharded and all(map(_is_contiguous, every))
-        self.counts = Numbers(states, "step", np.float32) if counted else None
-        self.owed = Numbers(states, OWED, np.float64) if released else None
+        old: tuple[Numbers | None, ...] = (before.counts, before.owed) if before is not None else (None, None)
+        self.counts: Numbers | None = Numbers.of(states, "step", np.float32, old[0]) if counted else None
+        self.owed: Numbers | None = Numbers.of(states, OWED, np.float64, old[1]) if released else None
         self.addresses: list[int] = []  # of the moments that the launches step
         self.launches: dict[bool, Any] = {}  # on CUDA; the key: whether each tensor has coefficients of its own
         self.spare: list[Tensor] | None = None
@@ -105,7 +108,7 @@ class Cohort:
         for some in self.moments:
             for moment, p in zip(some, self.parameters, strict=True):
                 same = (moment.shape, moment.dtype, moment.device) == (p.shape, p.dtype, p.device)
-                if not same or strides(moment) != strides(p):
+                if not same or not laid_alike(moment, p):
                     return False
         return all(numbers is None or numbers.are_in_place() for numbers in (self.counts, self.owed))
 

@@ -87,7 +87,8 @@ class Grouped(torch.optim.Optimizer):
         """
         self._loading = self.param_groups
         try:
-            super().load_state_dict(state_dict)
+            with torch.inference_mode(False):  # what is copied here is for steps outside of it too
+                super().load_state_dict(state_dict)
         finally:
             self._loading = None
 

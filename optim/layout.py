@@ -21,8 +21,15 @@ def strides(tensor: Tensor) -> tuple[int, ...]:
     return tuple(stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
 
 
+def laid_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape lie in memory in one order."""
+    return one.stride() == other.stride() or strides(one) == strides(other)
+
+
 def dense(tensor: Tensor, trials: int = 1) -> bool:
     """Whether the elements fill their memory without gap or overlap, one trial after another."""
+    if trials == 1 and tensor.is_contiguous():
+        return True
     filled = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:
@@ -67,7 +74,7 @@ def refuse_unserved(
                 raise ValueError(f"{name} is {tensor.dtype}: must be float32")
             if tensor.device != device:
                 raise ValueError(f"{name} is on {tensor.device}, parameter 0 on {device}: one launch, one device")
-            if tensor.shape != like.shape or strides(tensor) != strides(like):
+            if tensor.shape != like.shape or not laid_alike(tensor, like):
                 raise ValueError(f"{name} differs in shape or layout from its parameter")
             if trials > 1 and tensor.shape[:1] != (trials,):
                 raise ValueError(f"{name} has shape {tuple(tensor.shape)}: its first axis must be the {trials} trials")

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from operator import is_
 from typing import Any
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor
@@ -33,7 +34,8 @@ class LOMO(torch.optim.Optimizer):
 
     What needs all gradients at once is impossible: clipping by the global norm, and skipping a step in which a
     gradient is not finite (so no torch.amp.GradScaler, which would also scale what the weights move by). A second
-    backward before `step()`, as for gradient accumulation, is refused. So is `step()` without a backward.
+    backward before `step()`, as for gradient accumulation, is refused. So is `step()` without a backward. Of a backward
+    that failed halfway the weights stay half moved; `zero_grad()` or `step()` lets the next one begin.
 
     Under DistributedDataParallel weights would move before gradients are averaged over the ranks, so that is refused.
 
@@ -56,6 +58,7 @@ class LOMO(torch.optim.Optimizer):
         self._members: list[Tensor] = []  # of all groups, when they were last looked at
         self._groups: list[dict[str, Any]] = []
         self._moved: set[Tensor] = set()
+        self._failed = False  # whether the backward that moved these has not ended, unless it goes on still
         self.steps = 0  # taken by this object
         self._made = False
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "clip_value": clip_value})
@@ -97,6 +100,16 @@ class LOMO(torch.optim.Optimizer):
         self.steps += 1
         return loss
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As torch.optim's. After a backward that failed halfway the next one may begin."""
+        super().zero_grad(set_to_none)
+        if self._failed:
+            self._moved.clear()
+
+    def _end(self) -> None:
+        """What autograd calls at the end of a backward that did not fail."""
+        self._failed = False
+
     def remove(self) -> None:
         """Take the hooks off: backward leaves gradients in `.grad` again, and this object can no longer step."""
         for handle in self._handles.values():
@@ -111,7 +124,7 @@ class LOMO(torch.optim.Optimizer):
         super().__setstate__(state)
         if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are others
             self._handles, self._group_of, self._moved, self._members, self._groups = {}, {}, set(), [], []
-            self._made = True
+            self._made, self._failed = True, False
         self._look()
 
     def _look(self) -> None:
@@ -125,6 +138,8 @@ class LOMO(torch.optim.Optimizer):
                 group.setdefault(name, self.defaults[name])  # a group that was put into the list by hand
             _check(group, at_start=False)
         refusals.repeated(self.param_groups)
+        if self.around is not None and (begin := self.around()) is not None:
+            begin()
         self._members, self._groups = members, list(self.param_groups)
         self._group_of = {p: group for group in self.param_groups for p in group["params"]}
         for p in [p for p in self._handles if p not in self._group_of]:
@@ -137,6 +152,7 @@ class LOMO(torch.optim.Optimizer):
                 p.requires_grad_(not frozen)
         self._looked = False
 
+    around: WeakMethod[Callable[[], None]] | None = None  # what `optim.Lookahead` does before new parameters move
     _looked = False  # whether the parameters were looked for in a DistributedDataParallel
 
     @torch.no_grad()
@@ -150,6 +166,9 @@ class LOMO(torch.optim.Optimizer):
             if not self._looked:
                 _refuse_data_parallel(self._group_of)
                 self._looked = True
+            self._failed = torch._C._current_graph_task_id() >= 0  # in a backward, and not called by `step`
+            if self._failed:
+                torch.autograd.Variable._execution_engine.queue_callback(self._end)
         if p not in self._group_of:
             return  # it has left its group since, and its gradient stays
         gradient, group = p.grad, self._group_of[p]
@@ -159,7 +178,7 @@ class LOMO(torch.optim.Optimizer):
         if p in self._moved:
             raise RuntimeError(
                 "LOMO: a second backward before step(), or one after a backward that failed halfway; gradients cannot "
-                "be accumulated, call step() first"
+                "be accumulated, call step() first, or zero_grad() after one that failed"
             )
         if gradient.shape != p.shape:
             raise TypeError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import is_
 from typing import Any
+from weakref import WeakKeyDictionary, WeakMethod, ref
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from optim.sgd import SGD
 
 SLOW = "slow"  # in the state of a file
 OWN = ("k", "alpha", "count")
+_latest: WeakKeyDictionary[torch.optim.Optimizer, ref[Lookahead]] = WeakKeyDictionary()  # of the fast ones
 
 
 class Lookahead(torch.optim.Optimizer):
@@ -29,7 +31,8 @@ class Lookahead(torch.optim.Optimizer):
     phi begins as theta when this object is made, and for a parameter that is added later before its first step; load
     a model's weights before. The moments of `fast` are kept as they are. `param_groups`, `state` and `defaults` are
     those of `fast`, so LR schedulers, clipping and edits work on either, and so do its step hooks; hooks of this
-    object run around the step of both. Memory: 4 bytes per float32 parameter besides those of `fast`.
+    object run around the step of both. Of two that are made around one optimizer the earlier is refused from then on.
+    Memory: 4 bytes per float32 parameter besides those of `fast`.
 
         fast    any torch.optim optimizer
         k       a whole number of steps of `fast` between two pulls, 1 or more; 5
@@ -47,8 +50,11 @@ class Lookahead(torch.optim.Optimizer):
         self._made = False
         super().__init__([{"params": list(group["params"])} for group in fast.param_groups], fast.defaults)
         self._made = True
+        _latest[fast] = ref(self)
         self._begin()
         self._show()
+        if isinstance(fast, LOMO):
+            fast.around = WeakMethod(self._begin)
 
     # What is read of this object is read of `fast`, which replaces its own when it loads a file. What torch.optim's
     # constructor sets is passed over.
@@ -90,9 +96,18 @@ class Lookahead(torch.optim.Optimizer):
         else:
             super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are not kept
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.fast.zero_grad(set_to_none)
+
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
+        latest = _latest.setdefault(self.fast, ref(self))()
+        if latest is not None and latest is not self:
+            raise RuntimeError(
+                "another Lookahead was made around the same optimizer since, and each would pull what the other has "
+                "pulled: step that one"
+            )
         self._begin()
         group = self.param_groups[0]
         self.k, self.alpha = group.get("lookahead_k", self.k), group.get("lookahead_alpha", self.alpha)

@@ -121,9 +121,10 @@ class Optimizer(Grouped):
 
     def _take_snapshot(self) -> Snapshot:
         """Groups and state as they are now, edited or not."""
-        self._snapshot = None  # whatever ends this: what was given up must not hold again
+        before, self._snapshot = self._snapshot, None  # whatever ends this: what was given up must not hold again
         self.check_groups()
-        return Snapshot(self.param_groups, self.state, self._signature, self.counted, type(self).__name__)
+        cohorts = before.cohorts if before is not None else ()
+        return Snapshot(self.param_groups, self.state, self._signature, self.counted, type(self).__name__, cohorts)
 
     @torch.no_grad()
     def release_decay(self) -> None:
@@ -137,8 +138,9 @@ class Optimizer(Grouped):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._snapshot, self._others = None, itemgetter(*self.unserved)
-        content = self.state.items()
-        self.state = States({key: State(v, Marks()) if isinstance(v, dict) else v for key, v in content})
+        if not isinstance(self.state, States):  # else that of another, which a shallow copy shares
+            content = self.state.items()
+            self.state = States({key: State(v, Marks()) if isinstance(v, dict) else v for key, v in content})
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
         super()._check(group, at_start)

@@ -28,6 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optim.fingerprints import Fingerprints
+
 KEEP, LOG1, LOG2, SIZE, ROOT, CENTER, LEAST, ERROR, SERIES = range(9)  # columns; the first three are summed logarithms
 ZERO_BETA = 1e-300  # stands for beta1 = 0, which has no logarithm
 MOST_TERMS = 24
@@ -38,7 +40,7 @@ class Resting:
 
     It holds the moments that its rows are to be moved by, `moments` (m, v), and the count of steps, `counted`, a tensor
     []: if somebody gives the parameter others, its rows are still owed what these say. `rows` are indices without
-    repetition, or a slice.
+    repetition, or a slice. RuntimeError for rows whose weights were changed while they were behind.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Resting:
         self.moments, self.counted = moments, counted
         self.history = History(int(counted), betas, eps, torch.finfo(p.dtype).eps)
         self.last = np.full(len(p), int(counted), dtype=np.int32)
+        self.prints = Fingerprints(p)
         self._note()
 
     def belongs_to(self, p: Tensor, state: dict[str, Any]) -> bool:
@@ -80,7 +83,15 @@ class Resting:
         tensors = (p, *self.moments)
         old = [t.index_select(0, rows) if isinstance(rows, Tensor) else t[rows] for t in tensors]
         last = self.last[_on_host(rows)]
-        return old if (last == self.history.step).all() else list(replay(self.history, last, *old))
+        behind = last != self.history.step
+        if not behind.any():
+            return old
+        if not self.prints.same(rows, old[0], behind):
+            raise RuntimeError(
+                f"rows of a parameter of shape {tuple(p.shape)} were changed while they rest and are still to be moved "
+                "by earlier steps: call catch_up() before, or catch_up(weight, rows)"
+            )
+        return list(replay(self.history, last, *old))
 
     def write(self, p: Tensor, rows: Tensor | slice, values: Sequence[Tensor]) -> None:
         """Store rows that are as after the latest step."""
@@ -90,7 +101,9 @@ class Resting:
                 whole.index_copy_(0, rows, part)
             else:
                 whole[rows] = part
-        self.last[_on_host(rows)] = self.history.step
+        there = _on_host(rows)
+        self.last[there] = self.history.step
+        self.prints.written(p, there, self.last, self.history.step)
         self._note()
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optim import refusals
 from optim.cohort import OWED, Cohort
-from optim.layout import strides
+from optim.layout import laid_alike
 from optim.release import owed_of
 from optim.watched import Marks, State, States
 
@@ -28,10 +28,18 @@ class Snapshot:
     """The cohorts of an optimizer, and the groups and the state of which they were made.
 
     Making one gives a first state to parameters that have a gradient and none, and takes over what is there: ValueError
-    if that is not the state of `name`, or does not fit its parameter.
+    if that is not the state of `name`, or does not fit its parameter. `before`: the cohorts of the last one.
     """
 
-    def __init__(self, groups: Groups, state: Any, signature: Signature, counted: bool, name: str) -> None:
+    def __init__(
+        self,
+        groups: Groups,
+        state: Any,
+        signature: Signature,
+        counted: bool,
+        name: str,
+        before: Sequence[Cohort] = (),
+    ) -> None:
         self.state = state
         self.marks = state.marks if isinstance(state, States) else Marks()
         self.groups = list(groups)
@@ -55,7 +63,8 @@ class Snapshot:
             for (_, dtype), some in found.items():
                 of = [state.get(p, {}) for p in some]
                 released = self.signatures[index][1] and dtype is torch.float32  # float64 expresses any decay
-                self.cohorts.append(Cohort(group, some, of, self.signatures[index][0], counted, released))
+                old = before[len(self.cohorts)] if len(self.cohorts) < len(before) else None
+                self.cohorts.append(Cohort(group, some, of, self.signatures[index][0], counted, released, old))
         # A dict that somebody else has put in the place of ours does not tell, so it is looked through at every step.
         self.unwatched = None if isinstance(state, States) else (list(state), list(state.values()))
         for entries in state.values():
@@ -109,7 +118,7 @@ def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: b
             state[entry] = torch.zeros_like(p, memory_format=torch.preserve_format)
             continue
         refusals.moment(entry, moment, p, where)
-        if strides(moment) != strides(p):  # it gets the parameter's layout, and stays the tensor that it was
+        if not laid_alike(moment, p):  # it gets the parameter's layout, and stays the tensor that it was
             moment.data = torch.empty_like(p, memory_format=torch.preserve_format).copy_(moment)
     if counted and begins:
         state["step"] = torch.tensor(0.0)

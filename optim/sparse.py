@@ -43,7 +43,7 @@ class SparseAdamW(Grouped):
     Parameters with dense gradients get the plain dense step, so one optimizer serves a whole network.
 
     Groups and state may be edited between steps, as those of torch.optim; rows at rest are caught up first, with the
-    moments that they had. Moments that are changed in place while rows rest are refused: call `catch_up()` before.
+    moments that they had. Moments or rows that are changed in place while they rest are refused: `catch_up()` before.
 
     Arguments, of which all but `convention` may differ between groups and be set anew between steps:
 
@@ -57,7 +57,7 @@ class SparseAdamW(Grouped):
         foreach, fused  accepted and without effect; None
         amsgrad, maximize, capturable, differentiable   served only as they are by default; False
 
-    State: 8 bytes per float32 parameter, as in AdamW, 4 bytes per row and about 120 bytes per step since the last
+    State: 8 bytes per float32 parameter, as in AdamW, 8 bytes per row and about 120 bytes per step since the last
     `catch_up()`.
     """
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch.utils._pytree import register_pytree_node
+
 
 @dataclass(slots=True)
 class Marks:
@@ -27,9 +29,10 @@ class State(dict):
 
     __slots__ = ("marks",)
 
-    def __init__(self, content: dict[str, Any], marks: Marks) -> None:
+    def __init__(self, content: Any = (), marks: Marks | None = None) -> None:
+        """Without `marks`: one that some tool has made of another, as `type(state)({...})`."""
         super().__init__(content)
-        self.marks = marks
+        self.marks = marks or Marks()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)  # a copy is an ordinary dict, as files and other optimizers expect
@@ -41,9 +44,9 @@ class States(defaultdict):
     __slots__ = ("marks",)
 
     def __init__(self, *content: Any) -> None:
-        """`content`: a dict at the end; what defaultdict's own copies give before it is passed over."""
+        """`content`: a dict at the end, if any; what a defaultdict is given before it is passed over."""
         self.marks = Marks()
-        super().__init__(dict, content[-1])
+        super().__init__(dict, *(some for some in content[-1:] if some is not dict))
 
     def __missing__(self, key: Any) -> State:
         self[key] = state = State({}, self.marks)
@@ -78,5 +81,9 @@ def _reading(name: str) -> Callable[..., Any]:
 for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
     setattr(State, _name, _writing(dict, _name))
     setattr(States, _name, _writing(defaultdict, _name))
-for _name in ("__getitem__", "get", "items", "values", "copy"):
+for _name in ("__getitem__", "__iter__", "get", "items", "values", "copy"):  # by the second also dict(state)
     setattr(State, _name, _reading(_name))
+for _kind in (State, States):  # tools that map a function over all tensors in nested dicts know exact types only
+    register_pytree_node(
+        _kind, lambda d: (list(d.values()), list(d)), lambda values, keys: dict(zip(keys, values, strict=True))
+    )

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 import optim
-from optim import cpu, threads
+from optim import cpu, numbers, threads
 from tests.optim.citizens import OURS
 
 MOMENTS = {"AdamW": "exp_avg_sq", "Adam": "exp_avg", "SGD": "momentum_buffer", "SGDW": "momentum_buffer"}
@@ -162,6 +163,18 @@ def test_two_optimizers_over_one_state_count_together_as_torchs_do() -> None:
     assert ends[0][1] == ends[1][1] == 8
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_a_shallow_copy_shares_its_state_and_counts_along_as_torchs_does(name: str) -> None:
+    ends = []
+    for make in KINDS[name]:
+        optimizer, p = stepped(make, 5)
+        other = copy.copy(optimizer)
+        for one in (other, optimizer, optimizer, other, other, optimizer):
+            one.step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)
+
+
 def test_the_states_can_be_copied_as_any_dict() -> None:
     optimizer, p = stepped(optim.AdamW, 3)
     for taken in (optimizer.state.copy(), copy.copy(optimizer.state), optimizer.state | {}):
@@ -181,3 +194,54 @@ def test_rates_that_are_numpys_or_come_as_tensors_from_a_file_are_numbers() -> N
     mine.load_state_dict(theirs.state_dict())
     mine.step()
     assert [state["step"].item() for state in mine.state.values()] == [2, 2]
+
+
+def test_an_edit_moves_no_count_that_it_did_not_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = [torch.ones(3, requires_grad=True) for _ in range(4)]
+    optimizer = optim.AdamW(parameters)
+    for p in parameters:
+        p.grad = torch.ones(3)
+    optimizer.step()
+    moved: list[Any] = []
+    placed = numbers._placed
+    monkeypatch.setattr(numbers, "_placed", lambda *given: (moved.append(given), placed(*given))[1])
+    optimizer.state[parameters[1]]["exp_avg"] = torch.zeros(3)
+    optimizer.step()
+    assert not moved
+    optimizer.state[parameters[1]]["step"] = torch.tensor(7.0)
+    optimizer.step()
+    assert len(moved) == 4
+    assert [optimizer.state[p]["step"].item() for p in parameters] == [3, 8, 3, 3]
+
+
+def rebuilt(optimizer: Any, p: Tensor) -> None:
+    optimizer.state[p] = type(optimizer.state[p])({k: v.clone() for k, v in optimizer.state[p].items()})
+
+
+def mapped_over(optimizer: Any, p: Tensor) -> None:
+    tree_map_only(Tensor, lambda t: t.mul_(0.5) if t.dim() else t, {"a": optimizer.state[p], "b": 1})
+
+
+def emptied(optimizer: Any, p: Tensor) -> None:
+    kind = type(optimizer.state)
+    optimizer.state = kind(dict) if kind is not dict else kind()
+
+
+def read_whole(optimizer: Any, p: Tensor) -> None:
+    optimizer.step()  # after this nothing but a copy of the dict is looked at
+    for entry in dict(optimizer.state[p]).values():
+        if not entry.dim():
+            entry.data = entry.data + 3
+
+
+@pytest.mark.parametrize("edit", [rebuilt, mapped_over, emptied, read_whole])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_tools_do_to_a_state_as_to_any_dict_is_followed(name: str, edit: Any) -> None:
+    ends = []
+    for make in KINDS[name]:
+        optimizer, p = stepped(make, 5)
+        edit(optimizer, p)
+        for _ in range(3):
+            optimizer.step()
+        ends.append(p.detach())
+    torch.testing.assert_close(*ends)

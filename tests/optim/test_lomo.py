@@ -209,3 +209,35 @@ def test_options_that_it_cannot_serve_are_refused() -> None:
         optim.LOMO(p, weight_decay=float("nan"))
     p[0].sum().backward()
     assert p[0].grad is not None, "what was refused has hooked nothing"
+
+
+class Failing(torch.autograd.Function):
+    """The identity, whose backward raises."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise MemoryError("no memory")
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_after_a_backward_that_failed_halfway_zero_grad_lets_the_next_begin_and_no_other(around: bool) -> None:
+    first, last = (torch.ones(2, requires_grad=True) for _ in range(2))
+    optimizer: Any = optim.LOMO([first, last], lr=0.1)
+    optimizer = optim.Lookahead(optimizer, 100) if around else optimizer
+    with pytest.raises(MemoryError):
+        (Failing.apply(first) * last).sum().backward()
+    assert torch.equal(first, torch.ones(2))
+    assert torch.equal(last, torch.full((2,), 0.9))
+    with pytest.raises(RuntimeError, match="zero_grad"):
+        (first * last).sum().backward()
+    optimizer.zero_grad()
+    (first + last).sum().backward()
+    optimizer.zero_grad()  # does not let a whole one be followed by another without a step
+    with pytest.raises(RuntimeError, match="second backward"):
+        (first + last).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(last.detach(), torch.full((2,), 0.8))
