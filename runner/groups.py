@@ -51,7 +51,8 @@ def one_choice(group: str, words: Sequence[str]) -> str:
     if not words:
         return f"{group}: takes one choice, not none or a list; -m {group}=ONE,ANOTHER trains each"
     typed = ",".join(words)
-    return f"{group}=[{typed}]: takes one choice, lists are for {', '.join(AXES)}; -m {group}={typed} trains each"
+    sweep = f"-m {group}={typed}" if group in ONE_EACH else f"-m +{group}={typed}"  # none is chosen by default
+    return f"{group}=[{typed}]: takes one choice, lists are for {', '.join(AXES)}; {sweep} trains each"
 
 
 def check_text(cfg: DictConfig) -> None:

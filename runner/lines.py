@@ -39,6 +39,10 @@ def check_header(path: Path, line: bytes, columns: Sequence[str], oldest: int) -
     there = text.strip().split(",")
     if len(there) >= oldest and there == list(columns[: len(there)]):
         return columns[: len(there)]
+    if text.startswith("\ufeff" + columns[0]):
+        raise UserError(
+            f"{path}: begins with a byte-order mark, as a spreadsheet writes it; save it as UTF-8 without one"
+        )
     lacking, more = ([name for name in one if name not in other] for one, other in ((columns, there), (there, columns)))
     if len(lacking) < len(columns) / 2 or (lacking and not more):
         # Most of it is ours: of another version, or what a spreadsheet made of it.

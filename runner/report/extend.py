@@ -127,6 +127,8 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         words = overrides(flat, noted | {"dataset": {**noted.get("dataset", {}), "label": label}})
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
+    # As `select.winners` has it, what was not compared with the winner is not of its grid.
+    rows = rows[rows["seed"].isin(set(rows.loc[rows["cell"] == winner["cell"], "seed"]))]
     pairs, zeros = (
         set(zip(mine["lr"], mine["wd"], strict=True))
         for mine in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])

@@ -178,8 +178,10 @@ def _edge(block: Block, table: pd.DataFrame, best: pd.Series, winner: Cell) -> t
     """Where the winner touches its grid's edge, and the axes that were not searched at all.
 
     wd = 0 belongs to the grid of every arm of the family, so with it the smallest positive wd of several has a
-    neighbour; where that is better still, no decay that was tried is the arm's best (`NONE_BETTER`).
+    neighbour; where that is better still, no decay that was tried is the arm's best (`NONE_BETTER`). A cell without a
+    usable run of a seed of the winner's was not compared with it, and is no neighbour.
     """
+    table = table[table["cell"].isin({cell.name for cell in chain(*runs(block).values()) if winner.common(cell)})]
     mine = table[table["arm"] == best["arm"]]
     edge, single = [], []
     lrs = sorted(set(mine["lr"]))

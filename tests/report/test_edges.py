@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -54,3 +55,15 @@ def test_an_axis_with_one_value_is_not_searched_and_no_edge() -> None:
     assert (best["edge"], best["not_searched"]) == ("", "wd")
     alone = winner(rows[:1], "AdamW")
     assert (alone["edge"], alone["not_searched"]) == ("", "lr wd")
+
+
+@pytest.mark.parametrize("beyond", [{"seed": 9}, {"seed": 0, "status": "failed"}])
+def test_a_cell_that_was_not_compared_with_the_winner_takes_it_off_no_edge(beyond: dict[str, Any]) -> None:
+    rows = [trial("adamw", lr, wd, 0, error=9 - 100 * lr - wd) for lr in (1e-3, 1e-2) for wd in (0.1, 1.0)]
+    edge = "lr largest, wd largest"
+    assert winner(rows, "AdamW")["edge"] == edge
+    lone = [trial("adamw", 1e-1, 1.0, **beyond, error=50), trial("adamw", 1e-2, 10.0, **beyond, error=50)]
+    assert winner([*rows, *lone], "AdamW")["edge"] == edge
+    # Nor is no decay, on other seeds, beside the smallest decay.
+    rows = [trial("adamw", 1e-2, wd, 0, error=5 + wd) for wd in (0.1, 1.0)]
+    assert winner([*rows, trial("adam", 1e-2, 0.0, **beyond, error=50)], "AdamW")["edge"] == "wd smallest"

@@ -99,6 +99,13 @@ def test_each_arm_on_an_edge_gets_its_command() -> None:
     assert (found[1]["lr"], found[1]["wd"]) == ("1e-4,3e-4,0.001,0.003,0.01", "0,0.01,0.03,0.09,0.27")
 
 
+def test_the_axis_goes_on_from_the_last_cell_that_was_compared() -> None:
+    rows = studied(seeds=(0, 1), lrs=LRS[:3])
+    lone = studied(seeds=(9,), lrs=LRS[4:])
+    found = printed([row for row in rows + lone if row["optimizer"] == "adamw"])
+    assert [(words["lr"], words["seed"]) for words in found] == [("0.003,0.01", "0,1")]
+
+
 def test_no_decay_alone_gets_a_command_of_its_own() -> None:
     def error(optimizer: str, lr: float, wd: float, seed: int) -> float:
         return truth(optimizer, lr, wd, seed) if wd else 9 - 100 * lr

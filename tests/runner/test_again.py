@@ -121,6 +121,13 @@ def cycles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_diagnostics_that_are_asked_for_afterwards_are_said_to_be_missing(folder: Path) -> None:
+    check_went_on(command(folder, *TWO))
+    check_went_on(command(folder, *TWO, "diagnostics=true"), "dynamics.csv has nothing of 2 finished search trials")
+    check_went_on(command(folder, *TWO, "diagnostics=true", "resume=false"))
+    assert "dynamics.csv has nothing" not in command(folder, *TWO, "diagnostics=true").text
+
+
 @pytest.mark.parametrize(("table", "kept"), [("curves", 0.5), ("dynamics", 0.5), ("cycles", 0.0)])
 def test_rows_that_are_lost_are_said_and_trained_again(table: str, kept: float, cycles: Path, tmp_path: Path) -> None:
     shutil.copytree(cycles / "results", tmp_path / "results")

@@ -64,7 +64,7 @@ REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
         ("has the column 'more'",),
     ),
     "columns swapped": (changed("trials.csv", swapped), ("columns in another order", "move the file")),
-    "byte-order mark": (changed("trials.csv", lambda t: b"\xef\xbb\xbf" + t), (r"\ufeffstudy", "move the file")),
+    "byte-order mark": (changed("trials.csv", lambda t: b"\xef\xbb\xbf" + t), ("byte-order mark", "save it")),
     "semicolons": (changed("trials.csv", lambda t: t.replace(b",", b";")), ("column 1 is 'study;trial",)),
     "UTF-16": (changed("trials.csv", lambda t: t.decode().encode("utf-16")), ("not a records file",)),
     "binary": (holds("trials.csv", bytes(range(256)) * 20), ("not a records file", r"'\x00\x01")),

@@ -31,7 +31,7 @@ WRONG = {
     "model=[resnet,transformer]": "takes one choice",
     "-m optimizer=[adam,adamw],sgd": "takes one choice",
     "grid=[point,small]": "takes one choice",
-    "+experiment=[digits,claims]": "takes one choice",
+    "+experiment=[digits,claims]": "-m +experiment=digits,claims trains each",
     "optimizer=adam,adamw": "optimizer=adam,adamw: add -m to sweep over the values",
     "lr=nan": "lr=nan: must be a positive number",
     "lr=1e-320": "lr=1e-320: must be from 1.18e-38",
