@@ -23,6 +23,7 @@ from runner.superseding import Last
 from runner.table import Table
 from runner.training.schedule import RestartsSettings, cycles
 from runner.trials import Trial
+from runner.unmeasured import unmeasured
 
 
 def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings: Settings, records: Records) -> None:
@@ -34,9 +35,8 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
             each = ", ".join(f"{name}.csv of {len(some & opened)}" for name, some in lacking.items() if some & opened)
             many = counted(len(opened), f"{phase} trial")
             say(f"note: {folder.name}: rows are missing in {each}: {many} trained again")
-        if settings.diagnostics and (unfollowed := _unfollowed(folder, trials.keys() - opened, records)):
-            many = counted(unfollowed, f"finished {phase} trial")
-            say(f"note: {folder.name}: dynamics.csv has nothing of {many}; resume=false follows them too")
+        for line in unmeasured(folder, trials.keys() - opened, phase, settings, records):
+            say(f"note: {folder.name}: {line}")
         return
     opened = records.reopen(trials)
     without(folder, trials.keys(), records, lambda _, note: say(f"note: {note}"))
@@ -45,13 +45,6 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
             f"{folder.name}: resume=false: {len(opened)} of {counted(len(trials), f'{phase} trial')} trained again; "
             "each row counts until its new one is there. If this is interrupted, go on without resume=false"
         )
-
-
-def _unfollowed(folder: Path, trials: Collection[str], records: Records) -> int:
-    """How many of `trials` ended well, and were trained by a command that did not follow their layers."""
-    there = {name.partition(",")[0] for name in records.counts("dynamics")}
-    ended = {key for key, row in records.last().items() if row.status == "ok" and key in trials}
-    return 0 if "dynamics" in left_out(folder) else len(ended - there)
 
 
 def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records: Records | Look) -> dict[str, set[str]]:

@@ -128,6 +128,19 @@ def test_diagnostics_that_are_asked_for_afterwards_are_said_to_be_missing(folder
     assert "dynamics.csv has nothing" not in command(folder, *TWO, "diagnostics=true").text
 
 
+def test_measures_that_are_asked_for_afterwards_are_said_to_be_missing(tmp_path: Path) -> None:
+    words = ("seed=[0,1]", "epochs=4", *TWO[2:])
+    check_went_on(command(tmp_path, *words, "eval_every=2"))
+    often = command(tmp_path, *words, "eval_every=1")
+    check_went_on(often, "curves.csv has not every epoch of eval_every=1 of 2 finished search trials; resume=false")
+    assert "curves.csv has" not in command(tmp_path, *words, "eval_every=2").text
+    assert "curves.csv has" not in command(tmp_path, *words, "eval_every=4").text
+    everything = command(tmp_path, *words, "eval_every=2", "eval_all=true")
+    check_went_on(everything, "curves.csv has no test errors in some epochs of 2 finished search trials; resume=false")
+    check_went_on(command(tmp_path, *words, "eval_every=1", "eval_all=true", "resume=false"))
+    assert "curves.csv has" not in command(tmp_path, *words, "eval_every=1", "eval_all=true").text
+
+
 @pytest.mark.parametrize(("table", "kept"), [("curves", 0.5), ("dynamics", 0.5), ("cycles", 0.0)])
 def test_rows_that_are_lost_are_said_and_trained_again(table: str, kept: float, cycles: Path, tmp_path: Path) -> None:
     shutil.copytree(cycles / "results", tmp_path / "results")
