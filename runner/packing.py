@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from runner.models.settings import TransformerSettings
 from runner.models.sizes import FULL, LOOSE, UNSTACKED, alone, unit
 from runner.trials import Trial
 
@@ -23,10 +24,19 @@ def packed(trials: Sequence[Trial], most: int, workers: int, exact: bool) -> lis
     stacks: list[list[Trial]] = []
     for stack in _filled(trials, most, workers, unit(first.model)):
         way = FULL if exact else _way(len(stack), unit(first.model))
-        # Batches of one example are the exception: there two networks alone are faster than a loose stack of two.
-        apart = way == LOOSE and len(stack) == 2 and first.batch_size == 1
-        stacks += [[trial.computed(UNSTACKED)] for trial in stack] if apart else [[t.computed(way) for t in stack]]
+        if not exact and first.batch_size == 1 and _few(len(trials), len(stack), way, first):
+            stacks += [[trial.computed(UNSTACKED)] for trial in stack]
+        else:
+            stacks.append([trial.computed(way) for trial in stack])
     return stacks
+
+
+def _few(trials: int, stacked: int, way: str, like: Trial) -> bool:
+    """Whether networks alone are faster with batches of one example, where convolutions gain from four trials on.
+
+    What decides is the same for any number of workers.
+    """
+    return not isinstance(like.model, TransformerSettings) and (trials < 4 or (way == LOOSE and stacked == 2))
 
 
 def _way(count: int, unit: int) -> str:

@@ -21,6 +21,7 @@ FULL, LOOSE, UNSTACKED = "full", "loose", "unstacked"  # ways to compute a trial
 LANES = "lanes"  # and one for all devices: the trials of a stack as ordinary networks, see `runner.models.lanes`
 COMPUTE = {"auto": "", "stack": FULL, "lanes": LANES}  # values of the key `compute`, and the ways that they ask for
 EVALUATED = 250
+SPACIOUS = 256  # pixels of an image from which fewer channels make a convolution alone the faster one
 GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
 BROAD = 64  # channels from which lanes were faster on a GPU
@@ -93,18 +94,21 @@ def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int 
     if gpu:
         return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
     # Where one network is computed at a time, the calls cost more than leaving the cache does.
-    room = 8 if way in (UNSTACKED, LANES) or apart(model, way) or isinstance(model, TransformerSettings) else 1
+    singly = way in (UNSTACKED, LANES) or apart(model, positions, way)
+    room = 8 if singly or isinstance(model, TransformerSettings) else 1
     return max(batch, min(EVALUATED, room * CACHE * batch // size))
 
 
-def apart(model: ModelSettings, way: str) -> bool:
+def apart(model: ModelSettings, positions: int, way: str) -> bool:
     """Whether the trials of a stack are evaluated one by one on the CPU, each as an ordinary network.
 
     More examples make a convolution of many channels faster, and one of as many groups as there are trials hardly:
-    26 2x32d took 1.7 times as long for each of 16 trials as it takes alone, and 26 2x16d as long.
+    26 2x32d took 1.7 times as long for each of 16 trials as it takes alone. Of large images that is so from 9 channels
+    on, of small ones from 17.
     """
-    wide = getattr(model, "width", WIDE) > WIDE and not isinstance(model, TransformerSettings)
-    return wide and way in (FULL, LOOSE)
+    if isinstance(model, TransformerSettings) or way not in (FULL, LOOSE):
+        return False
+    return getattr(model, "width", WIDE) > (WIDE if positions < SPACIOUS else WIDE // 2)
 
 
 def rough_bytes(model: ModelSettings, batch: int, positions: int, trials: int) -> int:

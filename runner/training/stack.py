@@ -70,7 +70,7 @@ class Stack:
         self.model = self.model.to(device)
         self.network: Model | Lanes = self.model  # what is called; the same parameters
         self.scored: Model | Lanes = self.model  # and what is evaluated
-        singly = device.type == "cpu" and apart(first.model, first.way)
+        singly = device.type == "cpu" and apart(first.model, first.positions, first.way)
         if not alone and (first.way == LANES or singly):
             with torch.device("meta"):
                 lane = build(first.model, dataset, 1)

@@ -55,10 +55,15 @@ def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: i
         assert {t.id: t.way for s in stacks for t in s} == {t.id: t.way for s in one_worker for t in s}
 
 
-@pytest.mark.parametrize(("batch", "sizes"), [(1, [1, 1]), (2, [2]), (64, [2])])
-def test_two_trials_left_over_train_alone_in_batches_of_one_where_that_is_faster(batch: int, sizes: list[int]) -> None:
-    assert [len(stack) for stack in plan(trials(2, 5, batch), "cpu", 0, 1)] == sizes
-    assert [len(stack) for stack in plan(trials(2, 5, batch), "cpu", 0, 1, exact=True)] == [2]
+@pytest.mark.parametrize(
+    ("width", "count", "batch", "stacks"), [(5, 2, 1, 2), (8, 2, 1, 2), (5, 3, 1, 3), (5, 4, 1, 1)]
+)
+def test_few_trials_train_alone_in_batches_of_one_where_that_is_faster(
+    width: int, count: int, batch: int, stacks: int
+) -> None:
+    assert len(plan(trials(count, width, batch), "cpu", 0, 1)) == stacks
+    assert len(plan(trials(count, width, 2), "cpu", 0, 1)) == 1
+    assert len(plan(trials(count, width, batch), "cpu", 0, 1, exact=True)) == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)
