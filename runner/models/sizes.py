@@ -12,7 +12,7 @@ import math
 from runner.models.settings import ModelSettings, TransformerSettings
 
 CACHE = 2**20  # bytes of one layer's activations, over the stack, up to which the time for each trial falls
-SMALL = 2**19  # bytes of one trial's up to which a Transformer was never slower in a stack: 0.94 to 1.01 there
+SMALL = 2**18  # bytes of one trial's from which Transformers were as fast one by one, 0.93 to 1.0 of that below
 LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast as one of two trials
 FILLED = 2**24  # bytes up to which a stack without spare slots was never slower than its trials one by one
 WIDE = 16  # channels; thinner convolutions alone are slow at any size
@@ -37,7 +37,7 @@ def alone(model: ModelSettings, batch: int, positions: int) -> bool:
     """Whether trials of this shape are trained one by one on the CPU."""
     size = layer_bytes(model, batch, positions)
     if isinstance(model, TransformerSettings):
-        return size > SMALL
+        return size >= SMALL
     return size >= LARGE and getattr(model, "width", WIDE) >= WIDE
 
 
@@ -93,7 +93,7 @@ def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int 
     size = layer_bytes(model, batch, positions)
     if gpu:
         return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
-    # Where one network is computed at a time, the calls cost more than leaving the cache does.
+    # Where one network is computed at a time, or a Transformer of few numbers, the calls cost more than leaving the cache.
     singly = way in (UNSTACKED, LANES) or apart(model, positions, way)
     room = 8 if singly or isinstance(model, TransformerSettings) else 1
     return max(batch, min(EVALUATED, room * CACHE * batch // size))
@@ -104,10 +104,12 @@ def apart(model: ModelSettings, positions: int, way: str) -> bool:
 
     More examples make a convolution of many channels faster, and one of as many groups as there are trials hardly:
     26 2x32d took 1.7 times as long for each of 16 trials as it takes alone. Of large images that is so from 9 channels
-    on, of small ones from 17.
+    on, of small ones from 17. Transformers of 16 trials took up to 1.4 times as long from 512 numbers an example on.
     """
-    if isinstance(model, TransformerSettings) or way not in (FULL, LOOSE):
+    if way not in (FULL, LOOSE):
         return False
+    if isinstance(model, TransformerSettings):
+        return model.dim * positions >= 512
     return getattr(model, "width", WIDE) > (WIDE if positions < SPACIOUS else WIDE // 2)
 
 

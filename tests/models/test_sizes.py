@@ -15,6 +15,7 @@ from runner.models.sizes import (
     GPU_LAYER,
     GPU_MOST,
     UNSTACKED,
+    apart,
     evaluation_batch,
     gpu_stack,
     layer_bytes,
@@ -56,13 +57,20 @@ def test_wide_convolutions_of_a_stack_are_evaluated_trial_by_trial(width: int, w
     some, model = images(), ResNetSettings("resnet", 8, width)
     trials = [replace(trial(some, seed=seed), model=model).computed(way) for seed in range(2 if way == FULL else 1)]
     stack = Stack(trials, some, torch.device("cpu"))
-    assert isinstance(stack.scored, Lanes) is one_by_one
+    assert isinstance(stack.scored, Lanes) is one_by_one is apart(model, 64, way)
     stack.run_epoch(0)
     alone = stack.scores("val")
     stack.scored = stack.model
     together = stack.scores("val")
     assert alone.loss == pytest.approx(together.loss, rel=1e-5)
     assert alone.error == pytest.approx(together.error)
+
+
+@pytest.mark.parametrize(("dim", "positions", "one_by_one"), [(64, 4, False), (128, 4, True), (16, 49, True)])
+def test_transformers_of_many_numbers_are_evaluated_trial_by_trial(dim: int, positions: int, one_by_one: bool) -> None:
+    model = TransformerSettings("transformer", 2, dim, 4)
+    assert apart(model, positions, FULL) is one_by_one
+    assert not apart(model, positions, UNSTACKED)
 
 
 @pytest.mark.parametrize(("patch", "positions"), [(4, 4), (2, 16), (8, 1)])
