@@ -93,7 +93,7 @@ def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int 
     size = layer_bytes(model, batch, positions)
     if gpu:
         return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
-    # Where one network is computed at a time, or a Transformer of few numbers, the calls cost more than leaving the cache.
+    # Where one network is computed at a time, or a Transformer of few numbers, calls cost more than leaving the cache.
     singly = way in (UNSTACKED, LANES) or apart(model, positions, way)
     room = 8 if singly or isinstance(model, TransformerSettings) else 1
     return max(batch, min(EVALUATED, room * CACHE * batch // size))
