@@ -13,7 +13,7 @@ def main() -> None:
     """`runner [-m] [KEY=VALUE ...]`."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path.insert(0, here)
-    from runner.place import own_code_first
+    from runner.system.place import own_code_first
 
     sys.path.remove(here)
     own_code_first()

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from optim import cpu, device, refusals
+from optim import cpu, refusals
 from optim.cohort import Cohort, Part
+from optim.cuda import single
 from optim.optimizer import Optimizer
 
 
@@ -88,7 +89,7 @@ class Adam(Optimizer):
         cpu.adam(tensors, steps, alone=cohort.is_small, decay=decay, **numbers)
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
-        device.adam(cohort, decay, **numbers)
+        single.adam(cohort, decay, **numbers)
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
         super()._check(group, at_start)

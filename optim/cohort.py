@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optim.layout import laid_alike
+from optim.cuda.layout import laid_alike
 from optim.numbers import ALL, Numbers, Places
 from optim.release import QUANTUM, THRESHOLD
 

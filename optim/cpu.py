@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optim.layout import alike, dense, flat
+from optim.cuda.layout import alike, dense, flat
 from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
 from optim.threads import threads_off, threads_on
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from optim import interchange, refusals
+from optim import refusals
+from optim import state_dict as interchange
 
 
 class Grouped(torch.optim.Optimizer):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim.layout import dense
+from optim.cuda.layout import dense
 
 CONVENTIONS = ("torch", "paper")
 FAR = 10.0  # a rate that is this many times the one that the group began with was not meant as its schedule

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from optim import cpu, device, refusals
+from optim import cpu, refusals
 from optim.cohort import Cohort, Part
+from optim.cuda import single
 from optim.optimizer import Optimizer
 
 
@@ -81,7 +82,7 @@ class SGD(Optimizer):
         cpu.sgd(tensors, alone=cohort.is_small, decay=decay, **numbers)
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
-        device.sgd(cohort, decay, **numbers)
+        single.sgd(cohort, decay, **numbers)
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
         super()._check(group, at_start)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from optim import refusals
 from optim.cohort import OWED, Cohort
-from optim.layout import laid_alike
+from optim.cuda.layout import laid_alike
 from optim.release import owed_of
 from optim.watched import Marks, State, States
 

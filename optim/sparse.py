@@ -14,10 +14,10 @@ from torch.utils.hooks import RemovableHandle
 
 from optim import refusals
 from optim.adam import AdamW
+from optim.catch_up import Resting
 from optim.eager import outside_graphs
 from optim.following import BeforeForward, BeforeLoading, BeforeSaving
 from optim.groups import Grouped
-from optim.replay import Resting
 from optim.snapshot import missing_entries
 
 CHUNK = 2**17  # elements brought up to date at a time, so that scratch stays in the caches: 2^20 takes twice as long
@@ -33,7 +33,7 @@ class SparseAdamW(Grouped):
 
     For rows that a `torch.sparse_coo` gradient leaves out g is 0; dense AdamW goes on moving them by their momentum
     and decaying them, each step at that step's own lr. Here they are left alone, and what they are owed is caught up
-    when they are next touched, exactly but for rounding (see `optim.replay`). torch.optim.SparseAdam leaves it out.
+    when they are next touched, exactly but for rounding (see `optim.catch_up`). torch.optim.SparseAdam leaves it out.
 
     A forward pass must not read rows that are behind. `follow(embedding)` sees to that, also before evaluation and
     before the module's state_dict; without it call `catch_up(weight, indices)` before each forward pass, and

@@ -2,7 +2,7 @@
 
 `Stacked(parameters, family, weights)` then, each step, `step(rows, live)` with rows of `table(rules, eta)`. Adam and
 AdamW differ in two coefficients only, so they share a stack; so do SGD and SGDW. `optim.reference` holds the same
-updates in the paper's symbols, one trial at a time. float32 stacks take the fast ways: `optim.launch` on CUDA,
+updates in the paper's symbols, one trial at a time. float32 stacks take the fast ways: `optim.cuda.launch` on CUDA,
 `optim.cpu` on the CPU; what is written out here is the way of everything else, in any precision.
 """
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from optim import cpu
-from optim.layout import dense, flat
+from optim.cuda.layout import dense, flat
 from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, EPS, KEEP, L2, RATE1, RATE2, STEP, Rule, coefficients
 
 SMALL = 2**18  # numbers that a CPU's cache holds
@@ -47,7 +47,7 @@ class Stacked:
         if cpu.serves(self.parameters):
             self._rows = cpu.Rows(self.parameters, self.kinds, moments)
         elif all(p.is_cuda and p.dtype == torch.float32 for p in self.parameters):
-            from optim.launch import Launch
+            from optim.cuda.launch import Launch
 
             trials = len(self.parameters[0])
             try:
@@ -84,7 +84,7 @@ class Stacked:
         """Update from `.grad`. rows: [2, COLUMNS, R], float64 or the parameters' dtype; live: bool [R].
 
         A trial that is not live keeps its parameters to the bit, whatever its gradients hold. `scale` [R] multiplies
-        each trial's gradients. With `clock` `rows` is a table of steps, on CUDA only: see `optim.launch`.
+        each trial's gradients. With `clock` `rows` is a table of steps, on CUDA only: see `optim.cuda.launch`.
         """
         trials = len(self.parameters[0])
         if rows.shape[-3:] != (2, COLUMNS, trials) or live.shape != (trials,):

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from runner import called, interrupt
+from runner.system import called, signals
 
 if __name__ == "__main__" or Path(sys.argv[0]).name == "runner":  # the command; before what takes long to import
-    interrupt.install()
+    signals.install()
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -26,22 +26,22 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from runner import stamps
-from runner.compose import from_config
-from runner.config_files import only_small_files
+from runner.cli.config_files import only_small_files
+from runner.cli.typed import keep_as_typed
+from runner.config.compose import from_config
+from runner.config.groups import check_choices
+from runner.config.keys import check_dashes
+from runner.config.messages import one_line, printable
+from runner.config.settings import Settings
 from runner.errors import UserError
-from runner.groups import check_choices
-from runner.interrupt import Interrupted
-from runner.keys import check_dashes
-from runner.place import CONFIGS
-from runner.refusal import one_line, printable
-from runner.settings import Settings
-from runner.shortage import is_shortage, reason
-from runner.streams import guarded
-from runner.typed import keep_as_typed
+from runner.execution import provenance
+from runner.system.place import CONFIGS
+from runner.system.shortage import is_shortage, reason
+from runner.system.signals import Interrupted
+from runner.system.streams import guarded
 
 if TYPE_CHECKING:
-    from runner.launched import Launch
+    from runner.execution.cluster.launch import Launch
 
 Plugins.instance()  # before the sweeper's base class is subclassed
 
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def _main() -> None:
-    from runner.sweeper import register
+    from runner.cli.sweeper import register
 
     register(train=sweep)
     keep_as_typed()
@@ -103,9 +103,9 @@ def _main() -> None:
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
     verbose = "HYDRA_FULL_ERROR" in os.environ
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
-    interrupt.install()
+    signals.install()
     if "--version" in sys.argv[1:]:  # Hydra would say its own
-        print(f"adamw-runner {stamps.version()} ({stamps.commit() or 'installed'})")
+        print(f"adamw-runner {provenance.version()} ({provenance.commit() or 'installed'})")
         return
     try:
         check_dashes(sys.argv[1:])
@@ -121,9 +121,9 @@ def _main() -> None:
         wanting = f"not enough memory ({reason(error)}); nothing is lost, the same command goes on"
         _refuse(wanting if short else one_line(error))
     except Interrupted as error:
-        interrupt.leave(error.number)
+        signals.leave(error.number)
     except KeyboardInterrupt:
-        interrupt.leave(signal.SIGINT)
+        signals.leave(signal.SIGINT)
     sys.exit(max(codes, default=0))
 
 
@@ -134,7 +134,7 @@ def _refuse(text: str) -> None:
 
 def command() -> NoReturn:
     """The console entry `runner`."""
-    interrupt.to_the_end(main)
+    signals.to_the_end(main)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import identity
-from runner.described import described
-from runner.older import as_on_record
-from runner.progress import counted
-from runner.reading import exists, read
-from runner.settings import OPTIMIZERS, OptimizerSettings
-from runner.trials import Trial, unique
+from runner.config.settings import OPTIMIZERS, OptimizerSettings
+from runner.execution.progress import counted
+from runner.records import identity
+from runner.records.read import exists, read
+from runner.trials.described import described
+from runner.trials.older import as_on_record
+from runner.trials.trial import Trial, unique
 
 if TYPE_CHECKING:
-    from runner.report.arms import Block
+    from runner.analysis.arms import Block
 
 FRESH = 1000  # the seeds of final runs begin here, or after the search's own
 
@@ -41,7 +41,7 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
     trained them, by the functions that the report uses. Every finalist gets the same seeds: none that a search run of
     these blocks has.
     """
-    from runner.report.select import block_winners, replicated
+    from runner.analysis.select import block_winners, replicated
 
     used = {trial.seed for trial in search.values()}
     chosen: list[tuple[Mapping[str, Any], Trial]] = []
@@ -124,7 +124,7 @@ def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -
 def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:
     """Refuse `reference=WORD` where the study neither has such an arm nor will have it; UserError lists the arms."""
     if word:
-        from runner.report.references import check
+        from runner.analysis.references import check
 
         check(_split(folder, search, True), word)
 
@@ -166,8 +166,8 @@ def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
 def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
     import pandas as pd
 
-    from runner.columns import TRIALS
-    from runner.report.arms import split
+    from runner.analysis.arms import split
+    from runner.records.schema import TRIALS
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     if planned:

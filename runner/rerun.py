@@ -20,21 +20,21 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from runner import identity, stamps
-from runner.commands import entries
+from runner.config.schedules import SCHEDULES
+from runner.config.settings import FULL, LANES, LOOSE, OPTIMIZERS, UNSTACKED, LookaheadSettings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings, shown
-from runner.devices import resolve
 from runner.errors import UserError
+from runner.execution import provenance
 from runner.models.settings import MODELS
-from runner.models.sizes import FULL, LANES, LOOSE, UNSTACKED
-from runner.reading import read
-from runner.regular import check_files
-from runner.settings import OPTIMIZERS, LookaheadSettings
-from runner.streams import guarded
-from runner.training.schedule import SCHEDULES
-from runner.trials import Facts, Trial
+from runner.records import identity
+from runner.records.commands import entries
+from runner.records.read import read
+from runner.records.regular import check_files
+from runner.system.devices import resolve
+from runner.system.streams import guarded
+from runner.trials.trial import Facts, Trial
 
 DEVICE = r"cpu|cuda(:\d+)?"
 COMPARED = "status steps params train_loss train_error val_loss val_error test_loss test_error test_top5_error".split()
@@ -100,7 +100,7 @@ def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str], dat
     """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`.
 
     `data`: what its row calls the dataset, by which two files of one study are told apart.
-    What a row of version 0.1.0 does not list is what it was then (runner/baseline.py), whatever the default is now.
+    What a row of version 0.1.0 does not list is what it was then (records/baseline.py), whatever the default is now.
     """
     flat = identity.whole(flat)
     place = _place(folder, str(flat.get("dataset")), data) | dict(typed)
@@ -160,13 +160,13 @@ def _trained(trial: Trial, dataset: Dataset, device: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     place = torch.device(device)
     *_, last = train([trial], dataset, place, Options(eval_every=trial.epochs))
-    return last.trials[0] | {"device": stamps.device(place)}
+    return last.trials[0] | {"device": provenance.device(place)}
 
 
 def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float | None) -> int:
     """Print both, and what to make of it; the exit status."""
     then, now = (_place_of(one) for one in (row, again))
-    alike = then == now and now.startswith("cpu: ") and stamps.UNKNOWN not in now
+    alike = then == now and now.startswith("cpu: ") and provenance.UNKNOWN not in now
     within = 0.0 if alike else tolerance or 0.0
     # On another machine a trial may diverge where it did not, and so take fewer steps; its network is the same.
     always = {"params"} | ({"steps"} if row["status"] == again["status"] == "ok" else set())

@@ -11,30 +11,33 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import called, interrupt, launched, plan, workers
-from runner.again import all_there, begin_again, finished
-from runner.axes import MOST, too_many
-from runner.commands import note_command
+from runner.config.axes import MOST, too_many
+from runner.config.settings import RUN_KEYS, Settings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.reading import place
 from runner.data.settings import DatasetSettings
-from runner.devices import resolve, worker_count
 from runner.errors import UserError
+from runner.execution import pool, provenance
+from runner.execution.again import all_there, begin_again, finished
+from runner.execution.cluster import launch as launched
+from runner.execution.cluster.launch import Launch
+from runner.execution.cluster.merge import Merger
+from runner.execution.local import Given, Trained, say, train, watched
+from runner.execution.progress import counted
+from runner.execution.provenance import of_other_code
 from runner.finalists import Finals, check_reference, finalists, foreseen, text
-from runner.launched import Launch
-from runner.merge import Merger
 from runner.models.check import check
-from runner.older import as_on_record
-from runner.phase import Given, Trained, say, train, watched
-from runner.progress import counted
-from runner.reading import exists, read
-from runner.records import Records
-from runner.regular import check_files
-from runner.reuse import of_other_code
-from runner.settings import RUN_KEYS, Settings
-from runner.shortage import reason
-from runner.trials import Facts, Trial, expand, unique
+from runner.records.commands import note_command
+from runner.records.read import exists, read
+from runner.records.records import Records
+from runner.records.regular import check_files
+from runner.system import called, signals
+from runner.system.devices import resolve, worker_count
+from runner.system.shortage import reason
+from runner.trials import plan
+from runner.trials.older import as_on_record
+from runner.trials.trial import Facts, Trial, expand, unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +76,7 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     if composed[0].shards and not launch:
         say(f"shards={composed[0].shards}: is for a launcher (-m hydra/launcher=submitit_slurm); training here")
     if not launch and any(_has_work(folder, group, devices) for folder, group in studies.items()):
-        workers.warm_up()
+        pool.warm_up()
     for s in composed:
         if s.dataset not in datasets:
             datasets[s.dataset] = load(s.dataset)
@@ -83,7 +86,7 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     for folder, group in studies.items() if composed[0].reference else ():
         search = unique(trial for s in group for trial in expand(s, Facts.of(datasets[s.dataset])))
         check_reference(None if composed[0].fresh else folder, search, composed[0].reference)
-    given = Given(datasets, devices)
+    given = Given(datasets, devices, _import_report)
     outcomes = [_run_study(folder, group, given, launch) for folder, group in studies.items()]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
 
@@ -108,13 +111,13 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
         _set_aside(folder)
     search = as_on_record(folder, unique(trial for s in group for trial in expand(s, facts[s.dataset])))
     key = "fresh=true" if first.fresh else "" if first.resume else "resume=false"
-    interrupt.advise(f"the same command without {key} goes on from there" if key else "")
+    signals.advise(f"the same command without {key} goes on from there" if key else "")
     deadline = time.time() + 60 * first.max_minutes if first.max_minutes else None
     if first.dry_run:
         _describe(folder, search, first, given)
         return Outcome(0, None)
     records = Records(folder)
-    note_command(folder, group, records.lock)
+    note_command(folder, group, {"version": provenance.version(), "commit": provenance.commit()}, records.lock)
     Merger(folder).merge()
     failed = records.failed()
 
@@ -143,7 +146,7 @@ def _run_study(folder: Path, group: Sequence[Settings], given: Given, launch: La
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, settings: Settings, given: Given) -> Outcome:
-    from runner.report.measures import objective
+    from runner.analysis.measures import objective
 
     if not exists(folder):
         say("no trial has been trained yet")
@@ -188,7 +191,7 @@ def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
 
 def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given: Given) -> None:
     """What the command would do: trials, stacks, operations, time and memory."""
-    from runner.estimate import estimate
+    from runner.execution.estimate import estimate
 
     anew = settings.fresh or not settings.resume
     asked, final, later, stay = (settings.final_seeds, settings.replicate), None, 0, 0
@@ -240,3 +243,9 @@ def _set_aside(folder: Path) -> None:
         except OSError as error:
             raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
         say(f"fresh=true: the earlier rows are now in {old}")
+
+
+def _import_report() -> None:
+    """pandas and matplotlib take a second to import, which is free while others train."""
+    import runner.report.page.page
+    import runner.report.write  # noqa: F401

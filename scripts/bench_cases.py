@@ -24,14 +24,14 @@ from hydra import compose, initialize_config_module
 from plain_models import Shape
 from roofline import Cost, cost
 
-from runner.compose import from_config
+from runner.config.compose import from_config
+from runner.config.settings import Settings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.models.build import build
 from runner.models.layers import initialise
-from runner.settings import Settings
 from runner.training.randomness import generator
-from runner.trials import Facts, Trial, expand
+from runner.trials.trial import Facts, Trial, expand
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIMIZERS = ("adam", "adamw")

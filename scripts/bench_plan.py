@@ -18,13 +18,15 @@ from pathlib import Path
 MADE = """
 import csv, sys
 from pathlib import Path
-from runner.columns import TRIALS
-from runner.compose import from_config
+from runner.records.schema import TRIALS
+from runner.config.compose import from_config
 from runner.data.load import load
-from runner.described import described
-from runner.records import Records
-from runner.trials import Facts, expand
-from hydra import compose, initialize_config_module
+from runner.trials.described import described
+from runner.records.records import Records
+from runner.trials.trial import Facts
+from runner.trials.trial import expand
+from hydra import compose
+from hydra import initialize_config_module
 with initialize_config_module("configs", version_base="1.3"):
     settings = from_config(compose("config", [f"seed=[{','.join(map(str, range(int(sys.argv[2]))))}]", "epochs=1"]))
 row = next(csv.DictReader(open(sys.argv[3])))

@@ -19,12 +19,12 @@ import torch
 from bench_cases import Case
 
 from optim.stacked import Stacked
-from runner import __main__ as command
-from runner import execute
+from runner import __main__
+from runner.execution import worker
 from runner.models.resnet import ResNet
 from runner.models.shakeshake import ShakeShake
 from runner.models.transformer import Transformer
-from runner.records import Records
+from runner.records.records import Records
 from runner.training import train
 from runner.training.feed import Feed
 from runner.training.stack import Stack
@@ -49,7 +49,7 @@ CLOCKED: tuple[tuple[Any, str, str], ...] = (
     (Records, "append_trials", RECORDS),
     (train, "_curve_rows", RECORDS),
     (train, "_trial_rows", RECORDS),
-    (execute, "_train", "the rest of the stack"),
+    (worker, "_train", "the rest of the stack"),
 )
 
 
@@ -96,7 +96,7 @@ def profile(case: Case, folder: Path) -> None:
         patches.enter_context(contextlib.redirect_stdout(log))
         patches.enter_context(contextlib.redirect_stderr(log))
         try:
-            command.main()
+            __main__.main()
         except SystemExit as end:
             if end.code:
                 raise SystemExit(f"{' '.join(words)}: {Path(log.name).read_text()[-2000:]}") from end

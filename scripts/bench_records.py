@@ -22,7 +22,12 @@ start = time.perf_counter()
 {work}
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, count)
 """
-READ = "from pathlib import Path\nimport pandas as pd\nfrom runner import reading, records\nfolder = Path(sys.argv[1])"
+READ = """
+from pathlib import Path
+import pandas as pd
+from runner.records import read, records
+folder = Path(sys.argv[1])
+"""
 DRY = """
 import resource, runpy, sys
 sys.argv[0] = "runner"
@@ -61,7 +66,7 @@ def read(what: str, work: str, folder: Path, rows: int) -> Row:
 
 def made_up(folder: Path, trials: int, epochs: int) -> Path:
     """A study with so many rows, made from one row of the committed digits study."""
-    from runner.columns import CURVES, TRIALS
+    from runner.records.schema import CURVES, TRIALS
 
     folder.mkdir(parents=True)
     source = Path(__file__).resolve().parent.parent / "results" / "digits-cpu" / "trials.csv"
@@ -87,11 +92,11 @@ def measured(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as place:
         for trials, epochs in sizes:
             folder = made_up(Path(place) / str(trials), trials, epochs)
-            yield read("read trials.csv", "count = len(reading.read(folder))", folder, trials)
-            yield read("read curves.csv", "count = len(reading.read(folder, 'curves'))", folder, trials * epochs)
+            yield read("read trials.csv", "count = len(read.read(folder))", folder, trials)
+            yield read("read curves.csv", "count = len(read.read(folder, 'curves'))", folder, trials * epochs)
             yield read(
                 "read curves.csv, 100 trials of it",
-                "count = len(reading.read(folder, 'curves', only=[f'{n:010x}' for n in range(100)]))",
+                "count = len(read.read(folder, 'curves', only=[f'{n:010x}' for n in range(100)]))",
                 folder,
                 100 * epochs,
             )

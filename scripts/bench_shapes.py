@@ -26,15 +26,15 @@ import torch
 import torch.nn.functional as F
 from plain_models import Shape, network
 
+from runner.config.schedules import CosineSettings
+from runner.config.settings import AdamSettings
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DigitsSettings
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
-from runner.plan import Plan, plan
-from runner.settings import AdamSettings
-from runner.training.heap import keep_freed_memory
-from runner.training.schedule import CosineSettings
+from runner.system.memory import keep_freed_memory
 from runner.training.stack import Stack
-from runner.trials import Facts, Trial
+from runner.trials.plan import Plan, plan
+from runner.trials.trial import Facts, Trial
 
 CPU = torch.device("cpu")
 CLASSES, STEPS = 10, 4  # batches in the made-up training set

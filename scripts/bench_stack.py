@@ -35,7 +35,7 @@ from torch import Tensor
 from runner.training.graph import WARM
 from runner.training.peak import peak_mib
 from runner.training.stack import Stack
-from runner.trials import Trial
+from runner.trials.trial import Trial
 
 COLUMNS = "case trials way ms_per_trial ratio_to_stack share ready_seconds peak_mib device precision torch".split()
 HEAD = f"{'case':<9}{'trials':>6} {'way':<20}{'ms/trial':>9}{'/ stack':>9}{'share':>7}{'ready s':>9}{'peak MiB':>10}"

@@ -23,14 +23,14 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 
-from runner.compose import from_config
+from runner.config.compose import from_config
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.errors import UserError
-from runner.estimate import stack_seconds
-from runner.plan import plan
+from runner.execution.estimate import stack_seconds
 from runner.training.options import Options
-from runner.trials import Facts, Trial, expand, unique
+from runner.trials.plan import plan
+from runner.trials.trial import Facts, Trial, expand, unique
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARE = 0.9  # of the minutes for training; the rest is for start-up, the report, and what was measured too short

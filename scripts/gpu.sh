@@ -174,10 +174,10 @@ PYTHON
 
 bench() { step "$1" "$2" "$python" scripts/bench_stack.py "${@:3}" --csv "$work/$1.csv"; }
 
-wanted kernel && step kernel 60 "$python" "${tests[@]}" tests/optim/test_kernel_cuda.py
+wanted kernel && step kernel 60 "$python" "${tests[@]}" tests/optim/cuda/test_kernel_cuda.py
 wanted graph && step graph 180 "$python" "${tests[@]}" tests/training/test_graph_cuda.py
 wanted sanitizer && PYTORCH_NO_CUDA_MEMORY_CACHING=1 step sanitizer 500 compute-sanitizer --print-limit 20 \
-    "$python" "${tests[@]}" tests/optim/test_kernel_cuda.py -k fused_cpu_step
+    "$python" "${tests[@]}" tests/optim/cuda/test_kernel_cuda.py -k fused_cpu_step
 wanted conv && step conv 110 "$python" scripts/bench_conv.py "${conv[@]}" --csv "$work/conv.csv"
 if wanted stack; then
     bench stack 75 "${stack[@]}"

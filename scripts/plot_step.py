@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from runner.report.figures import DPI, GREY, save, tidy
+from runner.report.plots.style import DPI, GREY, save, tidy
 
 Row = dict[str, str]
 STYLES = {  # colour, marker, name in the key

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from runner.config.settings import FULL, LANES
 from runner.data.dataset import Dataset
 from runner.models.lanes import Lanes
-from runner.models.sizes import FULL, LANES
 from runner.training.stack import Stack
-from runner.trials import Trial
+from runner.trials.trial import Trial
 
 
 def parsed(name: str) -> tuple[str, str]:

@@ -114,8 +114,8 @@ def stacked(shapes: Shapes, trials: int, device: torch.device) -> Callable[[], o
 
 
 def graphed(shapes: Shapes, trials: int, device: torch.device, evict: Callable[[], object] | None) -> Way:
-    """`optim.launch` in a CUDA graph."""
-    from optim.launch import Launch  # here, for it asks for Triton
+    """`optim.cuda.launch` in a CUDA graph."""
+    from optim.cuda.launch import Launch  # here, for it asks for Triton
 
     parameters, kinds = stack(shapes, trials, device)
     gradients = [p.grad for p in parameters]

@@ -17,11 +17,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.small_studies"]  # fixtures that several folders use
+
 CAMPAIGNS = "kills, crowds, damage, Slurm, simulated GPUs"
 
 # An installed wheel is tested by these files in a folder of their own, without those that are about a clone's.
 if not (Path(__file__).parents[1] / "scripts").is_dir():
-    collect_ignore = ["cluster", "scripts", "runner/test_older_records.py", "runner/test_readme.py"]
+    collect_ignore = ["execution/cluster", "scripts", "records/test_older_records.py", "test_readme.py"]
 
 # As the runner trains on a CPU; two threads would also fight with the processes that some tests start.
 torch.set_num_threads(1)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SIMULATORS = ROOT / "tests" / "simulators"
 
 
 def claims(*files: Path) -> list[str]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from runner.config.schedules import CosineSettings, ScheduleSettings
+from runner.config.settings import AdamSettings, OptimizerSettings, SGDSettings
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DatasetSettings, DigitsSettings, ModularSettings
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
-from runner.settings import AdamSettings, OptimizerSettings, SGDSettings
-from runner.training.schedule import CosineSettings, ScheduleSettings
-from runner.trials import Facts, Trial
+from runner.trials.trial import Facts, Trial
 
 MODELS: dict[str, ModelSettings] = {
     "resnet": ResNetSettings("resnet", depth=8, width=4),

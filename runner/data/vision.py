@@ -23,7 +23,7 @@ from runner.data.room import check_room
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
-from runner.lock import Lock
+from runner.system.locks import Lock
 
 TIMEOUT = 30  # seconds of silence after which a server counts as not there
 

@@ -14,13 +14,13 @@ from pathlib import Path
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: else every profile announces itself
 import pandas as pd
 
+from runner.analysis.measures import number
 from runner.errors import UserError
 from runner.folklore.judge import AGAIN, STUDIES, place, read_checks, verdicts
 from runner.folklore.resume import draw, kink, resumed
 from runner.folklore.verdict import Verdict
-from runner.report.measures import number
 from runner.report.table import pipe
-from runner.streams import guarded
+from runner.system.streams import guarded
 
 USAGE = "usage: python -m runner.folklore [FOLDER] [--checks]"
 TABLE = "test_error epochs_to_target epochs_to_target_n n train_loss gap_loss".split()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runner.analysis.measures import number, short
 from runner.folklore.verdict import FALSE, PARTLY, TRUE, Verdict
-from runner.report.measures import number, short
 
 EQUAL = 1e-9  # relative distance of float64 trajectories that are the same but for rounding
 

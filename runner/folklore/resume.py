@@ -70,7 +70,7 @@ def _step(
 
 def kink(table: pd.DataFrame) -> dict[str, float]:
     """For each way the mean loss of the 10 steps after resuming, less that of the state restored; and its interval."""
-    from runner.report.statistics import estimate
+    from runner.analysis.statistics import estimate
 
     soon = table[table["step"].between(BEFORE + 1, BEFORE + 10)].groupby(["seed", "way"])["loss"].mean().unstack()
     gap = estimate(soon[WAYS[1]] - soon[WAYS[0]])
@@ -79,7 +79,7 @@ def kink(table: pd.DataFrame) -> dict[str, float]:
 
 def draw(table: pd.DataFrame, path: Path) -> Path:
     """Geometric means of loss and size of the step around the moment of resuming, and their standard errors."""
-    from runner.report.drawing import pinned
+    from runner.report.plots.drawing import pinned
 
     with pinned():
         return _drawn(table, path)

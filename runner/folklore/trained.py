@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner import reading
+from runner.analysis.arms import split
+from runner.analysis.measures import number, short
+from runner.analysis.results import ArmResult, results
+from runner.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
+from runner.claims.judge import judge
+from runner.claims.scene import Arena, by_seed, differences
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE, Verdict
-from runner.report.arms import split
-from runner.report.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
-from runner.report.claims.judge import judge
-from runner.report.claims.scene import Arena, by_seed, differences
-from runner.report.measures import number, short
-from runner.report.results import ArmResult, results
+from runner.records import read as reading
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Ways to compute a network on the CPU beside the full stack: `single(model)` and `loosen(model)` set them up.
 
-`runner.models.sizes.slots` says what they are for.
+`runner.trials.stack_size.slots` says what they are for.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.errors import UserError
-from runner.streams import guarded
+from runner.system.streams import guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     folders = given.study
     status = 0
-    from runner.reading import exists
-    from runner.regular import check_files
-    from runner.report.progress_note import progress_note
+    from runner.records.read import exists
+    from runner.records.regular import check_files
+    from runner.report.progress import progress_note
     from runner.report.write import write_report
 
     for number, folder in enumerate(folders):

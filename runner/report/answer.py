@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from runner.report.arms import Block
-from runner.report.claims.claim import SEEDS
-from runner.report.measures import number, telling
-from runner.report.results import EDGE, ArmResult
+from runner.analysis.arms import Block
+from runner.analysis.measures import number, telling
+from runner.analysis.results import EDGE, ArmResult
+from runner.claims.claim import SEEDS
 
 Found = Sequence[ArmResult]
 ROOM = 100  # columns: the first of several forms that fits is taken

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.report.arms import Block
-from runner.report.measures import number
-from runner.report.results import ArmResult
+from runner.analysis.arms import Block
+from runner.analysis.measures import number
+from runner.analysis.results import ArmResult
 
 
 def at_chance(block: Block, found: Sequence[ArmResult]) -> list[str]:

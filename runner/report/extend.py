@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import called
+from runner.analysis.arms import Block
+from runner.analysis.select import NONE_BETTER, block_winners
 from runner.data.settings import shown
-from runner.report.arms import Block
 from runner.report.overrides import noted_settings, overrides, typed
-from runner.report.select import NONE_BETTER, block_winners
 from runner.report.table import Reported
+from runner.system import called
 
 HEAD = "commands that extend the grid where a winner is on its edge:"
 STEPS = 2  # new values on an axis, in each direction that a winner points to

@@ -13,9 +13,10 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from runner import called, parts
-from runner.columns import COLUMNS
 from runner.errors import UserError
+from runner.records import parts
+from runner.records.schema import COLUMNS
+from runner.system import called
 
 _FILES = (*(f"{table}.csv" for table in COLUMNS), "plan.csv", "study.yaml")
 _MARK = re.compile(rb"<!-- rows: ([0-9a-f]{32}) -->\s*\Z")
@@ -48,8 +49,9 @@ def _shards(folder: Path) -> Path:
 @functools.cache
 def _code() -> bytes:
     """Of what decides how rows become a report."""
-    here = Path(__file__).parent
-    sources = [*sorted(here.rglob("*.py")), *sorted(here.parent.glob("*.py"))]
+    runner = Path(__file__).parents[1]
+    rooms = ("analysis", "claims", "config", "records", "report")
+    sources = [path for room in rooms for path in sorted((runner / room).rglob("*.py"))] + sorted(runner.glob("*.py"))
     return b"".join(hashlib.blake2b(path.read_bytes(), digest_size=16).digest() for path in sources if path.is_file())
 
 

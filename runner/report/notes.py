@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from runner.report.arms import Block
+from runner.analysis.arms import Block
+from runner.analysis.measures import number
+from runner.analysis.results import OPTIMISTIC, ArmResult
+from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.report.chance import at_chance
-from runner.report.measures import number
 from runner.report.ragged import ragged
-from runner.report.results import OPTIMISTIC, ArmResult
-from runner.report.select import choices, search_seeds, seeds_text
 
 Found = Sequence[ArmResult]
 

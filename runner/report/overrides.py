@@ -16,13 +16,13 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from optim.conventions import L2
-from runner.commands import entries
+from runner.analysis.measures import short
+from runner.config.schedules import SCHEDULES
+from runner.config.settings import OPTIMIZERS
 from runner.data.settings import DATASETS, shown
 from runner.models.settings import MODELS
-from runner.place import CONFIGS
-from runner.report.measures import short
-from runner.settings import OPTIMIZERS
-from runner.training.schedule import SCHEDULES
+from runner.records.commands import entries
+from runner.system.place import CONFIGS
 
 GROUPS: dict[str, Mapping[str, type]] = {
     "model": MODELS,

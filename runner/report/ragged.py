@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from runner.report.arms import Block
-from runner.report.measures import short
-from runner.report.seeds import Cell, Choice
-from runner.report.select import choices, runs, seeds_text
+from runner.analysis.arms import Block
+from runner.analysis.measures import short
+from runner.analysis.seeds import Cell, Choice
+from runner.analysis.select import choices, runs, seeds_text
 
 _NAMED = 3  # cells that a line names; of more it gives the number
 

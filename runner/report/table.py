@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from runner.report.arms import Block
-from runner.report.measures import NOTHING, SIDES, number, short, telling
+from runner.analysis.arms import Block
+from runner.analysis.measures import NOTHING, SIDES, number, short, telling
+from runner.analysis.results import MEASURED, ArmResult
+from runner.analysis.statistics import Estimate
 from runner.report.notes import heads, notes
-from runner.report.results import MEASURED, ArmResult
-from runner.report.statistics import Estimate
 
 Reported = Sequence[tuple[Block, Sequence[ArmResult]]]
 UNITS = {"": "", "l2": "L2", "torch": "torch", "paper": "paper", "normalized": "normalized"}

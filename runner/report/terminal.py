@@ -5,14 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from runner.analysis.arms import Block
+from runner.analysis.measures import NOTHING, SIDES, number, short, telling
+from runner.analysis.results import ArmResult
+from runner.analysis.select import NONE_BETTER
 from runner.report.answer import answer
-from runner.report.arms import Block
 from runner.report.chance import at_chance
-from runner.report.measures import NOTHING, SIDES, number, short, telling
 from runner.report.notes import against, heads
 from runner.report.ragged import ragged
-from runner.report.results import ArmResult
-from runner.report.select import NONE_BETTER
 from runner.report.table import Reported
 
 COLUMNS = 100

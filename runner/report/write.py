@@ -12,26 +12,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner import called, reading
-from runner.columns import PLACE, TEXT
+from runner.analysis.arms import Block, split
+from runner.analysis.references import check
+from runner.analysis.results import ArmResult, results
+from runner.claims.claim import Claim
+from runner.claims.judge import judge
 from runner.errors import UserError
-from runner.lock import Lock
-from runner.parts import alive
-from runner.report.arms import Block, split
-from runner.report.claims.claim import Claim
-from runner.report.claims.judge import judge
-from runner.report.claims.judge import markdown as claims_markdown
-from runner.report.claims.judge import summary as claims_summary
-from runner.report.claims.judge import table as claims_table
+from runner.records import read
+from runner.records.parts import alive
+from runner.records.schema import PLACE, TEXT
+from runner.report import claims_table
 from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
-from runner.report.plots import Plots
-from runner.report.plots import plots as draw
-from runner.report.progress_note import progress_note
-from runner.report.references import check
-from runner.report.results import ArmResult, results
+from runner.report.plots.block import Plots
+from runner.report.plots.block import plots as draw
+from runner.report.progress import progress_note
 from runner.report.table import Reported, generalization, markdown
 from runner.report.terminal import terminal_table
+from runner.system import called
+from runner.system.locks import Lock
 
 SAID = "\nThe paper's claims, judged on this study: {summary} (claims.md, claims.csv).\n"
 PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
@@ -89,7 +88,7 @@ def _written(folder: Path, reference: str) -> Report:
         table = _write(folder / "generalization.csv", generalization(reported).to_csv(index=False, lineterminator="\n"))
         links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
         claims = judge(reported, curves, cycles, dynamics)
-        said = SAID.format(summary=claims_summary(claims)) if claims else ""
+        said = SAID.format(summary=claims_table.summary(claims)) if claims else ""
         partial = f"{note}\n\n" if (note := progress_note(folder)) else ""
         text = _write(folder / "generalization.md", partial + markdown(reported, links) + said + PAGE)
         judged = _claims(folder, claims)
@@ -132,7 +131,7 @@ def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
         if len(lacking):
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
             what = "a name" if name in TEXT else "a number"
-            reading.note(
+            read.note(
                 f"{folder / 'trials.csv'}: {name} of trial {lacking.iloc[0]}{more} is empty, and must be {what}; "
                 "left out of the report: mend that cell, or remove the line and the trial is trained again"
             )
@@ -157,7 +156,7 @@ def _terminal(folder: Path, reported: Reported, failed: Sequence[str] = ()) -> s
 
 def _read(folder: Path, table: str, only: Collection[str] | None = None) -> pd.DataFrame:
     try:
-        return reading.read(folder, table, only)
+        return read.read(folder, table, only)
     except (ValueError, OSError) as error:
         raise UserError(f"{folder / table}.csv: cannot be read ({str(error).splitlines()[0]})") from error
 
@@ -169,7 +168,7 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
         for path in paths:
             path.unlink(missing_ok=True)
         return []
-    texts = (claims_table(claims).to_csv(index=False, lineterminator="\n"), claims_markdown(claims))
+    texts = (claims_table.table(claims).to_csv(index=False, lineterminator="\n"), claims_table.markdown(claims))
     return [_write(path, text) for path, text in zip(paths, texts, strict=True)]
 
 
@@ -177,8 +176,8 @@ def _pages(
     folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]], rows: str
 ) -> list[Path]:
     """overlay.csv, where the paper's Figure 2 has a map like ours, and report.html."""
-    from runner.report.overlay import overlay_table
-    from runner.report.page import page
+    from runner.analysis.overlay import overlay_table
+    from runner.report.page.page import page
 
     made, over = [], overlay_table([block for block, _ in reported])
     if over.empty:

@@ -1,0 +1,1 @@
+"""The training of one stack: `train.train(...)` yields the rows of its trials."""

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from runner import interrupt
 from runner.errors import UserError
-from runner.lock import advice
-from runner.shortage import is_shortage
+from runner.system import signals
+from runner.system.locks import advice
+from runner.system.shortage import is_shortage
 
 FORMAT = 2
 RARELY = 20  # times what a checkpoint takes is trained between two: some stacks have gigabytes to save
@@ -49,11 +49,11 @@ class Checkpoints:
 
     def pulse(self, state: Callable[[], State]) -> None:
         """To be called wherever `state()` is one to go on from: saves it if it is time, or if the end is asked for."""
-        number = interrupt.requested()
+        number = signals.requested()
         if number or time.monotonic() - self.saved >= self._interval():
             self.save(state())
         if number:
-            raise interrupt.Interrupted(number)
+            raise signals.Interrupted(number)
 
     def _interval(self) -> float:
         return max(self.every, RARELY * self.took) if self.every else 0.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from optim import rules
-from runner.training.schedule import Length, multiplier
-from runner.trials import Trial
+from runner.config.schedules import Length, multiplier
+from runner.trials.trial import Trial
 
 STEPS = 1024  # about as many are made at a time
 

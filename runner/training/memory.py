@@ -19,17 +19,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from optim.rules import ALONE
+from runner.config.settings import LANES
 from runner.data.dataset import Dataset, Split
 from runner.models.branches import COUNT
 from runner.models.build import Model, build
 from runner.models.lanes import Lanes
 from runner.models.settings import TransformerSettings
-from runner.models.sizes import GPU_LAYER, LANES, evaluation_batch, rough_bytes, slots
-from runner.training import heap
+from runner.system import memory
 from runner.training.evaluate import losses
 from runner.training.feed import Images
 from runner.training.precision import autocast
-from runner.trials import Trial
+from runner.trials.stack_size import GPU_LAYER, evaluation_batch, rough_bytes, slots
+from runner.trials.trial import Trial
 
 # What is freed comes back in pieces: a process holds more than was alive in a step, measured as 1.25 to 1.55 times for
 # seven convolutional shapes and 1.05 to 1.25 times for four Transformers, and what the first call of every operator
@@ -171,7 +172,7 @@ def available(device: torch.device) -> float:
     except OSError:
         return math.inf
     kib = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), "")
-    return int(kib) * 1024.0 + heap.kept() if kib else math.inf
+    return int(kib) * 1024.0 + memory.kept() if kib else math.inf
 
 
 def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, processes: int) -> str:

@@ -19,13 +19,12 @@ from optim import rules
 from optim.release import Ledger, released_rows
 from optim.slow import Slow
 from optim.stacked import Stacked
+from runner.config.settings import LANES, LOOSE, UNSTACKED
 from runner.data.dataset import Dataset
 from runner.models.build import Model, build, decays
 from runner.models.lanes import Lanes
 from runner.models.layers import initialise
-from runner.models.sizes import LANES, LOOSE, UNSTACKED, apart, evaluation_batch, slots
 from runner.models.ways import loosen, single
-from runner.training.alone import Alone
 from runner.training.coefficients import Coefficients
 from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
@@ -35,7 +34,9 @@ from runner.training.graph import Graph
 from runner.training.precision import autocast
 from runner.training.randomness import generator
 from runner.training.step import Step
-from runner.trials import Trial
+from runner.training.unstacked import Alone
+from runner.trials.stack_size import apart, evaluation_batch, slots
+from runner.trials.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from optim.release import Ledger
-from runner.shortage import is_shortage
-from runner.training.alone import Alone
+from runner.system.shortage import is_shortage
 from runner.training.stack import Progress, Stack
+from runner.training.unstacked import Alone
 from runner.training.watch import Watch
 
 State = dict[str, Any]

@@ -13,11 +13,11 @@ from optim.slow import Slow
 from optim.stacked import Stacked
 from runner.models.build import Model
 from runner.models.lanes import Lanes
-from runner.training.alone import Alone
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
 from runner.training.feed import Batch
 from runner.training.scaling import LossScale
+from runner.training.unstacked import Alone
 
 
 class Step:
@@ -52,7 +52,7 @@ class Step:
         self.number.fill_(number)
 
     def __call__(self, batch: Batch, rows: Tensor, clock: Tensor | None = None) -> None:
-        """`rows`: coefficients of this step, or of many, of which `clock` says the one to take (see `optim.launch`)."""
+        """`rows`: coefficients of this step, or of many, of which `clock` says the one (see `optim.cuda.launch`)."""
         x, y, noise = batch
         for p in self.optimizer.sources:
             p.grad = None

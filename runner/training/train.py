@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from runner.config.schedules import cycles
+from runner.config.settings import FULL, LANES
 from runner.data.dataset import Dataset
-from runner.described import described
-from runner.models.sizes import FULL, LANES
 from runner.training.checkpoint import Checkpoints
 from runner.training.evaluate import Scores
 from runner.training.options import Options
 from runner.training.peak import peak_mib
-from runner.training.schedule import cycles
 from runner.training.stack import Progress, Stack
 from runner.training.state import Run, captured, keep, resumed
 from runner.training.watch import Watch, advice
-from runner.trials import Trial
+from runner.trials.described import described
+from runner.trials.trial import Trial
 
 Row = dict[str, Any]
 

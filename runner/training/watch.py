@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from runner.trials import Trial
+from runner.trials.trial import Trial
 
 
 class Watch:

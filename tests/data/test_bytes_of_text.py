@@ -16,7 +16,7 @@ from runner.data.load import load
 from runner.data.settings import TextSettings
 from runner.training.options import Options
 from runner.training.train import train
-from runner.trials import Facts
+from runner.trials.trial import Facts
 from tests.helpers import trial
 
 TIMES = ("started", "seconds", "samples_per_second", "peak_mib")

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.damage import check_refused, command
 from tests.data.test_files import arrays, folder
-from tests.runner.damage import check_refused, command
 
 QUICK = ("epochs=1", "model.width=4", "workers=1")
 Y = np.arange(40) % 4

@@ -18,8 +18,8 @@ from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import FileSettings, FolderSettings
 from runner.errors import UserError
+from tests.damage import check_refused, command, rows
 from tests.data.test_files import arrays
-from tests.runner.damage import check_refused, command, rows
 
 SIZES = {"train": 6, "val": 3, "test": 4}
 QUICK = ("dataset.validation=0.5", "epochs=1", "model.width=4", "workers=1", "study=s")

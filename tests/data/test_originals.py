@@ -20,8 +20,8 @@ from runner.data.load import load
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
+from tests.damage import check_refused, command
 from tests.data.test_vision import IDX, idx_files, offline, pictures, write_cifar
-from tests.runner.damage import check_refused, command
 
 __all__ = ["offline"]  # a fixture
 

@@ -215,7 +215,7 @@ def test_no_loader_can_hand_on_an_unsound_split(case: str, name: str) -> None:
         check(dataset, 0.1, "dataset=made")
 
 
-def test_memory_that_runs_out_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_runs_out_ends_in_one_line(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
     def greedy(settings: DatasetSettings) -> Dataset:
         raise MemoryError
 

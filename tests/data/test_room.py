@@ -12,8 +12,8 @@ import pytest
 from runner.data import room
 from runner.data.load import load
 from runner.errors import UserError
+from tests.damage import check_refused, process
 from tests.data.test_cache import MAKERS, folder
-from tests.runner.damage import check_refused, process
 
 GROUP = {"memory.max": "1000000000", "memory.current": "990000000", "memory.stat": "anon 5\ninactive_file 4000000\n"}
 

@@ -14,8 +14,8 @@ from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings, DigitsSettings, ModularSettings
 from runner.data.split import hold_out, nested
 from runner.errors import UserError
-from runner.identity import differing
-from runner.trials import Facts
+from runner.records.identity import differing
+from runner.trials.trial import Facts
 from tests.data.test_cache import MAKERS
 from tests.helpers import trial
 

@@ -14,7 +14,7 @@ from runner.errors import UserError
 from runner.models.build import build
 from runner.models.check import check
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
-from tests.runner.damage import check_refused, command
+from tests.damage import check_refused, command
 
 MODELS: dict[str, ModelSettings] = {
     "resnet": ResNetSettings("resnet", width=2),

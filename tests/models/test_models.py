@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from optim.layout import strides
+from optim.cuda.layout import strides
 from runner.errors import UserError
 from runner.models import layers
 from runner.models.attention import attention

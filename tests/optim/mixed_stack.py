@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optim.launch import Launch
+from optim.cuda.launch import Launch
 from optim.rules import Rule, coefficients
 
 STEPS = 8

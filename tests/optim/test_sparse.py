@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from optim import replay as replaying
-from optim.replay import History, replay
+from optim import catch_up
+from optim.catch_up import History, replay
 from optim.sparse import SparseAdamW
 from tests.optim.embeddings import (
     EQUAL,
@@ -80,9 +80,9 @@ def test_series_and_step_by_step_replay_agree(dtype: torch.dtype, betas: tuple[f
     chosen, _, _ = replay(history, last, torch.zeros_like(m), m, v)
     if betas == (0.9, 0.999):  # the series serves all but the first steps
         assert (
-            history.table[1:-1, replaying.ERROR] <= history.rounding * history.table[1:-1, replaying.LEAST]
+            history.table[1:-1, catch_up.ERROR] <= history.rounding * history.table[1:-1, catch_up.LEAST]
         ).mean() > 0.8
-    history.table[:, replaying.ERROR] = math.inf
+    history.table[:, catch_up.ERROR] = math.inf
     by_steps, _, _ = replay(history, last, torch.zeros_like(m), m, v)
     scale = by_steps.abs().max(1, keepdim=True).values
     assert ((chosen - by_steps).abs() <= 40 * torch.finfo(dtype).eps * scale).all()  # hundreds of additions

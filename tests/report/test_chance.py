@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binomtest
 
-from runner.report.arms import Block, split
+from runner.analysis.arms import Block, split
+from runner.analysis.results import results
 from runner.report.chance import at_chance
 from runner.report.notes import notes
-from runner.report.results import results
+from tests.analysis.test_select import frame
 from tests.report.studies import search
-from tests.report.test_select import frame
 
 Error = Callable[[str, float, float, int], float]
 

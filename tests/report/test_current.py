@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from runner import called
-from runner.reading import read
-from runner.records import Records
-from runner.report import figures
-from runner.report.arms import split
+from runner.analysis.arms import split
+from runner.analysis.results import results
+from runner.records.read import read
+from runner.records.records import Records
 from runner.report.extend import extension
 from runner.report.fingerprint import is_current, kept
-from runner.report.results import results
+from runner.report.plots import style
 from runner.report.write import summary, write_report
+from runner.system import called
 from tests.report.studies import LRS, search, trial, write
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(figures, "DPI", 40)
+    monkeypatch.setattr(style, "DPI", 40)
     return write(tmp_path / "made-up", search(lrs=LRS[:1], seeds=(0,)))
 
 
@@ -70,7 +70,7 @@ def test_what_a_current_report_says_on_a_terminal_is_kept_as_long_as_it_is_true(
 
 
 def _report(folder: Path, seed: int) -> None:
-    figures.DPI = 40
+    style.DPI = 40
     for number in range(2):
         Records(folder).append_trials([trial("adamw", 1e-3, 0.5, 10 * seed + number)])
         write_report(folder)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from runner.report.select import NONE_BETTER
+from runner.analysis.select import NONE_BETTER
+from tests.analysis.test_select import winner
 from tests.report import studies
 from tests.report.studies import search, trial
-from tests.report.test_select import winner
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from runner.report.arms import split
+from runner.analysis.arms import split
+from runner.analysis.results import results
+from runner.analysis.select import NONE_BETTER
 from runner.report.extend import HEAD, beyond, extended, extension
-from runner.report.results import results
-from runner.report.select import NONE_BETTER
 from runner.report.write import summary, write_report
+from tests.analysis.test_select import frame
 from tests.report.studies import LRS, WDS, search, truth, write
-from tests.report.test_select import frame
 
 ZEROS = {(lr, 0.0) for lr in (1.0, 2.0, 4.0)}
 CELLS = {(lr, wd) for lr in (1.0, 2.0, 4.0) for wd in (0.1, 0.2, 0.4)}

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runner.analysis.arms import split
+from runner.analysis.results import results
 from runner.data.settings import DATASETS
-from runner.reading import read
-from runner.report.arms import split
+from runner.records.read import read
 from runner.report.extend import extension
-from runner.report.results import results
+from tests.analysis.test_select import frame
+from tests.damage import FAST, check_went_on, command
 from tests.report.studies import LRS, search, write
-from tests.report.test_select import frame
-from tests.runner.damage import FAST, check_went_on, command
 
 
 @pytest.mark.parametrize(

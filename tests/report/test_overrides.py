@@ -10,10 +10,10 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_module
 
-from runner.compose import from_config
+from runner.config.compose import from_config
+from runner.config.settings import Settings
 from runner.report.overrides import noted_settings, overrides, typed
-from runner.settings import Settings
-from runner.trials import Facts, Trial, expand
+from runner.trials.trial import Facts, Trial, expand
 from tests.helpers import images
 
 FACTS = Facts.of(images())

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runner.report.arms import Block, split
-from runner.report.results import EDGE, OPTIMISTIC, ArmResult, results, verdict
-from runner.report.statistics import Estimate, estimate
+from runner.analysis.arms import Block, split
+from runner.analysis.results import EDGE, OPTIMISTIC, ArmResult, results, verdict
+from runner.analysis.statistics import Estimate, estimate
+from tests.analysis.test_select import frame
 from tests.report.studies import search, trial
-from tests.report.test_select import frame
 
 (BLOCK,) = split(frame(search(lrs=(1e-3,))))
 MINE, OTHER = (ArmResult(arm, "Adam + L2", "adam", name, "", 0, 0, 0, 0, 0) for arm, name in

@@ -11,16 +11,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner import reading
-from runner.columns import TRIALS
+from runner.analysis.arms import split
+from runner.analysis.select import winners
 from runner.errors import UserError
-from runner.identity import id_of
-from runner.report import figures
+from runner.records import read
+from runner.records.identity import id_of
+from runner.records.schema import TRIALS
 from runner.report.__main__ import main
-from runner.report.arms import split
-from runner.report.heatmaps import colour_range, heatmap
-from runner.report.scatter import scatter
-from runner.report.select import winners
+from runner.report.plots import style
+from runner.report.plots.heatmap import colour_range, heatmap
+from runner.report.plots.scatter import scatter
 from runner.report.write import write_report
 from tests.report.studies import LRS, final, search, trial, write
 
@@ -32,7 +32,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = search()
     rows[7] = trial("adam", 3e-4, 1e-1, 0, status="diverged")
     write(folder, rows)
-    for row in winners(reading.read(folder)).to_dict("records"):
+    for row in winners(read.read(folder)).to_dict("records"):
         write(folder, final({str(key): value for key, value in row.items()}, range(100, 105)))
     return folder
 
@@ -40,7 +40,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims here are about files and words: fewer pixels say the same sooner."""
-    monkeypatch.setattr(figures, "DPI", 40)
+    monkeypatch.setattr(style, "DPI", 40)
 
 
 def test_everything_is_written_and_nothing_else_is_left(study: Path) -> None:
@@ -67,17 +67,17 @@ def test_the_csv_reads_back_and_the_markdown_links_the_plots(study: Path) -> Non
 
 
 def test_equal_data_give_equal_bytes(study: Path, tmp_path: Path) -> None:
-    block = split(reading.read(study))[0]
+    block = split(read.read(study))[0]
     found = []
     for name in ("first.png", "second.png"):
         figure = scatter(block)
         assert figure is not None
-        found.append(figures.save(figure, tmp_path / name).read_bytes())
+        found.append(style.save(figure, tmp_path / name).read_bytes())
     assert found[0] == found[1]
 
 
 def test_titles_and_captions_name_quantity_unit_and_count(study: Path) -> None:
-    block = split(reading.read(study))[0]
+    block = split(read.read(study))[0]
     figure = heatmap(block)
     assert figure is not None
     assert "Mean validation error over 2 search seeds" in figure.get_suptitle()
@@ -93,7 +93,7 @@ def test_titles_and_captions_name_quantity_unit_and_count(study: Path) -> None:
 
 def test_plot_titles_say_selected_on_test_and_one_seed(tmp_path: Path) -> None:
     rows = [row | {"val_size": 0, "val_error": None, "val_loss": None} for row in search(seeds=(0,))]
-    block = split(reading.read(write(tmp_path, rows)))[0]
+    block = split(read.read(write(tmp_path, rows)))[0]
     for figure in (heatmap(block), scatter(block)):
         assert figure is not None
         assert "selected on test" in figure.get_suptitle()
@@ -118,7 +118,7 @@ def test_blocks_get_files_of_their_own_and_stale_plots_go(tmp_path: Path) -> Non
     (tmp_path / "plots" / "mine.png").write_bytes(b"not ours")
     write(tmp_path, search(lrs=LRS[:1], seeds=(0,), settings={"model.width": 16}))
     report = write_report(tmp_path)
-    ids = {block.id for block in split(reading.read(tmp_path))}
+    ids = {block.id for block in split(read.read(tmp_path))}
     assert {path.name for path in report.files} >= {f"heatmap-{name}.png" for name in ids}
     assert len(ids) == 2
     assert not (tmp_path / "plots" / "heatmap.png").exists()

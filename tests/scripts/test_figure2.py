@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from figure2 import Pace, begun, main
 
-from tests.runner.damage import Said
+from tests.damage import Said
 
 SMALL = ["model.depth=8", "model.width=4", "lr=[0.01]", "wd=[0,0.001]", "workers=1"]
 

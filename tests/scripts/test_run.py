@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import called
+from runner.system import called
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import torch
 
-from runner import interrupt
-from runner.columns import TIMING
+from runner.config.schedules import RestartsSettings
 from runner.data.dataset import Dataset
-from runner.interrupt import Interrupted
+from runner.records.schema import TIMING
+from runner.system import signals
+from runner.system.signals import Interrupted
 from runner.training.checkpoint import Checkpoints, selected
 from runner.training.options import Options
-from runner.training.schedule import RestartsSettings
 from runner.training.train import train
-from runner.trials import Trial
+from runner.trials.trial import Trial
 from tests.helpers import images, optimizer, tokens, trial
 
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, options:
     def counting(state: Any) -> None:
         nonlocal count
         count += 1
-        interrupt._number = 15 if count == at else 0
+        signals._number = 15 if count == at else 0
         pulse(state)
 
     checkpoints.pulse = counting  # type: ignore[method-assign]
@@ -71,7 +71,7 @@ def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, options:
         try:
             yield from train(trials, dataset, CPU, options, checkpoints=checkpoints)
         except Interrupted:
-            interrupt._number = 0
+            signals._number = 0
 
     found |= rows(collected())
     again = Checkpoints(path, [t.id for t in trials])
@@ -118,10 +118,10 @@ def test_halves_go_on_from_the_checkpoint_of_the_whole(tmp_path: Path) -> None:
     whole = Checkpoints(tmp_path / "whole.pt", [t.id for t in trials])
     interrupted = train(trials, dataset, CPU, checkpoints=whole)
     found = rows(iter([next(interrupted), next(interrupted)]))
-    interrupt._number = 15
+    signals._number = 15
     with pytest.raises(Interrupted):
         next(interrupted)
-    interrupt._number = 0
+    signals._number = 0
     halves = [trials[:2], trials[2:]]
     parts = [Checkpoints(tmp_path / f"{i}.pt", [t.id for t in half]) for i, half in enumerate(halves)]
     whole.split(parts)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from optim import rules
-from runner.training.coefficients import STEPS, Coefficients
-from runner.training.schedule import (
+from runner.config.schedules import (
     CosineSettings,
     Length,
     OneCycleSettings,
@@ -16,7 +15,8 @@ from runner.training.schedule import (
     StepSettings,
     multiplier,
 )
-from runner.trials import Trial
+from runner.training.coefficients import STEPS, Coefficients
+from runner.trials.trial import Trial
 from tests.helpers import images, trial
 
 SCHEDULES: list[ScheduleSettings] = [

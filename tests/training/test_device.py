@@ -5,8 +5,6 @@ They run in a process of their own, because torch can be given a made-up device 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch.utils.backend_registration as backends
 
@@ -18,7 +16,7 @@ pytestmark = [
         not hasattr(backends, "_setup_privateuseone_for_python_backend"), reason="this torch knows no made-up device"
     ),
 ]
-FILE = Path(__file__).with_name("fake_device.py")
+FILE = elsewhere.SIMULATORS / "fake_device.py"
 
 
 @pytest.fixture(scope="module")

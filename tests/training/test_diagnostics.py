@@ -10,13 +10,13 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from runner.config.schedules import ScheduleSettings
 from runner.training.diagnostics import Diagnostics
 from runner.training.mechanism import coefficient_of_variation, correlation, turn
 from runner.training.options import Options
-from runner.training.schedule import ScheduleSettings
 from runner.training.stack import Stack
 from runner.training.train import train
-from runner.trials import Trial
+from runner.trials.trial import Trial
 from tests.helpers import images, optimizer, trial
 
 CPU = torch.device("cpu")

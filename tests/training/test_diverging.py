@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from runner.training.train import train
-from runner.trials import Trial
+from runner.trials.trial import Trial
 from tests.helpers import images, trial
 
 SOME = images()

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from optim import cpu
 from optim.stacked import Stacked
+from runner.config.schedules import OneCycleSettings
+from runner.config.settings import LookaheadSettings
 from runner.data.dataset import Dataset
-from runner.settings import LookaheadSettings
 from runner.training.graph import Graph, Recorded
-from runner.training.schedule import OneCycleSettings
 from runner.training.stack import Stack
 from runner.training.state import Run, captured, restore, tensors
 from runner.training.watch import Watch
-from runner.trials import Trial
+from runner.trials.trial import Trial
 from tests import elsewhere
 from tests.helpers import images, tokens, trial
-from tests.training import tape
+from tests.simulators import tape
 
 CPU = torch.device("cpu")
 CASES: dict[str, tuple[Dataset, dict[str, Any]]] = {
@@ -46,7 +46,7 @@ CASES: dict[str, tuple[Dataset, dict[str, Any]]] = {
 
 
 class PlainLaunch:
-    """Stands for `optim.launch.Launch`: rows found by a clock, and the step itself, as operators."""
+    """Stands for `optim.cuda.launch.Launch`: rows found by a clock, and the step itself, as operators."""
 
     def __init__(self, optimizer: Stacked) -> None:
         self.plain = Stacked(optimizer.parameters, optimizer.family, [True] * len(optimizer.parameters))
@@ -287,7 +287,7 @@ def test_what_python_counts_in_a_step_would_show() -> None:
 @pytest.mark.campaign
 def test_the_kernel_in_a_recorded_step(tmp_path: Path) -> None:
     pytest.importorskip("triton", reason="Triton is not installed, so its interpreter cannot run the kernel")
-    file = Path(__file__).with_name("interpreted_graph.py")
+    file = elsewhere.SIMULATORS / "interpreted_graph.py"
     said = elsewhere.printed(tmp_path, file, TRITON_INTERPRET="1")
     for claim in elsewhere.claims(file):
         elsewhere.assert_passed(claim, said, "nothing here is skipped")

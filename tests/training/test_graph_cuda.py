@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from runner.config.settings import FULL, LANES
 from runner.data.dataset import Dataset
-from runner.models.sizes import FULL, LANES
 from runner.training.graph import Graph
 from runner.training.stack import Stack
 from tests.helpers import images, tokens, trial

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from runner.config.settings import LANES
 from runner.data.dataset import Dataset
 from runner.models.lanes import Lanes
 from runner.models.layers import Conv2d
-from runner.models.sizes import LANES
 from runner.training.memory import predicted
 from runner.training.stack import Stack
 from runner.training.state import Run, captured, restore
 from runner.training.watch import Watch
-from runner.trials import Trial
+from runner.trials.trial import Trial
 from tests.helpers import images, tokens, trial
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from runner.config.settings import LookaheadSettings
 from runner.errors import UserError
-from runner.settings import LookaheadSettings
 from runner.training.stack import Stack
 from tests.helpers import images, trial
 from tests.training.test_recipes import composed

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from runner import shortage
-from runner.execute import Job, work
+from runner.execution.worker import Job, work
 from runner.models.settings import ModelSettings, ResNetSettings, TransformerSettings
-from runner.models.sizes import rough_bytes
-from runner.reading import exists, read
+from runner.records.read import exists, read
+from runner.system import shortage
 from runner.training import memory
-from runner.trials import Trial
+from runner.trials.stack_size import rough_bytes
+from runner.trials.trial import Trial
 from tests.helpers import images, tokens, trial
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ import json, sys
 from pathlib import Path
 import torch
 from tests.training import test_memory
-from runner.training.heap import keep_freed_memory
+from runner.system.memory import keep_freed_memory
 from runner.training.memory import predicted
 from runner.training.train import train
 

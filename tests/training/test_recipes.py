@@ -10,11 +10,11 @@ import torch
 from hydra import compose, initialize_config_module
 
 from optim.rules import DECAY, L2, STEP, Rule, coefficients
-from runner.compose import from_config
+from runner.config.compose import from_config
+from runner.config.settings import Settings
 from runner.errors import UserError
-from runner.settings import Settings
 from runner.training.stack import Stack
-from runner.trials import Facts, expand
+from runner.trials.trial import Facts, expand
 from tests.helpers import images, trial
 
 STEPS = np.arange(1, 41)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from runner.columns import TIMING
+from runner.config.schedules import OneCycleSettings, RestartsSettings
 from runner.data.dataset import Dataset
+from runner.records.schema import TIMING
 from runner.training.options import Options
-from runner.training.schedule import OneCycleSettings, RestartsSettings
 from runner.training.stack import Stack
 from runner.training.train import train
-from runner.trials import Trial, normal
+from runner.trials.trial import Trial, normal
 from tests.helpers import images, optimizer, tokens, trial
 
 CPU = torch.device("cpu")

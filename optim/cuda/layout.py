@@ -1,0 +1,146 @@
+"""What `optim.cuda.launch` takes, as it lies in memory: `refuse_unserved`, `arranged` gradients, `Controls`, `blocks`.
+
+An elementwise step may go through memory in any order, as long as parameter, gradient and moments share it: so any
+layout without gaps is served (contiguous, channels_last, transposed), and only a gradient in another is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optim.rules import COLUMNS
+
+
+def strides(tensor: Tensor) -> tuple[int, ...]:
+    """Strides of the axes that have more than one element; those of the others mean nothing."""
+    return tuple(stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
+
+
+def laid_alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape lie in memory in one order."""
+    return one.stride() == other.stride() or strides(one) == strides(other)
+
+
+def dense(tensor: Tensor, trials: int = 1) -> bool:
+    """Whether the elements fill their memory without gap or overlap, one trial after another."""
+    if trials == 1 and tensor.is_contiguous():
+        return True
+    filled = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride != filled:
+                return False
+            filled *= size
+    return trials == 1 or tensor.numel() == 0 or tensor.stride(0) == tensor.numel() // trials
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """A dense `tensor` [R, ...], as `dense(tensor, R)` tells, as [R, n]: each trial's elements in memory's order."""
+    size = tensor.numel() // max(1, len(tensor))
+    return tensor.as_strided((len(tensor), size), (size, 1))
+
+
+def alike(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient if it lies in memory as its dense parameter does, else a copy that does."""
+    if strides(gradient) == strides(parameter):
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient.detach())
+
+
+def refuse_unserved(
+    parameters: Sequence[Tensor],
+    moments1: Sequence[Tensor],
+    moments2: Sequence[Tensor],
+    trials: int,
+) -> None:
+    """ValueError that names the first tensor that one launch cannot step, and why; `moments2` may be ()."""
+    if not parameters:
+        raise ValueError("there are no parameters to step")
+    device = parameters[0].device
+    kinds = {"parameter": parameters, "moment 1 of parameter": moments1, "moment 2 of parameter": moments2}
+    for kind, tensors in kinds.items():
+        if len(tensors) != len(parameters) and (tensors or kind == "moment 1 of parameter"):
+            raise ValueError(f"{len(tensors)} tensors as {kind}: there are {len(parameters)} parameters")
+        for index, tensor in enumerate(tensors):
+            name, like = f"{kind} {index}", parameters[index]
+            if tensor.layout is not torch.strided:
+                raise ValueError(f"{name} is {tensor.layout}: only strided tensors are served")
+            if tensor.dtype is not torch.float32:
+                raise ValueError(f"{name} is {tensor.dtype}: must be float32")
+            if tensor.device != device:
+                raise ValueError(f"{name} is on {tensor.device}, parameter 0 on {device}: one launch, one device")
+            if tensor.shape != like.shape or not laid_alike(tensor, like):
+                raise ValueError(f"{name} differs in shape or layout from its parameter")
+            if trials > 1 and tensor.shape[:1] != (trials,):
+                raise ValueError(f"{name} has shape {tuple(tensor.shape)}: its first axis must be the {trials} trials")
+            if not dense(tensor, trials):
+                raise ValueError(f"{name} has strides {tensor.stride()}: gaps, overlaps, or trials not outermost")
+            if tensor.numel() and not tensor.data_ptr():
+                raise ValueError(f"{name} has no memory of its own (meta, or a wrapper such as DTensor)")
+
+
+def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients, those in another layout than their parameter copied into it."""
+    if len(gradients) != len(parameters):
+        raise ValueError(f"{len(gradients)} gradients for {len(parameters)} parameters")
+    found: list[Tensor | None] = []
+    for index, (g, p) in enumerate(zip(gradients, parameters, strict=True)):
+        if g is not None:
+            if g.dtype is not torch.float32:
+                raise ValueError(f"gradient {index} is {g.dtype}: must be float32")
+            if g.layout is not torch.strided:
+                raise ValueError(f"gradient {index} is {g.layout}: sparse gradients are not served")
+            if g.shape != p.shape or g.device != p.device or (g.numel() and not g.data_ptr()):
+                raise ValueError(f"gradient {index} is {tuple(g.shape)} on {g.device}, not as its parameter")
+            g = alike(g, p)
+        found.append(g)
+    return found
+
+
+class Controls(NamedTuple):
+    """What a step reads besides tensors and gradients: [S, G, COLUMNS, R]; [R], [R] and [1], or None. See `Launch`."""
+
+    rows: Tensor
+    live: Tensor | None
+    scale: Tensor | None
+    clock: Tensor | None
+
+    def kinds(self) -> tuple:
+        """What the kernel is compiled for."""
+        return self.live is None, self.scale is None, self.clock is None
+
+    def refuse_unserved(self, device: torch.device, groups: int, trials: int) -> None:
+        """ValueError for what the kernel would misread."""
+        shape = self.rows.shape
+        if len(shape) != 4 or shape[1] < groups or shape[2:] != (COLUMNS, trials):
+            raise ValueError(
+                f"rows are {tuple(shape)}: must be [{groups}, {COLUMNS}, {trials}], after an axis of steps with a clock"
+            )
+        dtypes = (torch.float32, torch.bool, torch.float32, torch.int32)
+        for name, tensor, dtype in zip(self._fields, self, dtypes, strict=True):
+            if tensor is None:
+                continue
+            if tensor.dtype is not dtype or tensor.device != device or not tensor.is_contiguous():
+                raise ValueError(f"{name}: {tensor.dtype} on {tensor.device}, must be contiguous {dtype} on {device}")
+            if name != "rows" and tensor.numel() != (1 if name == "clock" else trials):
+                raise ValueError(f"{name} has {tensor.numel()} elements for {trials} trials (clock: one for all)")
+
+
+def blocks(sizes: Sequence[int], groups: Sequence[int], trials: int, block: int) -> Tensor:
+    """The table of blocks, int32 [blocks, 5]: tensor, trial, group, number within the trial, elements.
+
+    `sizes`: elements of one trial of each tensor. No block has elements of two trials or two tensors.
+    """
+    parts = [np.empty((0, 5), np.int32)]
+    for tensor, (size, group) in enumerate(zip(sizes, groups, strict=True)):
+        number = np.arange(-(-size // block))
+        part = np.empty((trials, len(number), 5), np.int32)
+        part[:, :, 0], part[:, :, 1], part[:, :, 2] = tensor, np.arange(trials)[:, None], group
+        part[:, :, 3], part[:, :, 4] = number, np.minimum(block, size - number * block)
+        parts.append(part.reshape(-1, 5))
+    return torch.from_numpy(np.concatenate(parts))

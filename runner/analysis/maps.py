@@ -1,0 +1,51 @@
+"""A search as a map of errors over learning rate and weight decay: `maps(block)` gives one for each arm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from runner.analysis.arms import Block
+from runner.analysis.select import cells
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """One panel: `cells` are rows of `select.cells`, the best of each (lr, wd) over other hyperparameters."""
+
+    arm: str
+    family: str
+    convention: str
+    cells: pd.DataFrame
+
+    @property
+    def lrs(self) -> list[float]:
+        return sorted(set(self.cells["lr"]))
+
+    @property
+    def wds(self) -> list[float]:
+        return sorted(set(self.cells["wd"]))
+
+
+def maps(block: Block) -> list[Map]:
+    """One map per arm with decay; its wd = 0 column is the family's 'no decay' arm, which both twins share."""
+    table = cells(block)
+    table = table.sort_values(["complete", "score_key", "tie_key"], ascending=[False, True, True])
+    found = []
+    for arm in block.arms:
+        mine = table[(table["arm"] == arm) & (table["wd"] > 0)]
+        if mine.empty:
+            continue
+        first = mine.iloc[0]
+        zero = table[(table["family"] == first["family"]) & (table["wd"] == 0) & table["lr"].isin(mine["lr"])]
+        both = pd.concat([zero, mine]).drop_duplicates(["lr", "wd"])
+        found.append(Map(arm, str(first["family"]), str(first["wd_convention"]), both))
+    return found
+
+
+def best_cells(map_: Map) -> pd.DataFrame:
+    """The ten best complete cells (the best third of fewer than 30), best first: those that are circled."""
+    ranked = map_.cells[map_.cells["complete"]].sort_values(["score_key", "tie_key", "lr", "wd"])
+    return ranked.head(10 if len(map_.cells) >= 30 else math.ceil(len(map_.cells) / 3))

@@ -1,0 +1,210 @@
+"""What each arm of a block reached: its winner's fresh-seed runs, and the paired difference to another arm.
+
+`results(block)` is the call to know.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from runner.analysis.arms import Block
+from runner.analysis.measures import short
+from runner.analysis.references import l2_of, references
+from runner.analysis.select import block_winners, cells, seeds_text
+from runner.analysis.statistics import Estimate, Paired, detectable, estimate, paired, wilson
+
+MEASURED = (
+    "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error epochs_to_target"
+).split()
+OPTIMISTIC = "selected and reported on the same seeds: optimistic"
+EDGE = "undecided (on the grid's edge)"
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResult:
+    """One row of the report. Errors in percent; `values` holds an Estimate per column of MEASURED.
+
+    `phase` is 'final', 'search' or '' (no winner); `rows` are the runs that the estimates are over.
+    """
+
+    arm: str
+    reference: str  # the arm that it is compared with
+    family: str
+    optimizer: str
+    wd_convention: str
+    trials: int
+    cells: int
+    complete_cells: int
+    search_diverged: int
+    search_failed: int
+    l2: str = ""  # the L2 of its family, which the paper's claims compare it with
+    lr: float = math.nan
+    wd: float = math.nan
+    hyper: str = ""
+    edge: str = ""
+    not_searched: str = ""
+    phase: str = ""
+    seeds: tuple[int, ...] = ()
+    diverged: int = 0
+    failed: int = 0
+    values: Mapping[str, Estimate] = field(default_factory=dict)
+    sampling: tuple[float, float] = (math.nan, math.nan)  # Wilson interval of the mean test error
+    difference: Paired | None = None  # None for the reference itself and where there is none
+    detectable: float = math.nan
+    verdict: str = ""
+    remark: str = ""
+    rows: pd.DataFrame | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.seeds)
+
+
+def results(block: Block, reference: str = "") -> list[ArmResult]:
+    """One result per arm, in the order of `block.arms`, for all arms, with or without a winner.
+
+    `reference` names the arm that the others are compared with; `runner.analysis.references` says which is by default.
+    """
+    table = cells(block)
+    best = {str(row["arm"]): row for row in block_winners(block)}
+    against = references(block, reference)
+    found = [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
+    by_arm = {result.arm: result for result in found}
+    return [_compare(block, result, by_arm[result.reference]) for result in found]
+
+
+def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Mapping[str, object] | None) -> ArmResult:
+    rows = block.rows[block.rows["arm"] == arm]
+    first = rows.iloc[0]
+    result = ArmResult(
+        arm=arm,
+        reference=reference,
+        family=str(first["family"]),
+        optimizer=str(first["optimizer"]),
+        wd_convention=str(first["wd_convention"]) if first["wd"] > 0 else "",
+        trials=int(table["trials"].sum()),
+        cells=len(table),
+        complete_cells=int(table["complete"].sum()),
+        search_diverged=int(table["diverged"].sum()),
+        search_failed=int(table["failed"].sum()),
+        l2=l2_of(block, arm),
+    )
+    # What other cells were searched with tells nothing about this one: a seed is used up by its own cell's search.
+    searched = set(rows.loc[rows["phase"] == "search", ["cell", "seed"]].itertuples(index=False, name=None))
+    used = np.array([pair in searched for pair in rows[["cell", "seed"]].itertuples(index=False, name=None)], bool)
+    final = rows[(rows["phase"] == "final") & ~used]
+    remarks = []
+    if winner is None:
+        whole = final["cell"].unique()
+        if len(table) or len(whole) != 1:
+            return replace(result, remark=_no_winner(result, table))
+        # Only final runs, of one cell: nothing was selected from these rows.
+        chosen, edge, not_searched = final.iloc[0], "", "lr wd"
+        remarks.append("no search rows: the cell was chosen elsewhere")
+    else:
+        chosen = rows[rows["trial"] == winner["trial"]].iloc[0]
+        edge, not_searched = str(winner["edge"]), str(winner["not_searched"])
+    spent = rows[(rows["phase"] == "final") & (rows["cell"] == chosen["cell"]) & used]
+    if len(spent):
+        remarks.append(f"final rows with seeds of the search ({seeds_text(spent['seed'])}) are left out")
+    fresh = final[final["cell"] == chosen["cell"]]
+    if len(fresh) and not (fresh["status"] == "failed").all():
+        reported, phase = fresh, "final"
+    else:
+        reported, phase = rows[(rows["phase"] == "search") & (rows["cell"] == chosen["cell"])], "search"
+        remarks += [OPTIMISTIC] * (len(table) > 1)  # a single cell was not selected
+        if len(fresh):
+            remarks.append(f"all {len(fresh)} final runs failed")
+    if kept := _kept(final[final["cell"] != chosen["cell"]]):
+        remarks.append(kept)
+    good = reported[reported["status"] != "failed"].drop_duplicates("seed", keep="last").sort_values("seed")
+    values = {name: _estimate(good, name) for name in MEASURED}
+    size = block.test_size if block.measure.is_error else None
+    return replace(
+        result,
+        lr=float(chosen["lr"]),
+        wd=float(chosen["wd"]),
+        hyper=str(chosen["hyper"]),
+        edge=edge,
+        not_searched=not_searched,
+        phase=phase,
+        seeds=tuple(int(seed) for seed in good["seed"]),
+        diverged=int((good["status"] == "diverged").sum()),
+        failed=int((reported["status"] == "failed").sum()),
+        values=values,
+        sampling=wilson(values["test_error"].mean, size) if size else (math.nan, math.nan),
+        remark="; ".join(remarks),
+        rows=good,
+    )
+
+
+def _kept(others: pd.DataFrame) -> str:
+    """Marks fresh rows of cells that are not the winner: a former one, or one that tells the noise of a map."""
+    points = [
+        f"lr {short(lr)}, wd {short(wd)}" for lr, wd in dict.fromkeys(zip(others["lr"], others["wd"], strict=True))
+    ]
+    if not points:
+        return ""
+    where = points[0] if len(points) == 1 else f"{points[0]} and {len(points) - 1} more"
+    what = "another cell, a former winner" if len(points) == 1 else "other cells, such as former winners"
+    return f"fresh rows of {what} ({where}), are kept and not reported"
+
+
+def _no_winner(result: ArmResult, table: pd.DataFrame) -> str:
+    if result.trials and result.search_failed == result.trials:
+        return f"all {result.trials} trials failed"
+    if not len(table):
+        return "no search rows"
+    return "no winner: no search row has numbers"
+
+
+def _estimate(rows: pd.DataFrame, name: str) -> Estimate:
+    """Over all runs; epochs to target over those that reached it (n says how many), nothing if never measured."""
+    values = rows[name]
+    if name == "epochs_to_target" or not values.notna().any():
+        values = values.dropna()
+    return estimate(values)
+
+
+def _compare(block: Block, result: ArmResult, reference: ArmResult) -> ArmResult:
+    if result.arm == result.reference or result.rows is None or reference.rows is None:
+        return result
+    name = block.measure.report
+    mine, other = (
+        dict(zip(x.rows["seed"], x.rows[name], strict=True)) for x in (result, reference) if x.rows is not None
+    )
+    pairs = paired(mine, other)
+    return replace(
+        result,
+        difference=pairs,
+        detectable=detectable(pairs.difference.std, pairs.difference.n),
+        verdict=verdict(block, result, reference, pairs.difference),
+    )
+
+
+def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: Estimate) -> str:
+    """'lower', 'higher' or 'undecided', with the reason where it is not the interval that leaves it undecided.
+
+    A verdict needs a validation split, for both arms fresh seeds (unless there was one cell, so nothing to select)
+    and a winner off its grid's edge.
+    """
+    if block.measure.on_test:
+        return "no verdict (selected on test)"
+    if any(OPTIMISTIC in one.remark for one in (result, reference)):
+        return "undecided (no fresh seeds)"
+    if difference.n < 2:
+        return "undecided (one seed)" if difference.n else "undecided (no common seeds)"
+    if math.isnan(difference.mean):
+        return "undecided (a run has no number)"
+    if result.edge or reference.edge:
+        return EDGE
+    if difference.std == 0 and difference.mean != 0:
+        return "undecided (no spread over seeds)"
+    if difference.low <= 0 <= difference.high:
+        return "undecided"
+    return "lower" if difference.high < 0 else "higher"

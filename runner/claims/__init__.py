@@ -1,0 +1,1 @@
+"""The paper's claims, judged from a study's rows: `judge.judge` is the call to know."""

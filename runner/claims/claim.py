@@ -1,0 +1,148 @@
+"""A claim and the evidence for it: `Claim` is a row of claims.csv, `decided` gives all of them their verdicts.
+
+Every statistic carries two p-values: of the data if the claim were false, and if it were true. A claim is confirmed
+(refuted) where the first (second) is at most 2.5 % after Holm's correction over the page's claims, which for one claim
+is the usual two-sided 95 % interval lying on one side of the threshold. So where nothing is true that is claimed, at
+most one study in forty confirms any of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from runner.analysis.statistics import LEVEL, estimate, t_quantile
+
+ALPHA = (1 - LEVEL) / 2
+ON_PAR = 0.2  # points: two errors this close are called equal
+SEEDS = 5  # fresh seeds that a comparison needs
+CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A statistic with its 95 % interval, and two p-values: if the claim is false (`against_null`), and if it holds."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    against_null: float
+    against_claim: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of claims.csv. `why` says what leaves it undecided; without evidence nothing could be computed."""
+
+    claim: str  # number in the list of claims
+    name: str
+    figure: str
+    statistic: str  # what `value` is, with its unit
+    evidence: Evidence | None
+    paper_value: str
+    scope: str
+    why: str = ""  # what forbids a verdict, whatever the numbers say
+    remark: str = ""  # goes behind the verdict
+    verdict: str = UNDECIDED
+
+
+P = Callable[[float, int], float]  # p(threshold, side); side 1: the mean is above the threshold, -1: below
+
+
+def below(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
+    """The claim: the mean is below the threshold. One-sided t tests; None where the values do not allow them."""
+    return _tested(values, lambda p: (p(threshold, -1), p(threshold, 1)))
+
+
+def above(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
+    """The claim: the mean is above the threshold."""
+    return _tested(values, lambda p: (p(threshold, 1), p(threshold, -1)))
+
+
+def within(values: Iterable[float], margin: float = ON_PAR, centre: float = 0.0) -> Evidence | None:
+    """The claim: the mean is no further than `margin` from `centre` (two one-sided tests, Schuirmann 1987)."""
+    return _tested(values, lambda p: _inside(p, centre - margin, centre + margin))
+
+
+def apart(values: Iterable[float], margin: float = ON_PAR) -> Evidence | None:
+    """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
+    return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))
+
+
+def _inside(p: P, low: float, high: float) -> tuple[float, float]:
+    return max(p(low, 1), p(high, -1)), min(p(high, 1), p(low, -1))
+
+
+def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) -> Evidence | None:
+    """`tests` makes the two p-values of an evidence from p."""
+    found = estimate(values)
+    if found.n < 2 or not math.isfinite(found.mean):
+        return None
+    error = found.half / t_quantile((1 + LEVEL) / 2, found.n - 1)
+
+    def p(threshold: float, side: int) -> float:
+        distance = side * (found.mean - threshold)
+        if error == 0:  # equal numbers: certain, but for the threshold itself
+            return 0.5 if distance == 0 else float(distance < 0)
+        return float(special.stdtr(found.n - 1, -distance / error))
+
+    return Evidence(found.mean, found.low, found.high, found.n, *tests(p))
+
+
+def from_bootstrap(value: float, drawn: np.ndarray, n: int, low: float, high: float) -> Evidence:
+    """The claim: the truth is between `low` and `high` (either may be infinite). `drawn` are resampled statistics.
+
+    The interval is normal, around the value itself, with the standard deviation of what was drawn: resampling adds
+    noise to a map that has noise already, so its quantiles would lie off centre.
+    """
+    error = float(np.std(drawn, ddof=1))
+    half = float(special.ndtri((1 + LEVEL) / 2)) * error
+
+    def p(threshold: float, side: int) -> float:
+        distance = side * (value - threshold)
+        return (0.5 if distance == 0 else float(distance < 0)) if error == 0 else float(special.ndtr(-distance / error))
+
+    return Evidence(value, value - half, value + half, n, *_inside(p, low, high))
+
+
+def jointly(found: Sequence[Evidence]) -> tuple[float, float]:
+    """p-values of "all of these hold": the worst for the claim; against it the best, times their number."""
+    against = min(1.0, len(found) * min(e.against_claim for e in found))
+    return max(e.against_null for e in found), against
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment (Holm 1979)."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    adjusted, largest = [0.0] * len(p), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def decided(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims with their verdicts, corrected for being several; those with a `why` stay undecided and count not."""
+    judged = [i for i, claim in enumerate(claims) if claim.evidence is not None and not claim.why]
+    evidence = [claims[i].evidence for i in judged]
+    confirming = holm([e.against_null for e in evidence if e])
+    refuting = holm([e.against_claim for e in evidence if e])
+    found = [claim if claim.why or claim.evidence else replace(claim, why="no numbers") for claim in claims]
+    for place, i in enumerate(judged):
+        found[i] = _decide(found[i], confirming[place], refuting[place])
+    return found
+
+
+def _decide(claim: Claim, confirming: float, refuting: float) -> Claim:
+    assert claim.evidence is not None
+    if confirming <= ALPHA:
+        return replace(claim, verdict=CONFIRMED)
+    if refuting <= ALPHA:
+        return replace(claim, verdict=REFUTED)
+    alone = min(claim.evidence.against_null, claim.evidence.against_claim) <= ALPHA
+    return replace(claim, why="not after Holm's correction" if alone else "the interval leaves it open")

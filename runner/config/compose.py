@@ -1,0 +1,231 @@
+"""From a composed Hydra configuration to `Settings`: `from_config(cfg)`, or one line that says what is wrong.
+
+The line names the key and what would be right. Imports nothing that is slow.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from optim.conventions import DECOUPLED, L2
+from optim.rules import FAMILIES
+from runner.config.float32 import check_steps
+from runner.config.groups import GROUPS, check_text
+from runner.config.keys import KEYS, OWN, unknown
+from runner.config.messages import explain
+from runner.config.settings import LookaheadSettings, OptimizerSettings, Settings
+from runner.errors import UserError
+
+
+def from_config(cfg: DictConfig) -> Settings:
+    """Check a composed configuration and freeze it; UserError names the key and what would be right."""
+    for key in map(str, cfg):
+        if key not in KEYS:
+            raise UserError(unknown(key))
+    check_text(cfg)
+    groups = {name: _group(cfg, name, registry) for name, registry in GROUPS.items()}
+    optimizer: OptimizerSettings = groups["optimizer"]
+    convention = str(cfg.get("wd_convention"))
+    if convention not in DECOUPLED:
+        raise UserError(f"wd_convention={convention}: must be one of {', '.join(DECOUPLED)} (adam and sgd: always L2)")
+    if not optimizer.decoupled:
+        convention = L2
+    scalars = {f.name: _scalar(cfg, f.name) for f in fields(Settings) if f.name not in (*GROUPS, *OWN)}
+    lr, wd = _axes(cfg, optimizer, convention)
+    seed = tuple(_numbers(cfg, "seed", _seed) or ())
+    if not seed:
+        raise UserError("seed: give at least one whole number")
+    lookahead = _structured(cfg, "lookahead", LookaheadSettings)
+    scalars["results"] = _folder("results", scalars["results"])
+    settings = Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, **scalars)
+    check_steps(settings)
+    return settings
+
+
+def _folder(key: str, text: str) -> str:
+    """The path of a folder, `~` expanded. UserError for one that no file system takes."""
+    path = os.path.expanduser(text)
+    if path.startswith("~") or not path:
+        raise UserError(f"{key}={text}: must be a folder{'; there is no such user' if path else ''}")
+    if "\0" in path or len(os.fsencode(path)) > 3000 or any(len(os.fsencode(name)) > 255 for name in path.split("/")):
+        raise UserError(
+            f"{key}={text[:60]}...: is no name of a folder (at most 255 bytes, and 3000 with those above it)"
+        )
+    return path
+
+
+def _group(cfg: DictConfig, name: str, registry: Mapping[str, type]) -> Any:
+    """One config group through its dataclass, which checks types, then ranges."""
+    node = cfg.get(name)
+    if not isinstance(node, DictConfig):
+        raise UserError(f"{name}: must be one of {', '.join(registry)}")
+    if node.get("name") not in registry:
+        raise UserError(f"{name}.name={node.get('name')}: must be one of {', '.join(registry)}")
+    return _structured(cfg, name, registry[node.name])
+
+
+def _structured(cfg: DictConfig, name: str, kind: type) -> Any:
+    """The keys below `name` through a dataclass."""
+    node = cfg.get(name)
+    if not isinstance(node, DictConfig):
+        raise UserError(f"{name}={node}: has keys of its own: {', '.join(f'{name}.{f.name}' for f in fields(kind))}")
+    try:
+        return _one_zero(OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node)))
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error, name)) from error
+
+
+def _one_zero(settings: Any) -> Any:
+    """The same with 0.0 for -0.0: they mean the same and are written differently, so a trial would have two ids."""
+    changed: dict[str, Any] = {}
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if isinstance(value, float) and value == 0:
+            changed[f.name] = 0.0
+        elif isinstance(value, dict):
+            changed[f.name] = {key: part + 0.0 for key, part in value.items()}
+    return replace(settings, **changed)
+
+
+_SCALARS: dict[str, type] = {
+    "epochs": int,
+    "batch_size": int,
+    "precision": str,
+    "eval_every": int,
+    "eval_all": bool,
+    "target_error": float,
+    "final_seeds": int,
+    "replicate": int,
+    "loss_multiplier": float,
+    "wd_schedule": str,
+    "wd_rule": str,
+    "wd_rule_constant": float,
+    "study": str,
+    "results": str,
+    "reference": str,
+    "device": str,
+    "devices": int,
+    "stack": int,
+    "workers": int,
+    "shards": int,
+    "exact": bool,
+    "compute": str,
+    "resume": bool,
+    "fresh": bool,
+    "dry_run": bool,
+    "checkpoint_every": float,
+    "record_host": bool,
+    "diagnostics": bool,
+    "max_minutes": float,
+}
+
+
+_ZERO: dict[str, tuple[object, ...]] = {  # words that mean 0
+    "stack": ("auto", None),
+    "workers": ("auto", None),
+    "shards": ("auto", None),
+    "devices": ("all",),
+}
+
+
+def _scalar(cfg: DictConfig, key: str) -> Any:
+    value, kind = cfg.get(key), _SCALARS[key]
+    if value is None and key in ("target_error", "max_minutes", "wd_rule_constant"):
+        return None
+    if value in _ZERO.get(key, ()):
+        return 0
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is bool and not isinstance(value, bool):
+        raise UserError(f"{key}={value}: must be true or false")
+    if kind is int and not (number and math.isfinite(value) and value == int(value)):
+        word = f" or {_ZERO[key][0]}" if key in _ZERO else ""
+        raise UserError(f"{key}={value}: must be a whole number{word}")
+    if kind is float and not number:
+        raise UserError(f"{key}={value}: must be a number")
+    if kind is str and not isinstance(value, str | int | float):
+        raise UserError(f"{key}={value!r}: must be a name")
+    return kind(value) + 0.0 if kind is float else kind(value)
+
+
+def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -> list[Any] | None:
+    """A number or a list of numbers as a list without repeats; None where nothing is set."""
+    value = OmegaConf.select(cfg, key)
+    if value is None:
+        return None
+    values = list(value) if isinstance(value, ListConfig) else [value]
+    if not values:
+        raise UserError(f"{key}=[]: give at least one value")
+    return list(dict.fromkeys(convert(key, v) for v in values))
+
+
+def _number(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{key}={value}: must be a number or a list of numbers")
+    return float(value) + 0.0  # -0.0 becomes 0.0
+
+
+def _lr(key: str, value: object) -> float:
+    if not 0 < (lr := _number(key, value)) < math.inf:
+        raise UserError(f"{key}={value}: must be a positive number")
+    return lr
+
+
+def _wd(key: str, value: object) -> float:
+    if not 0 <= (wd := _number(key, value)) < math.inf:
+        raise UserError(f"{key}={value}: must be a number from 0")
+    return wd
+
+
+def _seed(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise UserError(f"{key}={value}: must be a whole number from 0 to 2^63 - 1")
+    return value
+
+
+def with_axes(settings: Settings, axes: Mapping[str, Sequence[object]]) -> Settings:
+    """The settings with other values of lr, wd and seed, checked as those of a configuration are."""
+    checks: dict[str, Callable[[str, object], Any]] = {"lr": _lr, "wd": _wd, "seed": _seed}
+    checked: dict[str, Any] = {
+        key: tuple(dict.fromkeys(checks[key](key, v) for v in values)) for key, values in axes.items()
+    }
+    return replace(settings, **checked) if checked else settings
+
+
+def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tuple[tuple[float, ...], ...]:
+    """lr and wd: what is typed goes before the grid, the grid before the optimizer's own values."""
+    grid = cfg.get("grid")
+    if not isinstance(grid, DictConfig):
+        raise UserError("grid: must be a grid of the configs/grid folder, such as point or small")
+    here = f"grid.{optimizer.name}.{convention}"
+    if not set(grid) - {"name"}:  # the point grid
+        lr, wd = None, None
+    else:
+        strange = set(grid) - {"name", *FAMILIES}
+        if strange:
+            raise UserError(f"grid.{sorted(map(str, strange))[0]}: must be one of {', '.join(FAMILIES)}")
+        lr, wd = (_numbers(cfg, f"{here}.{axis}", check) for axis, check in (("lr", _lr), ("wd", _wd)))
+    lr = _numbers(cfg, "lr", _lr) or lr
+    if cfg.get("wd") is not None and cfg.get("wd_rule") not in ("none", None):
+        raise UserError(f"wd and wd_rule={cfg.get('wd_rule')} are both set: give one of them")
+    wd = _numbers(cfg, "wd", _wd) or wd
+    if set(grid) - {"name"} and (lr is None or wd is None):
+        raise UserError(
+            f"grid={grid.get('name')}: has no {here}; {_others(grid, optimizer.name)}give lr=... and wd=..., "
+            "or add them to the grid"
+        )
+    if wd is None and convention not in optimizer.wd:
+        raise UserError(f"optimizer.wd: has no default for wd_convention={convention}; give wd=...")
+    return tuple(lr or [optimizer.lr]), tuple(wd if wd is not None else [optimizer.wd[convention]])
+
+
+def _others(grid: DictConfig, optimizer: str) -> str:
+    """The conventions that a grid does have for an optimizer, as advice."""
+    known = [str(name) for name in grid.get(optimizer) or ()]
+    return f"it has {optimizer}.{known[0]}: set wd_convention={known[0]}, or " if known else ""

@@ -1,0 +1,154 @@
+"""What a command trains although there are rows of it, and what it lacks in the end: `begin_again`, `all_there`.
+
+A trial is trained again because `resume=false` says so, or because rows that it must have beside that of trials.csv
+are lost. Its row stays valid until the new one supersedes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from runner.config.schedules import RestartsSettings, cycles
+from runner.config.settings import Settings
+from runner.execution.apart import without
+from runner.execution.local import say
+from runner.execution.progress import counted
+from runner.execution.unmeasured import unmeasured
+from runner.records import parts
+from runner.records.commands import agreed
+from runner.records.lacking import left_out
+from runner.records.read import exists
+from runner.records.records import Records, counting, counts_of
+from runner.records.reopened import Reopened
+from runner.records.superseding import Last
+from runner.records.table import Table
+from runner.trials.trial import Trial
+
+
+def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings: Settings, records: Records) -> None:
+    """Open those of `trials` again that have a result and are to be trained all the same; say which and why."""
+    if settings.resume:
+        lacking = lost(folder, trials, settings, records)
+        opened = records.reopen({trial for some in lacking.values() for trial in some})
+        if opened:
+            each = ", ".join(f"{name}.csv of {len(some & opened)}" for name, some in lacking.items() if some & opened)
+            many = counted(len(opened), f"{phase} trial")
+            say(f"note: {folder.name}: rows are missing in {each}: {many} trained again")
+        for line in unmeasured(folder, trials.keys() - opened, phase, settings, records):
+            say(f"note: {folder.name}: {line}")
+        return
+    opened = records.reopen(trials)
+    without(folder, trials.keys(), records, lambda _, note: say(f"note: {note}"))
+    if opened:
+        say(
+            f"{folder.name}: resume=false: {len(opened)} of {counted(len(trials), f'{phase} trial')} trained again; "
+            "each row counts until its new one is there. If this is interrupted, go on without resume=false"
+        )
+
+
+def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records: Records | Look) -> dict[str, set[str]]:
+    """The trials that have a result and lack rows in another table, by table; one that was left out lacks none."""
+    last = {key: row for key, row in records.last().items() if key in trials and row.status != "failed"}
+    found: dict[str, set[str]] = {}
+    if not last:
+        return found
+    curves, cycle_rows, dynamics = (records.counts(table) for table in ("curves", "cycles", "dynamics"))
+    # Where commands validated at other epochs, or did not all follow the layers, only what all must have is missed.
+    every = settings.eval_every if agreed(folder, "eval_every", settings.eval_every) else 0
+    followed = settings.diagnostics and agreed(folder, "diagnostics", True)
+    layers: dict[str, list[int]] = {}
+    for name, bits in dynamics.items():
+        layers.setdefault(name.partition(",")[0], []).append(bits)
+    for key, row in last.items():
+        wanted = _bits(_epochs(trials[key], row, every))
+        if wanted & ~curves.get(key, 0):
+            found.setdefault("curves", set()).add(key)
+        if _bits(_cycles(trials[key], row)) & ~cycle_rows.get(key, 0):
+            found.setdefault("cycles", set()).add(key)
+        mine = layers.get(key, [])
+        if any(wanted & ~bits for bits in mine) or (followed and wanted and not mine):
+            found.setdefault("dynamics", set()).add(key)
+    return {table: some for table, some in found.items() if table not in left_out(folder)}
+
+
+def _bits(numbers: Iterator[int]) -> int:
+    return sum(1 << number for number in numbers)
+
+
+def _lived(trial: Trial, row: Last) -> int:
+    """The epochs that a trial saw the end of."""
+    if row.status == "ok" or not row.steps:
+        return trial.epochs if row.status == "ok" else 0
+    return int((float(row.steps) - 1) // trial.per_epoch)
+
+
+def _epochs(trial: Trial, row: Last, every: int) -> Iterator[int]:
+    """The epochs that have rows for certain; `every`: between two validations, 0 where that is not known."""
+    ends = {first + size for first, size in cycles(trial.schedule, trial.epochs)}
+    for epoch in range(1, _lived(trial, row) + 1):
+        if epoch == trial.epochs or epoch in ends or (every and epoch % every == 0):
+            yield epoch
+
+
+def _cycles(trial: Trial, row: Last) -> Iterator[int]:
+    """The cycles that have rows for certain."""
+    if isinstance(trial.schedule, RestartsSettings):
+        for number, (first, size) in enumerate(cycles(trial.schedule, trial.epochs), 1):
+            if first + size <= _lived(trial, row):
+                yield number
+
+
+class Look:
+    """What is on record of a study, by a look that leaves nothing behind, not even a lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def last(self) -> dict[str, Last]:
+        """The row of trials.csv that counts for each trial, in short."""
+        study, *jobs = self._tables("trials")
+        return counting(study, jobs)
+
+    def counts(self, table: str) -> dict[str, int]:
+        """`counts_of` what is written of a table."""
+        return counts_of(self._tables(table))
+
+    def _tables(self, name: str) -> list[Table]:
+        places = (self.folder, *parts.of(self.folder))
+        study, *jobs = (Table(place / f"{name}.csv", name, place == self.folder) for place in places)
+        for table in (*jobs, study):
+            table.refresh(mend=False)
+        return [study, *jobs]
+
+
+def finished(folder: Path, trials: Mapping[str, Trial], settings: Settings) -> set[str]:
+    """The trials of a study that have a result; those of `trials` that `begin_again` would open are not among them."""
+    if not exists(folder):
+        return set()
+    look, opened = Look(folder), Reopened(folder).read()
+    found = {t for t, row in look.last().items() if row.status != "failed" and (t, row.mark) not in opened}
+    return found.difference(*lost(folder, trials, settings, look).values())
+
+
+def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:
+    """Whether each of `trials` has a row now, but so many that it is `known` of why not; else say what to do.
+
+    `failed`: marks of the failed rows that there were when the command began. A study that is moved, deleted or edited,
+    or set aside by another command while it trains, loses rows unseen.
+    """
+    last = records.last() if exists(folder) else {}
+    gone = len(trials.keys() - last.keys())
+    if gone > known:
+        say(
+            f"{gone} of {len(trials)} trials asked for have no row: was {folder} moved, edited or set aside by another "
+            "command while it trained? The same command trains what is missing"
+        )
+        return False
+    if not (folder / ".state").exists():
+        return True
+    results = {trial for trial, row in last.items() if row.status != "failed"}
+    kept = trials.keys() & results & (records.ended(failed) - records.done())
+    if kept:
+        say(f"{counted(len(kept), 'trial')} failed when trained again: the earlier row still counts")
+    return not kept

@@ -1,0 +1,212 @@
+"""A phase of a study through one of Hydra's launchers: `train(...)` hands it shards and waits for them.
+
+A shard is one job of the launcher: a list of trials, which it stacks and trains on whatever machine it is given,
+writing a part of the records that nobody else writes. A shard never waits for another; what is lost with one is what
+has no row when all have ended, and the same command again trains that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from runner.config.settings import Settings
+from runner.data.dataset import Dataset
+from runner.data.load import load
+from runner.data.settings import DatasetSettings
+from runner.errors import UserError
+from runner.execution import local
+from runner.execution.cluster.merge import merging
+from runner.execution.cluster.shards import Ledger, split, steps, units
+from runner.execution.failures import Failures
+from runner.execution.local import Given, Trained, say
+from runner.execution.progress import counted
+from runner.records import parts
+from runner.records.records import Records
+from runner.system import called
+from runner.system.devices import resolve
+from runner.system.signals import Interrupted, installed
+from runner.system.streams import guarded
+from runner.trials.plan import Plan
+from runner.trials.trial import Facts, Trial
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a shard returns: the trials that max_minutes left out, and why it stopped early, if it did."""
+
+    late: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The task of all jobs of a launch; each gets `+shard=3/8` (internal), its number among them.
+
+    It is pickled, and holds all that a job must know, so that a job composes nothing.
+    """
+
+    folder: Path
+    phase: str
+    settings: Settings  # of the study as a whole: RUN_KEYS
+    shares: Plan
+    launched: str  # when: jobs of later launches come later in the records
+
+    @guarded("runner", lambda: True)
+    def __call__(self, cfg: Mapping[str, Any]) -> Ended:
+        shard = number(str(cfg.get("shard")), len(self.shares))
+        part = parts.new(self.launched, shard)
+        try:
+            with _ending_with_a_saved_state():
+                return self._train(self.shares[shard - 1], part)
+        except UserError as error:
+            return Ended(problem=str(error))
+        except Exception as error:
+            if type(error).__module__.startswith("submitit"):
+                raise  # its own affair: the job's time is over
+            traceback.print_exc()
+            Failures(self.folder).note(error, [])
+            return Ended(problem=f"{type(error).__name__}: {error}".splitlines()[0])
+        finally:
+            parts.end(parts.home(self.folder, part))
+
+    def _train(self, share: Sequence[Trial], part: str) -> Ended:
+        s = self.settings
+        deadline = time.time() + 60 * s.max_minutes if s.max_minutes else None
+        datasets: dict[DatasetSettings, Dataset] = {}
+        for trial in share:
+            if trial.dataset not in datasets:
+                datasets[trial.dataset] = load(trial.dataset)
+            if Facts.of(datasets[trial.dataset]) != trial.facts:
+                raise UserError(f"dataset={trial.dataset.name}: differs here from where the shards were launched")
+        given = Given(datasets, resolve(s.device, s.devices))
+        if not s.workers:
+            s = replace(s, workers=_cpus())
+        trials = {trial.id: trial for trial in share}
+        done = local.train(self.folder, trials, self.phase, s, given, deadline, part)
+        return Ended(done.late, f"{done.lost} left open for want of memory" if done.lost else "")
+
+
+Launch = Callable[[Shards, Path], Sequence[Ended]]  # what the sweeper makes of its launcher
+
+
+def number(text: str, count: int) -> int:
+    """The 3 of `3/8`. UserError for what no launch would say."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or int(found.group(2)) != count or not 1 <= int(found.group(1)) <= count:
+        raise UserError(f"shard={text}: must be one of 1/{count} to {count}/{count}; the sweeper sets it, not people")
+    return int(found.group(1))
+
+
+def _cpus() -> int:
+    """The CPUs that Slurm gave this task, which may be fewer than it can see; 0 where it is not known."""
+    text = os.environ.get("SLURM_CPUS_PER_TASK") or os.environ.get("SLURM_CPUS_ON_NODE", "")
+    return int(text) if text.isdigit() else 0
+
+
+@contextmanager
+def _ending_with_a_saved_state() -> Iterator[None]:
+    """SIGTERM, and the warning that submitit has Slurm send before a job's time is over, save the stacks first.
+
+    The warning then goes to submitit, which puts the job back into the queue where it may (max_num_timeout). Obeyed
+    at once, its exception would come up in the middle of a training step and be taken for a failure of that trial.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where Python delivers no signal
+        yield
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
+    warned: list[int] = []
+
+    def warn(which: int, frame: FrameType | None) -> None:
+        warned.append(which)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        with installed(_terminate, [signal.SIGTERM]):
+            for which in (signal.SIGUSR1, signal.SIGUSR2):
+                if callable(before[which]):
+                    signal.signal(which, warn)
+            yield
+    except Interrupted as error:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+        obey = before[signal.Signals(warned[0])] if warned else None
+        if callable(obey):
+            obey(warned[0], None)
+        sys.exit(128 + error.number)
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+
+def _terminate(number: int) -> None:
+    """What a launcher expects of its jobs. Where this is swallowed, the next stack sees that the signal was noted."""
+    raise Interrupted(number)
+
+
+def train(
+    folder: Path,
+    trials: Mapping[str, Trial],
+    phase: str,
+    group: Sequence[Settings],
+    given: Given,
+    launch: Launch,
+    records: Records,
+) -> Trained:
+    """Hand what has no row yet to the launcher as `shards` jobs; returns when the launcher does."""
+    done, failed = records.done(), records.failed()
+    missing = {key: trial for key, trial in trials.items() if key not in done}
+    if not missing:
+        return Trained()
+    wanted = group[0].shards or len(group)
+    shares = split(units(missing.values(), folder, records.lock), wanted, _cost(missing.values(), given))
+    launched = Ledger(folder).note(shares, phase, records.lock)
+    kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
+    say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
+    ended: Sequence[Ended] = ()
+    say(f"waiting for them; {called.report(folder)} shows what there is")
+    try:
+        with merging(folder):
+            ended = launch(Shards(folder, phase, group[0], shares, launched), folder)
+    except UserError:
+        raise
+    except Exception as error:  # each launcher has its own, for what happens to jobs
+        told = " ".join(f"{type(error).__name__}: {error}".splitlines()[:2])
+        say(f"the launcher gave up: {told}; jobs that run go on")
+    for shard, end in enumerate(ended, 1):
+        if end.problem:
+            say(f"shard {shard}/{len(shares)}: {end.problem}")
+    left = len(missing.keys() - records.ended(failed))
+    late = min(left, sum(end.late for end in ended))
+    if left:
+        text = counted(len(trials), f"{phase} trial")
+        stuck = late == len(missing)  # the same command would leave them again
+        more = f"max_minutes={group[0].max_minutes} is too short for any stack" if stuck else "the same command goes on"
+        say(f"{folder.name}: {left} of {text} without a row; {more}")
+    return Trained(len(missing) - left, late, left - late)
+
+
+def _cost(trials: Iterable[Trial], given: Given) -> Callable[[Trial], float]:
+    """The work of a trial: its steps, times the operations of one where these differ."""
+    kinds = {_kind(trial): trial for trial in trials}
+    if len(kinds) == 1:
+        return steps
+    from runner.execution.estimate import step_flops
+
+    flops = {kind: step_flops(trial, given.datasets[trial.dataset]) for kind, trial in kinds.items()}
+    return lambda trial: steps(trial) * flops[_kind(trial)]
+
+
+def _kind(trial: Trial) -> tuple[object, ...]:
+    return (trial.model, trial.batch_size, trial.dataset)

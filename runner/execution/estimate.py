@@ -1,0 +1,167 @@
+"""What a sweep will take, before it starts: `estimate(plan, datasets, devices, ...)`, for `dry_run=true`.
+
+Operations are counted on tensors without memory, memory as `runner.training.memory` predicts it, and time by running a
+few steps of the largest stack of each shape, whose results are thrown away.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from runner.data.dataset import Dataset, Split
+from runner.data.settings import DatasetSettings
+from runner.models.build import build
+from runner.system.memory import keep_freed_memory
+from runner.training.evaluate import losses
+from runner.training.memory import predicted, room
+from runner.training.options import Options
+from runner.training.stack import Stack
+from runner.trials.plan import Plan
+from runner.trials.stack_size import evaluation_batch
+from runner.trials.trial import Trial
+
+TIMES, SECONDS = 20, 1.0  # steps, and evaluations, are timed at most so often, for about so long
+SEVERAL = 30  # steps of a GPU that are timed together
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`flops`: of training, forward and backward; `seconds`: with all processes at work; `bytes`: of the largest stack,
+    or None for what has no room, with `short` saying why."""
+
+    flops: float
+    seconds: float | None
+    bytes: int
+    short: str = ""
+
+    def text(self) -> str:
+        """For people."""
+        took = "" if self.seconds is None else f", about {_duration(self.seconds)} of training (start-up not counted)"
+        memory = f"{self.bytes / 2**30:.2g} GiB of memory for a stack beside what its process has"
+        line = f"{_scaled(self.flops)}training FLOPs{took}, {memory}"
+        return f"{line}\nno room for a trial: {self.short}" if self.short else line
+
+
+def estimate(
+    plan: Plan,
+    datasets: Mapping[DatasetSettings, Dataset],
+    device: str,
+    processes: int,
+    final: float,
+    options: Options,
+) -> Estimate:
+    """Of all stacks of the plan, and `final` times as many trials of fresh seeds."""
+    shapes: dict[tuple[object, ...], Plan] = {}
+    for stack in plan:
+        shapes.setdefault(stack[0].shape, []).append(stack)
+    where = torch.device(device)
+    flops, seconds, most, short = 0.0, 0.0, 0, ""
+    if where.type == "cpu":
+        torch.set_num_threads(1)
+        keep_freed_memory()
+    for stacks in shapes.values():
+        largest = max(stacks, key=len)
+        first, dataset = largest[0], datasets[largest[0].dataset]
+        trials = sum(map(len, stacks))
+        flops += trials * first.epochs * first.per_epoch * step_flops(first, dataset)
+        most = max(most, predicted(largest, dataset, where))
+        if short := room(largest[:1], dataset, where, 1):
+            continue
+        # Stacks of one shape take turns in the processes; a smaller one takes less than its share.
+        rounds = -(-len(stacks) // processes)
+        seconds += rounds * stack_seconds(largest, dataset, where, options)
+    return Estimate(flops * (1 + final), None if short else seconds * (1 + final), most, short)
+
+
+def step_flops(trial: Trial, dataset: Dataset) -> float:
+    """Multiplications and additions of one trial's forward and backward pass over a batch."""
+    with FakeTensorMode(), torch.device("cpu"):
+        model = build(trial.model, dataset, 1)
+        batch = min(trial.batch_size, len(dataset.train))
+        shape = dataset.train.x.shape[1:]
+        if dataset.kind == "images":
+            x = torch.empty(1, batch, shape[2], *shape[:2])
+        else:
+            x = torch.zeros(1, batch, *shape, dtype=torch.int64)
+        y = torch.zeros(1, batch, *dataset.train.y.shape[1:], dtype=torch.int64)
+        noise = torch.empty(1, batch, model.noise_width) if model.noise_width else None
+        with FlopCounterMode(display=False) as counter:
+            losses(model(x, noise), y).sum().backward()
+        return float(counter.get_total_flops())
+
+
+def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
+    """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
+    first = stack[0]
+    on_cpu = device.type == "cpu"
+    chunk = evaluation_batch(first.model, first.batch_size, first.positions, 0 if on_cpu else len(stack), first.way)
+    running = Stack(stack, _cut(dataset, chunk), device)
+    # A GPU's step is short, and is recorded after some.
+    per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))
+    first_times = 1 if on_cpu else 2
+    drawing = _median(lambda: running.feed.epoch(0), 1)  # with which every epoch begins
+    step = max(0.0, _median(lambda: running.run_epoch(0), first_times) - drawing) / running.per_epoch
+    selecting = "val" if "val" in running.splits else "test"
+    example = _median(lambda: running.scores(selecting), first_times) / len(running.splits[selecting].x)
+    # The other splits are measured at the end, or each time.
+    some = len(dataset.val) or len(dataset.test)
+    others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
+    times = -(-first.epochs // options.eval_every)
+    examples = times * some + (times if options.eval_all else 1) * others
+    return first.epochs * (per_epoch * step + drawing) + examples * example
+
+
+def _cut(dataset: Dataset, count: int) -> Dataset:
+    """With no more than `count` examples to evaluate at a time."""
+    val, test = (Split(split.x[:count], split.y[:count]) for split in (dataset.val, dataset.test))
+    return replace(dataset, val=val, test=test)
+
+
+def _median(work: Callable[[], object], first: int) -> float:
+    """Of the seconds that `work` takes, without the `first` times."""
+    for _ in range(first):
+        work()
+    took: list[float] = []
+    began = time.perf_counter()
+    while not took or (len(took) < TIMES and time.perf_counter() - began < SECONDS):
+        clock = time.perf_counter()
+        work()
+        took.append(time.perf_counter() - clock)
+    return statistics.median(took)
+
+
+def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:
+    """About how long `stack` takes, for each of its trials; 0 where it cannot be tried, which training it will say.
+
+    `processes`: that share the device's memory.
+    """
+    where = torch.device(device)
+    if where.type == "cpu":
+        keep_freed_memory()  # as in training
+    try:
+        if room(stack, dataset, where, processes):
+            return 0.0
+        return stack_seconds(stack, dataset, where, options) / len(stack)
+    except Exception:  # it must not stop the other stacks
+        return 0.0
+
+
+def _scaled(number: float) -> str:
+    for name, size in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if number >= size:
+            return f"{number / size:.3g} {name} "
+    return f"{number:.3g} "
+
+
+def _duration(seconds: float) -> str:
+    for name, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {name}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,63 @@
+"""What a person sees while a sweep trains: one bar over all trials on a terminal, a line for each event elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}, {remaining} left{postfix}]"
+
+
+class Progress:
+    """Shows events of `runner.execution.worker`; silent about mere progress when stderr is not a terminal."""
+
+    def __init__(self, total: int, done: int, label: str) -> None:
+        self.total, self.done = total, done
+        self.late: set[str] = set()  # trials that max_minutes left to a later call, in the view of some process
+        self.needed = math.inf  # seconds that the shortest stack of these takes, as far as that is known
+        self.best, self.epoch = math.inf, ""
+        self.under_way: dict[str, float] = {}  # first trial of a stack -> what it counts so far, in trials
+        self.bar = tqdm(total=total, initial=done, desc=label, disable=None, dynamic_ncols=True, bar_format=_FORMAT)
+        self._show()
+
+    def tell(self, kind: str, content: Any) -> None:
+        if kind == "epoch":
+            stack, size, epoch, epochs, error = content
+            self.under_way[stack] = size * epoch / epochs
+            self.best = min(self.best, math.inf if error is None else error)
+            self.epoch = f", epoch {epoch}/{epochs}"
+        elif kind == "trials":
+            self.under_way.pop(content[0][0], None)
+            self.done += len(content)
+            for trial, status, note in content:
+                if status == "failed":
+                    self.say(f"trial {trial} failed: {note}")
+        elif kind == "late":
+            ids, needed = content
+            self.late.update(ids)
+            self.needed = min(self.needed, needed or math.inf)
+        elif kind == "waiting":
+            self.say(f"waiting for {content} trials that another command trains")
+        else:
+            self.say(str(content))
+        self._show()
+
+    def _show(self) -> None:
+        best = f", best val error {self.best:.2f} %" if self.best < math.inf else ""
+        self.bar.set_postfix_str(f"{self.done}/{self.total} trials{self.epoch}{best}", refresh=False)
+        self.bar.update(min(self.total, self.done + sum(self.under_way.values())) - self.bar.n)
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self.bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 stack`, `2 stacks`; a noun in -s gets -es."""
+    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"

@@ -1,0 +1,118 @@
+"""Who trains what: a claim is a lock on one byte of a file, held while a trial trains, released by the system at death.
+
+So any number of processes may work on one study: each trial is trained once, and the trials of a process that
+is killed are free again at once. All claims of a process need one open file. The locks are of that open file (on
+Linux), not of the process, so that nothing else that the process opens and closes can drop them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from runner.system.locks import lacking, local, refused
+
+_OF_FILE: tuple[int, int] = (getattr(fcntl, "F_OFD_SETLK", 0), getattr(fcntl, "F_OFD_SETLKW", 0))  # on Linux alone
+_HELD = (errno.EACCES, errno.EAGAIN)
+_TURN = 2**62  # the byte whose lock is held while claims are taken: so a stack is taken whole, or is seen to be taken
+
+
+def _byte(trial: str) -> int:
+    return int.from_bytes(hashlib.sha256(trial.encode()).digest()[:8], "big") >> 2
+
+
+class Claims:
+    """The trials that this process has claimed in a study's folder.
+
+    Raises UserError where the file cannot be written or locked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".state" / "claims.lock"
+        self.held: set[str] = set()
+        self.of_file = all(_OF_FILE)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                self._try_out()
+            except (OSError, NotImplementedError) as error:
+                os.close(self.file)
+                if not lacking(error):
+                    raise
+                self.file = os.open(local(self.path, error), os.O_RDWR | os.O_CREAT, 0o600)
+                self._try_out()
+        except (OSError, NotImplementedError) as error:
+            raise refused(self.path, error) from error
+
+    def _try_out(self) -> None:
+        try:
+            self._lock(0, _TURN, fcntl.F_UNLCK)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not self.of_file:
+                raise
+            self.of_file = False  # an older kernel
+            self._lock(0, _TURN, fcntl.F_UNLCK)
+
+    def __del__(self) -> None:
+        if hasattr(self, "file"):
+            with suppress(OSError):
+                os.close(self.file)
+
+    def take(self, trials: Iterable[str], whole: bool = False) -> set[str]:
+        """Claim what nobody else holds; the ids that are now ours. `whole`: all of them or none."""
+        wanted = [trial for trial in trials if trial not in self.held]
+        try:
+            self._lock(_TURN, 1, fcntl.F_WRLCK, wait=True)
+            try:
+                ours = self._taken(wanted, whole)
+            finally:
+                self._lock(_TURN, 1, fcntl.F_UNLCK)
+        except OSError as error:
+            raise refused(self.path, error) from error
+        return ours
+
+    def _taken(self, wanted: Sequence[str], whole: bool) -> set[str]:
+        ours: set[str] = set()
+        for trial in wanted:
+            if self._lock(_byte(trial), 1, fcntl.F_WRLCK):
+                self.held.add(trial)
+                ours.add(trial)
+            elif whole:
+                self.give(ours)
+                return set()
+        return ours
+
+    def give(self, trials: Iterable[str]) -> None:
+        """Release claims."""
+        for trial in trials:
+            self._lock(_byte(trial), 1, fcntl.F_UNLCK)
+            self.held.discard(trial)
+
+    def alone(self) -> bool:
+        """Whether no other process has a claim in this study."""
+        assert not self.held, "a claim of this process would be given up"
+        if not self._lock(0, _TURN, fcntl.F_WRLCK):
+            return False
+        self._lock(0, _TURN, fcntl.F_UNLCK)
+        return True
+
+    def _lock(self, start: int, length: int, kind: int, wait: bool = False) -> bool:
+        """Lock or unlock a range of bytes; False where somebody else has a lock in it."""
+        try:
+            if self.of_file:
+                fcntl.fcntl(self.file, _OF_FILE[wait], struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
+            else:
+                operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+                fcntl.lockf(self.file, operation, length, start)
+        except OSError as error:
+            if error.errno in _HELD and not wait:
+                return False
+            raise
+        return True

@@ -1,0 +1,246 @@
+"""Trials to rows: plans stacks, trains them in this process or in several, appends what they yield.
+
+`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, claims
+what nobody else holds, and skips what has a row.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
+from runner.errors import UserError
+from runner.execution import provenance, saved
+from runner.execution.apart import parts
+from runner.execution.failures import Failures
+from runner.execution.targets import reached
+from runner.execution.trial_locks import Claims
+from runner.records.records import Records
+from runner.system.shortage import Patience, ShortError, is_shortage, reason
+from runner.system.signals import deferred
+from runner.training.options import Options
+from runner.trials.plan import Plan, StoredPlan
+from runner.trials.trial import Shape, Trial
+
+if TYPE_CHECKING:
+    from runner.training.checkpoint import Checkpoints
+    from runner.training.train import Report
+
+Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `execute` needs to know; it travels to worker processes."""
+
+    folder: Path
+    plan: Plan
+    datasets: Mapping[DatasetSettings, Dataset]
+    device: str  # of this process; `devices` for several
+    stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version, code, host
+    options: Options = field(default_factory=Options)
+    deadline: float | None = None  # time.time() after which no stack should still run
+    threads: int = 1
+    processes: int = 1  # that share the device's memory
+    devices: tuple[str, ...] = ()  # one process each, where there are several
+    pace: dict[Shape, float] = field(default_factory=dict)  # seconds per trial, by shape
+    part: str = ""  # of the records, which it writes: "" for the study's own tables
+    failed: frozenset[str] = frozenset()  # marks of the failed rows that are tried again, once
+
+
+def work(job: Job, tell: Tell, wait: bool = True) -> None:
+    """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs.
+
+    `tell` hears of what happens: ("trials", rows), ("epoch", how far), ("late", ids and the seconds that they need) and
+    ("open", ids and why) of trials that are left to a later call for want of time and of memory, ("waiting", how many),
+    ("error", where) and ("note", a line).
+    """
+    records, claims, failures = Records(job.folder, job.part), Claims(job.folder), Failures(job.folder, tell)
+    ended = records.ended(job.failed, [trial.id for stack in job.plan for trial in stack])
+    queue = deque(stack for stack in job.plan if any(trial.id not in ended for trial in stack))
+    told_waiting, patience, short = False, Patience(), ""
+    while queue:
+        busy: Plan = []
+        starved: Plan = []
+        progressed = False
+        while queue:
+            stack = _open(job, queue.popleft(), records)
+            if not stack:
+                continue
+            if (needed := _too_late(job, stack)) is not None:
+                tell("late", ([trial.id for trial in stack], needed))
+                continue
+            # A stack whose state is saved goes on as it was: in one process, or in none while a part is elsewhere.
+            ours = claims.take([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
+            try:
+                # Another process may have finished one between the look and the claim.
+                mine = _open(job, [trial for trial in stack if trial.id in ours], records)
+                theirs = [trial for trial in stack if trial.id not in ours]
+                if theirs:
+                    busy.append(theirs)
+                if mine and (found := parts(job.folder, mine, records, tell)):
+                    queue.extendleft(reversed(found))
+                elif mine:
+                    halves = _train(job, mine, records, tell, failures)
+                    queue.extendleft(reversed(halves))
+                    progressed |= not halves
+            except ShortError as error:
+                starved.append(mine)
+                short = str(error)
+            finally:
+                claims.give(ours)
+        if progressed:
+            patience = Patience()
+        elif starved:
+            pause = patience.next()
+            if pause is None:
+                tell("open", ([trial.id for stack in starved for trial in stack], short))
+                starved = []
+            else:
+                if patience.waited == 1:
+                    tell("note", f"no memory ({short}); waiting for some, {len(starved)} to be trained")
+                time.sleep(pause)
+        elif busy and wait:
+            if not told_waiting:
+                tell("waiting", sum(map(len, busy)))
+                told_waiting = True
+            time.sleep(0.2)
+        if not starved and not wait:
+            return
+        queue.extend([*starved, *busy])
+
+
+def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
+    ended = records.ended(job.failed, [trial.id for trial in stack])
+    return [trial for trial in stack if trial.id not in ended]
+
+
+def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
+    """The seconds that a stack needs where so many are not left, 0.0 where there are none; None where it is in time."""
+    if job.deadline is None:
+        return None
+    left = job.deadline - time.time()
+    if left < 0:
+        return 0.0
+    shape = stack[0].shape
+    if shape not in job.pace:  # nothing of this shape has been trained yet
+        import torch
+
+        from runner.execution.estimate import seconds_per_trial
+
+        torch.set_num_threads(job.threads)
+        dataset = job.datasets[stack[0].dataset]
+        try:
+            job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
+        except Exception:  # as training will say
+            return None
+        left = job.deadline - time.time()
+    needed = job.pace[shape] * len(stack) * saved.share_left(job.folder, stack)
+    return needed if needed > left else None
+
+
+def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures: Failures) -> Plan:
+    """Train one stack and record it. What cannot be trained together comes back as smaller stacks.
+
+    Raises ShortError where a single trial finds no memory. Only what goes wrong in training itself is a trial's
+    failure: what a disk refuses, or a file that cannot be read, leaves the trial and its checkpoint as they are.
+    """
+    import torch
+
+    from runner.system.memory import keep_freed_memory
+    from runner.training.train import failed_row
+
+    torch.set_num_threads(job.threads)
+    device = torch.device(job.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    else:
+        gc.collect()  # so that nothing of an earlier stack counts as used
+    row_stamps = dict(job.stamps) | {"device": provenance.device(device)}
+    clock = time.time()
+    with deferred():
+        checkpoints = _checkpoints(job, stack, tell)
+        error = _wrong(job, stack, row_stamps, records, checkpoints, tell)
+        if error is not None:  # whatever it is, it must not stop the other trials
+            if isinstance(error, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+            if not (short := is_shortage(error)):
+                failures.note(error, [trial.id for trial in stack])
+            if len(stack) > 1:
+                half = len(stack) // 2
+                tell("note", f"a stack of {len(stack)} failed ({reason(error)}); trying it in two halves")
+                halves = [stack[:half], stack[half:]]
+                StoredPlan(job.folder, records.lock, job.part).add(halves)
+                checkpoints.split([_checkpoints(job, part, tell) for part in halves])
+                return halves
+            if short:
+                raise ShortError(reason(error))
+            row = row_stamps | failed_row(stack[0], reason(error))
+            records.append_trials([row])
+            tell("trials", [(row["trial"], "failed", row["note"])])
+        checkpoints.remove()
+        job.pace[stack[0].shape] = (time.time() - clock) / len(stack)
+        return []
+
+
+def _wrong(
+    job: Job,
+    stack: list[Trial],
+    row_stamps: Mapping[str, str],
+    records: Records,
+    checkpoints: Checkpoints,
+    tell: Tell,
+) -> Exception | None:
+    """Train a stack and record it; what has gone wrong in training it, or for want of memory, if anything has."""
+    import torch
+
+    from runner.training.cuda import refuse_broken
+    from runner.training.memory import room
+    from runner.training.train import train
+
+    dataset, device = job.datasets[stack[0].dataset], torch.device(job.device)
+    recording = True
+    try:
+        state = saved.to_go_on_from(checkpoints, records)
+        if state is not None:
+            state["target_epoch"] = reached(job.folder, checkpoints.ids, state["recorded"], job.options.target_error)
+        recording = False
+        if short := room(stack, dataset, device, job.processes):
+            raise MemoryError(short)
+        for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=state):
+            recording = True
+            _record(report, row_stamps, records, tell)
+            errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
+            tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
+            recording = False
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_shortage(error):
+            if recording:
+                raise
+            refuse_broken(device)
+        return error
+    return None
+
+
+def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
+    return saved.checkpoints(job.folder, stack, job.options.checkpoint_every, tell)
+
+
+def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: Tell) -> None:
+    """Append what an epoch has brought."""
+    records.append_curves(report.curves)
+    records.append_cycles(report.cycles)
+    if report.dynamics:
+        records.append_dynamics(report.dynamics)
+    records.append_trials([{**stamps, **row} for row in report.trials])
+    if report.trials:
+        tell("trials", [(r["trial"], r["status"], r.get("note", "")) for r in report.trials])

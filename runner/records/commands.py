@@ -1,0 +1,86 @@
+"""study.yaml: which commands made a study, with their resolved settings; `note_command(...)` adds one."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.config.settings import Settings
+from runner.system.files import append, set_aside
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a list of many seeds takes the other half a second
+
+
+def note_command(
+    folder: Path, group: Sequence[Settings], code: Mapping[str, str], lock: AbstractContextManager[None]
+) -> None:
+    """Add this command and its settings to study.yaml, unless they are there: a grid's file may have been changed.
+
+    `code`: the version and commit that run, as entries of their own.
+    """
+    command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
+    path = folder / "study.yaml"
+    with lock:
+        try:
+            known = _parsed(path.read_text()) if path.exists() else []
+        except OSError:
+            raise
+        except Exception:  # such as ValueError for the 13th month; all of it is the file's fault
+            old = set_aside(path)
+            print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
+            known = []
+        settings = [_plain(s) for s in group]
+        if any(isinstance(e, dict) and (e.get("command"), e.get("settings")) == (command, settings) for e in known):
+            return
+        entry = {
+            "command": command,
+            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **code,
+            "settings": settings,
+        }
+        text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
+        append(path, text.encode())
+
+
+def _plain(settings: Settings) -> dict[str, object]:
+    """Settings as YAML can hold them: tuples as lists."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(v) for key, v in value.items()}
+        return [plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+    return {key: plain(value) for key, value in asdict(settings).items()}
+
+
+@lru_cache(maxsize=1)  # a command looks at it more than once, and a list of 20,000 seeds takes a tenth of a second
+def _parsed(text: str) -> list[Any]:
+    """Not to be changed."""
+    return list(yaml.load_all(text, _LOADER))
+
+
+def entries(folder: Path) -> list[Any]:
+    """What study.yaml has of each command, in their order; [] where there is none that can be read."""
+    try:
+        return list(_parsed((folder / "study.yaml").read_text(encoding="utf-8")))
+    # What a file that somebody has edited can end in: a 13th month, a bad tag, brackets without end.
+    except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        return []
+
+
+def agreed(folder: Path, key: str, value: object) -> bool:
+    """Whether all commands on record in study.yaml gave `key` this value; False where that cannot be known."""
+    try:
+        values = [settings[key] for entry in entries(folder) for settings in entry["settings"]]
+    except (TypeError, LookupError):  # edited by hand
+        return False
+    return bool(values) and all(one == value for one in values)

@@ -1,0 +1,100 @@
+"""Which rows count: `current("curves", own, jobs)` of frames, and the same for what a process remembers of a file.
+
+Nothing is rewritten, so a trial that is trained again has rows of two attempts. A later row of trials.csv supersedes an
+earlier one of the same trial, unless it says that the trial failed and the earlier one holds a result. In the other
+tables a row that has the name of an earlier one begins a new attempt, which supersedes all from that count on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.records.schema import COUNT, TRIALS, WORDS, names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATUS, STEPS = TRIALS.index("status"), TRIALS.index("steps")
+
+
+class Last(NamedTuple):
+    """The row of trials.csv that counts for a trial; `mark` tells it from any other row of that trial."""
+
+    status: str
+    steps: str
+    mark: str
+
+    @classmethod
+    def of(cls, row: Sequence[str], line: bytes) -> Last:
+        return cls(row[STATUS], row[STEPS], mark(line))
+
+    def superseded_by(self, later: Last) -> bool:
+        return later.status != "failed" or self.status == "failed"
+
+
+def mark(line: bytes) -> str:
+    """A short hash of a row, the same in a file of whatever width."""
+    return hashlib.blake2b(line.rstrip(b"\r\n,"), digest_size=8).hexdigest()
+
+
+def superseding(before: int, later: int) -> int:
+    """The counts of a trial's rows, as bits, when `later` ones follow: from the first that both have, these alone."""
+    both = before & later
+    return before & ((both & -both) - 1) | later if both else before | later
+
+
+def current(table: str, own: pd.DataFrame, jobs: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, int]:
+    """The rows that count, of a study's own file and those of jobs, and how many lines of `own` repeat another.
+
+    A job's row that the study's file has too, cell for cell, has been merged: it says nothing about which is later.
+    """
+    import pandas as pd
+
+    frame = own
+    if any(map(len, jobs)):
+        frame = pd.concat([f for f in (own, *jobs) if len(f)], ignore_index=True)
+    several = frame.duplicated(names(table), keep=False)
+    repeated = 0
+    if several.any():
+        same = frame[several].duplicated()
+        repeated = int(same.reindex(own.index, fill_value=False).sum())
+        frame = frame.drop(index=same.index[same])
+    kept = _latest(frame) if table == "trials" else _last_attempts(frame, table)
+    return frame[kept].reset_index(drop=True), repeated
+
+
+def _latest(frame: pd.DataFrame) -> pd.Series[Any]:
+    result = frame["status"] != "failed"
+    has = result.groupby(frame["trial"]).transform("any") if len(frame) else result
+    return ~frame[["trial"]].assign(result=result).duplicated(keep="last") & (result | ~has)
+
+
+def _last_attempts(frame: pd.DataFrame, table: str) -> pd.Series[Any]:
+    import numpy as np
+    import pandas as pd
+
+    kept = np.ones(len(frame), bool)
+    if frame.empty:
+        return pd.Series(kept, frame.index)
+    trials = frame.groupby(list(WORDS[table]), sort=False).ngroup().to_numpy()
+    again = frame.duplicated(names(table)).to_numpy()
+    if again.any():
+        counts = frame[COUNT[table]].to_numpy()
+        some = np.flatnonzero(np.isin(trials, trials[again]))[::-1]  # from the last to the first
+        begins = pd.Series(np.where(again[some], counts[some], np.inf))
+        least_after = begins.groupby(trials[some]).cummin().groupby(trials[some]).shift(fill_value=np.inf)
+        kept[some] = counts[some] < least_after.to_numpy()
+    return pd.Series(kept, frame.index)
+
+
+def lived(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """Without the epochs of a trial behind the step at which it diverged: they are an earlier attempt's."""
+    diverged = trials[trials["status"] == "diverged"]
+    if frame.empty or diverged.empty:
+        return frame
+    per_epoch = -(-diverged["train_size"] // diverged["batch_size"])
+    last = ((diverged["steps"] - 1) // per_epoch).set_axis(diverged["trial"])
+    late = frame["epoch"] > frame["trial"].map(last)  # False where it is not known
+    return frame[~late].reset_index(drop=True) if late.any() else frame

@@ -1,0 +1,73 @@
+"""The paper's claims and their verdicts as claims.csv and claims.md: `table(claims)` and `markdown(claims)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from runner.analysis.measures import NOTHING, short
+from runner.claims.claim import ALPHA, CONFIRMED, ON_PAR, REFUTED, SEEDS, UNDECIDED, Claim
+from runner.report.table import pipe
+
+COLUMNS = "claim name figure statistic value low high n verdict why paper_value scope".split()
+
+
+def table(claims: Sequence[Claim]) -> pd.DataFrame:
+    """claims.csv: one row per claim; `why` is the reason of an undecided one and whatever else is to be said."""
+    rows = []
+    for claim in claims:
+        e = claim.evidence
+        row: dict[str, object] = {name: getattr(claim, name) for name in COLUMNS if hasattr(claim, name)}
+        row |= {"value": e.value, "low": e.low, "high": e.high, "n": e.n} if e else {}
+        row["why"] = "; ".join(part for part in (claim.why, claim.remark) if part)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+
+
+def summary(claims: Sequence[Claim]) -> str:
+    """'3 confirmed, 1 refuted, 5 undecided'."""
+    counts = {word: sum(claim.verdict == word for claim in claims) for word in (CONFIRMED, REFUTED, UNDECIDED)}
+    return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def markdown(claims: Sequence[Claim]) -> str:
+    """claims.md: a table for each scope, and the rules by which they were judged."""
+    parts = [f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}."]
+    for scope in dict.fromkeys(claim.scope for claim in claims):
+        mine = [claim for claim in claims if claim.scope == scope]
+        lines = [_cells(claim) for claim in mine]
+        parts.append(f"## On {scope}\n\n{pipe(HEAD, lines, words=(1, 2, 5, 6))}")
+    return "\n\n".join([*parts, f"## Rules\n\n{RULES}"]) + "\n"
+
+
+HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
+
+
+def _cells(claim: Claim) -> list[str]:
+    e = claim.evidence
+    value = f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING
+    because = "; ".join(part for part in (claim.why, claim.remark) if part)
+    verdict = claim.verdict if claim.verdict == UNDECIDED else f"**{claim.verdict}**"
+    says = f"{claim.name}: {claim.statistic}"
+    n = str(e.n) if e else NOTHING
+    return [
+        claim.claim,
+        says,
+        f"{verdict}: {because}" if because else verdict,
+        value,
+        n,
+        claim.paper_value,
+        claim.figure,
+    ]
+
+
+RULES = (
+    f"Cells are selected by validation error; bests are compared on at least {SEEDS} seeds that the search did "
+    "not use, paired by seed (Student's t); a best cell on its grid's edge, or a selection on test, leaves a "
+    f'comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map have their '
+    "noise from cells with several seeds and their interval from a parametric bootstrap. A claim is confirmed or "
+    f"refuted at the one-sided {short(100 * ALPHA)} % level after Holm's correction over all rows that could be "
+    "judged; the intervals are not corrected. The paper's values were read off its figures, of one run each and "
+    "selected on test."
+)

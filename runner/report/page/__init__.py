@@ -1,0 +1,1 @@
+"""report.html: `page.page` makes the whole study one file."""

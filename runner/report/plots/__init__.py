@@ -1,0 +1,1 @@
+"""The plots of a study: `block.plots` draws all of them."""

@@ -1,0 +1,207 @@
+"""Heat maps of a search, the decoupled optimizer beside its L2 twin, as in the paper's Figures 1 and 2.
+
+`heatmap(block)` gives the figure, or None where there is no grid; with `overlays(block)` the paper's circles too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from runner.analysis.arms import Block
+from runner.analysis.maps import Map, best_cells, maps
+from runner.analysis.measures import short
+from runner.analysis.overlay import Overlay, sentences
+from runner.analysis.select import cells, seed_count
+from runner.report.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+
+COLOURS = "viridis_r"  # bright is good; equal steps also in grey and for colour-blind readers
+_DIAMOND: dict[str, Any] = {"marker": "D", "s": 42, "color": "#E6007E", "edgecolors": "white", "linewidths": 1.0}
+PRINTED = 8  # values are printed in maps of at most 8 x 8 cells
+
+
+def colour_range(tables: Sequence[pd.DataFrame], loss: bool = False) -> tuple[float, float]:
+    """(best value, saturation): about twice the best, as 3 % to 7 % in the paper, but never less than two fifths of
+    the cells, so that a search far from any good cell still shows its shape; of a loss, two thirds of the cells."""
+    scores = pd.concat([table["score"] for table in tables])
+    values = np.sort(scores[np.isfinite(scores)].to_numpy())
+    if not len(values):
+        return 0.0, 1.0
+    low = float(values[0])
+    shown = float(np.quantile(values, 2 / 3 if loss else 0.4))
+    high = min(float(values[-1]), shown if loss else max(2 * low, shown))
+    return low, high if high > low else low + max(abs(low), 1.0) * 0.1
+
+
+def quantity(block: Block) -> str:
+    """'Mean validation error over 2 search seeds' or 'Validation error, one seed'."""
+    name = block.measure.select_name.partition(" (")[0]
+    n = seed_count(block)
+    return f"{name.capitalize()}, one seed" if n in ("0", "1") else f"Mean {name} over {n} search seeds"
+
+
+def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure | None:
+    """Rows of panels by family, shared colours. None unless some arm has two learning rates or two decays.
+
+    over: the paper's Figure 2 by arm, drawn as diamonds (`runner.analysis.overlay.overlays`).
+    """
+    panels = [map_ for map_ in maps(block) if len(map_.cells) > 1]
+    if not panels:
+        return None
+    families = list(dict.fromkeys(map_.family for map_ in panels))
+    lines = [[map_ for map_ in panels if map_.family == family] for family in families]
+    across = max(len(line) for line in lines)
+    widest, tallest = max(len(map_.wds) for map_ in panels), max(len(map_.lrs) for map_ in panels)
+    inch = 0.58 if widest <= PRINTED and tallest <= PRINTED else 0.42  # a cell's side
+    width = max(5.5, 1.6 + across * max(3.2, inch * widest + 0.9))
+    height = 1.3 + len(families) * max(1.8, inch * tallest + 0.8)
+    said = _caption(block, panels)
+    if over:
+        said = "; ".join([said, *sentences(block, over)])
+        height += 0.5 + 0.01 * len(said) / width  # the caption's lines and the legend
+    figure = style.figure(block, quantity(block), width, height)
+    wide = [max(len(line[k].wds) for line in lines if k < len(line)) for k in range(across)]
+    grid = figure.subplots(len(families), across, squeeze=False, width_ratios=wide)
+    norm = style.normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
+    for row, line in zip(grid, lines, strict=True):
+        for axes, map_ in zip(row, line, strict=False):
+            _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
+            if over and map_.arm in over:
+                their = over[map_.arm]
+                places = [their.place(cell) for cell in their.theirs]
+                paper_marks(axes, [(x + _gap(map_) if x > 0 else x, y) for x, y in places])
+        for axes in row[len(line) :]:
+            axes.set_axis_off()
+    colour_bar(figure, grid, block, norm)
+    style.caption(figure, said)
+    if over:
+        legend(figure, block)
+    return figure
+
+
+def paper_marks(axes: Axes, points: Iterable[tuple[float, float]]) -> None:
+    """Diamonds at the paper's best cells, on top of everything; the few outside the axes are not drawn."""
+    where = np.array(list(points))
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.scatter(where[:, 0], where[:, 1], **_DIAMOND, zorder=5)
+    axes.set(xlim=limits[0], ylim=limits[1])
+
+
+def legend(figure: Figure, block: Block) -> None:
+    """Whose best cells the rings and the diamonds are, and what each was chosen by; below the caption."""
+    from matplotlib.lines import Line2D
+
+    ring = Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", markeredgecolor="black")
+    colours = {"markerfacecolor": _DIAMOND["color"], "markeredgecolor": _DIAMOND["edgecolors"]}
+    diamond = Line2D([], [], linestyle="", marker=_DIAMOND["marker"], markersize=7, **colours)
+    words = [f"ours, by {block.measure.select_name.partition(' (')[0]}", "the paper's Figure 2, by test error"]
+    # Constrained layout makes room for the caption only, so the caption gets two empty lines for this one.
+    figure.supxlabel(figure.get_supxlabel() + "\n \n ", fontsize=8, color=style.GREY)
+    figure.legend([ring, diamond], words, loc="lower center", ncols=2, fontsize=9, frameon=False)
+
+
+def colour_bar(figure: Figure, grid: np.ndarray, block: Block, norm: Normalize) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    low, high = float(norm.vmin or 0), float(norm.vmax or 0)
+    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=grid, extend="max", fraction=0.05, pad=0.02, aspect=28)
+    label = f"{block.measure.select_name}\nfrom the best, {short(low, 3)}, clipped at {short(high, 3)}"
+    bar.set_label(label, fontsize=9, labelpad=6)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _gap(map_: Map) -> float:
+    """Sets the column wd = 0 apart: it has no place on a logarithmic axis."""
+    return 0.18 if map_.wds[0] == 0 and len(map_.wds) > 1 else 0.0
+
+
+def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
+    from matplotlib import colormaps, patches
+
+    lrs, wds, gap = map_.lrs, map_.wds, _gap(map_)
+    at_x = {wd: k + (gap if k else 0) for k, wd in enumerate(wds)}
+    at_y = {lr: k for k, lr in enumerate(lrs)}
+    colours = colormaps[COLOURS]
+    printed = numbers and len(lrs) <= PRINTED and len(wds) <= PRINTED
+    decimals = 2 if float(norm.vmax or 0) < 1.5 * float(norm.vmin or 0) else 1
+    for cell in map_.cells.to_dict("records"):
+        x, y, score = at_x[cell["wd"]], at_y[cell["lr"]], float(cell["score"])
+        bad = math.isnan(score)
+        colour = "#DDDDDD" if bad else colours(norm(min(score, 1e300)))
+        hatch = "////" if cell["diverged"] else None
+        edge = "#FFFFFF" if bad or norm(min(score, 1e300)) > 0.5 else "#444444"
+        axes.add_patch(
+            patches.Rectangle(
+                (x - 0.5, y - 0.5),
+                1,
+                1,
+                facecolor=colour,
+                edgecolor=edge if hatch else colour,
+                linewidth=0,
+                hatch=hatch,
+            )
+        )
+        if bad:
+            axes.plot(
+                [x - 0.2, x + 0.2], [y - 0.2, y + 0.2], [x - 0.2, x + 0.2], [y + 0.2, y - 0.2], color="#777777", lw=1
+            )
+        elif printed and math.isfinite(score):
+            text = short(score, 2) if score < 1 else f"{score:.{decimals if score < 10 else 0}f}"
+            light = norm(score) > 0.45
+            axes.text(
+                x,
+                y,
+                text if cell["complete"] else f"({text})",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if light else "black",
+                bbox={"boxstyle": "round,pad=0.15", "fc": colour, "ec": "none"} if hatch else None,
+            )
+    for rank, cell in enumerate(best_cells(map_).to_dict("records")):
+        centre = (at_x[cell["wd"]], at_y[cell["lr"]])
+        for line, colour in ((3.4, "white"), (1.6, "#C00000" if rank == 0 else "black")):
+            axes.add_patch(
+                patches.Circle(centre, 0.41, fill=False, linewidth=line * (1.5 if rank == 0 else 1), edgecolor=colour)
+            )
+    axes.set_xlim(-0.55, len(wds) - 0.45 + gap)
+    axes.set_ylim(-0.55, len(lrs) - 0.45)
+    axes.set_aspect("equal")
+    axes.set_xticks(
+        [at_x[wd] for wd in wds], [short(wd, 2) for wd in wds], rotation=45 if len(wds) > 6 else 0, fontsize=8
+    )
+    axes.set_yticks(range(len(lrs)), [short(lr, 2) for lr in lrs], fontsize=8)
+    axes.tick_params(length=2)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title(map_.arm, fontsize=11)
+    axes.set_xlabel(style.wd_axis(map_.convention, narrow=len(wds) < 8), fontsize=9)
+    axes.set_ylabel("learning rate", fontsize=9)
+
+
+def _caption(block: Block, panels: Sequence[Map]) -> str:
+    table = pd.concat([map_.cells for map_ in panels]).drop_duplicates("cell")
+    counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
+    parts = [f"circles: best cells of a map ({counts}), thick red: the best"]
+    if any(0 in map_.wds for map_ in panels):
+        twins = len({map_.family for map_ in panels}) < len(panels)
+        parts.append("column 0: no decay" + (", the same runs in both maps" if twins else ""))
+    if table["diverged"].any():
+        parts.append("hatched: a run diverged (counts as chance)")
+    if table["score"].isna().any():
+        parts.append("grey: failed or no numbers")
+    part = int((~table["complete"] & table["score"].notna()).sum())
+    if part:
+        parts.append(f"in brackets: {part} cells without all seeds, not ranked")
+    if (cells(block)["hyper"] != "").any():
+        parts.append("best over the other hyperparameters")
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""The operating system's side: files, locks, signals, devices, memory, streams. Knows nothing of experiments."""

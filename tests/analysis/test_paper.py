@@ -1,0 +1,52 @@
+"""Claims about the paper's numbers: they lie on the paper's grid and say what the paper says in words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from runner.analysis import paper
+
+
+@pytest.mark.parametrize("optimizer", list(paper.FIGURE_2))
+def test_each_map_has_ten_different_circles_on_its_grid(optimizer: str) -> None:
+    circles = paper.FIGURE_2[optimizer]
+    assert len(set(circles.cells)) == len(circles.cells) == 10
+    assert len(paper.WDS) == len(circles.lrs) == 11
+    assert {lr for lr, _ in circles.cells} <= set(circles.lrs)
+    assert {wd for _, wd in circles.cells} <= set(paper.WDS)
+
+
+def test_l2_circles_fall_and_decoupled_circles_stand_in_columns() -> None:
+    def slope(optimizer: str) -> float:
+        cells = np.array([cell for cell in paper.FIGURE_2[optimizer].cells if cell[1] > 0])
+        return float(np.polyfit(*np.log2(cells).T, 1)[0])
+
+    assert slope("sgd") < -0.7
+    assert slope("adam") < -0.7
+    assert abs(slope("sgdw")) < 0.3
+    assert abs(slope("adamw")) < 0.3
+
+
+def test_only_adam_with_l2_has_a_circle_without_decay() -> None:
+    assert {name for name, map_ in paper.FIGURE_2.items() if any(wd == 0 for _, wd in map_.cells)} == {"adam"}
+
+
+def test_the_good_raw_decays_are_the_lambda_norm_that_the_paper_names() -> None:
+    root = math.sqrt(paper.UPDATES)
+    assert 0.001 / 8 * root == pytest.approx(0.025, rel=0.02)
+    assert 0.001 / 4 * root == pytest.approx(0.05, rel=0.02)
+    assert paper.rescale(paper.UPDATES) == 1
+    assert paper.rescale(paper.UPDATES / 16) == 4
+
+
+def test_adamw_is_below_adam_in_every_figure_and_more_so_with_better_schedules() -> None:
+    gaps = [paper.FIGURE_1["adam", name] - paper.FIGURE_1["adamw", name] for name in ("constant", "step", "cosine")]
+    assert gaps == sorted(gaps)
+    assert gaps[0] > 0
+    assert min(paper.FIGURE_3_ADAMW.values()) < min(paper.FIGURE_3_ADAM.values())
+    assert paper.FIGURE_4_CIFAR10["AdamW"][1800] < paper.FIGURE_4_CIFAR10["Adam"][1800]
+    assert paper.FIGURE_4_IMAGENET32["AdamW"][150] < paper.FIGURE_4_IMAGENET32["Adam"][150]
+    assert (len(paper.FIGURE_3_ADAM), len(paper.FIGURE_3_ADAMW)) == (12, 7)

@@ -1,0 +1,231 @@
+"""Claims about what is compared with what, and about the one sentence that answers the question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from runner.analysis.arms import split
+from runner.analysis.references import named
+from runner.analysis.results import ArmResult, results
+from runner.errors import UserError
+from runner.report.answer import answer
+from runner.report.table import generalization, markdown
+from runner.report.terminal import COLUMNS, terminal_table
+from runner.report.write import write_report
+from tests.analysis.test_results import bowl, reported, with_finals
+from tests.analysis.test_select import frame
+from tests.report.studies import noise, search, trial, write
+
+Rows = list[dict[str, object]]
+
+
+def plain(*arms: tuple[str, float, float], seeds: Sequence[int] = (0, 1, 2), **more: object) -> Rows:
+    """One cell for each (optimizer, wd, error)."""
+    return [
+        trial(name, 1e-3, wd, seed, error=error + 0.1 * noise(name, wd, seed), **more)
+        for name, wd, error in arms
+        for seed in seeds
+    ]
+
+
+def against(rows: Rows, reference: str = "") -> dict[str, str]:
+    """What each arm is compared with, as far as it is."""
+    return {
+        result.arm: result.reference if result.difference else ""
+        for block in split(frame(rows))
+        for result in results(block, reference)
+    }
+
+
+def test_the_plainest_form_of_the_question_gets_a_difference_and_an_answer() -> None:
+    rows = plain(("adam", 0.0, 5), ("adamw", 0.01, 4))
+    table = reported(rows)
+    assert against(rows) == {"Adam, no decay": "", "AdamW": "Adam, no decay"}
+    row = generalization(table).set_index("arm").loc["AdamW"]
+    assert (row["reference"], row["verdict"], row["pairs"]) == ("Adam, no decay", "lower", 3)
+    text = terminal_table(table)
+    assert "difference to no decay" in text
+    assert "*" not in text
+    last = text.splitlines()[-1]
+    assert last.startswith("Undecided whether AdamW generalizes better than Adam, no decay")
+    assert "3 seeds are few (final_seeds=5)" in last
+    assert "difference to Adam, no decay [95 %]" in markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("arms", "expected"),
+    [
+        ([("sgd", 0.0), ("adamw", 0.1)], {"AdamW": "", "SGD, no decay": "AdamW"}),
+        ([("sgd", 0.0), ("sgdw", 0.1)], {"SGD, no decay": "", "SGDW": "SGD, no decay"}),
+        (
+            [("adam", 0.0), ("adam", 0.1), ("adamw", 0.1), ("sgd", 0.1)],
+            {"Adam, no decay": "Adam + L2", "Adam + L2": "", "AdamW": "Adam + L2", "SGD + L2": "Adam + L2"},
+        ),
+        (
+            [("adam", 0.1), ("adamw", 0.1), ("sgd", 0.1), ("sgdw", 0.1)],
+            {"Adam + L2": "", "AdamW": "Adam + L2", "SGD + L2": "", "SGDW": "SGD + L2"},
+        ),
+        ([("adamw", 0.1), ("sgdw", 0.1)], {"AdamW": "", "SGDW": "AdamW"}),
+        ([("adam", 0.0), ("sgd", 0.0)], {"Adam, no decay": "", "SGD, no decay": "Adam, no decay"}),
+        ([("adamw", 0.1)], {"AdamW": ""}),
+    ],
+)
+def test_any_two_arms_are_compared(arms: list[tuple[str, float]], expected: dict[str, str]) -> None:
+    assert against(plain(*((name, wd, 5) for name, wd in arms))) == expected
+
+
+def test_a_reference_is_what_all_others_are_compared_with_whatever_their_family() -> None:
+    rows = search(("adam", "adamw", "sgd", "sgdw"))
+    found = against(rows, "adamw")
+    assert found.pop("AdamW") == ""
+    assert set(found.values()) == {"AdamW"}
+    assert len(found) == 5
+
+
+def test_a_comparison_the_other_way_round_is_its_mirror() -> None:
+    (block,) = split(frame(with_finals(-0.5, 0.1)))
+    one = {r.arm: r for r in results(block)}["AdamW"]
+    other = {r.arm: r for r in results(block, "adamw")}["Adam + L2"]
+    assert one.difference is not None
+    assert other.difference is not None
+    assert one.difference.difference.mean == pytest.approx(-other.difference.difference.mean)
+    assert (one.verdict, other.verdict) == ("lower", "higher")
+
+
+ARMS = ["Adam, no decay", "Adam + L2", "AdamW", "SGD + L2", "SGDW (paper)", "SGDW (torch)", "Sparse AdamW"]
+
+
+@pytest.mark.parametrize(
+    ("word", "arm"),
+    [
+        ("adam", "Adam, no decay"),
+        ("ADAMW", "AdamW"),
+        ("l2", "Adam + L2"),
+        ("Adam + L2", "Adam + L2"),
+        ("adam+l2", "Adam + L2"),
+        ("Adam, no decay", "Adam, no decay"),
+        ("no decay", "Adam, no decay"),
+        ("sgd", "SGD + L2"),
+        ("sgdw (torch)", "SGDW (torch)"),
+        ("sparse_adamw", "Sparse AdamW"),
+        ("adamax", ""),
+        ("", ""),
+        ("w", ""),
+    ],
+)
+def test_an_arm_is_named_in_full_or_in_short(word: str, arm: str) -> None:
+    assert named(ARMS, word) == arm
+
+
+def test_a_short_form_that_may_mean_several_arms_is_refused_with_their_names() -> None:
+    with pytest.raises(UserError, match=r"reference=sgdw: may be SGDW \(paper\) or SGDW \(torch\)"):
+        named(ARMS, "sgdw")
+    with pytest.raises(UserError, match="reference=l2: may be"):
+        named(["Adam + L2 (all)", "Adam + L2 (weights)"], "l2")
+
+
+def test_an_unknown_reference_is_refused_with_the_arms_that_there_are(tmp_path: Path) -> None:
+    write(tmp_path, plain(("adam", 0.0, 5), ("adamw", 0.1, 4)))
+    with pytest.raises(
+        UserError, match="reference=sgdw: no such arm; the arms of this study are Adam, no decay; AdamW"
+    ):
+        write_report(tmp_path, "sgdw")
+    assert not (tmp_path / "generalization.csv").exists()
+    write_report(tmp_path, "adamw")
+    table = pd.read_csv(tmp_path / "generalization.csv").set_index("arm")
+    assert table.loc["Adam, no decay", "reference"] == "AdamW"
+
+
+def test_a_block_without_the_reference_has_its_own(tmp_path: Path) -> None:
+    rows = plain(("adam", 0.0, 5), ("adamw", 0.1, 4)) + plain(
+        ("sgd", 0.0, 5), ("sgdw", 0.1, 4), settings={"model.width": 16}
+    )
+    report = write_report(write(tmp_path, rows, curves=False), "adamw")
+    table = pd.read_csv(tmp_path / "generalization.csv").set_index("arm")["reference"].fillna("").to_dict()
+    assert table == {"Adam, no decay": "AdamW", "AdamW": "", "SGD, no decay": "", "SGDW": "SGD, no decay"}
+    assert "AdamW" in report.terminal
+
+
+def test_what_each_arm_is_compared_with_is_said_where_they_differ() -> None:
+    rows = plain(("adam", 0.0, 5), ("adamw", 0.1, 4), ("sgd", 0.1, 5), ("sgdw", 0.1, 4))
+    text = terminal_table(reported(rows))
+    assert "differences: AdamW to Adam, no decay; SGDW to SGD + L2" in text
+    assert "difference to" not in text
+
+
+def said(rows: Rows, reference: str = "") -> str:
+    blocks: list[tuple[object, list[ArmResult]]] = [(b, results(b, reference)) for b in split(frame(rows))]
+    found = answer(blocks)  # type: ignore[arg-type]
+    assert len(found) <= COLUMNS
+    assert "\n" not in found
+    assert found.endswith((".", "?"))
+    return found
+
+
+def test_the_answer_is_a_plain_sentence_with_its_numbers() -> None:
+    (block,) = split(frame(with_finals(-0.5, 0.1)))
+    value = next(r for r in results(block) if r.arm == "AdamW").difference
+    assert value is not None
+    size = f"{-value.difference.mean:.2f} ± {value.difference.half:.2f}"
+    better = f"AdamW generalizes better than Adam + L2: test error lower by {size} points (5 fresh seeds)."
+    assert said(with_finals(-0.5, 0.1)) == better
+    assert said(with_finals(0.5, 0.1)).startswith("AdamW generalizes worse than Adam + L2")
+    assert said(with_finals(-0.05, 0.5)).startswith("Undecided whether AdamW generalizes better than Adam + L2: test")
+    assert said(with_finals(-0.5, 0.1), "adamw").startswith("Adam + L2 generalizes worse than AdamW")
+
+
+FIVE = (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (search(error=bowl), "no fresh seeds (add final_seeds=5)"),
+        (with_finals(-0.5, 0.1, seeds=(100,)), "one seed (add final_seeds=5)"),
+        (
+            [row | {"val_size": 0, "val_error": None, "val_loss": None} for row in with_finals(-0.5, 0.1)],
+            "selected on test; keep a validation split",
+        ),
+        (
+            with_finals(-0.5, 0.1, [r for r in search(error=bowl) if float(str(r["lr"])) >= 1e-3]),
+            "a best cell is on the edge of its grid",
+        ),
+        (plain(("adamw", 0.1, 5)), "Only AdamW was run: nothing to compare it with; add optimizer=adam,adamw."),
+        (plain(("sgdw", 0.1, 5)), "Only SGDW was run: nothing to compare it with; add optimizer=sgd,sgdw."),
+        (plain(("adamw", 0.1, 5), status="failed"), "No trial has a result yet: nothing to compare."),
+        (
+            plain(("adamw", 0.1, 5)) + plain(("adam", 0.0, 5), status="failed"),
+            "Only AdamW has a result: nothing to compare it with; not yet Adam, no decay.",
+        ),
+        (plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), seeds=(7, 8)), "no seed in common"),
+        (plain(("sgd", 0.0, 5), ("sgdw", 0.1, 4)), "SGDW generalizes better than SGD, no decay"),
+        (plain(("adam", 0.0, 60), ("adamw", 0.1, 30), seeds=FIVE, settings={"dataset": "text"}), "test loss lower by"),
+        (plain(("adam", 0.0, 60), ("adamw", 0.1, 30), seeds=FIVE, settings={"dataset": "text"}), "nats"),
+        (
+            plain(("adam", 0.0, 5), ("adamw", 0.1, 4), seeds=FIVE)
+            + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
+            "Does AdamW generalize better than Adam, no decay? Better in 1; 1 of 2 settings has both.",
+        ),
+        (
+            plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
+            "Nothing to compare: Adam, no decay and AdamW share no setting.",
+        ),
+    ],
+)
+def test_the_answer_says_why_there_is_none_and_what_would_help(rows: Rows, words: str) -> None:
+    assert words in said(rows)
+    assert terminal_table(reported(rows)).splitlines()[-1] == said(rows)
+
+
+def test_one_decay_or_one_rate_is_no_edge_even_beside_no_decay() -> None:
+    rows = plain(("adam", 0.0, 5), ("adam", 0.1, 4), ("adamw", 0.1, 3))
+    for _, found in reported(rows):
+        for result in found:
+            assert (result.edge, result.not_searched) == ("", "lr wd" if result.wd else "lr")
+    assert "*" not in terminal_table(reported(rows))
+    two = [*rows, *plain(("adamw", 0.2, 2))]
+    assert {r.arm: r.edge for _, found in reported(two) for r in found}["AdamW"] == "wd largest"

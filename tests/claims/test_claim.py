@@ -1,0 +1,122 @@
+"""The tests behind the verdicts agree with SciPy's, and Holm's correction with his own example."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from runner.claims.claim import Claim, above, apart, below, decided, from_bootstrap, holm, jointly, within
+
+VALUES = np.array([-0.31, 0.12, -0.44, -0.05, -0.27, -0.6])
+
+
+def test_one_sided_p_values_are_students() -> None:
+    found = below(VALUES)
+    assert found is not None
+    expected = stats.ttest_1samp(VALUES, 0.0, alternative="less")
+    assert found.against_null == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found.against_claim == pytest.approx(1 - expected.pvalue, rel=1e-9)
+    interval = stats.ttest_1samp(VALUES, 0.0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+    up = above(VALUES, -0.5)
+    assert up is not None
+    assert up.against_null == pytest.approx(stats.ttest_1samp(VALUES, -0.5, alternative="greater").pvalue, rel=1e-9)
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    found = within(VALUES, 0.3, centre=-0.2)
+    assert found is not None
+    sides = [stats.ttest_1samp(VALUES, -0.5, alternative="greater"), stats.ttest_1samp(VALUES, 0.1, alternative="less")]
+    assert found.against_null == pytest.approx(max(side.pvalue for side in sides), rel=1e-9)
+
+
+def test_a_confirmed_equivalence_has_its_interval_inside_the_margin() -> None:
+    for scale in (0.05, 0.2, 0.5):
+        values = VALUES * scale
+        found = within(values)
+        assert found is not None
+        assert (found.against_null <= 0.025) == (found.low > -0.2 and found.high < 0.2)
+
+
+def test_apart_is_two_sided_and_refuted_by_equivalence() -> None:
+    found, same = apart(VALUES), within(VALUES)
+    assert found is not None
+    assert same is not None
+    assert found.against_null == pytest.approx(stats.ttest_1samp(VALUES, 0.0).pvalue, rel=1e-9)
+    assert found.against_claim == same.against_null
+
+
+def test_equal_values_are_certain_and_one_value_says_nothing() -> None:
+    exact = within([0.0] * 5)
+    assert exact is not None
+    assert exact.against_null == 0
+    touching = below([0.0] * 5)
+    assert touching is not None
+    assert touching.against_null == touching.against_claim == 0.5
+    assert below([1.0]) is None
+    assert below([1.0, float("nan")]) is None
+
+
+def test_holm_adjusts_step_by_step() -> None:
+    # Holm 1979: the smallest of three is tested at alpha / 3, the next at alpha / 2, the last at alpha.
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def test_all_of_several_is_as_weak_as_its_weakest_part() -> None:
+    a, b = below(VALUES), below(VALUES + 0.1)
+    assert a is not None
+    assert b is not None
+    for_all, against = jointly([a, b])
+    assert for_all == b.against_null
+    assert against == min(1.0, 2 * min(a.against_claim, b.against_claim))
+
+
+def test_a_bootstrap_interval_is_centred_on_the_value() -> None:
+    drawn = np.random.default_rng(0).normal(5.0, 0.1, 10_000)
+    found = from_bootstrap(-1.0, drawn, 7, -np.inf, -0.5)
+    assert (found.low, found.high) == pytest.approx((-1.196, -0.804), abs=0.01)
+    assert found.against_null < 1e-5
+    assert found.against_claim > 0.999
+
+
+def _claim(values: list[float], why: str = "") -> Claim:
+    return Claim("1", "made up", "", "", below(values), "", "", why)
+
+
+def test_verdicts_are_corrected_for_their_number() -> None:
+    weak = [-0.3, -0.5, -0.1, -0.6, -0.1]  # p = 0.015 one-sided
+    assert [c.verdict for c in decided([_claim(weak)])] == ["confirmed"]
+    several = decided([_claim(weak), _claim([0.1, -0.1, 0.2, -0.2])])
+    assert several[0].verdict == "undecided"
+    assert several[0].why == "not after Holm's correction"
+
+
+def test_a_forbidden_verdict_stays_undecided_and_is_not_counted() -> None:
+    weak = [-0.3, -0.5, -0.1, -0.6, -0.1]
+    found = decided([_claim(weak), _claim([0.1, -0.1, 0.2, -0.2], "selected on test")])
+    assert [c.verdict for c in found] == ["confirmed", "undecided"]
+    assert found[1].why == "selected on test"
+
+
+def test_where_nothing_is_true_few_studies_confirm_anything() -> None:
+    """Twelve null comparisons of 6 pairs in each of 2,000 studies: at most 5 % of the studies confirm any."""
+    random = np.random.default_rng(1)
+    confirmed = refuted = 0
+    for _ in range(2000):
+        found = decided([_claim(list(random.normal(0, 0.5, 6))) for _ in range(12)])
+        confirmed += any(claim.verdict == "confirmed" for claim in found)
+        refuted += any(claim.verdict == "refuted" for claim in found)
+    assert confirmed <= 0.05 * 2000
+    assert refuted <= 0.05 * 2000
+
+
+def test_intervals_cover_the_truth() -> None:
+    random = np.random.default_rng(2)
+    hits = 0
+    for _ in range(1000):
+        found = below(random.normal(0.3, 0.5, 8))
+        assert found is not None
+        hits += found.low <= 0.3 <= found.high
+    assert 0.93 <= hits / 1000 <= 0.97

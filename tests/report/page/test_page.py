@@ -1,0 +1,180 @@
+"""Claims about report.html: one file that loads nothing, says what was found, and escapes what it is given."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from runner.analysis.arms import split
+from runner.analysis.results import results
+from runner.analysis.select import winners
+from runner.records import read
+from runner.report.page.html import from_markdown, inline, pipe_tables, table
+from runner.report.page.page import page
+from runner.report.page.words import progress
+from runner.report.plots import style
+from runner.report.write import write_report
+from tests.report.studies import LRS, final, search, trial, write
+
+EVIL = "<script>alert('x')</script>"
+VOID = {"meta", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects tags with their attributes and checks that they are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "DPI", 40)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search and fresh runs of the winners, reported once."""
+    folder = tmp_path_factory.mktemp("results") / "made-up"
+    write(folder, search())
+    for row in winners(read.read(folder)).to_dict("records"):
+        write(folder, final({str(key): value for key, value in row.items()}, range(100, 105)))
+    (folder / "study.yaml").write_text(
+        "---\ncommand: python -m runner -m optimizer=adam,adamw\nversion: 0.1.0\nsettings:\n"
+        "- {optimizer: {name: adam}, lr: [0.001, 0.01], epochs: 20}\n"
+        "- {optimizer: {name: adamw}, lr: [0.01, 0.1], epochs: 20}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 40)
+        write_report(folder)
+    return folder
+
+
+def test_the_page_is_one_file_without_scripts_that_loads_nothing(study: Path) -> None:
+    reader = Reader((study / "report.html").read_text(encoding="utf-8"))
+    assert not [tag for tag, _ in reader.tags if tag in ("script", "link", "iframe", "object")]
+    assert not [1 for _, attributes in reader.tags for name in attributes if name.startswith("on")]
+    sources = [str(image["src"]) for image in reader.of("img")]
+    assert len(sources) == len(list((study / "plots").glob("*.png")))
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    for link in reader.of("a"):
+        target = str(link["href"])
+        assert target.startswith("#") or (study / target).exists(), target
+
+
+def test_it_can_be_read_without_seeing_it(study: Path) -> None:
+    reader = Reader((study / "report.html").read_text(encoding="utf-8"))
+    assert reader.of("html") == [{"lang": "en"}]
+    assert len(reader.of("h1")) == 1
+    assert len(reader.of("caption")) == len(reader.of("table")) >= 4
+    assert all(cell.get("scope") in ("row", "col") for cell in reader.of("th"))
+    assert all(len(str(image["alt"])) > 20 for image in reader.of("img"))
+    targets = {attributes.get("id") for _, attributes in reader.tags}
+    assert {str(link["href"])[1:] for link in reader.of("a") if str(link["href"]).startswith("#")} <= targets
+    levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch("h[1-6]", tag)]
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+
+
+def test_it_says_what_was_compared_and_the_verdict_in_words(study: Path) -> None:
+    text = (study / "report.html").read_text(encoding="utf-8")
+    assert "This study compares Adam without decay, Adam + L2 and AdamW" in text
+    assert "AdamW has a <strong>lower</strong> test error than Adam + L2" in text
+    assert "python -m runner -m optimizer=adam,adamw" in text
+    assert "adam: 0.001, 0.01<br>adamw: 0.01, 0.1" in text
+    assert "Not finished" not in text
+    assert "The paper&#x27;s claims" not in text or (study / "claims.md").exists()
+
+
+def test_everything_from_the_files_is_escaped(tmp_path: Path) -> None:
+    changes = {"study": EVIL, "device": EVIL, "version": EVIL, "model": EVIL}
+    rows = search(lrs=LRS[:2], seeds=(0,), settings={f"model.{EVIL}": EVIL}, **changes)
+    rows[0] |= {"status": "failed", "note": EVIL}
+    rows += search(lrs=LRS[:2], seeds=(0,), settings={f"model.{EVIL}": "other"}, **changes)
+    (tmp_path / "study.yaml").write_text(f'command: "{EVIL}"\nversion: "{EVIL}"\nsettings: [{{"{EVIL}": "{EVIL}"}}]\n')
+    (tmp_path / "claims.md").write_text(
+        f"# {EVIL}\n\n## {EVIL}\n\n{EVIL}\n\n- {EVIL}\n\n| {EVIL} |\n|---|\n| {EVIL} |\n"
+    )
+    blocks = [(block, results(block)) for block in split(read.read(write(tmp_path, rows, curves=False)))]
+    (tmp_path / f"plot-{blocks[0][0].id}.png").write_bytes(bytes(16) + (100).to_bytes(4, "big") * 2)
+    text = page(tmp_path, blocks, [(tmp_path / f"plot-{blocks[0][0].id}.png", EVIL)])
+    assert "<script" not in text.lower()
+    assert text.count("&lt;script&gt;") > 10
+    assert not [tag for tag, _ in Reader(text).tags if tag == "script"]
+
+
+def test_links_in_text_go_only_to_files_beside_the_page() -> None:
+    assert inline("[x](claims.csv)") == '<a href="claims.csv">x</a>'
+    for target in ("https://example.org", "javascript:alert(1)", "//example.org", "/etc/passwd", "../up.csv"):
+        assert "<a " not in inline(f"[x]({target})")
+
+
+def test_blocks_get_sections_of_their_own_with_their_own_plots(tmp_path: Path) -> None:
+    rows = [row for width in (8, 16) for row in search(lrs=LRS[:2], seeds=(0,), settings={"model.width": width})]
+    blocks = [(block, results(block)) for block in split(read.read(write(tmp_path, rows, curves=False)))]
+    plots = [(tmp_path / "plots" / f"{name}-{block.id}.png", name) for block, _ in blocks for name in ("heatmap", "b")]
+    (tmp_path / "plots").mkdir()
+    for path, _ in plots:
+        path.write_bytes(bytes(16) + (100).to_bytes(4, "big") * 2)
+    text = page(tmp_path, blocks, plots)
+    sections = re.findall(r'<section id="block-(\w+)">(.*?)</section>', text, re.DOTALL)
+    assert len(sections) == 2
+    for name, section in sections:
+        assert set(re.findall(r'href="plots/\w+-(\w+)\.png"', section)) == {name}
+    assert "in 2 settings" in text
+
+
+def test_a_study_that_is_under_way_says_how_much_is_done(tmp_path: Path) -> None:
+    rows = search(lrs=LRS[:1], seeds=(0,))
+    plan = "stack,slot,trial\n" + "".join(f"a,{slot},{row['trial']}\n" for slot, row in enumerate(rows))
+    write(tmp_path, rows[:3])
+    (tmp_path / "plan.csv").write_text(plan + "b,0,")  # a torn last line names no trial
+    text = page(tmp_path, [(block, results(block)) for block in split(read.read(tmp_path))], [])
+    assert f"Not finished: 3 of {len(rows)} planned trials are done" in text
+    assert progress(tmp_path, {str(row["trial"]) for row in rows}) == ""
+    assert progress(tmp_path / "nowhere", set()) == ""
+
+
+def test_rows_that_do_not_tell_their_size_get_no_scale(tmp_path: Path) -> None:
+    rows = [trial("adamw", 1e-3, wd, 0) | {"train_size": None} for wd in (0.1, 0.2)]
+    blocks = [(block, results(block)) for block in split(read.read(write(tmp_path, rows, curves=False)))]
+    assert "this study" in page(tmp_path, blocks, [])
+
+
+def test_odd_settings_files_do_not_stop_the_page(tmp_path: Path) -> None:
+    blocks = [(b, results(b)) for b in split(read.read(write(tmp_path, [trial("adamw", 1e-3, 0.01, 0)])))]
+    for content in (b"", b"\xff\xfe", b"a: [", b"- 1\n- 2\n", b"command: x\nsettings: 3\n", b"settings: [1, null]\n"):
+        (tmp_path / "study.yaml").write_bytes(content)
+        text = page(tmp_path, blocks, [])
+        assert text.rstrip().endswith("</html>")
+        Reader(text)
+
+
+def test_markdown_becomes_tables_lists_and_paragraphs() -> None:
+    text = "# Top\n\n## Claims\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n- one\n- two\n  lines\n\nSome **bold** text\n"
+    found = from_markdown(text)
+    assert "Top" not in found
+    assert "<h3>Claims</h3>" in found
+    assert "<caption>Claims</caption>" in found
+    assert "<li>two lines</li>" in found
+    assert "<p>Some <strong>bold</strong> text</p>" in found
+    assert list(pipe_tables(text)) == [(["a", "b"], [["x", "1"]], [False, True])]
+    assert '<td class="number">1</td>' in table("t", ["a", "b"], [["x", "1"]], [False, True])

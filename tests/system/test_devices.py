@@ -1,0 +1,78 @@
+"""Devices: one unless more are asked for, one process for each, and what is not there is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.errors import UserError
+from runner.execution.pool import run
+from runner.execution.worker import Job
+from runner.system import devices
+from runner.system.devices import resolve, worker_count
+from tests.helpers import images, trial
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "found", "wanted"),
+    [
+        ("cpu", 1, 4, ("cpu",)),
+        ("cpu", 0, 4, ("cpu",)),
+        ("auto", 1, 0, ("cpu",)),
+        ("auto", 0, 0, ("cpu",)),
+        ("auto", 1, 4, ("cuda",)),
+        ("auto", 0, 4, ("cuda:0", "cuda:1", "cuda:2", "cuda:3")),
+        ("cuda", 2, 4, ("cuda:0", "cuda:1")),
+        ("cuda", 0, 1, ("cuda",)),
+        ("cuda:3", 1, 4, ("cuda:3",)),
+    ],
+)
+def test_one_device_is_used_unless_more_are_asked_for(
+    device: str, asked: int, found: int, wanted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_gpus", lambda: found)
+    assert resolve(device, asked) == wanted
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "found"),
+    [("cpu", 2, 4), ("auto", 2, 0), ("cuda", 1, 0), ("cuda", 5, 4), ("cuda:4", 1, 4), ("cuda:1", 2, 4)],
+)
+def test_devices_that_are_not_there_are_refused(
+    device: str, asked: int, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_gpus", lambda: found)
+    with pytest.raises(UserError, match="device"):
+        resolve(device, asked)
+
+
+def test_every_gpu_gets_one_process_and_no_more_than_there_are_stacks() -> None:
+    assert worker_count(0, ("cuda:0", "cuda:1", "cuda:2"), 10) == 3
+    assert worker_count(8, ("cuda:0", "cuda:1", "cuda:2"), 2) == 2
+    assert worker_count(8, ("cuda",), 10) == 1
+
+
+def test_each_process_trains_on_its_own_device_into_the_same_records(tmp_path: Path) -> None:
+    dataset = images()
+    trials = [trial(dataset, seed=seed, epochs=1) for seed in range(6)]
+    plan = [[t] for t in trials]
+    stamps = {"study": "s", "phase": "search"}
+    job = Job(tmp_path, plan, {trials[0].dataset: dataset}, "cpu:0", stamps, devices=("cpu:0", "cpu"))
+    told: list[tuple[str, object]] = []
+    run(job, 2, lambda kind, content: told.append((kind, content)))
+    assert sum(kind == "trials" for kind, _ in told) == 6
+    assert (tmp_path / "trials.csv").read_text().count("\n") == 7
+
+
+def test_a_driver_that_only_the_loader_finds_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers, where it is on LD_LIBRARY_PATH and in no cache."""
+
+    def load(file: str) -> object:
+        if file != "libcuda.so.1":
+            raise OSError(file)
+        return object()
+
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    monkeypatch.setattr("ctypes.CDLL", load)
+    assert [devices._there(*driver) for driver in devices.DRIVERS] == [True, False]
