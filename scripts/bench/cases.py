@@ -9,9 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -29,7 +27,7 @@ from runner.models.build import build
 from runner.models.layers import initialise
 from runner.training.randomness import generator
 from runner.trials.trial import Facts, Trial, expand
-from scripts.bench.common import ROOT, Row, refuse_unknown, whole
+from scripts.bench.common import ROOT, Row, command, refuse_unknown, whole
 from scripts.bench.devices import add_device, add_precision, refuse_unusable
 from scripts.bench.roofline import Cost, cost
 from scripts.parity.plain_models import Shape
@@ -109,18 +107,14 @@ class Case:
             words = [sys.executable, str(ROOT / "scripts" / "bench"), "peer", "--way", way]
             words += ["--job", str(self.job(seed, folder)), "--csv", str(rows)]
         limit = {"OMP_NUM_THREADS": str(self.threads)} if self.threads and way in ("typed", "tuned") else {}
-        how: Row = {"cwd": ROOT, "env": os.environ | limit, "stderr": subprocess.STDOUT, "check": False}
-        start = time.perf_counter()
-        with (folder / "log").open("w") as log:
-            code = subprocess.run(words, stdout=log, **how).returncode
-        seconds = time.perf_counter() - start
-        if code:
-            raise SystemExit(f"{' '.join(words)}\nended with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+        ended = command(words, cwd=ROOT, env=os.environ | limit)
+        if ended.code:
+            raise SystemExit(f"{' '.join(words)}\nended with {ended.code}:\n{ended.text[-2000:]}")
         with rows.open(newline="") as file:
             errors = {key(row): {s: float(row[f"{s}_error"]) for s in ("val", "test")} for row in csv.DictReader(file)}
         if missing := {key(peer_trial(trial)) for trial in self.trials(seed)} - errors.keys():
             raise SystemExit(f"{' '.join(words)}\nleft no row for {len(missing)} trials")
-        return Took(seconds, errors)
+        return Took(ended.seconds, errors)
 
     def job(self, seed: int, folder: Path) -> Path:
         trials = self.trials(seed)

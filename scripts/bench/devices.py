@@ -50,6 +50,12 @@ def machine(device: torch.device | str) -> str:
     return f"{device_name(device)}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
 
 
+def stamps(device: torch.device | str) -> dict[str, object]:
+    """The last columns of a row: where it was measured."""
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    return {"device": device_name(device), "threads": torch.get_num_threads(), **versions}
+
+
 def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

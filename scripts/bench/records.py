@@ -11,11 +11,11 @@ import csv
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.bench.common import ROOT, Row, Table, options
+from scripts.bench.plan import planned
 
 MEASURED = """
 import resource, sys, time
@@ -30,29 +30,7 @@ import pandas as pd
 from runner.records import read, records
 folder = Path(sys.argv[1])
 """
-DRY = """
-import resource, runpy, sys
-sys.argv[0] = "runner"
-try:
-    runpy.run_module("runner", run_name="__main__")
-finally:
-    print("MIB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
 DONE, ENDS = "what is done (trials.csv, under the lock)", "where curves.csv ends (before an append)"
-
-
-def planned(trials: int) -> Row:
-    """A dry run of so many trials, as typed."""
-    seeds = ",".join(str(seed) for seed in range(trials // 100))
-    lrs, wds = (",".join(f"{base * 1.1**k:.6g}" for k in range(10)) for base in (1e-3, 1e-2))
-    typed = ["-m", "dry_run=true", "optimizer=adamw", f"lr={lrs}", f"wd={wds}", f"seed={seeds}"]
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as empty:
-        done = subprocess.run([sys.executable, "-c", DRY, *typed, f"results={empty}"], capture_output=True, text=True)
-    if f"{trials} trials" not in done.stdout:
-        raise SystemExit(f"the dry run of {trials} trials said: {done.stdout[-300:]} {done.stderr[-300:]}")
-    mib = float(done.stdout.split("MIB ")[1])
-    return {"what": "dry run, process start to end", "rows": trials, "seconds": time.perf_counter() - start, "mib": mib}
 
 
 def read(what: str, work: str, folder: Path, rows: int) -> Row:
