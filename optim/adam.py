@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from optim import cpu, refusals
-from optim.cohort import Cohort, Part
+from optim import cpu
+from optim.base import refusals
+from optim.base.cohort import Cohort, Part
+from optim.base.optimizer import Optimizer
 from optim.cuda import single
-from optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):

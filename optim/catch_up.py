@@ -1,4 +1,4 @@
-"""What AdamW does to rows whose gradient is zero, over any number of steps at once: `Resting(...).bring(...)`.
+"""What AdamW does to rows whose gradient is zero, over any number of steps at once: `replay(history, last, p, m, v)`.
 
 Such a row (theta, m, v), last touched at step t, is moved by dense AdamW at every later step s all the same:
 
@@ -21,104 +21,14 @@ well, and where it is more than rounding the steps are replayed one by one. Noth
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from optim.fingerprints import Fingerprints
-
 KEEP, LOG1, LOG2, SIZE, ROOT, CENTER, LEAST, ERROR, SERIES = range(9)  # columns; the first three are summed logarithms
 ZERO_BETA = 1e-300  # stands for beta1 = 0, which has no logarithm
 MOST_TERMS = 24
-
-
-class Resting:
-    """A parameter p [n, ...] of which some rows are behind: `last` int32 [n] holds the step that each row is at.
-
-    It holds the moments that its rows are to be moved by, `moments` (m, v), and the count of steps, `counted`, a tensor
-    []: if somebody gives the parameter others, its rows are still owed what these say. `rows` are indices without
-    repetition, or a slice. RuntimeError for rows whose weights were changed while they were behind.
-    """
-
-    def __init__(
-        self, p: Tensor, moments: tuple[Tensor, Tensor], counted: Tensor, betas: tuple[float, float], eps: float
-    ) -> None:
-        self.moments, self.counted = moments, counted
-        self.history = History(int(counted), betas, eps, torch.finfo(p.dtype).eps)
-        self.last = np.full(len(p), int(counted), dtype=np.int32)
-        self.prints = Fingerprints(p)
-        self._note()
-
-    def belongs_to(self, p: Tensor, state: dict[str, Any]) -> bool:
-        """Whether `state` still holds these moments and this count. RuntimeError if they were changed in place."""
-        if p.shape != self.moments[0].shape:
-            raise RuntimeError(
-                f"a parameter whose rows rest is now {tuple(p.shape)}, its moments {tuple(self.moments[0].shape)}: "
-                "call catch_up() before it is resized"
-            )
-        held = [state.get("exp_avg"), state.get("exp_avg_sq"), state.get("step")]
-        if any(a is not b for a, b in zip(held, (*self.moments, self.counted), strict=True)):
-            return False
-        self._refuse_changed()
-        return int(self.counted) == self.history.step
-
-    def _refuse_changed(self) -> None:
-        """RuntimeError if the moments were changed in place, or given other data, since rows were last written."""
-        if self.versions != self._versions():
-            raise RuntimeError(
-                f"the moments of a parameter of shape {tuple(self.moments[0].shape)} were changed while rows rest that "
-                "are still to be moved by the old ones: call catch_up() before"
-            )
-
-    def bring(self, p: Tensor, rows: Tensor | slice) -> None:
-        """Bring rows up to the history's latest step, in place."""
-        if (self.last[_on_host(rows)] < self.history.step).any():
-            self.write(p, rows, self.read(p, rows))
-
-    def read(self, p: Tensor, rows: Tensor | slice) -> list[Tensor]:
-        """(p, m, v) of the rows, as they are after the latest step; not written back."""
-        tensors = (p, *self.moments)
-        old = [t.index_select(0, rows) if isinstance(rows, Tensor) else t[rows] for t in tensors]
-        last = self.last[_on_host(rows)]
-        behind = last != self.history.step
-        if not behind.any():
-            return old
-        if not self.prints.same(rows, old[0], behind):
-            raise RuntimeError(
-                f"rows of a parameter of shape {tuple(p.shape)} were changed while they rest and are still to be moved "
-                "by earlier steps: call catch_up() before, or catch_up(weight, rows)"
-            )
-        return list(replay(self.history, last, *old))
-
-    def write(self, p: Tensor, rows: Tensor | slice, values: Sequence[Tensor]) -> None:
-        """Store rows that are as after the latest step."""
-        self._refuse_changed()
-        for whole, part in zip((p, *self.moments), values, strict=True):
-            if isinstance(rows, Tensor):
-                whole.index_copy_(0, rows, part)
-            else:
-                whole[rows] = part
-        there = _on_host(rows)
-        self.last[there] = self.history.step
-        self.prints.written(p, there, self.last, self.history.step)
-        self._note()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._note()  # a copy's tensors count anew
-
-    def _note(self) -> None:
-        self.versions = self._versions()
-
-    def _versions(self) -> list[tuple[int, int]]:
-        return [(t._version, t.data_ptr()) for t in self.moments]
-
-
-def _on_host(rows: Tensor | slice) -> Any:
-    return rows.cpu().numpy() if isinstance(rows, Tensor) else rows
 
 
 class History:

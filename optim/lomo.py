@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
-from optim import refusals
-from optim.eager import outside_graphs
+from optim.base import refusals
+from optim.base.groups import outside_graphs
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 

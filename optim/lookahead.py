@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, WeakMethod, ref
 import torch
 from torch import Tensor
 
-from optim.eager import outside_graphs
+from optim.base.groups import outside_graphs
 from optim.lomo import LOMO
 from optim.sgd import SGD
 

@@ -20,20 +20,20 @@ QUANTUM = 2.0**-24  # half the spacing of float32 just above 1, all of it just b
 
 
 @dataclass(frozen=True)
-class Ledger:
+class DecayLedger:
     """What was asked for and what was applied of it since the start of a run: numbers or arrays, float64."""
 
     asked: Any = 0.0
     applied: Any = 0.0
 
 
-def release(decay: np.ndarray, ledger: Ledger | None = None, last: bool = False) -> tuple[np.ndarray, Ledger]:
+def release(decay: np.ndarray, ledger: DecayLedger | None = None, last: bool = False) -> tuple[np.ndarray, DecayLedger]:
     """What to apply at each step, and the ledger after them; time is the first axis of `decay` [steps, ...].
 
     A run cut into segments gives the same numbers as the run at once, if each segment gets the ledger that the one
     before returned. `last`: the run ends with these steps, so the final one pays what is owed.
     """
-    ledger = ledger or Ledger()
+    ledger = ledger or DecayLedger()
     if not len(decay):
         return np.zeros(decay.shape), ledger
     before = np.broadcast_to(np.asarray(ledger.asked, dtype=np.float64), decay.shape[1:])[None]
@@ -43,10 +43,12 @@ def release(decay: np.ndarray, ledger: Ledger | None = None, last: bool = False)
     applied = np.where(due, np.floor(asked[1:] / QUANTUM) * QUANTUM, 0.0)
     start = np.broadcast_to(np.asarray(ledger.applied, dtype=np.float64), decay.shape[1:])[None]
     applied = np.maximum.accumulate(np.concatenate([start, applied]), axis=0)
-    return np.diff(applied, axis=0), Ledger(asked[-1], applied[-1])
+    return np.diff(applied, axis=0), DecayLedger(asked[-1], applied[-1])
 
 
-def released_rows(rows: np.ndarray, ledger: Ledger | None = None, last: bool = False) -> tuple[np.ndarray, Ledger]:
+def released_rows(
+    rows: np.ndarray, ledger: DecayLedger | None = None, last: bool = False
+) -> tuple[np.ndarray, DecayLedger]:
     """The rows of `optim.rules.coefficients`, [steps, 2, COLUMNS] or stacked [..., R], with their decay released.
 
     The ledger holds arrays [2] or [2, R].

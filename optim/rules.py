@@ -12,9 +12,9 @@ import numpy as np
 
 from optim import conventions
 
-# What can share a stack, and what cannot be stacked.
+# Rules of one family can share a stack: their steps differ only in coefficients.
 FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd", "sparse_adamw": "sparse", "lomo": "lomo"}
-ALONE = {"sparse_adamw", "lomo"}
+UNSTACKABLE = {"sparse_adamw", "lomo"}  # these step one network only
 WD_SCHEDULES = ("follow_lr", "constant", "beta2_ramp")
 COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
 

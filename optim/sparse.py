@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,13 +13,11 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.utils.hooks import RemovableHandle
 
-from optim import refusals
 from optim.adam import AdamW
-from optim.catch_up import Resting
-from optim.eager import outside_graphs
-from optim.following import BeforeForward, BeforeLoading, BeforeSaving
-from optim.groups import Grouped
-from optim.snapshot import missing_entries
+from optim.base import refusals
+from optim.base.groups import Grouped, outside_graphs
+from optim.base.snapshot import missing_entries
+from optim.resting import Resting, before_forward, before_state_dict
 
 CHUNK = 2**17  # elements brought up to date at a time, so that scratch stays in the caches: 2^20 takes twice as long
 STRONG = 0.1  # a decay per step; beyond, nothing rests, for sums over many such steps would overflow
@@ -152,9 +151,9 @@ class SparseAdamW(Grouped):
         """
         self._followed.add(module.weight)
         return (
-            module.register_forward_pre_hook(BeforeForward(self), with_kwargs=True),
-            module.register_state_dict_pre_hook(BeforeSaving(self)),
-            module.register_load_state_dict_pre_hook(BeforeLoading(self)),
+            module.register_forward_pre_hook(partial(before_forward, self), with_kwargs=True),
+            module.register_state_dict_pre_hook(partial(before_state_dict, self)),
+            module.register_load_state_dict_pre_hook(partial(before_state_dict, self)),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -32,8 +32,8 @@ from roofline import Ceilings, ceilings, cost
 from stack_ways import parsed, way
 from torch import Tensor
 
+from runner.system.memory import peak_mib
 from runner.training.graph import WARM
-from runner.training.peak import peak_mib
 from runner.training.stack import Stack
 from runner.trials.trial import Trial
 

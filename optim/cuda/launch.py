@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 
 from optim.cuda.layout import Controls, arranged, blocks, refuse_unserved
-from optim.cuda.loading import kernel_for
 
 
 def upload(values: Tensor, to: Tensor | torch.device) -> Tensor:
@@ -40,6 +39,29 @@ def upload(values: Tensor, to: Tensor | torch.device) -> Tensor:
     if device.type == "cuda":
         values = values.pin_memory()
     return to.copy_(values, non_blocking=True) if isinstance(to, Tensor) else values.to(to, non_blocking=True)
+
+
+def kernel_for(device: torch.device) -> Any:
+    """The module `optim.cuda.kernel`, ready to run on `device`; ImportError says what is missing for that."""
+    try:
+        import triton
+
+        from optim.cuda import kernel
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("triton"):
+            raise
+        raise ImportError("the step on a GPU needs Triton: pip install triton") from error
+    if device.type == "cuda":
+        try:
+            _ = triton.runtime.driver.active  # Triton compiles its driver when this is first read
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ImportError(
+                "the GPU step needs Triton, and Triton needs a C compiler (install gcc or set CC): " + reason
+            ) from error
+    elif isinstance(kernel.step, triton.JITFunction):
+        raise ValueError(f"parameters are on {device}: one launch steps CUDA tensors")
+    return kernel
 
 
 class Launch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from optim.cohort import Cohort
+from optim.base.cohort import Cohort
 from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
 
 Columns = dict[int, float | np.ndarray]  # of a row of coefficients; an array where each tensor has its own

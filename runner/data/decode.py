@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.data.shared import empty
+from runner.data.arrays import empty
 
 SOME = 64  # files that a thread takes at a time
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.data.arrays import empty
 from runner.data.check import images, labels
 from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
@@ -16,7 +17,6 @@ from runner.data.notes import listed, roles
 from runner.data.reading import existing, reading
 from runner.data.room import check_room
 from runner.data.settings import FileSettings
-from runner.data.shared import empty
 from runner.errors import UserError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runner.data.arrays import chunks
 from runner.data.check import check_split
-from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings

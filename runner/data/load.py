@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from runner.data import digits, files, folder, modular, text, vision
+from runner.data.arrays import shared
 from runner.data.cache import Cache
 from runner.data.check import check, content_hash
 from runner.data.dataset import Dataset, Split
 from runner.data.notes import remarks
 from runner.data.reading import place, words
 from runner.data.settings import DatasetSettings
-from runner.data.shared import shared
 from runner.errors import UserError
 
 # Each takes the settings class that DATASETS has under its name.

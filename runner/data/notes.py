@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from runner.data.chunks import chunks
+from runner.data.arrays import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import words
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runner.data.chunks import rows
+from runner.data.arrays import rows
 from runner.data.dataset import Split
 from runner.errors import UserError
 

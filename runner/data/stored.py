@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.data.chunks import chunks
+from runner.data.arrays import Region, chunks
 from runner.data.dataset import Dataset, Split
-from runner.data.shared import Region
 
 ALIGNED = 4096  # arrays begin at multiples of this
 HEAD = 16  # digits of the length of the JSON, in front of it

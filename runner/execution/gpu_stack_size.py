@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from optim.rules import ALONE
 from runner.config.settings import COMPUTE, FULL, LANES
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -78,7 +77,7 @@ def measured(
     found: dict[Shape, Size] = {}
     for shape, group in groups.items():
         first, most = group[0], -(-len(group) // processes)
-        if first.optimizer.name in ALONE or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
+        if not first.stackable or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
             continue
         dataset = datasets[first.dataset]
 

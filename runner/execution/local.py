@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optim.rules import ALONE
 from runner.config.settings import Settings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -93,7 +92,7 @@ def train(
         missing, given.device, settings.stack, workers_wanted, sizes, settings.exact, settings.compute
     )
     count = worker_count(settings.workers, given.devices, len(stacks))
-    for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
+    for name in sorted({trial.optimizer.name for trial in missing if not trial.stackable}):
         say(f"{name}: cannot be stacked, so its trials run one by one")
     job = worker.Job(
         folder=folder,

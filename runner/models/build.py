@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from runner.data.dataset import Dataset
 from runner.models import settings as s
 from runner.models.check import check
+from runner.models.layers import Layer
 from runner.models.resnet import ResNet
 from runner.models.shakeshake import ShakeShake
 from runner.models.transformer import Transformer
@@ -31,6 +32,28 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
 def decays(parameter: Tensor) -> bool:
     """True for weights; False for the norms' scales and all biases, one axis per trial, which may be spared."""
     return parameter.dim() > 2
+
+
+def single(model: nn.Module) -> list[Tensor]:
+    """Let a network of one trial compute with tensors without the trial axis, in the same memory as its own.
+
+    A view of a parameter in every step, and another of its gradient, would take a tenth of a small network's time. The
+    tensors [...] that get the gradients, in the order of the parameters [1, ...].
+    """
+    found: dict[str, Tensor] = {}
+    for place, module in model.named_modules():
+        if isinstance(module, Layer):
+            own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
+            found |= {f"{place}.{name}": tensor for name, tensor in own.items()}
+            module.own = own | {name: buffer[0] for name, buffer in module.named_buffers(recurse=False)}
+    return [found[name] for name, _ in model.named_parameters()]
+
+
+def loosen(model: nn.Module) -> None:
+    """Let every channel be rounded alike, whatever the number of channels: for stacks of any size from two."""
+    for module in model.modules():
+        if isinstance(module, Layer):
+            module.loose = True
 
 
 def _resnet(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:

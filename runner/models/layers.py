@@ -26,7 +26,7 @@ class Layer(nn.Module):
     def __init__(self, trials: int) -> None:
         super().__init__()
         self.trials = trials
-        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `runner.models.ways`
+        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `runner.models.build`
         self.loose = False  # see there
 
     def parameter(self, *shape: int) -> nn.Parameter:

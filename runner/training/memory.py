@@ -18,7 +18,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from optim.rules import ALONE
 from runner.config.settings import LANES
 from runner.data.dataset import Dataset, Split
 from runner.models.branches import COUNT
@@ -69,7 +68,7 @@ class Alive(TorchDispatchMode):
 def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
     """Bytes that the stack will take at its peak: of the GPU, or of this process beyond what it has now."""
     first, count = trials[0], len(trials)
-    if device.type == "cpu" and first.optimizer.name not in ALONE:
+    if device.type == "cpu" and first.stackable:
         count = slots(first.model, first.batch_size, first.positions, count, first.way)
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count

@@ -16,8 +16,8 @@ from runner.models.lanes import Lanes
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
 from runner.training.feed import Batch
-from runner.training.scaling import LossScale
-from runner.training.unstacked import Alone
+from runner.training.precision import LossScale
+from runner.training.unstacked import Unstacked
 
 
 class Step:
@@ -28,7 +28,7 @@ class Step:
     def __init__(
         self,
         model: Model | Lanes,
-        optimizer: Stacked | Alone,
+        optimizer: Stacked | Unstacked,
         live: Tensor,
         autocast: torch.autocast,
         half: bool,
@@ -59,7 +59,7 @@ class Step:
         with self.autocast:
             logits = self.model(x, noise)
         loss = losses(logits, y).mean(1)
-        alone = self.optimizer if isinstance(self.optimizer, Alone) else None
+        alone = self.optimizer if isinstance(self.optimizer, Unstacked) else None
         if alone is not None:
             alone.prepare(rows, self.live & torch.isfinite(loss.detach()))
         wanted = loss if self.multiplier is None else loss * self.multiplier

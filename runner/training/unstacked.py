@@ -1,4 +1,4 @@
-"""Optimizers that cannot be stacked, behind the face of `optim.stacked.Stacked`: `Alone(...)` for a stack of one.
+"""Optimizers that cannot be stacked, behind the face of `optim.stacked.Stacked`: `Unstacked(...)` for a stack of one.
 
 sparse_adamw steps only the rows of embeddings that a batch has touched; lomo updates within the backward pass. Both are
 `optim`'s own classes; here they get a step's coefficients and the one trial's parameters, [1, ...], as theirs, [...].
@@ -18,7 +18,7 @@ from optim.sparse import SparseAdamW
 from runner.models.layers import Embedding
 
 
-class Alone:
+class Unstacked:
     """`moments1` and `moments2` are [1, ...], to be saved and restored; if it is `lazy`, those of the last `settle`."""
 
     launch: Any = None  # as for a stack without a kernel of its own

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 import optim
-from optim import cpu, numbers, threads
+from optim import cpu, threads
+from optim.base import numbers
 from tests.optim.citizens import OURS
 
 MOMENTS = {"AdamW": "exp_avg_sq", "Adam": "exp_avg", "SGD": "momentum_buffer", "SGDW": "momentum_buffer"}
@@ -114,17 +115,17 @@ def test_in_the_papers_convention_a_group_may_be_given_any_number() -> None:
 
 
 def test_a_look_that_was_interrupted_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    import optim.optimizer
+    import optim.base.optimizer
 
     optimizer, p = stepped(optim.AdamW, 3)
     optimizer.state[p]["exp_avg"] = torch.zeros(3)
-    made = optim.optimizer.Snapshot
+    made = optim.base.optimizer.Snapshot
 
     def interrupted(*args: Any) -> Any:
         made(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optim.optimizer, "Snapshot", interrupted)
+    monkeypatch.setattr(optim.base.optimizer, "Snapshot", interrupted)
     with pytest.raises(KeyboardInterrupt):
         optimizer.step()
     monkeypatch.undo()

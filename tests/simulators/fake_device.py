@@ -21,7 +21,7 @@ from runner.training import memory
 from runner.training.evaluate import evaluate
 from runner.training.memory import predicted, room
 from runner.training.stack import Stack
-from runner.training.unstacked import Alone
+from runner.training.unstacked import Unstacked
 from tests.helpers import images, tokens, trial
 
 _setup_privateuseone_for_python_backend("gpu")
@@ -118,7 +118,7 @@ def test_lookahead_waits_for_nothing() -> None:
 
 
 def test_lomo_says_on_the_device_that_no_gradient_is_left_to_be_infinite() -> None:
-    alone = object.__new__(Alone)  # its making asks for what this device has not
+    alone = object.__new__(Unstacked)  # its making asks for what this device has not
     alone.parameters = [nn.Parameter(torch.zeros(1, 2, device=GPU))]
     assert alone.finite().device == GPU
 

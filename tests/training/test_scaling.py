@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from runner.training import scaling
-from runner.training.scaling import LossScale
+from runner.training.precision import LossScale
 from runner.training.stack import Stack
 from runner.training.train import train
 from tests.helpers import images, trial

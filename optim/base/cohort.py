@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optim.base.numbers import ALL, Numbers, Places
 from optim.cuda.layout import laid_alike
-from optim.numbers import ALL, Numbers, Places
 from optim.release import QUANTUM, THRESHOLD
 
 SMALL = 4096  # elements; below this mean size sharing a tensor out to threads takes longer than stepping it

@@ -2,7 +2,7 @@
 
 A subclass says what its state is called and steps one cohort; everything that PyTorch expects of an optimizer is
 here. Parameters stay where they are, and are read anew at every step. Groups and state may be edited between steps as
-those of torch.optim: `optim.snapshot` notices.
+those of torch.optim: `optim.base.snapshot` notices.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from torch import Tensor
 from torch.optim.optimizer import _global_optimizer_post_hooks as _post_hooks
 from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
-from optim import refusals
-from optim.cohort import Cohort, Part
-from optim.eager import outside_graphs
-from optim.groups import Grouped
-from optim.numbers import ALL
-from optim.snapshot import Snapshot
-from optim.watched import Marks, State, States
+from optim.base import refusals
+from optim.base.cohort import Cohort, Part
+from optim.base.groups import Grouped, outside_graphs
+from optim.base.numbers import ALL
+from optim.base.snapshot import Snapshot
+from optim.base.watched import Marks, State, States
 
 _InferenceMode = torch._C._InferenceMode
 _increment_version = torch._C._increment_version  # `torch.autograd.graph.increment_version` without its checks

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim import refusals
-from optim.cohort import OWED, Cohort
+from optim.base import refusals
+from optim.base.cohort import OWED, Cohort
+from optim.base.watched import Marks, State, States
 from optim.cuda.layout import laid_alike
 from optim.release import owed_of
-from optim.watched import Marks, State, States
 
 Groups = Sequence[dict[str, Any]]
 # Of a group: the names of its tensors, whether its decay is released, and the options that would be refused.

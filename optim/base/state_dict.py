@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import Tensor
 
-from optim import refusals
-from optim.cohort import OWED
-from optim.snapshot import missing_entries
+from optim.base import refusals
+from optim.base.cohort import OWED
+from optim.base.snapshot import missing_entries
 
 PAPERS = "paper_weight_decay"
 UNIT = "weight_decay_unit"  # "torch" or "paper"

@@ -1,14 +1,32 @@
-"""What all optimizers here that keep state share: their groups, and the files that these and their state go to."""
+"""Groups that are checked, and the files that they and the state go to: `Grouped`, for optimizers that keep state.
+
+`outside_graphs` marks a step that torch.compile leaves uncompiled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
-from optim import refusals
-from optim import state_dict as interchange
+from optim.base import refusals
+from optim.base import state_dict as interchange
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+def outside_graphs(step: Step) -> Step:
+    """Mark a function so that torch.compile breaks its graph there and leaves it, and what it calls, uncompiled.
+
+    The mark is on the function's code, so it goes below decorators, whose code other functions share.
+    `torch._dynamo.disable` does the same with a wrapper, for which every process that steps would import the compiler.
+    """
+    frames = torch._C._dynamo.eval_frame
+    never = frames._FrameExecStrategy(frames._FrameAction.SKIP, frames._FrameAction.SKIP)
+    frames.set_code_exec_strategy(step.__code__, never)
+    step._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return step
 
 
 class Grouped(torch.optim.Optimizer):
