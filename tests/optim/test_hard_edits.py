@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 import optim
-from optim import cpu, threads
+from optim import cpu
 from optim.base import numbers
 from tests.optim.citizens import OURS
 
@@ -139,7 +139,7 @@ def test_threads_that_an_interrupt_kept_off_are_back_after_the_next_step() -> No
     torch.set_num_threads(2)
     try:
         torch.get_num_threads()
-        threads.threads_off()
+        cpu.threads_off()
         assert torch.get_num_threads() == 1
         p = torch.ones(3)
         cpu.sgd(([p], [torch.ones(3)]), lr=0.1, momentum=0.0, alone=True)

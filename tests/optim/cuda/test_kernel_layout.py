@@ -46,7 +46,7 @@ def test_a_stack_whose_kernel_is_missing_says_so_and_steps_without(monkeypatch: 
         raise ImportError("the step on a GPU needs Triton: pip install triton")
 
     monkeypatch.setattr("optim.cuda.launch.kernel_for", missing)
-    monkeypatch.setattr("optim.cpu.serves", lambda parameters: False)
+    monkeypatch.setattr("optim.cpu_rows.serves", lambda parameters: False)
     stacks = []
     for on_gpu in (False, True):
         monkeypatch.setattr(Tensor, "is_cuda", on_gpu)
