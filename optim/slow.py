@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from optim.stacked import over_trials
+
 
 class Slow:
     """Slow weights of a stack: `step(count, live)` after each optimizer step.
@@ -52,10 +54,10 @@ class Slow:
         """
         due = live & (self.k > 0) & (count % self.k.clamp(min=1) == 0)
         for p, slow in zip(self.parameters, self.slow, strict=True):
-            over = (-1,) + (1,) * (p.dim() - 1)
-            pulled = torch.lerp(slow, p, self.alpha.to(p.dtype).view(over))
-            slow.copy_(torch.where(due.view(over), pulled, slow))
-            p.copy_(torch.where(due.view(over), pulled, p))
+            due_here = over_trials(due, p)
+            pulled = torch.lerp(slow, p, over_trials(self.alpha.to(p.dtype), p))
+            slow.copy_(torch.where(due_here, pulled, slow))
+            p.copy_(torch.where(due_here, pulled, p))
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         return {"slow": self.slow}

@@ -123,7 +123,7 @@ class Stacked:
         if clock is not None:
             raise ValueError("a clock is for float32 parameters on CUDA, with Triton")
         if scale is not None:
-            gradients = [g * _over_trials(scale, g) for g in gradients]
+            gradients = [g * over_trials(scale, g) for g in gradients]
         if self._rows is not None:
             self._rows.step(gradients if self.sources is self.parameters else [g[0] for g in gradients], rows, live)
         else:
@@ -132,12 +132,12 @@ class Stacked:
     def _step_plainly(self, gradients: list[Tensor], rows: Tensor, live: Tensor) -> None:
         """The plain way: gradients [R, ...], rows [2, COLUMNS, R] of the parameters' dtype."""
         for index, (p, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
-            row = [_over_trials(column, p) for column in rows[self.kinds[index]]]
+            row = [over_trials(column, p) for column in rows[self.kinds[index]]]
             if self.family == "adam":
                 update = self._adam(p, gradient, self.moments1[index], self.moments2[index], row)
             else:
                 update = self._sgd(p, gradient, self.moments1[index], row)
-            p.copy_(torch.where(_over_trials(live, p), p * row[KEEP] - update, p))
+            p.copy_(torch.where(over_trials(live, p), p * row[KEEP] - update, p))
 
     @staticmethod
     def _adam(p: Tensor, gradient: Tensor, m: Tensor, v: Tensor, row: list[Tensor]) -> Tensor:
@@ -181,7 +181,7 @@ def _gradient(p: Tensor) -> Tensor:
     return p.grad
 
 
-def _over_trials(values: Tensor, like: Tensor) -> Tensor:
+def over_trials(values: Tensor, like: Tensor) -> Tensor:
     """`values` [R] as [R, 1, ...], to be broadcast over `like` [R, ...]."""
     return values.view((-1,) + (1,) * (like.dim() - 1))
 

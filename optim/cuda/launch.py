@@ -94,8 +94,8 @@ class Launch:
         self._kernel = kernel_for(self.device)
         self._sizes = sizes = [p.numel() // trials for p in self.parameters]
         self._blocks = blocks(sizes, self.groups, trials, self._kernel.BLOCK).to(self.device)
-        # Both tables, int64 [T, 4] and [T], stay at their addresses, for graphs read them there. A gradient of address 0
-        # is none.
+        # Both tables, int64 [T, 4] and [T], stay at their addresses, for graphs read them there. A gradient whose
+        # address is 0 is none.
         self._tensors = torch.zeros(len(sizes), 4, dtype=torch.int64, device=self.device)
         self._gradients = torch.zeros(len(sizes), dtype=torch.int64, device=self.device)
         self._placed: list[list[int]] = []  # the addresses in the table of tensors, as `_facts` gives them

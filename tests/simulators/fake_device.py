@@ -70,7 +70,7 @@ def made(case: str, **more: Any) -> Stack:
 def places(stack: Stack) -> set[str]:
     step = stack.step
     kept = [*stack.parameters, *stack.model.buffers(), *step.optimizer.moments1, step.live, step.died, step.total]
-    return {str(t.device) for t in [*kept, stack.feed.order, stack.feed.place]}
+    return {str(t.device) for t in [*kept, stack.feed.order, stack.feed.seed_index]}
 
 
 def test_numbers_are_refused_here() -> None:
