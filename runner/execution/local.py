@@ -14,7 +14,7 @@ from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.execution import pool, provenance, worker
 from runner.execution.failures import once
-from runner.execution.gpu_stack_size import Size, elsewhere, measured
+from runner.execution.gpu_stack_size import Size, measure_in_subprocess, measure_stack_sizes
 from runner.execution.progress import Progress, counted
 from runner.execution.saved import sweep_up
 from runner.records.read import exists, read
@@ -46,7 +46,7 @@ class Given:
         new = [trial for trial in trials if trial.shape not in self.sizes]
         count = worker_count(settings.workers, self.devices, len(new))
         given = (new, self.datasets, self.devices[0], count, watched(settings), deadline, settings.compute)
-        found = measured(*given) if count == 1 else elsewhere(*given)
+        found = measure_stack_sizes(*given) if count == 1 else measure_in_subprocess(*given)
         for size in found.values():
             say(size.text())
         self.sizes.update(found)

@@ -21,9 +21,17 @@ Model = ResNet | ShakeShake | Transformer
 
 
 def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
-    """A network of `trials` stacked copies, not yet initialised; refuses a dataset it cannot take (UserError).
+    """A network of stacked copies, not yet initialised (see `runner.models.layers.initialise`).
 
     Every model maps (x [R, B, ...], noise [R, B, noise_width] or None) to logits [R, B, (T,) classes].
+
+    Args:
+        settings: which model, and its sizes.
+        dataset: whose shapes and classes it takes.
+        trials: R.
+
+    Raises:
+        UserError: for a dataset that the model cannot take.
     """
     check(settings, dataset)
     return _BUILDERS[settings.name](settings, dataset, trials)
@@ -35,22 +43,24 @@ def decays(parameter: Tensor) -> bool:
 
 
 def single(model: nn.Module) -> list[Tensor]:
-    """Let a network of one trial compute with tensors without the trial axis, in the same memory as its own.
+    """Let a network of one trial compute with tensors without the trial axis, in the memory of its parameters.
 
-    A view of a parameter in every step, and another of its gradient, would take a tenth of a small network's time. The
-    tensors [...] that get the gradients, in the order of the parameters [1, ...].
+    Making a view of each parameter in every step, and another of its gradient, would take a tenth of a small network's
+    time. Returns the tensors [...] that get the gradients, in the order of the parameters [1, ...].
     """
-    found: dict[str, Tensor] = {}
-    for place, module in model.named_modules():
+    tensors: dict[str, Tensor] = {}
+    for path, module in model.named_modules():
         if isinstance(module, Layer):
             own = {name: p.detach()[0].requires_grad_() for name, p in module.named_parameters(recurse=False)}
-            found |= {f"{place}.{name}": tensor for name, tensor in own.items()}
+            tensors |= {f"{path}.{name}": tensor for name, tensor in own.items()}
             module.own = own | {name: buffer[0] for name, buffer in module.named_buffers(recurse=False)}
-    return [found[name] for name, _ in model.named_parameters()]
+    return [tensors[name] for name, _ in model.named_parameters()]
 
 
 def loosen(model: nn.Module) -> None:
-    """Let every channel be rounded alike, whatever the number of channels: for stacks of any size from two."""
+    """Let every channel be rounded alike, whatever the number of channels: a trial then has the same bits in a stack of
+    any size from two.
+    """
     for module in model.modules():
         if isinstance(module, Layer):
             module.loose = True

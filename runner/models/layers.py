@@ -1,9 +1,9 @@
 """Layers whose parameters carry a leading trial axis: R networks of one shape computed side by side.
 
-Models are written from these alone. How activations are laid out is a secret of this file (images:
-[batch, trials * channels, height, width], so that a convolution over a stack is one grouped convolution and
-batch normalisation needs nothing special; features and tokens: [trials, batch, ..., width]). No layer mixes
-trials: what happens to one cannot reach its neighbours.
+Models are written from these alone, and only this file knows how activations are laid out. Images are
+[batch, trials * channels, height, width], so that a convolution over a stack is one grouped convolution and batch
+normalisation needs nothing special; features and tokens are [trials, batch, ..., width]. No layer mixes trials: what
+happens to one cannot reach its neighbours.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Layer(nn.Module):
     def __init__(self, trials: int) -> None:
         super().__init__()
         self.trials = trials
-        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `runner.models.build`
-        self.loose = False  # see there
+        self.own: dict[str, Tensor] = {}  # parameters and buffers of one trial, [...]: see `runner.models.build.single`
+        self.loose = False  # whether to round all channels alike: see `runner.models.build.loosen`
 
     def parameter(self, *shape: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(self.trials, *shape))
@@ -38,9 +38,13 @@ class Layer(nn.Module):
 
 @torch.no_grad()
 def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
-    """Give each trial its initial weights; equal generators give equal networks, wherever they sit in the stack.
+    """Give each trial its initial weights, in place.
 
-    `generators`: one per trial, on the CPU, so that every device starts from the same numbers.
+    Equal generators give equal networks, wherever they stand in the stack.
+
+    Args:
+        model: a network of R trials, made of the layers here.
+        generators: R of them, on the CPU, so that every device starts from the same numbers.
     """
     for module in model.modules():
         if isinstance(module, Layer):
@@ -50,9 +54,9 @@ def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
 
 
 def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
-    """Zeros for a weight [R, outputs, inputs, kernel, kernel], laid out as image activations are.
+    """Zeros for a weight [R, outputs, inputs, kernel, kernel], with channels last in memory as image activations.
 
-    In another layout a convolution would copy the weight, and its gradient back, in every step.
+    With another layout a convolution would copy the weight, and its gradient back, in every step.
     """
     return torch.zeros(trials, outputs, kernel, kernel, inputs).permute(0, 1, 4, 2, 3)
 
@@ -185,7 +189,7 @@ class Embedding(Layer):
     def __init__(self, trials: int, tokens: int, dim: int, std: float) -> None:
         super().__init__(trials)
         self.std = std
-        self.sparse = False  # whether the gradient holds only the rows that were looked up; for one trial
+        self.sparse = False  # whether the gradient is sparse, with the rows that were looked up; one trial only
         self.weight = self.parameter(tokens, dim)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -207,7 +211,7 @@ class Embedding(Layer):
 
 
 class _Rows(torch.autograd.Function):
-    """Rows of a weight [1, N, dim], whose gradient is sparse: torch's own sparse embedding takes no trial axis."""
+    """Rows of a weight [1, N, dim], with a sparse gradient: torch's own sparse embedding takes no trial axis."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, tokens: Tensor) -> Tensor:
@@ -236,7 +240,7 @@ def unpack(x: Tensor, trials: int) -> Tensor:
 
 def join(parts: Sequence[Tensor], trials: int) -> Tensor:
     """Concatenate image activations along each trial's own channels."""
-    # Joined with channels first, this and everything behind it would be laid out so.
+    # Joined with channels first, the result and all activations after it would have channels first in memory.
     last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
     return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
 

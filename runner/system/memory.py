@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
-_at_first = 0  # bytes of this process when it began to keep memory
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # constants of malloc.h
+_at_first = 0  # bytes that this process held when it began to keep memory
 
 
 def keep_freed_memory() -> None:
@@ -34,7 +34,7 @@ def keep_freed_memory() -> None:
 
 
 def kept() -> int:
-    """Bytes that this process took since then, which the next stack can have; between stacks it holds little else."""
+    """Bytes that this process took since `keep_freed_memory`; between stacks nearly all are free for the next stack."""
     return max(0, _resident() - _at_first) if _at_first else 0
 
 
@@ -46,7 +46,7 @@ def _resident() -> int:
 
 
 def peak_bytes(call: Callable[[], object]) -> int:
-    """The most that `call` holds at a time of torch's CPU memory, beyond what was there before, from a profile."""
+    """The most bytes of torch's CPU memory that `call` holds at a time, beyond what was held before; from a profile."""
     import torch
 
     cpu = [torch.profiler.ProfilerActivity.CPU]
@@ -56,8 +56,8 @@ def peak_bytes(call: Callable[[], object]) -> int:
         trace = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
-    found = [e["args"] for e in events if e["name"] == "[memory]" and e["args"]["Device Type"] == 0]
-    order = sorted(found, key=lambda args: args["Ev Idx"])
+    changes = [e["args"] for e in events if e["name"] == "[memory]" and e["args"]["Device Type"] == 0]
+    order = sorted(changes, key=lambda args: args["Ev Idx"])
     held = most = 0
     for args in order:
         held += args["Bytes"]
