@@ -71,22 +71,9 @@ def sgd(
     parameters, gradients, *buffers = tensors
     if decay:
         torch._foreach_mul_(parameters, 1 - decay)
-    _call(
-        torch._fused_sgd_,
-        alone,
-        parameters,
-        gradients,
-        buffers[0] if momentum else [],
-        lr=lr,
-        momentum=momentum,
-        weight_decay=l2,
-        dampening=0.0,
-        nesterov=False,
-        maximize=False,
-        is_first_step=False,
-        grad_scale=None,
-        found_inf=None,
-    )
+    more: Any = {"lr": lr, "momentum": momentum, "weight_decay": l2, "dampening": 0.0, "nesterov": False}
+    more |= {"is_first_step": False, "maximize": False, "grad_scale": None, "found_inf": None}
+    _call(torch._fused_sgd_, alone, parameters, gradients, buffers[0] if momentum else [], **more)
 
 
 def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *lists: Tensors, **named: Any) -> None:

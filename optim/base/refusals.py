@@ -164,10 +164,7 @@ def _kind(tensor: Tensor) -> str:
 
 def sparse_gradient(p: Tensor, gradient: Tensor) -> None:
     """TypeError for a gradient that optim.SparseAdamW does not take: neither dense nor sparse along the first axis."""
-    if gradient.layout is torch.strided:
-        agreement(p, gradient)
-        return
-    if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
+    if gradient.layout is not torch.strided and (gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1):
         dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
         raise TypeError(
             "optim.SparseAdamW serves dense gradients and torch.sparse_coo ones that are sparse along dimension 0; "

@@ -75,9 +75,9 @@ def shared(array: np.ndarray) -> np.ndarray:
     """The array itself if it is small or lies in a region, else a copy in one."""
     if array.nbytes < SMALL or region_of(array) is not None:
         return array
-    there = empty(array.shape, array.dtype)
-    there[...] = array
-    return there
+    copy = empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def packed(array: np.ndarray) -> Any:

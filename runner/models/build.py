@@ -1,11 +1,9 @@
 """From settings to a network for a dataset: `build(settings, dataset, trials)` is the call to know.
 
-A new model is a settings class in `settings.py`, a module here, and a row in `_BUILDERS`.
+A new model is a settings class in `settings.py`, a module of its own beside this one, and a case in `build`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -34,7 +32,17 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
         UserError: for a dataset that the model cannot take.
     """
     check(settings, dataset)
-    return _BUILDERS[settings.name](settings, dataset, trials)
+    x, classes = dataset.train.x, dataset.classes
+    match settings:
+        case s.ResNetSettings():
+            return ResNet(settings, trials, x.shape[3], classes)
+        case s.ShakeShakeSettings():
+            return ShakeShake(settings, trials, x.shape[3], classes)
+        case s.TransformerSettings():
+            # An image is cut into patches with its channels first; of tokens there is one axis.
+            shape = x.shape[3:] + x.shape[1:3]
+            return Transformer(settings, trials, shape, classes, dataset.vocabulary, dataset.train.y.ndim == 2)
+    raise AssertionError(f"{settings.name} has no case here")
 
 
 def decays(parameter: Tensor) -> bool:
@@ -64,30 +72,3 @@ def loosen(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Layer):
             module.loose = True
-
-
-def _resnet(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
-    assert isinstance(settings, s.ResNetSettings)
-    return ResNet(settings, trials, dataset.train.x.shape[3], dataset.classes)
-
-
-def _shakeshake(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
-    assert isinstance(settings, s.ShakeShakeSettings)
-    return ShakeShake(settings, trials, dataset.train.x.shape[3], dataset.classes)
-
-
-def _transformer(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
-    assert isinstance(settings, s.TransformerSettings)
-    shape = dataset.train.x.shape[1:]
-    if dataset.kind == "images":
-        height, width, channels = shape
-        shape = (channels, height, width)
-    per_position = dataset.train.y.ndim == 2
-    return Transformer(settings, trials, shape, dataset.classes, dataset.vocabulary, per_position)
-
-
-_BUILDERS: dict[str, Callable[[s.ModelSettings, Dataset, int], Model]] = {
-    "resnet": _resnet,
-    "shakeshake": _shakeshake,
-    "transformer": _transformer,
-}

@@ -63,7 +63,7 @@ class Apart(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         (stride, padding), trials = ctx.geometry, len(weight)
         given = list(zip(_parts(gradients[0], trials), _parts(x, trials), weight, strict=True))
-        # No bias; stride, padding, dilation; not transposed, no output padding, one group; gradients of input and weight.
+        # No bias; stride, padding, dilation; not transposed, no output padding, one group; gradients of input, weight.
         options = None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [True, True, False]
         with Branches(x.device, trials) as fork:
             derivatives = []

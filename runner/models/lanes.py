@@ -114,7 +114,7 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _in_memory_order(t: Tensor) -> Tensor:
-    """Filters [R, K, C, k, k] as [R, K, k, k, C], which is contiguous, see `runner.models.layers.filters`; others as is."""
+    """Filters [R, K, C, k, k] as [R, K, k, k, C], contiguous, see `runner.models.layers.filters`; others unchanged."""
     return t.permute(0, 1, 3, 4, 2) if t.dim() == 5 else t
 
 

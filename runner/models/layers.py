@@ -32,6 +32,10 @@ class Layer(nn.Module):
     def parameter(self, *shape: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(self.trials, *shape))
 
+    def flat(self, name: str) -> Tensor:
+        """A parameter or buffer [R, n, ...] as [R * n, ...], as layers of image activations take it."""
+        return self.own[name] if self.own else getattr(self, name).flatten(0, 1)
+
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
         raise NotImplementedError
 
@@ -77,8 +81,7 @@ class Conv2d(Layer):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda:
             return convolve(x, self.weight, self.stride, self.padding)
-        weight = self.own["weight"] if self.own else self.weight.flatten(0, 1)
-        return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.trials)
+        return F.conv2d(x, self.flat("weight"), stride=self.stride, padding=self.padding, groups=self.trials)
 
 
 class BatchNorm2d(Layer):
@@ -98,12 +101,7 @@ class BatchNorm2d(Layer):
         return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.own:
-            mean, var, weight, bias = (self.own[name] for name in ("running_mean", "running_var", "weight", "bias"))
-        else:
-            mean, var, weight, bias = (
-                t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias)
-            )
+        mean, var, weight, bias = map(self.flat, ("running_mean", "running_var", "weight", "bias"))
         if self.loose and self.training:
             y: Tensor = LooseNorm.apply(x, weight, bias, mean, var)
             return y
@@ -121,7 +119,7 @@ class Bias2d(Layer):
         return {"bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = self.own["bias"] if self.own else self.bias.flatten()
+        bias = self.flat("bias")
         y: Tensor = LooseBias.apply(x, bias) if self.loose else x + bias[:, None, None]
         return y
 

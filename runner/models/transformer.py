@@ -33,7 +33,7 @@ class Block(nn.Module):
         self.down = layers.Linear(trials, settings.mlp * dim, dim, small)
 
     def forward(self, x: Tensor, last: bool = False) -> Tensor:
-        """Positions [R, B, T, dim] to as many; `last`: to the last one alone, [R, B, 1, dim], in less than half the work."""
+        """Positions [R, B, T, dim] to as many; `last`: to the last alone, [R, B, 1, dim], in under half the work."""
         q, k, v = self.qkv(self.norm1(x)).view(*x.shape[:-1], 3, self.heads, -1).unbind(-3)
         if last:  # the last position sees all others, causal or not
             q, x = q[:, :, -1:], x[:, :, -1:]

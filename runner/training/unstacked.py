@@ -114,22 +114,12 @@ class Unstacked:
         return [self.optimizer.state[p].get(name, torch.zeros_like(p))[None] for p in self.own]
 
     def restore(self, steps: int, moments1: Sequence[Tensor], moments2: Sequence[Tensor]) -> None:
-        """Go on after `steps` steps with these moments, [1, ...] each; through a file, as the optimizer wants it."""
+        """Go on after `steps` steps with copies of these moments, [1, ...] each, in a fresh object."""
         self.count = steps
-        if self.in_backward:
-            return
-        packed = self.optimizer.state_dict()
-        order = [p for group in self.optimizer.param_groups for p in group["params"]]
-        moments = {id(p): (m[0], v[0]) for p, m, v in zip(self.own, moments1, moments2, strict=True)}
-        packed["state"] = {
-            number: {
-                "step": torch.tensor(float(steps)),
-                "exp_avg": moments[id(p)][0].clone(),
-                "exp_avg_sq": moments[id(p)][1].clone(),
-            }
-            for number, p in enumerate(order)
-        }
-        self.optimizer.load_state_dict(packed)
+        if not self.in_backward:
+            for p, m, v in zip(self.own, moments1, moments2, strict=True):
+                step = torch.tensor(float(steps))
+                self.optimizer.state[p] = {"step": step, "exp_avg": m[0].clone(), "exp_avg_sq": v[0].clone()}
 
 
 def _without_trial(gradient: Tensor | None) -> Tensor | None:
