@@ -21,7 +21,7 @@ from runner.models.loose import LooseBias, LooseNorm, LoosePool
 
 
 class Layer(nn.Module):
-    """A module with parameters [R, ...]; `draw` gives the initial values of one trial, by parameter name."""
+    """A module with parameters [R, ...] for R = `trials` networks."""
 
     def __init__(self, trials: int) -> None:
         super().__init__()
@@ -37,7 +37,9 @@ class Layer(nn.Module):
         return self.own[name] if self.own else getattr(self, name).flatten(0, 1)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The initial values of one trial by parameter name: here scales of 1 and biases of 0."""
+        own = self.named_parameters(recurse=False)
+        return {name: torch.full(p.shape[1:], float(name == "weight")) for name, p in own}
 
 
 @torch.no_grad()
@@ -97,9 +99,6 @@ class BatchNorm2d(Layer):
         self.register_buffer("running_mean", torch.zeros(trials, channels))
         self.register_buffer("running_var", torch.ones(trials, channels))
 
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
-
     def forward(self, x: Tensor) -> Tensor:
         mean, var, weight, bias = map(self.flat, ("running_mean", "running_var", "weight", "bias"))
         if self.loose and self.training:
@@ -115,9 +114,6 @@ class Bias2d(Layer):
         super().__init__(trials)
         self.bias = self.parameter(channels)
 
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"bias": torch.zeros(self.bias.shape[1:])}
-
     def forward(self, x: Tensor) -> Tensor:
         bias = self.flat("bias")
         y: Tensor = LooseBias.apply(x, bias) if self.loose else x + bias[:, None, None]
@@ -127,9 +123,6 @@ class Bias2d(Layer):
 class Pool(Layer):
     """Global average pooling: image activations to features [R, B, C]."""
 
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {}
-
     def forward(self, x: Tensor) -> Tensor:
         means: Tensor = LoosePool.apply(x) if self.loose else x.mean((2, 3))
         return means.unflatten(1, (self.trials, -1)).transpose(0, 1)
@@ -138,11 +131,11 @@ class Pool(Layer):
 class Linear(Layer):
     """Features [R, ..., inputs] to [R, ..., outputs]. `std` None: torch's default, uniform in 1 / sqrt(inputs)."""
 
-    def __init__(self, trials: int, inputs: int, outputs: int, std: float | None = None, bias: bool = True) -> None:
+    def __init__(self, trials: int, inputs: int, outputs: int, std: float | None = None) -> None:
         super().__init__(trials)
         self.std = std
         self.weight = self.parameter(outputs, inputs)
-        self.bias = self.parameter(outputs) if bias else None
+        self.bias = self.parameter(outputs)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
         shape = self.weight.shape[1:]
@@ -151,16 +144,14 @@ class Linear(Layer):
             weight = (torch.rand(shape, generator=generator) * 2 - 1) * bound
         else:
             weight = torch.randn(shape, generator=generator) * self.std
-        return {"weight": weight} if self.bias is None else {"weight": weight, "bias": torch.zeros(shape[0])}
+        return {"weight": weight, "bias": torch.zeros(shape[0])}
 
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
-            flat = F.linear(x.reshape(-1, x.shape[-1]), self.own["weight"], self.own.get("bias"))
+            flat = F.linear(x.reshape(-1, x.shape[-1]), self.own["weight"], self.own["bias"])
             return flat.view(*x.shape[:-1], flat.shape[-1])
-        rows = x.flatten(1, -2)
-        weight = self.weight.transpose(1, 2)
-        y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
-        return y.view(*x.shape[:-1], weight.shape[-1])
+        y = torch.baddbmm(self.bias[:, None], x.flatten(1, -2), self.weight.transpose(1, 2))
+        return y.view(*x.shape[:-1], y.shape[-1])
 
 
 class LayerNorm(Layer):
@@ -170,9 +161,6 @@ class LayerNorm(Layer):
         super().__init__(trials)
         self.weight = self.parameter(dim)
         self.bias = self.parameter(dim)
-
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
@@ -229,11 +217,6 @@ class _Rows(torch.autograd.Function):
 def pack(images: Tensor) -> Tensor:
     """Images [R, B, C, H, W] to the layout of image activations."""
     return images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
-
-
-def unpack(x: Tensor, trials: int) -> Tensor:
-    """Image activations to [R, B, C, H, W]."""
-    return x.unflatten(1, (trials, -1)).transpose(0, 1)
 
 
 def join(parts: Sequence[Tensor], trials: int) -> Tensor:

@@ -180,7 +180,7 @@ def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
         return {name: selected(part, slots, str(name)) for name, part in value.items()}
     if isinstance(value, Tensor) and value.dim():
         return value[..., list(slots)].clone() if key.startswith("ledger") else value[list(slots)].clone()
-    if isinstance(value, list) and key in ("tensors", "penalty", "old"):
+    if isinstance(value, list) and key == "tensors":
         return [selected(part, slots) for part in value]
     return [value[slot] for slot in slots] if isinstance(value, list) else value
 

@@ -23,7 +23,6 @@ def train(
     dataset: Dataset,
     device: torch.device,
     options: Options | None = None,
-    dtype: torch.dtype = torch.float32,
     checkpoints: Checkpoints | None = None,
     saved: dict[str, Any] | None = None,
 ) -> Iterator[EpochRows]:
@@ -37,7 +36,6 @@ def train(
         dataset: theirs, as `runner.data.load.load` gives it.
         device: "cpu" or a CUDA device.
         options: how often to evaluate, and the like; none of it changes what is trained.
-        dtype: of parameters, moments and images.
         checkpoints: where the state is saved from time to time, and before an interrupt; None: nowhere.
         saved: the state to go on from, as `checkpoints.load()` gives it; None: begin.
 
@@ -50,7 +48,7 @@ def train(
     started = rows.now()
 
     def fresh() -> Run:
-        stack = Stack(trials, dataset, device, dtype, options.diagnostics)
+        stack = Stack(trials, dataset, device, diagnostics=options.diagnostics)
         return Run(stack, BestEpochs(len(trials), options.target_error))
 
     run = fresh() if saved is None else resumed(fresh, saved, checkpoints.discard if checkpoints else print)
