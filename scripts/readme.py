@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -37,6 +38,7 @@ def table(results: pd.DataFrame) -> str:
         "| | best lr | best wd | fresh seeds | test error (%) | gap in loss | against Adam + L2 (points) |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
+    row: Any
     for row in results.itertuples():
         unit = f" ({'L2' if row.wd_convention == 'l2' else row.wd_convention})" if row.wd else ""
         if row.wd_convention == "paper":
@@ -107,7 +109,7 @@ def claims(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shown(path: Path, study: str, pattern: str) -> list[dict[str, object]]:
+def _shown(path: Path, study: str, pattern: str) -> list[dict[str, Any]]:
     """The rows of a study's claims.csv that the table shows."""
     rows = pd.read_csv(path, dtype={"claim": str}).fillna({"why": ""}).to_dict("records")
     wanted = [row for row in rows if re.search(pattern, f"{row['claim']} | {row['name']} | {row['scope']}")]
@@ -121,7 +123,8 @@ def with_tables(page: str, results: Path) -> str:
         f"{name} table": table(pd.read_csv(results / study / "generalization.csv")) for name, study in shown.items()
     }
     for name, text in (texts | {"sparing table": sparing(results), "claims table": claims(results)}).items():
-        page = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], page, flags=re.DOTALL)
+        marked = re.compile(MARKS.format(name=name), re.DOTALL)
+        page = marked.sub(lambda m: m[1] + text + m[2], page)  # noqa: B023 # which is called at once
     return page
 
 

@@ -7,7 +7,6 @@ the same trials in torch's convention, the same splits, and the initial weights 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -117,17 +116,17 @@ class Case:
         return Took(ended.seconds, errors)
 
     def job(self, seed: int, folder: Path) -> Path:
+        """The file that tells `bench peer` what to train: data, initial weights, torch's arguments of each trial."""
         trials = self.trials(seed)
         first, dataset = trials[0], self.dataset
-        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-        arrays: Row = {f"{what}_{name}": getattr(split, what) for name, split in splits.items() for what in "xy"}
-        np.savez(data := folder / "data.npz", **arrays)
         stacked = build(first.model, dataset, 1)
         initialise(stacked, [generator(seed, "init")])
-        torch.save(stacked.state_dict(), initial := folder / "initial.pt")
+        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
         about: Row = {
             "model": asdict(first.model),
-            "data": str(data),
+            "shape": self.shape,
+            "splits": {name: (split.x, split.y) for name, split in splits.items()},
+            "initial": stacked.state_dict(),
             "mean": dataset.mean,
             "std": dataset.std,
             "flip": dataset.flip,
@@ -136,13 +135,10 @@ class Case:
             "batch_size": first.batch_size,
             "device": self.device,
             "precision": self.precision,
-            **asdict(self.shape),
+            # Each trial draws its own order: what two ways differ by is then not the luck of one order.
+            "trials": [peer_trial(trial) | {"number": 1000 * seed + i} for i, trial in enumerate(trials)],
         }
-        # Each trial draws its own order: what two ways differ by is then not the luck of one order.
-        about["trials"] = [
-            peer_trial(trial) | {"number": 1000 * seed + i, "initial": str(initial)} for i, trial in enumerate(trials)
-        ]
-        (path := folder / "job.json").write_text(json.dumps(about, indent=1))
+        torch.save(about, path := folder / "job.pt")
         return path
 
 

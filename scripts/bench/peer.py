@@ -1,4 +1,4 @@
-"""Trials of a job trained without the runner: `python scripts/bench peer --way typed --job FILE.json`.
+"""Trials of a job trained without the runner: `python scripts/bench peer --way typed --job FILE.pt`.
 
 `python scripts/bench trials` writes the job, which says what to train on and how, and calls this.
 
@@ -10,7 +10,6 @@ CUDA the step as a CUDA graph, in the runner's precision. Datasets and loaders a
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -29,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from runner.data.torchvision_import import torchvision_datasets
 from scripts.bench.common import Row, Table, options
-from scripts.parity.plain_models import Shape, load_trial, network
+from scripts.parity.plain_models import load_trial, network
 
 EVALUATED = {"cpu": 500, "cuda": 2000}  # examples at a time
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -39,7 +38,7 @@ Batch = tuple[Tensor, Tensor]
 
 @lru_cache
 def read(job: Path) -> Row:
-    return json.loads(job.read_text())
+    return torch.load(job, map_location="cpu", weights_only=False)
 
 
 class Pictures(Dataset):
@@ -59,12 +58,11 @@ class Pictures(Dataset):
 def tensors(job: Path) -> dict[str, Batch]:
     """Every split, standardised: images float32 [N, C, H, W] or tokens int64 [N, T]."""
     about, splits = read(job), {}
-    with np.load(about["data"]) as data:
-        for split in SPLITS:
-            x, y = torch.from_numpy(data[f"x_{split}"]), torch.from_numpy(data[f"y_{split}"])
-            if about["mean"]:
-                x = ((x - torch.tensor(about["mean"])) / torch.tensor(about["std"])).permute(0, 3, 1, 2).contiguous()
-            splits[split] = x, y
+    for name, (x, y) in about["splits"].items():
+        x = torch.from_numpy(x)
+        if about["mean"]:
+            x = ((x - torch.tensor(about["mean"])) / torch.tensor(about["std"])).permute(0, 3, 1, 2).contiguous()
+        splits[name] = x, torch.from_numpy(y)
     return splits
 
 
@@ -80,13 +78,13 @@ def loaders(job: Path, workers: int) -> dict[str, DataLoader]:
 
         mean, std = about["mean"], about["std"]
         steps = [
-            transforms.RandomCrop(about["example"][1:], about["pad"], fill=tuple(round(m) for m in mean)),
+            transforms.RandomCrop(about["shape"].example[1:], about["pad"], fill=tuple(round(m) for m in mean)),
             transforms.RandomHorizontalFlip(0.5 if about["flip"] else 0),
             transforms.ToTensor(),
             transforms.Normalize([m / 255 for m in mean], [s / 255 for s in std]),
         ]
-        with np.load(about["data"]) as data:
-            training = Pictures(data["x_train"], data["y_train"], transforms.Compose(steps))
+        x, y = about["splits"]["train"]
+        training = Pictures(x, y, transforms.Compose(steps))
         how |= {"num_workers": workers, "persistent_workers": workers > 0}
     return loaded | {"learn": DataLoader(training, about["batch_size"], shuffle=True, **how)}
 
@@ -98,8 +96,8 @@ class Run:
         about = read(job)
         self.about, self.trial, self.device = about, trial, torch.device(about["device"])
         torch.manual_seed(trial["number"])
-        made = network(about["model"], Shape(tuple(about["example"]), about["classes"], about["vocabulary"]))
-        load_trial(made, torch.load(trial["initial"]))
+        made = network(about["model"], about["shape"])
+        load_trial(made, about["initial"])
         if tuned:
             made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = made.to(self.device)
@@ -150,7 +148,7 @@ class Run:
                 break
         errors = {"train": self.score(batches("train"))[1], "val": error, "test": self.score(batches("test"))[1]}
         # What diverged counts as chance, as in the runner.
-        ok, chance = math.isfinite(running), 100 * (1 - 1 / self.about["classes"])
+        ok, chance = math.isfinite(running), 100 * (1 - 1 / self.about["shape"].classes)
         row = {key: self.trial[key] for key in ("optimizer", "lr", "wd", "seed")}
         row |= {"status": "ok" if ok else "diverged", "epochs": epoch}
         return row | {f"{split}_error": errors[split] if ok else chance for split in SPLITS}
@@ -274,7 +272,7 @@ def train(way: str, job: Path) -> list[Row]:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--way", choices=("typed", "tuned", "joblib"), required=True)
-    parser.add_argument("--job", type=Path, required=True, metavar="FILE.json", help="as `bench trials` writes it")
+    parser.add_argument("--job", type=Path, required=True, metavar="FILE.pt", help="as `bench trials` writes it")
     chosen = parser.parse_args()
     rows = train(chosen.way, chosen.job)
     table = Table("optimizer lr wd seed status epochs val_error:.2f test_error:.2f", chosen.csv)

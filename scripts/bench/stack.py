@@ -171,8 +171,9 @@ def made_up(path: Path, steps: int) -> None:
     """Random images for batches of 128, as many as the timed steps need, with a tenth more for validation."""
     rng = np.random.default_rng(0)
     splits = {"train": 128 * (steps + 2) * 10 // 9, "test": 200}
-    x = {f"x_{split}": rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for split, n in splits.items()}
-    np.savez(path, **x, **{f"y_{split}": np.arange(n) % 10 for split, n in splits.items()})
+    arrays: Row = {f"x_{split}": rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for split, n in splits.items()}
+    arrays |= {f"y_{split}": np.arange(n) % 10 for split, n in splits.items()}
+    np.savez(path, **arrays)
 
 
 def main() -> None:

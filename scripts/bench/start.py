@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from scripts.bench.common import ROOT, Ended, Table, command, medians, options, refuse_unknown, turns, whole, words
+from scripts.bench.common import ROOT, Ended, Row, Table, command, medians, options, refuse_unknown, turns, whole, words
 
 SLOW = ("torch", "sklearn", "matplotlib", "pandas")
 TRIAL = ("optimizer=adamw", "wd=0.01")
@@ -81,7 +81,7 @@ def main() -> None:
     table = Table(f"command:<52 seconds:.2f target_s:.1f met:<4 min_s:.2f cpu_s:.2f modules {slow}", chosen.csv)
     for name, median in medians(wall).items():
         words_of, _, target = COMMANDS[name]
-        row = {"command": f"python -m {' '.join(words_of)}".replace("{new}", "DIR").replace("{old}", "DIR")}
+        row: Row = {"command": f"python -m {' '.join(words_of)}".replace("{new}", "DIR").replace("{old}", "DIR")}
         row |= {"seconds": round(median, 3), "target_s": target, "met": "yes" if median <= target else "no"}
         row |= {"min_s": round(min(wall[name]), 3), "cpu_s": round(runs.cpu[name], 3)}
         row |= {"modules": len(modules[name]) - 1, "n": chosen.rounds}

@@ -67,7 +67,7 @@ def measure(name: str, memory: Memory, rounds: int, cold: bool) -> list[Row]:
             "ratio": round(median / middle["optim"], 2),
             "bytes": (moved := BYTES.get(way, FUSED)),
             "gb_per_s": round(moved * size / median / 1e3, 1),
-            "copy_gb_per_s": round(bandwidth, 1),
+            "copy_gb_per_s": round(bandwidth, 3),
             "floor_us": round(floor, 2),
             "share": round(floor / median, 3),
             "rounds": rounds,

@@ -150,7 +150,7 @@ def graphed(shapes: Shapes, trials: int, device: torch.device, evict: Callable[[
     gradients = [p.grad for p in parameters]
     parameters = [p.detach() for p in parameters]
     moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
-    launch = Launch(parameters, moments[0], moments[1], kinds, trials, "adam", "torch")
+    launch = Launch(parameters, moments[0], moments[1], kinds, trials, "adam")
     rows = rows_of(trials, STEPS).float().to(device)
     live = torch.ones(trials, dtype=torch.bool, device=device)
     clock = torch.full((trials,), -1, dtype=torch.int32, device=device)
