@@ -32,7 +32,7 @@ def refuse_unusable(parser: ArgumentParser, chosen: Namespace) -> None:
         try:
             chosen.csv.open("a").close()
         except OSError as error:
-            parser.error(f"--csv {chosen.csv}: cannot write there ({error.strerror})")
+            parser.error(f"--csv {chosen.csv}: cannot be written ({error.strerror})")
 
 
 def device_name(device: torch.device | str) -> str:

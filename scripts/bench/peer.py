@@ -224,7 +224,7 @@ def tuned(job: Path, trial: Row) -> Row:
 
 
 class Graph:
-    """Full batches on CUDA: three plain steps, then one is recorded and from there replayed."""
+    """Full batches on CUDA: three plain steps; the fourth is recorded, and replayed from then on."""
 
     def __init__(self, step: Any, size: int, device: torch.device) -> None:
         self.step, self.index = step, torch.zeros(size, dtype=torch.int64, device=device)

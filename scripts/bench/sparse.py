@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=whole, default=50, help="default: %(default)s")
     parser.add_argument("--threads", type=wholes, default=[1], help="of the CPU, such as 1,2 (default: %(default)s)")
     chosen = parser.parse_args()
-    # That rows rest unseen by forward passes: there are none here.
+    # SparseAdamW warns that rows rest unseen by forward passes; this benchmark makes no forward pass.
     warnings.filterwarnings("ignore", "rows of a parameter")
     memory = Memory(torch.device("cpu"))
     print(f"{machine(memory.device)}, {chosen.touched} rows of {chosen.dim} touched")

@@ -23,7 +23,7 @@ from scripts.parity.peers import PEERS, Problem
 STEPS, WEIGHTS, LR = 1000, 1000, 0.01
 MOMENTS = (1, 10, 100, 1000)
 Weights = dict[int, np.ndarray]  # after so many steps
-EPS, CONSTANT = "eps 1e-15", "constant rate"  # cases that show where Keras differs, and that it is only there
+EPS, CONSTANT = "eps 1e-15", "constant rate"  # cases that show where Keras differs, and that it differs nowhere else
 # Rule, convention, decay as typed, and what is special.
 CASES = (
     ("adamw", "torch", 0.1, ""),
