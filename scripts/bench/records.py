@@ -8,39 +8,36 @@ imports included in the memory. --quick stops at a hundredth.
 from __future__ import annotations
 
 import csv
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.bench.common import ROOT, Row, Table, options
+from scripts.bench.common import ROOT, Row, Table, command, options
 from scripts.bench.plan import planned
 
 MEASURED = """
-import resource, sys, time
-{imports}
-start = time.perf_counter()
-{work}
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, count)
-"""
-READ = """
+import sys, time
 from pathlib import Path
 import pandas as pd
 from runner.records import read, records
 folder = Path(sys.argv[1])
+start = time.perf_counter()
+{work}
+print(time.perf_counter() - start, count)
 """
 DONE, ENDS = "what is done (trials.csv, under the lock)", "where curves.csv ends (before an append)"
 
 
 def read(what: str, work: str, folder: Path, rows: int) -> Row:
-    """One of the calls below, in its own process."""
-    code = MEASURED.format(imports=READ, work=work)
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
-    seconds, mib, count = done.stdout.split()
-    if int(float(count)) != rows:
+    """A row about one of the calls below, in its own process; `work` sets `count` to the rows that it has seen."""
+    ended = command([sys.executable, "-c", MEASURED.format(work=work), str(folder)], cwd=ROOT)
+    if ended.code:
+        raise SystemExit(f"{what}: {ended.text[-500:]}")
+    seconds, count = ended.text.split()
+    if int(count) != rows:
         raise SystemExit(f"{what}: {count} of {rows} rows were read")
-    return {"what": what, "rows": rows, "seconds": float(seconds), "mib": float(mib)}
+    return {"what": what, "rows": rows, "seconds": float(seconds), "mib": ended.mib}
 
 
 def made_up(folder: Path, trials: int, epochs: int) -> Path:
@@ -79,13 +76,8 @@ def measured(quick: bool) -> Iterator[Row]:
                 100 * epochs,
             )
             yield read(DONE, "count = len(records.Records(folder).done())", folder, trials)
-            yield read(
-                ENDS,
-                "r = records.Records(folder); r.has_curves(['0000000000'], 1); "
-                "count = sum(bits.bit_count() for bits in r.own['curves'].seen.values())",
-                folder,
-                trials * epochs,
-            )
+            ends = f"records.Records(folder).has_curves(['0000000000'], 1); count = {trials * epochs}"
+            yield read(ENDS, ends, folder, trials * epochs)
 
 
 def main() -> None:
