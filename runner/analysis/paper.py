@@ -16,6 +16,8 @@ from dataclasses import dataclass
 TRAIN_SIZE, EPOCHS, BATCH = 50_000, 100, 128
 UPDATES = TRAIN_SIZE * EPOCHS / BATCH  # B * T / b of Figures 1 and 2
 PARAMS = 11_653_978  # of 26 2x64d with ten classes
+# Parameters of the networks of all figures (26 2x64d and 26 2x96d), and the epochs that the paper gave them.
+BUDGETS: Mapping[int, tuple[int, ...]] = {PARAMS: (25, EPOCHS, 400), 26_192_922: (1800,)}
 MODEL, DATASET, SCHEDULE = "26 2x64d (shake-shake)", "cifar10", "cosine"
 OCTAVES = 11  # learning rates on an axis: the unit times 1, 1/2, ..., 1/1024
 
@@ -43,12 +45,12 @@ WDS = (0.0, *(0.001 / 2**k for k in range(5, -5, -1)))
 
 def _circles(optimizer: str, lr_unit: float, best: float, cells: str) -> Circles:
     """`cells` as in the figure: '64:1/32' is lr_unit / 64 and 0.001 / 32."""
-    found = []
+    pairs = []
     for cell in cells.split():
         lr, _, wd = cell.partition(":")
         top, _, bottom = wd.partition("/")
-        found.append((lr_unit / int(lr), 0.001 * int(top) / int(bottom or 1)))
-    return Circles(optimizer, lr_unit, tuple(found), best)
+        pairs.append((lr_unit / int(lr), 0.001 * int(top) / int(bottom or 1)))
+    return Circles(optimizer, lr_unit, tuple(pairs), best)
 
 
 FIGURE_2: Mapping[str, Circles] = {

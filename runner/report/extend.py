@@ -16,9 +16,9 @@ from typing import Any
 
 from runner.analysis.arms import Block
 from runner.analysis.select import NONE_BETTER, block_winners
+from runner.analysis.study_results import BlockResults
 from runner.data.settings import shown
 from runner.report.overrides import noted_settings, overrides, typed
-from runner.report.table import Reported
 from runner.system import called
 
 HEAD = "commands that extend the grid where a winner is on its edge:"
@@ -46,16 +46,17 @@ class _Command:
         return called.command("-m", self.words[0], lr, *wd, *self.words[1:])
 
 
-def extension(folder: Path, blocks: Reported) -> str:
+def extension(folder: Path, blocks: Sequence[BlockResults]) -> str:
     """A line for each arm whose winner is on an edge, and below it the command; '' where there is none.
 
     Args:
         folder: of the study; the commands are for the folder in which this path is valid.
-        blocks: its blocks, with `results(block)` for each.
+        blocks: its blocks with their results.
     """
     lines: list[str] = []
-    for block, found in blocks:
-        if any(result.edge for result in found):
+    for results in blocks:
+        block = results.block
+        if any(result.edge for result in results.arms):
             where = f" of {block.label}" if block.label else ""
             for command in _needed([c for row in block_winners(block) if (c := _command(folder, block, row))]):
                 lines += [f"  {command.arm}{where} ({command.edge}):", command.text()]
@@ -68,16 +69,16 @@ def beyond(values: Collection[float], upward: bool) -> list[float]:
     values: at least one, each positive.
     """
     axis = sorted(values, reverse=not upward)
-    found = [*axis]
+    longer = [*axis]
     for _ in range(STEPS):
-        if len(found) > 2 and _alike(found[-1] / found[-2], found[-2] / found[-3]):
-            new = found[-2] * (found[-1] / found[-3])  # the step before the last again: 3 and 3.3 may alternate
-        elif len(found) > 1:
-            new = found[-1] * (found[-1] / found[-2])
+        if len(longer) > 2 and _alike(longer[-1] / longer[-2], longer[-2] / longer[-3]):
+            new = longer[-2] * (longer[-1] / longer[-3])  # The step before the last again: 3 and 3.3 may alternate.
+        elif len(longer) > 1:
+            new = longer[-1] * (longer[-1] / longer[-2])
         else:
-            new = found[-1] * (OCTAVE if upward else 1 / OCTAVE)
-        found.append(float(f"{new:.6g}"))
-    return sorted(value for value in found[len(axis) :] if LEAST <= value <= MOST)
+            new = longer[-1] * (OCTAVE if upward else 1 / OCTAVE)
+        longer.append(float(f"{new:.6g}"))
+    return sorted(value for value in longer[len(axis) :] if LEAST <= value <= MOST)
 
 
 def _alike(one: float, other: float) -> bool:
@@ -130,8 +131,8 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
     # As `select.winners` has it, what was not compared with the winner is not of its grid.
     rows = rows[rows["seed"].isin(set(rows.loc[rows["cell"] == winner["cell"], "seed"]))]
     pairs, zeros = (
-        set(zip(mine["lr"], mine["wd"], strict=True))
-        for mine in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])
+        set(zip(some["lr"], some["wd"], strict=True))
+        for some in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])
     )
     lrs, wds = extended(edge, (float(winner["lr"]), float(winner["wd"])), pairs, zeros)
     wds = [wd for wd in wds if _possible(wd, lrs, cell.iloc[0])]

@@ -18,6 +18,7 @@ from runner.analysis.measures import short
 from runner.analysis.overlay import Overlay, sentences
 from runner.analysis.select import cells, seed_count
 from runner.report.plots import style
+from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,8 +77,7 @@ def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure |
         for axes, map_ in zip(row, line, strict=False):
             _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
             if over and map_.arm in over:
-                their = over[map_.arm]
-                places = [their.place(cell) for cell in their.theirs]
+                places = [over[map_.arm].place(cell) for cell in over[map_.arm].paper_cells]
                 paper_marks(axes, [(x + _gap(map_) if x > 0 else x, y) for x, y in places])
         for axes in row[len(line) :]:
             axes.set_axis_off()
@@ -205,3 +205,11 @@ def _caption(block: Block, panels: Sequence[Map]) -> str:
     if (cells(block)["hyper"] != "").any():
         parts.append("best over the other hyperparameters")
     return "; ".join(parts)
+
+
+PLOT = Plot(
+    "heatmap",
+    "Heat maps of the search",
+    lambda data: heatmap(data.block, data.overlays),
+    "no grid of two or more cells",
+)
