@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -69,6 +71,9 @@ class Arm:
         return f"{family_name(self.family)} without decay" if self.kind == NO_DECAY else self.label
 
 
+Given = TypeVar("Given")
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Rows of `trials.csv` that may be compared.
@@ -98,6 +103,19 @@ class Block:
     def marked_title(self) -> str:
         """The title, and the measure's remark where it has one."""
         return f"{self.title} ({self.measure.remark})" if self.measure.remark else self.title
+
+
+def per_block(function: Callable[[Block], Given]) -> Callable[[Block], Given]:
+    """Remember what a function gives for a block: a report asks again and again, and a block's rows never change."""
+    known: WeakKeyDictionary[Block, Given] = WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def remembered(block: Block) -> Given:
+        if block not in known:
+            known[block] = function(block)
+        return known[block]
+
+    return remembered
 
 
 def split(trials: pd.DataFrame) -> list[Block]:

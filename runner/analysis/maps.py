@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.arms import Block, per_block
 from runner.analysis.select import cells
 
 
@@ -29,6 +29,7 @@ class Map:
         return sorted(set(self.cells["wd"]))
 
 
+@per_block
 def maps(block: Block) -> list[Map]:
     """One map per arm with decay; its wd = 0 column is the family's 'no decay' arm, which both twins share."""
     table = cells(block)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from runner.analysis import paper
-from runner.analysis.arms import Block
+from runner.analysis.arms import Block, per_block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.measures import number, short
 from runner.analysis.select import search_seeds
@@ -79,6 +79,7 @@ class Overlay:
         return lr - papers_lr, wd - papers_wd
 
 
+@per_block
 def overlays(block: Block) -> dict[str, Overlay]:
     """By arm, for the maps that Figure 2 has a twin of; {} for any other study.
 

@@ -40,9 +40,6 @@ class Circles:
         return tuple(self.lr_unit / 2**k for k in range(OCTAVES))
 
 
-WDS = (0.0, *(0.001 / 2**k for k in range(5, -5, -1)))
-
-
 def _circles(optimizer: str, lr_unit: float, best: float, cells: str) -> Circles:
     """`cells` as in the figure: '64:1/32' is lr_unit / 64 and 0.001 / 32."""
     pairs = []
@@ -72,24 +69,6 @@ FIGURE_1: Mapping[tuple[str, str], float] = {
     ("adamw", "cosine"): 3.8,
 }
 
-# Figure 3, bottom left: 26 2x96d, CIFAR-10, 1800 epochs, learning rate 0.001: decay -> final test error.
-# Adam by lambda' = 0.001 / 2^k, k from 12 to 1; AdamW by lambda_norm.
-FIGURE_3_ADAM: Mapping[float, float] = {
-    0.001 / 2**k: error
-    for k, error in zip(
-        range(12, 0, -1), (3.83, 3.67, 3.55, 3.77, 3.57, 3.68, 3.82, 3.98, 4.31, 4.83, 5.10, 6.13), strict=True
-    )
-}
-FIGURE_3_ADAMW: Mapping[float, float] = {
-    0.00625: 3.48,
-    0.0125: 3.38,
-    0.025: 3.13,
-    0.05: 3.24,
-    0.1: 3.16,
-    0.2: 3.26,
-    0.4: 3.57,
-}
-
 # Figure 4: arm -> epoch -> error. The WR arms at the end of each restart cycle, the others at the end of the run.
 FIGURE_4_CIFAR10: Mapping[str, Mapping[int, float]] = {
     "AdamWR": {100: 4.0, 300: 3.4, 700: 3.1, 1500: 3.3},
@@ -97,13 +76,6 @@ FIGURE_4_CIFAR10: Mapping[str, Mapping[int, float]] = {
     "Adam": {1800: 3.55},
     "AdamW": {1800: 3.13},
     "SGDW": {1800: 2.92},
-}
-FIGURE_4_IMAGENET32: Mapping[str, Mapping[int, float]] = {
-    "AdamWR": {10: 22.0, 30: 17.9, 70: 16.1, 150: 15.5},
-    "SGDWR": {10: 21.9, 30: 17.9, 70: 16.1, 150: 15.3},
-    "Adam": {150: 17.75},
-    "AdamW": {150: 15.9},
-    "SGDW": {150: 15.5},
 }
 
 

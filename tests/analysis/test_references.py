@@ -166,7 +166,7 @@ def test_what_each_arm_is_compared_with_is_said_where_they_differ() -> None:
 
 
 def said(rows: Rows, reference: str = "") -> str:
-    blocks = [(b, results(b, reference)) for b in split(frame(rows))]
+    blocks = [results(b, reference) for b in split(frame(rows))]
     found = answer(blocks)
     assert len(found) <= COLUMNS
     assert "\n" not in found

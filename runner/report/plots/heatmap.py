@@ -15,7 +15,7 @@ import pandas as pd
 from runner.analysis.arms import Block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.measures import short
-from runner.analysis.overlay import Overlay, sentences
+from runner.analysis.overlay import Overlay, overlays, sentences
 from runner.analysis.select import cells, seed_count
 from runner.report.plots import style
 from runner.report.plots.plot import Plot
@@ -210,6 +210,6 @@ def _caption(block: Block, panels: Sequence[Map]) -> str:
 PLOT = Plot(
     "heatmap",
     "Heat maps of the search",
-    lambda data: heatmap(data.block, data.overlays),
+    lambda data: heatmap(data.block, overlays(data.block)),
     "no grid of two or more cells",
 )

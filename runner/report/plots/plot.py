@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from runner.analysis.arms import Block
-from runner.analysis.overlay import Overlay, overlays
 from runner.analysis.study_results import BlockResults
 
 if TYPE_CHECKING:
@@ -28,11 +26,6 @@ class PlotData:
     @property
     def block(self) -> Block:
         return self.results.block
-
-    @cached_property
-    def overlays(self) -> Mapping[str, Overlay]:
-        """The paper's Figure 2 by arm, which two plots show."""
-        return overlays(self.block)
 
 
 @dataclass(frozen=True)

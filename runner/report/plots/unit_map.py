@@ -14,6 +14,7 @@ import pandas as pd
 
 from runner.analysis.arms import Block
 from runner.analysis.maps import Map, best_cells, maps
+from runner.analysis.overlay import Overlay, overlays
 from runner.report.plots import style
 from runner.report.plots.heatmap import COLOURS, colour_bar, colour_range, legend, paper_marks, quantity
 from runner.report.plots.plot import Plot, PlotData
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-
-    from runner.analysis.overlay import Overlay
 
 # column -> (its convention, conventions that are worth drawing in it)
 UNITS = {"wd_paper": ("paper", ("torch", "normalized")), "wd_torch": ("torch", ("paper", "normalized"))}
@@ -106,7 +105,7 @@ def _draw(axes: Axes, map_: Map, column: str, norm: Normalize) -> None:
 
 
 def _plot(column: str, data: PlotData) -> Figure | None:
-    return unit_map(data.block, column, data.overlays)
+    return unit_map(data.block, column, overlays(data.block))
 
 
 PLOTS = tuple(
