@@ -13,9 +13,7 @@ from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import ON_PAR, Claim, Evidence, above, below, jointly, within
 from runner.claims.comparison import by_seed, differences, gain, gap, obstacle
-
-NOT_IN_PAPER = "not in the paper"
-_SGD_ON_PAR = f"about 0 (both about {paper.FIGURE_2['sgdw'].best_error} %)"
+from runner.claims.listed import LISTED
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -48,26 +46,25 @@ def _better(results: BlockResults, family: str) -> Iterator[Claim]:
         plain = results.no_decay(family) if l2.edge == NONE_BETTER else None
         rival = plain or l2
         errors, rivals = by_seed(results, decoupled), by_seed(results, rival)
-        reduced, papers, text = _reduction(errors, rivals), NOT_IN_PAPER, ""
+        reduced, papers, text = _reduction(errors, rivals), "", ""
         if family == "adam" and ("adam", schedule) in paper.FIGURE_1:
             both = " and ".join(str(paper.FIGURE_1[name, schedule]) for name in ("adam", "adamw"))
             papers, text = f"{-_figure_1_gain(schedule):.1f} points ({both} %)", "; the paper's text: 15 %"
         if family == "sgd" and schedule == paper.SCHEDULE:
-            papers = _SGD_ON_PAR
+            papers = LISTED["adamw-rivals-sgdw"].value
         instead = f"in place of {l2.arm}, none of which that was tried is better" if plain else ""
         beaten = f"that of {block.arm_of[plain.arm].prose}" if plain else f"{l2.arm}'s"
         yield Claim(
-            f"best-cell-{family}w",
-            1,
+            "best-cell" if family == "adam" else "best-cell-sgd",
             f"{decoupled.arm}'s best cell beats {beaten}",
-            "Figures 1, 2, 3" if family == "adam" else "Figure 2",
             f"{block.measure.report_name}, {decoupled.arm} minus {rival.arm} ({results.unit})",
             below(differences(errors, rivals)),
-            papers,
             (results,),
             obstacle([(results, decoupled), (results, rival)]),
             "; ".join(remark for remark in (instead, reduced + text if reduced else "") if remark),
             variant="" if family == "adam" else "SGD",
+            papers=papers,
+            family=family,
         )
 
 
@@ -84,12 +81,9 @@ def _l2_gives(results: BlockResults) -> Iterator[Claim]:
         return
     yield Claim(
         "l2-gives-nothing",
-        4,
         "Adam gets nothing from L2",
-        "Figure 2",
         f"{results.block.measure.report_name}, {l2.arm} minus {plain.arm} ({results.unit}; equal within {ON_PAR})",
         within(gap(results, l2, plain)),
-        "about 0 (three of the ten best cells have wd 0 or 1/32)",
         (results,),
         obstacle([(results, l2), (results, plain)], with_none=True, margin=True),
     )
@@ -101,12 +95,9 @@ def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
     if adamw and sgdw and max(arm.cells for arm in results.arms) > 1:
         yield Claim(
             "adamw-rivals-sgdw",
-            9,
             "AdamW rivals SGDW",
-            "Figure 2",
             f"{name}, {adamw.arm} minus {sgdw.arm} ({results.unit}; equal within {ON_PAR})",
             within(gap(results, adamw, sgdw)),
-            _SGD_ON_PAR,
             (results,),
             obstacle([(results, adamw), (results, sgdw)], margin=True),
         )
@@ -115,14 +106,12 @@ def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
         worse, better = (paper.FIGURE_2[family].best_error for family in ("adam", "sgd"))
         yield Claim(
             "adam-worse-than-sgd",
-            9,
             f"{adam.arm} is worse than {sgd.arm}",
-            "Figure 2",
             f"{name}, {adam.arm} minus {sgd.arm} ({results.unit})",
             above(gap(results, adam, sgd)),
-            f"{worse - better:+.1f} points ({worse} and {better} %)",
             (results,),
             obstacle([(results, adam), (results, sgd)]),
+            papers=f"{worse - better:+.1f} points ({worse} and {better} %)",
         )
 
 
@@ -134,14 +123,12 @@ def _schedules(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
             (more, (l2, decoupled)), (less, _) = gains[better], gains[worse]
             yield Claim(
                 "gain-by-schedule",
-                2,
                 f"AdamW's gain is larger under {better} than under {worse}",
-                "Figure 1",
                 f"gain of {decoupled.arm} over {l2.arm}, {better} minus {worse} ({by_name[better].unit})",
                 above(differences(more, less)),
-                f"{_figure_1_gain(better) - _figure_1_gain(worse):+.1f} points",
                 (by_name[better],),
                 obstacle([(by_name[name], arm) for name in (better, worse) for arm in gains[name][1]]),
+                papers=f"{_figure_1_gain(better) - _figure_1_gain(worse):+.1f} points",
             )
     if "cosine" in by_name:
         yield from _cosine_best(by_name)
@@ -168,18 +155,16 @@ def _cosine_best(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
             worst = max(tested, key=lambda e: e.value)
             evidence = replace(worst, against_null=against_null, against_claim=against_claim)
         figure_1 = {name: best for (optimizer, name), best in paper.FIGURE_1.items() if optimizer == arm.optimizer}
-        papers = f"{figure_1.pop('cosine') - min(figure_1.values()):.1f} points" if figure_1 else NOT_IN_PAPER
+        papers = f"{figure_1.pop('cosine') - min(figure_1.values()):.1f} points" if figure_1 else ""
         yield Claim(
             "cosine-best",
-            3,
             f"Cosine is the best schedule for {arm.arm}",
-            "Figure 1",
             f"{cosine.block.measure.report_name}, cosine minus the best of {', '.join(name for name, *_ in rivals)} "
             f"({cosine.unit})",
             evidence,
-            papers,
             (cosine,),
             obstacle([(cosine, arm), *((results, other) for _, results, other in rivals)]),
+            papers=papers,
         )
 
 
@@ -196,13 +181,10 @@ def _long_constant(study: StudyResults) -> Iterator[Claim]:
                 continue
             yield Claim(
                 "long-constant",
-                16,
                 f"Adam at a fixed rate does not replace AdamW with cosine in {number(times, 0)} times the epochs",
-                "Supplementary Figure 2",
                 f"{long.block.measure.report_name}, {adam.arm} at a fixed rate minus {adamw.arm} with cosine "
                 f"({long.unit}; not better by {ON_PAR})",
                 above(differences(by_seed(long, adam), by_seed(short, adamw)), -ON_PAR),
-                "at best comparable (18 times the epochs, a larger network)",
                 (long, short),
                 obstacle([(long, adam), (short, adamw)]),
             )
@@ -219,13 +201,10 @@ def _control(group: list[BlockResults], key: str, papers: str, changed: str) -> 
     (more, (l2, decoupled)), (less, arms) = gains[0], gains[1]
     what = "shake regularization" if key == "model.shake" else "BatchNorm"
     yield Claim(
-        "gain-without-" + key.partition(".")[2],
-        23,
+        "gain-in-control",
         f"AdamW's gain is larger without {what}",
-        "not in the paper (Zhuang et al. 2022)",
         f"gain of {decoupled.arm} over {l2.arm}, {key}={changed} minus {papers} ({by_value[changed].unit})",
         above(differences(more, less)),
-        NOT_IN_PAPER,
         (by_value[changed],),
         obstacle([*((by_value[changed], arm) for arm in (l2, decoupled)), *((by_value[papers], arm) for arm in arms)]),
     )

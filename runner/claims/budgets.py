@@ -14,8 +14,6 @@ from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim, Evidence, from_bootstrap
 
-FIGURE = "Supplementary Figure 3"
-
 
 @dataclass(frozen=True, eq=False)
 class _Searched:
@@ -115,12 +113,9 @@ def _exponent(searches: list[_Searched]) -> Claim:
         remark = f"the interval holds {' and '.join(inside) or 'none of 0, 0.5 and 1'}"
     return Claim(
         "decay-exponent",
-        10,
         f"The best raw decay of {searches[0].arm} falls with the budget",
-        FIGURE,
         "p in best wd ~ epochs^-p",
         evidence,
-        "0.5 (normalized decay's assumption)",
         (searches[0].results,),
         why,
         remark,
@@ -137,12 +132,9 @@ def _stable(searches: list[_Searched]) -> Claim:
         evidence = from_bootstrap(long.best - short.best, long.drawn(1) - short.drawn(0), 2, -step, step)
     return Claim(
         "normalized-stable",
-        11,
         f"The best normalized decay is stable from {short.epochs:g} to {long.epochs:g} epochs",
-        FIGURE,
         f"log2(best wd_norm), long minus short (within a grid step, {number(step, 1)})",
         evidence,
-        "about 0 (0.025 to 0.05 at 25, 100 and 400 epochs)",
         (short.results,),
         why,
         among=_epochs(searches),
@@ -159,12 +151,9 @@ def _reuse(normalized: list[_Searched], raw: list[_Searched]) -> Claim:
         evidence = from_bootstrap(value[0] - value[1], drawn[0] - drawn[1], 2, -math.inf, 0.0)
     return Claim(
         "normalized-reuse",
-        11,
         "Reusing a short run's best decay costs less when it is normalized",
-        FIGURE,
         "log regret of the short run's best wd in the long run, normalized minus raw",
         evidence,
-        "below 0 (by eye)",
         (normalized[0].results,),
         why,
         among=_epochs(normalized),
@@ -191,15 +180,13 @@ def _across(a: _Searched, b: _Searched, what: str, papers: str, remark: str = ""
         evidence = from_bootstrap(a.best - b.best, a.drawn(0) - b.drawn(1), 2, -1.0, 1.0)
     return Claim(
         "normalized-carries-over",
-        12,
         f"The best normalized decay carries over {what}",
-        FIGURE,
         "log2 of the ratio of the best wd_norm (within 1)",
         evidence,
-        papers,
         (a.results, b.results),
         why,
         remark,
+        papers=papers,
     )
 
 

@@ -17,6 +17,7 @@ from scipy import special
 
 from runner.analysis.statistics import LEVEL, estimate, t_quantile
 from runner.analysis.study_results import BlockResults
+from runner.claims.listed import LISTED
 
 ALPHA = (1 - LEVEL) / 2
 ON_PAR = 0.2  # points: two errors this close are called equal
@@ -41,35 +42,47 @@ class Claim:
     """A row of claims.csv.
 
     Args:
-        id: what other code finds it by, such as 'best-cell-adamw'; several claims of a study may share it, on different
-            blocks.
-        number: in the list of claims (results/README.md).
+        id: a key of LISTED, by which other code finds it; several claims of a study may share it, on different blocks
+            or about different families.
         name: what it says.
-        figure: where the paper says so.
         statistic: what the evidence's value is, with its unit.
         evidence: None where nothing could be computed.
-        paper_value: what the paper has for the statistic.
         places: the blocks that it was judged on.
         why: what forbids a verdict, whatever the numbers say.
         remark: goes behind the verdict.
         among: what was varied between the blocks: '5, 20, 80 epochs'.
+        papers: what the paper has for the statistic, where LISTED does not tell.
         variant: tells it from the paper's own claim of this number: 'SGD'.
+        family: the optimizers that it is about.
         verdict: CONFIRMED, REFUTED or UNDECIDED (`decided`).
     """
 
     id: str
-    number: int
     name: str
-    figure: str
     statistic: str
     evidence: Evidence | None
-    paper_value: str
     places: tuple[BlockResults, ...]
     why: str = ""
     remark: str = ""
     among: str = ""
+    papers: str = ""
     variant: str = ""
+    family: str = "adam"
     verdict: str = UNDECIDED
+
+    @property
+    def number(self) -> int:
+        """In the list of claims."""
+        return LISTED[self.id].number
+
+    @property
+    def figure(self) -> str:
+        """Where the paper says so."""
+        return LISTED[self.id].figure
+
+    @property
+    def paper_value(self) -> str:
+        return self.papers or LISTED[self.id].value
 
     @property
     def claim(self) -> str:

@@ -66,12 +66,9 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
         evidence = from_bootstrap(_offset(x, y), drawn, sum(map(len, x)), -math.inf, 0.0)
     return Claim(
         "equal-loss",
-        13,
         f"At equal training loss {decoupled.arm} has the lower test error",
-        "Figure 3, bottom right",
         f"{results.block.measure.report_name} at equal training loss, {decoupled.arm} minus {l2.arm} ({results.unit})",
         evidence,
-        "below 0 (by eye)",
         (results,),
         why,
     )
@@ -101,23 +98,17 @@ def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: 
     what = f"{measure.select_name}, {decoupled.arm} minus {l2.arm}"
     yield Claim(
         "alike-early",
-        14,
         f"{decoupled.arm} and {l2.arm} are alike in the first half of the run",
-        "Figure 3, top",
         f"{what}, mean over the first half ({results.unit}; equal within {ON_PAR})",
         within(first.mean()),
-        "about 0 (curves coincide)",
         (results,),
         why or obstacle(pairs, margin=True),
     )
     yield Claim(
         "ahead-late",
-        14,
         f"{decoupled.arm} is ahead of {l2.arm} in the second half",
-        "Figure 3, top",
         f"{what}, mean over the second half ({results.unit})",
         below(second.mean()),
-        "below 0 (by eye)",
         (results,),
         why,
     )
@@ -163,25 +154,22 @@ def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, famil
         name = f"{warm.block.arm_of[restarted.arm].base}R"
         yield Claim(
             "restarts-sooner",
-            15,
             f"{name} has after its first cycle what {plain.arm} has only much later",
-            "Figure 4",
             f"log2 of the epochs that {plain.arm} needs to have {name}'s first {column_name}, relative",
             above(factors),
-            "up to log2(10) = 3.3",
             (warm,),
             obstacle(arms, searched=False),
+            family=family,
         )
         yield Claim(
             "restarts-end",
-            15,
             f"{name}'s last cycle ends as good as {plain.arm}",
-            "Figure 4",
             f"{column_name}, {name}'s last cycle minus {plain.arm}'s end (equal within {ON_PAR})",
             within(last),
-            f"{behind:+.2f} points" + (" at 1500 and 1800 epochs" if family == "adam" else ""),
             (warm,),
             obstacle(arms, searched=False, margin=True),
+            family=family,
+            papers=f"{behind:+.2f} points" + (" at 1500 and 1800 epochs" if family == "adam" else ""),
         )
 
 

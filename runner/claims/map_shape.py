@@ -56,17 +56,15 @@ def _slope(results: BlockResults, map_: Map, land: Landscape) -> Claim:
         evidence = from_bootstrap(slope(land, rows, land.log_error), drawn, len(rows), low, high)
     axis = "wd" if l2 else "decay per step, in paper units,"
     return Claim(
-        f"basin-{map_.family}" if l2 else f"basin-{map_.family}w",
-        5 if l2 else 6,
+        "basin-l2" if l2 else "basin-decoupled",
         f"{map_.arm}'s basin is {'diagonal' if l2 else 'along the lr axis'}",
-        "Figure 2",
         f"slope of log2(best {axis}) on log2(lr) ({f'below {DIAGONAL}' if l2 else f'within {ALIGNED} of 0'})",
         evidence,
-        "about -1" if l2 else "about 0",
         (results,),
         why,
         f"over {len(rows)} of {len(land.lr)} learning rates",
         variant="Adam" if l2 and map_.family != "sgd" else "",
+        family=map_.family,
     )
 
 
@@ -85,12 +83,9 @@ def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map,
         evidence = from_bootstrap(value, drawn, land.log_error.size, -math.inf, 0.0)
     return Claim(
         "separable",
-        6,
         f"{map_.arm}'s map is more separable than {twin_map.arm}'s",
-        "Figures 1, 2",
         f"interaction's share of the variance of log error, {map_.arm} minus {twin_map.arm}",
         evidence,
-        "below 0 (by eye)",
         (results,),
         why,
     )
@@ -111,12 +106,9 @@ def _line_search(results: BlockResults, map_: Map, land: Landscape, twin_map: Ma
             evidence = from_bootstrap(value, drawn, land.log_error.size, -math.inf, 0.0)
     return Claim(
         "line-search",
-        7,
         f"A line search suffices for {map_.arm}, more than for {twin_map.arm}",
-        "Figure 2",
         f"mean log regret of the best wd at a bad lr, then the best lr, {map_.arm} minus {twin_map.arm}",
         evidence,
-        "below 0 (by eye)",
         (results,),
         why,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.best_cells import NOT_IN_PAPER
 from runner.claims.claim import ON_PAR, Claim, apart
 from runner.claims.comparison import gap, obstacle
 
@@ -26,12 +25,9 @@ def _changes(results: BlockResults, weights: ArmResult, everything: ArmResult) -
     margin = f"; equal within {ON_PAR}" if results.block.measure.is_error else ""
     return Claim(
         "norms-and-biases",
-        24,
         f"To spare norms and biases changes what {results.block.arm_of[weights.arm].base} reaches",
-        "not in the paper (customary since BERT)",
         f"{results.block.measure.report_name}, {weights.arm} minus {everything.arm} ({results.unit}{margin})",
         apart(gap(results, weights, everything)),
-        NOT_IN_PAPER,
         (results,),
         obstacle([(results, weights), (results, everything)], margin=True),
     )

@@ -35,9 +35,7 @@ def verdicts(folder: Path) -> list[Verdict]:
     """All twelve, in their order; UserError where a study or checks.csv is missing."""
     places = {name: place(folder, name) for name in STUDIES}
     checks = read_checks(folder)
-    larger = [
-        trained.remembered(folder.parent / "claims-cpu", claim) for claim in ("best-cell-adamw", "adamw-rivals-sgdw")
-    ]
+    larger = [trained.remembered(folder.parent / "claims-cpu", claim) for claim in ("best-cell", "adamw-rivals-sgdw")]
     resnet, transformer, mechanism = (trained.read(places[name]) for name in STUDIES)
     return [
         trained.uneven(mechanism),

@@ -33,8 +33,8 @@ class Study:
         return next((one for one in self.blocks if one.block.settings["schedule"] == schedule), None)
 
     def claim(self, id: str, schedule: str = "") -> Claim | None:
-        """The first claim of this id, of those on blocks with this schedule where one is given."""
-        claims = (claim for claim in self.claims if claim.id == id)
+        """The first claim of this id about Adam's family, on a block with this schedule where one is given."""
+        claims = (claim for claim in self.claims if (claim.id, claim.family) == (id, "adam"))
         return next((c for c in claims if schedule in ("", c.places[0].block.settings["schedule"])), None)
 
 
@@ -73,7 +73,7 @@ def uneven(mechanism: Study) -> Verdict:
 
 def generalizes(resnet: Study, transformer: Study, larger: str = "") -> Verdict:
     """`larger`: what a larger study of the ResNet says, see `remembered`."""
-    claims = [study.claim("best-cell-adamw", "cosine") for study in (resnet, transformer)]
+    claims = [study.claim("best-cell", "cosine") for study in (resnet, transformer)]
     won = [claim is not None and claim.verdict == CONFIRMED for claim in claims]
     lost = [claim is not None and claim.verdict == REFUTED for claim in claims]
     verdict = TRUE if all(won) else FALSE if any(lost) and not any(won) else PARTLY if any(won) else OPEN
@@ -134,7 +134,7 @@ def strength(**studies: Study) -> Verdict:
 
 def _slopes(study: Study) -> tuple[str, str]:
     """The verdict of one study, and its slopes."""
-    l2, w = study.claim("basin-adam", "cosine"), study.claim("basin-adamw", "cosine")
+    l2, w = study.claim("basin-l2", "cosine"), study.claim("basin-decoupled", "cosine")
     slopes = [claim.evidence for claim in (l2, w) if claim and claim.evidence]
     verdict = OPEN
     if len(slopes) == 2:

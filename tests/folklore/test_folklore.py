@@ -138,9 +138,9 @@ def test_damaged_checks_are_refused_in_a_line(text: str, tmp_path: Path) -> None
 
 
 def test_a_larger_study_is_remembered(tmp_path: Path) -> None:
-    assert trained.remembered(tmp_path / "claims-cpu", "best-cell-adamw") == ""
+    assert trained.remembered(tmp_path / "claims-cpu", "best-cell") == ""
     folder = write(tmp_path / "claims-cpu", study(world(adam=5.0, adamw=4.0, plain=7.0), spread=0.02), curves=False)
-    said = trained.remembered(folder, "best-cell-adamw")
+    said = trained.remembered(folder, "best-cell")
     assert said.startswith(" (claims-cpu: -0.96 [")
     assert said.endswith("], n = 6, confirmed)")
     assert trained.remembered(folder, "adamw-rivals-sgdw") == ""

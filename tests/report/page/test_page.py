@@ -121,7 +121,7 @@ def test_everything_from_the_files_is_escaped(tmp_path: Path) -> None:
     rows += search(lrs=LRS[:2], seeds=(0,), settings={f"model.{EVIL}": "other"}, **changes)
     (tmp_path / "study.yaml").write_text(f'command: "{EVIL}"\nversion: "{EVIL}"\nsettings: [{{"{EVIL}": "{EVIL}"}}]\n')
     blocks = [results(block) for block in split(read.read(write(tmp_path, rows, curves=False)))]
-    claims = [Claim(EVIL, 1, EVIL, EVIL, EVIL, None, EVIL, tuple(blocks), EVIL, EVIL, EVIL, EVIL)]
+    claims = [Claim("best-cell", EVIL, EVIL, None, tuple(blocks), EVIL, EVIL, EVIL, EVIL, EVIL)]
     text = page(
         tmp_path, blocks, [drawn(tmp_path / "plots" / f"{EVIL[8:13]}.png", EVIL, blocks[0].block.id)], claims, EVIL
     )
