@@ -221,7 +221,7 @@ def sentences(block: Block, over: Mapping[str, Overlay]) -> list[str]:
     """What the caption of an overlaid map says, in words; [] without an overlay."""
     if not over:
         return []
-    circles = block.measure.select_name.partition(" (")[0]
+    circles = block.measure.select_quantity
     lines = [
         f"diamonds: the paper's ten best cells, read off its Figure 2 (chosen on test error; our circles on {circles})"
     ]

@@ -72,7 +72,7 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
     assert result.difference is not None
     block = results.block
     value, digits = result.difference.difference, block.measure.digits
-    name = block.measure.report_name.partition(" (")[0]
+    name = block.measure.report_quantity
     arm, other, word = result.arm, result.reference, word_of(result)
     if word != "undecided":
         digits = telling(value.mean, digits)

@@ -1,7 +1,7 @@
 """The commands that extend a grid where a winner is on its edge: `extension(folder, blocks)` is the call to know.
 
-A command names the new cells, the study's own settings and its search seeds, so that its trials land in the same block;
-what it names and is there already is not trained again.
+A command names the new cells, the study's own settings and its search seeds, so that its trials land in the same block.
+Trials that it names and that have a row already are not trained again.
 """
 
 from __future__ import annotations
@@ -122,13 +122,13 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         flat = json.loads(str(cell["settings"].iloc[0]))
         name = str(cell["dataset"].iloc[0])
         noted = noted_settings(folder, flat, name)
-        # The name in tables belongs to the block, whatever another command has called the data.
+        # Blocks are told apart by the name of the data in tables, so the command must give this name too.
         usual = shown({"name": flat["dataset"], **noted.get("dataset", {}), "label": ""})
         label = "" if name in (flat["dataset"], usual) else name
         words = overrides(flat, noted | {"dataset": {**noted.get("dataset", {}), "label": label}})
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
-    # As `select.winners` has it, what was not compared with the winner is not of its grid.
+    # A cell that was not compared with the winner is not part of its grid (`select.winners`).
     rows = rows[rows["seed"].isin(set(rows.loc[rows["cell"] == winner["cell"], "seed"]))]
     pairs, zeros = (
         set(zip(some["lr"], some["wd"], strict=True))
@@ -137,7 +137,7 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
     lrs, wds = extended(edge, (float(winner["lr"]), float(winner["wd"])), pairs, zeros)
     wds = [wd for wd in wds if _possible(wd, lrs, cell.iloc[0])]
     if noted.get("wd_rule") == "product" and winner["wd"] > 0 and "lr" in edge:
-        # The arm's cells lie on a curve: each new rate has a decay of its own.
+        # The arm's cells lie on a curve, so each new rate gets its own decay from the rule.
         lrs, wds = beyond({lr for lr, _ in pairs}, "lr largest" in edge), []
         constant = noted.get("wd_rule_constant")
         words += ["wd_rule=product", *([f"wd_rule_constant={typed(constant)}"] if constant is not None else [])]
@@ -153,9 +153,9 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
 
 
 def _possible(wd: float, lrs: Sequence[float], winner: Mapping[Hashable, Any]) -> bool:
-    """Whether a decoupled decay leaves something of a weight in each step, at one rate at least; L2 may be any.
+    """Whether a decay is below 1 per step at one of the rates at least, as the runner demands; any L2 is possible.
 
-    sparse_adamw refuses what does not do so at all rates.
+    sparse_adamw demands it at all rates.
     """
     if not winner["decoupled"] or wd == 0:
         return True
@@ -165,7 +165,7 @@ def _possible(wd: float, lrs: Sequence[float], winner: Mapping[Hashable, Any]) -
 
 
 def _needed(commands: Sequence[_Command]) -> list[_Command]:
-    """Without those for no decay whose cells a command of the same family trains too."""
+    """Leave out commands for wd = 0 alone, where another command of the same family trains these cells too."""
     return [
         one
         for one in commands

@@ -1,7 +1,8 @@
-"""Whether a report is of the rows that there are: `fingerprint(folder)` of a study, which report.html carries.
+"""Whether a report is up to date with its study's rows: `fingerprint(folder)` of a study, which report.html carries.
 
-What it says on a terminal is kept beside it, so that a finished study says it again at once: `kept(folder)`.
-File times do not tell: a clone or a copy has other ones, and of two reports at once the later may be of fewer rows.
+The report's text for a terminal is kept beside it, so that a finished study shows it again at once: `kept(folder)`.
+File times cannot tell this: a clone or a copy has other times, and of two reports made at once the later may be of
+fewer rows.
 """
 
 from __future__ import annotations

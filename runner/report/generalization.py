@@ -33,43 +33,30 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
 
 
 def _row(block: Block, result: ArmResult) -> dict[str, object]:
-    row: dict[str, object] = {
-        "block": block.id,
-        "block_label": block.label,
-        "model": block.settings["model"],
-        "dataset": block.settings["dataset"],
-        "epochs": block.settings["epochs"],
-        "schedule": block.settings["schedule"],
-        "arm": result.arm,
-        "optimizer": result.optimizer,
-        "trials": result.trials,
-        "cells": result.cells,
-        "complete_cells": result.complete_cells,
-        "selected_by": block.measure.select,
-        "lr": result.lr,
-        "wd": result.wd,
-        "wd_convention": result.wd_convention,
-        "hyper": result.hyper,
-        "edge": result.edge,
-        "not_searched": result.not_searched,
-        "phase": result.phase,
-        "n": result.n,
-        "seeds": " ".join(str(seed) for seed in result.seeds),
-    }
+    row: dict[str, object] = {"block": block.id, "block_label": block.label}
+    row |= {name: block.settings[name] for name in ("model", "dataset", "epochs", "schedule")}
+    row |= _fields(result, "arm optimizer trials cells complete_cells")
+    row |= {"selected_by": block.measure.select}
+    row |= _fields(result, "lr wd wd_convention hyper edge not_searched phase n")
+    row |= {"seeds": " ".join(str(seed) for seed in result.seeds)}
     for name in MEASURED:
-        value = result.values.get(name, _EMPTY)
-        row |= {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
-    row["epochs_to_target_n"] = result.values["epochs_to_target"].n if result.values else 0
+        row |= _bounds(name, result.values.get(name, _EMPTY))
+    row |= {"epochs_to_target_n": result.values.get("epochs_to_target", _EMPTY).n}
     row |= {"test_size": block.test_size, "sampling_low": result.sampling[0], "sampling_high": result.sampling[1]}
     pairs = result.difference
     difference = pairs.difference if pairs else _EMPTY
     row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
-    row |= {"difference": difference.mean, "difference_std": difference.std}
-    row |= {"difference_low": difference.low, "difference_high": difference.high, "pairs": difference.n}
-    row |= {"detectable": result.detectable, "verdict": result.verdict}
-    row |= {"search_diverged": result.search_diverged, "search_failed": result.search_failed}
-    row |= {"diverged": result.diverged, "failed": result.failed}
+    row |= _bounds("difference", difference) | {"pairs": difference.n}
+    row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
     return row | {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+
+
+def _fields(result: ArmResult, names: str) -> dict[str, object]:
+    return {name: getattr(result, name) for name in names.split()}
+
+
+def _bounds(name: str, value: Estimate) -> dict[str, object]:
+    return {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
 def _spread(value: Estimate, digits: int) -> str:

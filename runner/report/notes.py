@@ -69,7 +69,7 @@ def _selection(results: BlockResults) -> list[str]:
     seeds = f"{len(needed)} search seed{'s' if len(needed) > 1 else ''} ({seeds_text(needed)})"
     if len({choice.shared for choice in choices(block).values()}) > 1:
         seeds = "the search seeds of its arm"
-    name = measure.select_name.partition(" (")[0]
+    name = measure.select_quantity
     ties = measure.tie.replace("val_", "validation ").replace("test_", "test ")
     if all(result.cells <= 1 for result in results.arms):
         lines = ["Selection: none, each arm has one cell: what is compared holds for these values of lr and wd only."]

@@ -67,7 +67,9 @@ def write_report(folder: Path, reference: str = "") -> Report:
 
 
 def _written(folder: Path, reference: str) -> Report:
-    rows = fingerprint(folder, reference)  # before they are read: of what is appended meanwhile the report says nothing
+    # Taken before the rows are read: rows that are appended meanwhile may be missing in the report, and the fingerprint
+    # must not claim them.
+    rows = fingerprint(folder, reference)
     trials = _read(folder, "trials")
     _name_unplaced(folder, trials)
     blocks = split(trials)
@@ -113,15 +115,15 @@ def _written(folder: Path, reference: str) -> Report:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the study's report, where there can be one."""
-    if not folder.is_dir():  # which reading will say
+    """Hold the lock of the study's report, unless the folder does not allow one."""
+    if not folder.is_dir():  # The error comes when the rows are read.
         yield
         return
     try:
         (folder / ".state").mkdir(exist_ok=True)
         lock = Lock(folder / ".state" / "report.lock")
         lock.wait()
-    except (OSError, UserError):  # a folder that may only be read; where nothing can be written, that is said later
+    except (OSError, UserError):  # A read-only folder: the error comes when the first file is written.
         yield
         return
     try:
@@ -131,7 +133,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
-    """Say which rows no table has a place for."""
+    """Name the rows that lack what says which arm and cell they belong to: no table shows them."""
     for name in PLACE:
         lacking = trials["trial"][trials[name].isna() | (trials[name] == "")]
         if len(lacking):

@@ -38,7 +38,7 @@ def _trials(blocks: Sequence[BlockResults]) -> str:
 def _how(results: BlockResults) -> str:
     if all(result.cells <= 1 for result in results.arms):
         return "Each arm has one cell, so nothing was selected."
-    seeds, name = seed_count(results.block), results.block.measure.select_name.partition(" (")[0]
+    seeds, name = seed_count(results.block), results.block.measure.select_quantity
     mean = f"{name} of its one seed" if seeds in ("0", "1") else f"mean {name} over {seeds} seeds"
     return f"Each arm is represented by the cell with the smallest {mean}."
 
@@ -46,7 +46,7 @@ def _how(results: BlockResults) -> str:
 def verdicts(results: BlockResults) -> list[str]:
     """One sentence per comparison, or the error of each arm where none is; the verdict is that of the tables."""
     block, prose = results.block, {label: arm.prose for label, arm in results.block.arm_of.items()}
-    name = block.measure.report_name.partition(" (")[0]
+    name = block.measure.report_quantity
     lines = []
     for result in results.arms:
         if result.difference is None:

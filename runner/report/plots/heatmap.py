@@ -45,7 +45,7 @@ def colour_range(tables: Sequence[pd.DataFrame], loss: bool = False) -> tuple[fl
 
 def quantity(block: Block) -> str:
     """'Mean validation error over 2 search seeds' or 'Validation error, one seed'."""
-    name = block.measure.select_name.partition(" (")[0]
+    name = block.measure.select_quantity
     n = seed_count(block)
     return f"{name.capitalize()}, one seed" if n in ("0", "1") else f"Mean {name} over {n} search seeds"
 
@@ -103,7 +103,7 @@ def legend(figure: Figure, block: Block) -> None:
     ring = Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", markeredgecolor="black")
     colours = {"markerfacecolor": _DIAMOND["color"], "markeredgecolor": _DIAMOND["edgecolors"]}
     diamond = Line2D([], [], linestyle="", marker=_DIAMOND["marker"], markersize=7, **colours)
-    words = [f"ours, by {block.measure.select_name.partition(' (')[0]}", "the paper's Figure 2, by test error"]
+    words = [f"ours, by {block.measure.select_quantity}", "the paper's Figure 2, by test error"]
     # Constrained layout makes room for the caption only, so the caption gets two empty lines for this one.
     figure.supxlabel(figure.get_supxlabel() + "\n \n ", fontsize=8, color=style.GREY)
     figure.legend([ring, diamond], words, loc="lower center", ncols=2, fontsize=9, frameon=False)
