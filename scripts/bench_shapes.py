@@ -33,7 +33,7 @@ from runner.data.settings import DigitsSettings
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
 from runner.system.memory import keep_freed_memory
 from runner.training.stack import Stack
-from runner.trials.plan import Plan, plan
+from runner.trials.plan import Layout, Plan, plan
 from runner.trials.trial import Facts, Trial
 
 CPU = torch.device("cpu")
@@ -182,7 +182,7 @@ def kinds(stacks: Plan) -> dict[str, tuple[Sequence[Trial], int]]:
 def measure(point: Point, chosen: argparse.Namespace) -> list[Row]:
     dataset = point.dataset()
     steps, evaluations = plain_steps(point, dataset)
-    plans = {count: kinds(plan(point.trials(dataset, count), "cpu", 0, 1)) for count in chosen.trials}
+    plans = {count: kinds(plan(point.trials(dataset, count), Layout("cpu"))) for count in chosen.trials}
     every = {kind: stack for found in plans.values() for kind, (stack, _) in found.items()}
     ours = {kind: our_step(stack, dataset) for kind, stack in every.items()}
     trained = medians(steps | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from runner.errors import UserError
+from runner.fields import check, right
+
+_FROM_1 = right(lambda value: 1 <= value < math.inf, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,11 @@ class ScheduleSettings:
     """`constant`, and what all have: a warm-up in steps or in epochs, not both."""
 
     name: str
-    warmup_steps: int = 0
-    warmup_epochs: float = 0.0
+    warmup_steps: int = field(default=0, metadata=right(lambda value: value >= 0, "0 or more"))
+    warmup_epochs: float = field(default=0.0, metadata=right(lambda value: 0 <= value < math.inf, "0 or more"))
 
     def __post_init__(self) -> None:
-        _check("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more")
-        _check("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs < math.inf, "0 or more")
+        check(self, "schedule")
         if self.warmup_steps and self.warmup_epochs:
             raise UserError("schedule.warmup_steps and schedule.warmup_epochs are both set: give one of them")
 
@@ -34,38 +36,30 @@ class StepSettings(ScheduleSettings):
     """Multiplied by `factor` at each fraction of the run in `drops`; the paper's are epochs 30, 60, 80 of 100."""
 
     drops: tuple[float, ...] = (0.3, 0.6, 0.8)
-    factor: float = 0.1
+    factor: float = field(default=0.1, metadata=right(lambda value: 0 < value < 1, "between 0 and 1"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "drops", tuple(self.drops))
-        rising = all(0 < d < 1 for d in self.drops) and list(self.drops) == sorted(set(self.drops))
-        _check("drops", list(self.drops), rising, "rising fractions of the run between 0 and 1")
-        _check("factor", self.factor, 0 < self.factor < 1, "between 0 and 1")
+        if not all(0 < d < 1 for d in self.drops) or list(self.drops) != sorted(set(self.drops)):
+            raise UserError(f"schedule.drops={list(self.drops)}: must be rising fractions of the run between 0 and 1")
 
 
 @dataclass(frozen=True)
 class CosineSettings(ScheduleSettings):
     """eta_min + (1 - eta_min) (1 + cos(pi s / S)) / 2 over the S steps of the run (paper, eq. 14)."""
 
-    eta_min: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check("eta_min", self.eta_min, 0 <= self.eta_min < 1, "0 to below 1, a fraction of the base rate")
+    eta_min: float = field(
+        default=0.0, metadata=right(lambda value: 0 <= value < 1, "0 to below 1, a fraction of the base rate")
+    )
 
 
 @dataclass(frozen=True)
 class RestartsSettings(CosineSettings):
     """Cosine with warm restarts (AdamWR, SGDWR): cycles of t_0, t_0 * t_mult, t_0 * t_mult^2, ... epochs."""
 
-    t_0: int = 10
-    t_mult: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check("t_0", self.t_0, self.t_0 >= 1, "1 epoch or more")
-        _check("t_mult", self.t_mult, self.t_mult >= 1, "1 or more")
+    t_0: int = field(default=10, metadata=right(lambda value: value >= 1, "1 epoch or more"))
+    t_mult: int = field(default=2, metadata=right(lambda value: value >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -75,15 +69,11 @@ class OneCycleSettings(ScheduleSettings):
     The base rate is the peak. Momentum and betas stay as they are.
     """
 
-    rise: float = 0.3
-    div: float = 25.0
-    final_div: float = 1e4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check("rise", self.rise, 0 < self.rise < 1, "a fraction of the run between 0 and 1")
-        _check("div", self.div, 1 <= self.div < math.inf, "1 or more")
-        _check("final_div", self.final_div, 1 <= self.final_div < math.inf, "1 or more")
+    rise: float = field(
+        default=0.3, metadata=right(lambda value: 0 < value < 1, "a fraction of the run between 0 and 1")
+    )
+    div: float = field(default=25.0, metadata=_FROM_1)
+    final_div: float = field(default=1e4, metadata=_FROM_1)
 
 
 SCHEDULES: dict[str, type[ScheduleSettings]] = {
@@ -167,11 +157,6 @@ def _onecycle(settings: ScheduleSettings, step: np.ndarray, length: Length) -> n
 def _fall(x: np.ndarray) -> np.ndarray:
     """Half a cosine from 1 at x = 0 to 0 at x = 1."""
     return 0.5 * (1 + np.cos(np.pi * x))
-
-
-def _check(key: str, value: object, right: bool, wanted: str) -> None:
-    if not right:
-        raise UserError(f"schedule.{key}={value}: must be {wanted}")
 
 
 _SHAPES: dict[str, Callable[[ScheduleSettings, np.ndarray, Length], np.ndarray]] = {

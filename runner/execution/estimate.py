@@ -15,13 +15,14 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from optim.arithmetic import ceil_div
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DatasetSettings
 from runner.models.build import build
 from runner.system.memory import keep_freed_memory
 from runner.training.evaluate import losses
 from runner.training.memory import predicted, room
-from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials.plan import Plan
 from runner.trials.stack_size import evaluation_batch
@@ -55,12 +56,12 @@ def estimate(
     device: str,
     processes: int,
     final: float,
-    options: Options,
+    run: RunSettings,
 ) -> Estimate:
     """Of all stacks of the plan, and `final` times as many trials of fresh seeds."""
     shapes: dict[tuple[object, ...], Plan] = {}
     for stack in plan:
-        shapes.setdefault(stack[0].shape, []).append(stack)
+        shapes.setdefault(stack[0].stack_key, []).append(stack)
     where = torch.device(device)
     flops, seconds, most, short = 0.0, 0.0, 0, ""
     if where.type == "cpu":
@@ -75,8 +76,8 @@ def estimate(
         if short := room(largest[:1], dataset, where, 1):
             continue
         # Stacks of one shape take turns in the processes; a smaller one takes less than its share.
-        rounds = -(-len(stacks) // processes)
-        seconds += rounds * stack_seconds(largest, dataset, where, options)
+        rounds = ceil_div(len(stacks), processes)
+        seconds += rounds * stack_seconds(largest, dataset, where, run)
     return Estimate(flops * (1 + final), None if short else seconds * (1 + final), most, short)
 
 
@@ -97,7 +98,7 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
         return float(counter.get_total_flops())
 
 
-def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
+def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, run: RunSettings) -> float:
     """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
     first = stack[0]
     on_cpu = device.type == "cpu"
@@ -113,8 +114,8 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     # The other splits are measured at the end, or each time.
     some = len(dataset.val) or len(dataset.test)
     others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
-    times = -(-first.epochs // options.eval_every)
-    examples = times * some + (times if options.eval_all else 1) * others
+    times = ceil_div(first.epochs, run.eval_every)
+    examples = times * some + (times if run.eval_all else 1) * others
     return first.epochs * (per_epoch * step + drawing) + examples * example
 
 
@@ -137,7 +138,7 @@ def _median(work: Callable[[], object], first: int) -> float:
     return statistics.median(took)
 
 
-def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:
+def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, run: RunSettings) -> float:
     """About how long `stack` takes, for each of its trials; 0 where it cannot be tried, which training it will say.
 
     `processes`: that share the device's memory.
@@ -148,7 +149,7 @@ def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, pro
     try:
         if room(stack, dataset, where, processes):
             return 0.0
-        return stack_seconds(stack, dataset, where, options) / len(stack)
+        return stack_seconds(stack, dataset, where, run) / len(stack)
     except Exception:  # it must not stop the other stacks
         return 0.0
 

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 
 from runner.config.schedules import cycles
-from runner.config.settings import FULL, LANES
+from runner.config.settings import FULL, LANES, RunSettings
 from runner.data.dataset import Dataset
 from runner.training.checkpoint import Checkpoints
 from runner.training.evaluate import Scores
-from runner.training.options import Options
 from runner.training.peak import peak_mib
 from runner.training.stack import Progress, Stack
 from runner.training.state import Run, captured, keep, resumed
@@ -43,7 +42,7 @@ def train(
     trials: Sequence[Trial],
     dataset: Dataset,
     device: torch.device,
-    options: Options | None = None,
+    settings: RunSettings | None = None,
     dtype: torch.dtype = torch.float32,
     checkpoints: Checkpoints | None = None,
     saved: dict[str, Any] | None = None,
@@ -54,13 +53,13 @@ def train(
     state to go on from, and `checkpoints` where it is saved; what is reported is taken to be on record when the next
     report is asked for.
     """
-    options = options or Options()
+    settings = settings or RunSettings()
     clock = time.perf_counter()
     started = _now()
 
     def fresh() -> Run:
-        stack = Stack(trials, dataset, device, dtype, options.diagnostics)
-        return Run(stack, Watch(len(trials), options.target_error))
+        stack = Stack(trials, dataset, device, dtype, settings.diagnostics)
+        return Run(stack, Watch(len(trials), settings.target_error))
 
     run = fresh() if saved is None else resumed(fresh, saved, checkpoints.discard if checkpoints else print)
     stack = run.stack
@@ -78,7 +77,7 @@ def train(
             run.progress = stack.run_epoch(run.epoch, run.step, _after_step(run, pulse))
             run.step, run.kept = stack.per_epoch, None
         pulse()
-        report = _report(run, options, elapsed, started, pulse)
+        report = _report(run, settings, elapsed, started, pulse)
         yield report
         if report.trials:
             return
@@ -100,16 +99,16 @@ def _after_step(run: Run, pulse: Callable[[], None]) -> Callable[[int], None]:
 
 
 def _report(
-    run: Run, options: Options, elapsed: Callable[[], float], started: str, pulse: Callable[[], None]
+    run: Run, settings: RunSettings, elapsed: Callable[[], float], started: str, pulse: Callable[[], None]
 ) -> Report:
     """The rows of an epoch whose steps are taken."""
     stack, trials, epoch, progress = run.stack, run.stack.trials[: run.stack.count], run.epoch + 1, run.progress
     assert progress is not None
     final = epoch == stack.epochs or not bool(stack.live.any())
-    if not (epoch % options.eval_every == 0 or final or _cycle_ends(trials, epoch)):
+    if not (epoch % settings.eval_every == 0 or final or _cycle_ends(trials, epoch)):
         return Report(epoch)
     selecting = "val" if "val" in stack.splits else "test"
-    wanted = [selecting, *(name for name in stack.splits if name != selecting and (final or options.eval_all))]
+    wanted = [selecting, *(name for name in stack.splits if name != selecting and (final or settings.eval_all))]
     scores = {name: stack.scores(name, pulse) for name in wanted}
     run.watch.see(epoch, scores[selecting].error)
     seconds = elapsed()

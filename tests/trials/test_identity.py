@@ -62,7 +62,7 @@ def test_every_setting_has_a_baseline() -> None:
             assert set(baseline.GROUPS[group][name]) == told, (group, name)
     always = {"model", "dataset", "optimizer", "schedule", "wd_convention", "lr", "wd", "seed", "epochs", "batch_size"}
     some = trial(images())
-    top = {key for key in some.settings if "." not in key or key.startswith("lookahead.")}
+    top = {key for key in some.to_flat() if "." not in key or key.startswith("lookahead.")}
     assert top - always - {"precision"} == set(baseline.TOP)
     assert not is_dataclass(baseline.TOP)
 
