@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put the tables of committed studies into README.md, between their markers: `python scripts/readme.py`."""
+"""Put the tables of committed studies into README.md and results/README.md, between their markers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "results" / "README.md")
 MARKS = r"(<!-- {name} -->\n).*?(<!-- end -->)"
 # What the claims table shows: (study, a word that the scope holds).
 SHOWN = (
@@ -33,7 +34,7 @@ WHOLE = ("10", "11")  # claims about several budgets
 
 
 def table(results: pd.DataFrame) -> str:
-    """The README's table from the rows of a study's generalization.csv."""
+    """A table from the rows of a study's generalization.csv."""
     lines = [
         "| | best lr | best wd | fresh seeds | test error (%) | gap in loss | against Adam + L2 (points) |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -93,7 +94,7 @@ def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
 
 
 def claims(results: Path) -> str:
-    """The README's table of verdicts, from the claims.csv of the committed studies."""
+    """The table of verdicts, from the claims.csv of the committed studies."""
     lines = ["| claim | verdict | measured [95 %] | the paper |", "|---|---|---:|---|"]
     rows = [row for study, word in SHOWN for row in _shown(results / study / "claims.csv", study, word)]
     for row in sorted(rows, key=lambda row: int(re.match(r"\d+", str(row["claim"])).group())):  # type: ignore[union-attr]
@@ -102,7 +103,7 @@ def claims(results: Path) -> str:
         verdict = f"{row['verdict']} ({because})" if because and value == "–" else row["verdict"]
         what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
         unit = " points" if what.startswith("points") else ""
-        link = f"[{row['claim']}](results/{row['study']}/claims.md)"
+        link = f"[{row['claim']}]({row['study']}/claims.md)"
         name = f"{row['name']}{SUBJECTS.get(str(row['study']), '')}"
         lines.append(f"| {link}. {name} | {verdict} | {value}{unit} | {row['paper_value']} |")
     return "\n".join(lines) + "\n"
@@ -130,17 +131,17 @@ def _shown(path: Path, study: str, word: str) -> list[dict[str, object]]:
     return found
 
 
-def with_tables(readme: str, results: Path) -> str:
-    """README.md with its tables as the committed studies have them."""
+def with_tables(page: str, results: Path) -> str:
+    """A page with those tables that it has marks for, as the committed studies have them."""
     shown = {"digits": "digits-cpu", "photographs": "cifar-16px-cpu", "CIFAR-10": "cifar10-fig2-h100"}
     texts = {
         f"{name} table": table(pd.read_csv(results / study / "generalization.csv")) for name, study in shown.items()
     }
     for name, text in (texts | {"sparing table": sparing(results), "claims table": claims(results)}).items():
-        readme = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], readme, flags=re.DOTALL)
-    return readme
+        page = re.sub(MARKS.format(name=name), lambda m, text=text: m[1] + text + m[2], page, flags=re.DOTALL)
+    return page
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(with_tables(path.read_text(), ROOT / "results"))
+    for path in PAGES:
+        path.write_text(with_tables(path.read_text(encoding="utf-8"), ROOT / "results"), encoding="utf-8")
