@@ -7,10 +7,12 @@ multiplies and adds, and every trial of a stack may have its own optimizer, rate
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from optim import conventions
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # What can share a stack, and what cannot be stacked.
 FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd", "sparse_adamw": "sparse", "lomo": "lomo"}
@@ -53,6 +55,8 @@ class Rule:
 
         All of one shape. `updates`: B * T / b at each step, with T the epochs of the current cycle.
         """
+        import numpy as np  # a tenth of a second, which a command line that is only read does not wait for
+
         if self.optimizer in COUPLED:
             return np.full(len(eta), self.wd)
         if self.wd_schedule == "constant":
@@ -69,6 +73,8 @@ def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndar
 
     The middle axis holds first what weights get and then what norms and biases get.
     """
+    import numpy as np
+
     rows = np.zeros((len(step), 2, COLUMNS))
     decay = rule.decay(step, eta, updates)
     spared = np.array([1.0, float(rule.decay_all)])

@@ -26,7 +26,7 @@ from optim.rules import ALONE, COUPLED, WD_SCHEDULES
 from runner.config.schedules import SCHEDULES, ScheduleSettings
 from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
-from runner.fields import BELOW_1, FROM_0, POSITIVE, check, one_of, right, whole, zero_words
+from runner.fields import BELOW_1, FROM_0, POSITIVE, before, check, one_of, right, whole, zero_words
 from runner.models.settings import MODELS, ModelSettings
 
 WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
@@ -85,12 +85,16 @@ class SGDSettings(OptimizerSettings):
     momentum: float = field(default=0.9, metadata=BELOW_1)
 
 
+_STEPS = right(lambda k: 0 <= k <= 10**6, "a whole number from 0 (none) to 1000000")
+_UP_TO_1 = right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1")
+
+
 @dataclass(frozen=True)
 class LookaheadSettings:
     """`k` fast steps for each slow one, 0: none; `alpha`, the slow step's size. The paper's are 5 and 0.5."""
 
-    k: int = field(default=0, metadata=right(lambda k: 0 <= k <= 10**6, "a whole number from 0 (none) to 1000000"))
-    alpha: float = field(default=0.5, metadata=right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1"))
+    k: int = field(default=0, metadata=_STEPS | before(0))
+    alpha: float = field(default=0.5, metadata=_UP_TO_1 | before(0.5))
 
     def __post_init__(self) -> None:
         check(self, "lookahead")
@@ -128,8 +132,8 @@ class TrialSettings:
     epochs: int = field(default=20, metadata=whole(1, 10**6))
     batch_size: int = field(default=32, metadata=whole(1, 10**7))
     precision: str = field(default="fp32", metadata=one_of(PRECISIONS))
-    loss_multiplier: float = field(default=1.0, metadata=POSITIVE | PER_TRIAL)
-    wd_schedule: str = field(default="follow_lr", metadata=one_of(WD_SCHEDULES) | PER_TRIAL)
+    loss_multiplier: float = field(default=1.0, metadata=POSITIVE | before(1.0) | PER_TRIAL)
+    wd_schedule: str = field(default="follow_lr", metadata=one_of(WD_SCHEDULES) | before("follow_lr") | PER_TRIAL)
     lookahead: LookaheadSettings = field(default=LookaheadSettings(), metadata=PER_TRIAL)
 
 

@@ -23,12 +23,8 @@ def added_later(kind: type) -> dict[str, Any]:
     return {f.name: f.metadata["before"] for f in fields(kind) if "before" in f.metadata}
 
 
-TOP: Values = {
-    "loss_multiplier": 1.0,
-    "wd_schedule": "follow_lr",
-    "lookahead.k": 0,
-    "lookahead.alpha": 0.5,
-    **added_later(settings.TrialSettings),
+TOP: Values = added_later(settings.TrialSettings) | {
+    f"lookahead.{name}": value for name, value in added_later(settings.LookaheadSettings).items()
 }
 
 _ADAM: Values = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay_params": "all"}

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.compose import from_config
-from tests.damage import QUICK
+from tests.damage import QUICK, check_went_on, command
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "runner" / "README.md"
-BLOCK = re.compile(r" *```\w+\n *# (\S+), (after|instead of) `(.*)`\n(.*?) *```", re.DOTALL)
+BLOCK = re.compile(r" *```\w+\n *# (\S+), (after|instead of) `([^`\n]*)`[^\n]*\n(.*?) *```", re.DOTALL)
 
 
 def recipe() -> list[tuple[str, str, str, str]]:
@@ -53,21 +52,24 @@ def row(folder: Path, study: str) -> dict[str, str]:
 
 
 def test_it_has_three_steps() -> None:
-    assert [step[0] for step in recipe()] == ["runner/config/settings.py", "configs/config.yaml", "runner/trials/trial.py"]
+    files = ["runner/config/settings.py", "configs/config.yaml", "runner/trials/trial.py"]
+    assert [step[0] for step in recipe()] == files
 
 
 def test_the_new_setting_is_trained_with_recorded_told_apart_and_repeated(copy: Path) -> None:
+    typed = [*QUICK, "wd=0.1"]
     for study, words in {"plain": [], "new": ["wd_factor=0.5"]}.items():
-        run(copy, "runner", *QUICK, "wd=0.1", f"study={study}", *words)
+        run(copy, "runner", *typed, f"study={study}", *words)
     plain, new = row(copy, "plain"), row(copy, "new")
+    (copy / "before").mkdir()
+    check_went_on(command(copy / "before", *typed, "study=plain"))
+    assert row(copy / "before", "plain")["trial"] == plain["trial"]  # ids on record stay
     assert (json.loads(plain["settings"])["wd_factor"], json.loads(new["settings"])["wd_factor"]) == (1.0, 0.5)
     assert plain["trial"] != new["trial"]
     assert plain["val_loss"] != new["val_loss"]
     assert "matched" in run(copy, "runner.rerun", "results/new", new["trial"])
 
 
-def test_ids_on_record_stay_and_a_wrong_value_is_refused(copy: Path) -> None:
-    shown = "from runner.records.baseline import TOP; print(TOP['wd_factor'])"
-    assert subprocess.run([sys.executable, "-c", shown], cwd=copy, capture_output=True, text=True).stdout == "1.0\n"
-    assert "wd_factor=-1.0: must be a number from 0" in run(copy, "runner", "wd_factor=-1")
-    assert "wd_factor=a: must be a number" in run(copy, "runner", "wd_factor=a")
+def test_a_wrong_value_is_refused_as_its_field_says(copy: Path) -> None:
+    for typed, says in {"-1": "-1.0: must be a number from 0", "a": "a: must be a number"}.items():
+        assert f"wd_factor={says}" in run(copy, "runner", f"wd_factor={typed}")
