@@ -6,10 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+import runner.report.plots
 from runner.config.axes import MOST, too_many
 from runner.config.settings import RunSettings, Settings
 from runner.data.dataset import Dataset
@@ -32,7 +35,7 @@ from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.records.regular import check_files
 from runner.system import called, signals
-from runner.system.devices import resolve, worker_count
+from runner.system.devices import resolve, train_apart
 from runner.trials.older import as_on_record
 from runner.trials.trial import Facts, Trial, expand, unique
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANEW = "resume=false trains them again, fresh=true sets the whole study aside"
+MATPLOTLIB = ("matplotlib.figure", "matplotlib.backends.backend_agg")
 AGAIN = "; the same command tries them again"
 
 
@@ -110,7 +114,7 @@ def _search(group: Sequence[Settings], datasets: Mapping[DatasetSettings, Datase
 
 
 def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -> bool:
-    """A guess, before the data is read, whether several processes will be wanted."""
+    """A guess, before the data is read, whether other processes than this one will be wanted."""
     settings, points = group[0].run, _points(group)
     try:
         rows = (folder / "trials.csv").read_bytes().count(b"\n") - 1
@@ -118,7 +122,7 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
         rows = 0
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
     left = not settings.resume or settings.fresh or rows < points / 2
-    return left and not settings.dry_run and worker_count(settings.workers, devices, points) > 1
+    return left and not settings.dry_run and train_apart(settings.workers, devices, points)
 
 
 def _run_study(folder: Path, group: Sequence[Settings], resources: Resources, launch: Launch | None) -> Outcome:
@@ -238,6 +242,7 @@ def _set_aside(folder: Path) -> None:
 
 
 def _import_report() -> None:
-    """pandas and matplotlib take a second to import, which is free while others train."""
-    import runner.report.page.page
-    import runner.report.write  # noqa: F401
+    """pandas, matplotlib and the plots take a second to import, which is free while others train."""
+    plots = [module.name for module in iter_modules(runner.report.plots.__path__, "runner.report.plots.")]
+    for name in (*plots, "runner.report.write", "runner.report.page.page", *MATPLOTLIB):
+        import_module(name)

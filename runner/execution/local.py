@@ -20,7 +20,7 @@ from runner.execution.progress import Progress, counted
 from runner.execution.saved import sweep_up
 from runner.records.read import exists, read
 from runner.records.records import Records
-from runner.system.devices import worker_count
+from runner.system.devices import train_apart, worker_count
 from runner.trials import plan
 from runner.trials.trial import StackKey, Trial
 
@@ -140,7 +140,8 @@ def train(
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
     starved = Starved(once(progress.tell))
     try:
-        pool.run(job, count, starved.tell, resources.meanwhile, wait=not records.part)
+        apart = train_apart(resources.run.workers, resources.devices, len(stacks))
+        pool.run(job, count if apart else 0, starved.tell, resources.meanwhile, wait=not records.part)
     finally:
         progress.close()
     sweep_up(folder, records)
