@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from optim.conventions import DECOUPLED, L2
-from optim.rules import ALONE, COUPLED, WD_SCHEDULES
+from optim.rules import COUPLED, UNSTACKABLE, WD_SCHEDULES
 from runner.config.schedules import SCHEDULES, ScheduleSettings
 from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
@@ -199,10 +199,10 @@ class Settings(TrialSettings):
     def __post_init__(self) -> None:
         check(self)
         name = self.optimizer.name
-        if name in ALONE and (self.precision == "fp16" or self.lookahead.k):
+        if name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"
             raise UserError(f"{key}: not with optimizer={name}, whose trials are trained alone")
-        if name in ALONE and self.run.diagnostics:
+        if name in UNSTACKABLE and self.run.diagnostics:
             raise UserError(f"diagnostics=true: cannot follow optimizer={name}; use adamw or sgdw")
         if self.wd_schedule == "beta2_ramp" and not isinstance(self.optimizer, AdamSettings):
             raise UserError(f"wd_schedule=beta2_ramp: {name} has no beta2; use constant or follow_lr")

@@ -1,10 +1,10 @@
 """How many trials share a stack on a GPU, and how they are computed: `measure_stack_sizes(...)`.
 
-Where throughput stops growing depends on the GPU, the network, and how well libraries do many small convolutions as
-one. `runner.trials.stack_size` has a first guess; from there this doubles or halves the stack while that shortens a
-trial's training, and tries a single trial, whose convolutions are ordinary ones. A network with convolutions is tried
-in lanes too (`runner.models.lanes`). Not on the CPU: there a size must not depend on a clock, for the same command
-gives the same stacks.
+Where throughput stops growing depends on the GPU, the network, and how well libraries compute many small convolutions
+as one. `runner.trials.stack_size` makes a first guess. From that size on, stacks are timed and doubled or halved as
+long as that shortens a trial's training; a single trial, whose convolutions are ordinary ones, is timed as well. A
+network with convolutions is also timed in lanes (`runner.models.lanes`). None of this is done on a CPU, where the same
+command must give the same stacks, whatever the clock says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optim.arithmetic import ceil_div
-from optim.rules import ALONE
 from runner.config.settings import COMPUTE, FULL, LANES, RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -33,19 +32,19 @@ from runner.trials.trial import StackKey, Trial
 if TYPE_CHECKING:
     import torch
 
-STEPS = 50_000  # of all trials together: fewer take a minute at most, or a network that leaves little to choose
-WORTH = 60.0  # seconds of training for which sizes are compared: to try one takes about five
-BETTER = 0.95  # of the time before: less than that is no reason for another size
+STEPS = 50_000  # of all trials together: with fewer, training takes a minute at most, and measuring does not pay
+WORTH = 60.0  # seconds of training from which on it pays to compare sizes: trying one takes about five
+BETTER = 0.95  # another size must take less than this part of the time
 
 
 @dataclass(frozen=True)
 class Size:
-    """`trials` in a stack, and the `seconds` that each then takes; `tried`: the seconds of all sizes tried."""
+    """A size of stacks, and what was measured to choose it."""
 
-    trials: int
-    seconds: float
-    tried: Mapping[int, float]
-    way: str = FULL
+    trials: int  # in a stack
+    seconds: float  # that each of them then takes
+    tried: Mapping[int, float]  # the seconds of a trial, by each size that was timed
+    way: str = FULL  # how the stack is computed, `runner.config.settings.COMPUTE`
 
     def text(self) -> str:
         """For people."""
@@ -65,12 +64,12 @@ def measure_stack_sizes(
     """The best size and way for every stack key of which there is enough to train.
 
     Args:
-        trials: that are to be trained.
-        datasets: theirs, by their settings.
-        device: a GPU's name.
-        processes: that share the trials.
-        run: how they are evaluated, and which way of computing is asked for ("auto": both may be tried).
-        deadline: time.time() by which training ends, if it must.
+        trials: all that are to be trained.
+        datasets: by their settings.
+        device: a CUDA device.
+        processes: how many share the trials of a key, so that none gets more of them in one stack than its share.
+        run: how often to evaluate, and which way of computing is asked for; with "auto" both may be tried.
+        deadline: the time, as `time.time()` counts, at which training ends; None: none.
     """
     groups: dict[StackKey, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -78,7 +77,7 @@ def measure_stack_sizes(
     sizes: dict[StackKey, Size] = {}
     for key, group in groups.items():
         first, most = group[0], ceil_div(len(group), processes)
-        if first.optimizer.name in ALONE or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
+        if not first.stackable or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
             continue
         size = _measure(group, datasets[first.dataset], device, most, run, deadline)
         if math.isfinite(size.seconds):
@@ -122,32 +121,36 @@ def _seconds(
     stack = [trial.computed(way) for trial in group[:count]]
     try:
         return math.inf if room(stack, dataset, device, 1) else stack_seconds(stack, dataset, device, run)
-    except Exception:  # no memory, or a size that some library does not serve; whatever else training will say
+    except Exception:  # no memory, or a size that some library refuses; training will report anything else
         return math.inf
     finally:
-        Graph.refused = refused  # a size too large says nothing about the others
+        # A size that cannot be recorded, for it is too large, says nothing about the others.
+        Graph.refused = refused
         gc.collect()
 
 
 def ways_of(trial: Trial) -> list[str]:
-    """The ways worth a try: a Transformer's products of matrices are as fast in a stack as alone."""
+    """The ways worth a try: a Transformer's matrix products are as fast in a stack as alone."""
     return [FULL] if isinstance(trial.model, TransformerSettings) else [FULL, LANES]
 
 
 def measure_in_subprocess(*arguments: Any) -> dict[StackKey, Size]:
-    """`measure_stack_sizes` in a process of its own, so that this one holds no memory of the GPU."""
+    """`measure_stack_sizes` in a process of its own, so that this one holds no GPU memory while others train."""
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             return pool.submit(measure_stack_sizes, *arguments).result()
-    except Exception:  # the first guess will do
+    except Exception:  # whatever went wrong, the sizes that are guessed without a measurement will do
         return {}
 
 
 def search_size(seconds: Callable[[int], float], first: int, most: int, worth: Callable[[float], bool]) -> Size:
-    """The size of a stack, from `first` on and at most `most`, that takes least for each trial.
+    """The size of a stack that takes least time for each trial.
 
-    `seconds(n)`: what n trials take together, infinite where they have no room. `worth(s)`: whether other sizes should
-    be tried where a trial takes s.
+    Args:
+        seconds: what so many trials take together; infinite where they have no room.
+        first: the size to begin with.
+        most: the largest size.
+        worth: whether other sizes should be tried where a trial takes so many seconds.
     """
     tried: dict[int, float] = {}
 
@@ -160,10 +163,10 @@ def search_size(seconds: Callable[[int], float], first: int, most: int, worth: C
     while size > 1 and not math.isfinite(each(size)):
         size //= 2
     if worth(each(size)):
-        if size == begun:
+        if size == begun:  # or else a larger size has no room
             while 2 * size <= most and each(2 * size) < BETTER * each(size):
                 size *= 2
-        if size <= begun:
+        if size <= begun:  # or else a smaller size is slower, as the first one was
             while size > 1 and each(size // 2) < BETTER * each(size):
                 size //= 2
         if each(1) < BETTER * each(size):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optim.rules import ALONE
 from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -115,7 +114,7 @@ def train(
     layout = resources.layout(stored.known(missing)[1], resources.processes(len(missing)), deadline)
     stacks = stored.follow(missing, layout)
     count = resources.processes(len(stacks))
-    for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
+    for name in sorted({trial.optimizer.name for trial in missing if not trial.stackable}):
         say(f"{name}: cannot be stacked, so its trials run one by one")
     pace = {key: size.seconds for key, size in resources.sizes.items()} | _pace(folder, trials) if deadline else {}
     job = worker.Job(

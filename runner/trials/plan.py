@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from optim.arithmetic import ceil_div
-from optim.rules import ALONE
 from runner.config.settings import COMPUTE, FULL, LANES, LOOSE, UNSTACKED
 from runner.records import parts
 from runner.records.lines import cells
@@ -70,7 +69,7 @@ class Layout:
         trial = stack[0]
         if self.size and len(stack) > stack_size(trial, self.device, self.size):
             return True
-        if trial.optimizer.name in ALONE:
+        if not trial.stackable:
             return False
         if self.compute != "auto" and (trial.way == LANES) != (self.compute == "lanes"):
             return True
@@ -86,8 +85,8 @@ def plan(trials: Iterable[Trial], layout: Layout) -> Plan:
         groups[trial.stack_key].append(trial)
     stacks: Plan = []
     for group in groups.values():
-        alone = group[0].optimizer.name in ALONE
-        stacks += _on_gpu_or_alone(group, layout) if layout.on_gpu or alone else _on_cpu(group, layout)
+        stackable = group[0].stackable
+        stacks += _on_cpu(group, layout) if stackable and not layout.on_gpu else _on_gpu_or_alone(group, layout)
     return stacks
 
 
@@ -106,7 +105,7 @@ def _on_gpu_or_alone(group: Sequence[Trial], layout: Layout) -> Plan:
     edges = [len(group) * i // count for i in range(count + 1)]
     stacks = [list(group[i:j]) for i, j in pairwise(edges)]
     way = COMPUTE[layout.compute] or chosen.way or gpu_way(first.model)
-    return _in_lanes(stacks) if way == LANES and first.optimizer.name not in ALONE else stacks
+    return _in_lanes(stacks) if way == LANES and first.stackable else stacks
 
 
 def _in_lanes(stacks: Plan) -> Plan:
@@ -115,7 +114,7 @@ def _in_lanes(stacks: Plan) -> Plan:
 
 def stack_size(trial: Trial, device: str, size: int) -> int:
     """The trials that share a stack with this one, where the user asks for `size` (0: auto)."""
-    if trial.optimizer.name in ALONE:
+    if not trial.stackable:
         return 1
     shape = (trial.model, trial.batch_size, trial.positions)
     if device.startswith("cuda"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from optim.arithmetic import ceil_div
 from optim.conventions import L2, equivalents
-from optim.rules import ALONE, COUPLED, Rule
+from optim.rules import COUPLED, UNSTACKABLE, Rule
 from runner.config import flat
 from runner.config.schedules import cycle_epochs
 from runner.config.settings import AXES, FULL, AdamSettings, LookaheadSettings, Settings, SGDSettings, TrialSettings
@@ -71,6 +71,11 @@ class Trial(TrialSettings):
         if isinstance(self.model, TransformerSettings) and isinstance(self.dataset, ImageSettings):
             return max(1, self.facts.pixels // self.model.patch**2)
         return self.facts.pixels
+
+    @property
+    def stackable(self) -> bool:
+        """Whether its optimizer can step a stack of networks; otherwise the trial is trained by itself."""
+        return self.optimizer.name not in UNSTACKABLE
 
     @cached_property
     def rule(self) -> Rule:
@@ -173,7 +178,7 @@ def normal(trial: Trial) -> Trial:
     if (trial.wd == 0 or trial.wd_convention == L2) and trial.wd_schedule != "follow_lr":
         trial = replace(trial, wd_schedule="follow_lr")
     name = trial.optimizer.name
-    if name in ALONE:
+    if not trial.stackable:
         return trial
     if trial.wd == 0 and (name not in COUPLED or trial.optimizer.decay_params != "all"):
         plain = replace(trial.optimizer, name=_TWINS.get(name, name), decay_params="all")

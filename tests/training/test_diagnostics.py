@@ -12,8 +12,7 @@ from scipy.stats import spearmanr
 
 from runner.config.schedules import ScheduleSettings
 from runner.config.settings import RunSettings
-from runner.training.diagnostics import Diagnostics
-from runner.training.mechanism import coefficient_of_variation, correlation, turn
+from runner.training.diagnostics import Diagnostics, coefficient_of_variation, correlation, turn
 from runner.training.stack import Stack
 from runner.training.train import train
 from runner.trials.trial import Trial
