@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.config.settings import OPTIMIZERS, OptimizerSettings
+from runner.errors import UserError
 from runner.execution.progress import counted
-from runner.records import identity
 from runner.records.read import exists, read
 from runner.trials.described import described
 from runner.trials.older import as_on_record
@@ -142,25 +141,16 @@ def rebuilt(row: Mapping[str, Any], like: Trial) -> Trial | None:
     None where the trial would have another id than the row, as may be with rows of another version.
     """
     try:
-        flat = identity.whole(json.loads(row["settings"]))
-        trial = replace(
-            like,
-            optimizer=_optimizer(flat),
-            wd_convention=flat["wd_convention"],
-            wd_schedule=flat["wd_schedule"],
-            lr=flat["lr"],
-            wd=flat["wd"],
-            seed=flat["seed"],
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):  # settings that are none, or of another version
+        trial = Trial.from_flat(json.loads(row["settings"]), like.dataset, like.facts)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        UserError,
+    ):  # settings that are none, or of another version
         return None
     return trial if trial.digest.startswith(row["trial"]) else None
-
-
-def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
-    kind = OPTIMIZERS[flat["optimizer"]]
-    own = {f.name: flat[f"optimizer.{f.name}"] for f in fields(kind) if f"optimizer.{f.name}" in flat}
-    return kind(**({"name": flat["optimizer"], "lr": flat["lr"]} | own))
 
 
 def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:

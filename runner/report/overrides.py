@@ -17,22 +17,15 @@ from omegaconf import OmegaConf
 
 from optim.conventions import L2
 from runner.analysis.measures import short
-from runner.config.schedules import SCHEDULES
-from runner.config.settings import OPTIMIZERS
-from runner.data.settings import DATASETS, shown
-from runner.models.settings import MODELS
+from runner.config.settings import GROUPS, TrialSettings
+from runner.data.settings import shown
 from runner.records.commands import entries
 from runner.system.place import CONFIGS
 
-GROUPS: dict[str, Mapping[str, type]] = {
-    "model": MODELS,
-    "dataset": DATASETS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
 # What a study is watched and finished by. What is for one command only, such as resume and dry_run, is not repeated.
 WATCHED = ("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "replicate", "device")
-_OWN = ("epochs", "batch_size", "precision", "loss_multiplier", "wd_schedule")
+# A trial's keys at the top level.
+_OWN = [f.name for f in fields(TrialSettings) if f.name not in (*GROUPS, "wd_convention", "lookahead")]
 _LOOKAHEAD = ("lookahead.k", "lookahead.alpha")
 _WORD = re.compile(r"[A-Za-z./][\w./:+-]*")
 _NO_WORDS = ("null", "true", "false", "nan", "inf")  # what Hydra does not read as text
