@@ -24,10 +24,9 @@ class LOMO(torch.optim.Optimizer):
 
         theta <- (1 - lr weight_decay) theta - lr g          g limited to [-clip_value, clip_value] if that is given
 
-    Source: Lv et al. 2023, arXiv:2306.09782, Algorithm 1. Each parameter is updated as soon as backward has its
-    whole gradient (shared weights: after the last of their uses), and the gradient is freed at once: `.grad` is None
-    then. Without decay the weights are those of torch.optim.SGD to the bit; decay is decoupled, in torch's
-    convention.
+    Source: Lv et al. 2023, arXiv:2306.09782, Algorithm 1. Each parameter is updated as soon as backward has its whole
+    gradient (shared weights: after the last of their uses), and the gradient is freed at once: `.grad` is None then.
+    Without decay the weights are those of torch.optim.SGD to the bit; decay is decoupled, in torch's convention.
 
         optimizer = LOMO(model.parameters(), lr)
         loss.backward()         # moves the weights

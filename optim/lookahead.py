@@ -52,8 +52,7 @@ class Lookahead(torch.optim.Optimizer):
     a model's weights before. The moments of `fast` are kept as they are. `param_groups`, `state` and `defaults` are
     those of `fast`, so LR schedulers, clipping and edits work on either, and so do its step hooks; hooks of this
     object run around the step of both. Of two that are made around one optimizer the earlier is refused from then on.
-    Memory: 4 bytes per float32 parameter. `k` and `alpha` may be set anew, as "lookahead_k" and "lookahead_alpha" of the
-    first group.
+    Memory: 4 bytes per float32 parameter. The first group's "lookahead_k" and "lookahead_alpha" may be set anew.
 
     Args:
         fast: any torch.optim optimizer, but no Lookahead.

@@ -30,9 +30,10 @@ class SparseAdamW(Grouped):
         m <- beta1 m + (1 - beta1) g     v <- beta2 v + (1 - beta2) g^2
         theta <- (1 - decay) theta - lr m_hat / (sqrt(v_hat) + eps)
 
-    Source: Loshchilov & Hutter 2019, Algorithm 2, the decoupled branch. For rows that a `torch.sparse_coo` gradient leaves out g is 0. Dense AdamW goes on moving them by their momentum and
-    decaying them, each step at that step's own lr. Here they are left alone, and what they are owed is caught up when
-    they are next touched, exactly but for rounding (see `optim.catch_up`). torch.optim.SparseAdam never applies it.
+    Source: Loshchilov & Hutter 2019, Algorithm 2, the decoupled branch. For rows that a `torch.sparse_coo` gradient
+    leaves out g is 0. Dense AdamW goes on moving them by their momentum and decaying them, each step at that step's own
+    lr. Here they are left alone, and what they are owed is caught up when they are next touched, exactly but for
+    rounding (see `optim.catch_up`). torch.optim.SparseAdam never applies it.
 
     A forward pass must not read rows that are behind. `follow(embedding)` sees to that, also before evaluation and
     before the module's state_dict. Without it call `catch_up(weight, indices)` before each forward pass, and
