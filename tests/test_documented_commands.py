@@ -162,7 +162,7 @@ def help_of(*words: str) -> str:
 @pytest.mark.parametrize(("page", "line"), SCRIPTS)
 def test_a_script_knows_the_options_that_a_page_gives_it(page: str, line: str) -> None:
     words = words_of(line)[1:]
-    name = words[:2] if words[0] == "scripts/bench" else words[:1]
+    name = words[:2] if words[0] in ("scripts/bench", "scripts/parity") else words[:1]
     text = help_of(*name)
     assert [word for word in words if word.startswith("--") and word.partition("=")[0] not in text] == []
 
