@@ -7,35 +7,12 @@ linear where sizes double. The rows are made up, from a committed one, under the
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from scripts.bench.common import ROOT, Row, Table, command, options, wholes
-
-MADE = """
-import csv, sys
-from pathlib import Path
-from runner.records.schema import TRIALS
-from runner.config.compose import from_config
-from runner.data.load import load
-from runner.trials.described import described
-from runner.records.records import Records
-from runner.trials.trial import Facts
-from runner.trials.trial import expand
-from hydra import compose
-from hydra import initialize_config_module
-with initialize_config_module("configs", version_base="1.3"):
-    settings = from_config(compose("config", [f"seed=[{','.join(map(str, range(int(sys.argv[2]))))}]", "epochs=1"]))
-row = next(csv.DictReader(open(sys.argv[3])))
-trials = expand(settings, Facts.of(load(settings.dataset)))
-own = lambda t: described(t) | {"study": "s", "phase": "search", "status": "ok", "val_error": 3 + t.seed % 17 / 16}
-known = {name: cell for name, cell in row.items() if name in TRIALS}
-records = Records(Path(sys.argv[1]))
-records.append_curves([{"trial": t.id, "epoch": 1, "step": 13} for t in trials])
-records.append_trials([known | own(t) for t in trials])
-"""
-ROW = ROOT / "results" / "digits-cpu" / "trials.csv"
+from scripts.bench.made_up import study
 
 
 def run(expected: str, words: list[str]) -> Row:
@@ -62,7 +39,7 @@ def planned(trials: int) -> Row:
 def done(trials: int) -> Row:
     """A command whose trials all have their rows."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-c", MADE, f"{folder}/s", str(trials), str(ROW)], check=True)
+        study(Path(folder) / "s", trials, 1)
         typed = ["-m", f"seed=range(0,{trials})", "epochs=1", "study=s", f"results={folder}"]
         run("already done", typed)  # draws the report, which the next one finds
         return {"what": "already done, process start to end", "rows": trials, **run("already done", typed)}

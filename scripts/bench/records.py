@@ -7,13 +7,13 @@ imports included in the memory. --quick stops at a hundredth.
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.bench.common import ROOT, Row, Table, command, options
+from scripts.bench.made_up import study
 from scripts.bench.plan import planned
 
 MEASURED = """
@@ -40,43 +40,24 @@ def read(what: str, work: str, folder: Path, rows: int) -> Row:
     return {"what": what, "rows": rows, "seconds": float(seconds), "mib": ended.mib}
 
 
-def made_up(folder: Path, trials: int, epochs: int) -> Path:
-    """A study with so many rows, made from one row of the committed digits study."""
-    from runner.records.schema import CURVES, TRIALS
-
-    folder.mkdir(parents=True)
-    with (ROOT / "results" / "digits-cpu" / "trials.csv").open() as file:
-        row = next(csv.DictReader(file))
-    with (folder / "trials.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, TRIALS, lineterminator="\n")
-        writer.writeheader()
-        for number in range(trials):
-            writer.writerow(row | {"trial": f"{number:010x}", "seed": str(number)})
-    tail = "0.01,0.001,0.12345678901234567,,,0.2345678901234567,3.4068136272545093,,,18.757717408857665,0.02558,0.41\n"
-    with (folder / "curves.csv").open("w") as file:
-        file.write(",".join(CURVES) + "\n")
-        for number in range(trials):
-            file.write("".join(f"{number:010x},{epoch},{13 * epoch},{tail}" for epoch in range(1, epochs + 1)))
-    return folder
-
-
 def measured(quick: bool) -> Iterator[Row]:
     for trials in (100, 1000) if quick else (100, 1000, 10_000):
         yield planned(trials)
     sizes = ((100, 10), (1000, 100)) if quick else ((1000, 100), (10_000, 100), (100_000, 100))
     with tempfile.TemporaryDirectory() as place:
         for trials, epochs in sizes:
-            folder = made_up(Path(place) / str(trials), trials, epochs)
+            folder = Path(place) / str(trials)
+            ids = study(folder, trials, epochs)[:100]
             yield read("read trials.csv", "count = len(read.read(folder))", folder, trials)
             yield read("read curves.csv", "count = len(read.read(folder, 'curves'))", folder, trials * epochs)
             yield read(
                 "read curves.csv, 100 trials of it",
-                "count = len(read.read(folder, 'curves', only=[f'{n:010x}' for n in range(100)]))",
+                f"count = len(read.read(folder, 'curves', only={ids}))",
                 folder,
                 100 * epochs,
             )
             yield read(DONE, "count = len(records.Records(folder).done())", folder, trials)
-            ends = f"records.Records(folder).has_curves(['0000000000'], 1); count = {trials * epochs}"
+            ends = f"records.Records(folder).has_curves({ids[:1]}, 1); count = {trials * epochs}"
             yield read(ENDS, ends, folder, trials * epochs)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.records import read
 from scripts.bench.common import Table, command, options, refuse_unknown, turns, wholes
+from scripts.bench.made_up import study
 
 
 def test_calls_take_turns_and_warm_rounds_do_not_count() -> None:
@@ -51,3 +53,9 @@ def test_an_unknown_name_is_refused_with_those_that_are_known(capsys: pytest.Cap
     with pytest.raises(SystemExit, match="2"):
         refuse_unknown(options("A benchmark."), "case", ["digit"], ("digits", "grid"))
     assert "unknown case digit: choose from digits, grid" in capsys.readouterr().err
+
+
+def test_a_made_up_study_is_read_as_a_real_one(tmp_path: Path) -> None:
+    ids = study(tmp_path / "s", 3, 2)
+    assert list(read.read(tmp_path / "s")["trial"]) == ids
+    assert len(read.read(tmp_path / "s", "curves")) == 6
