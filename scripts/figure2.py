@@ -25,12 +25,12 @@ from hydra.errors import HydraException
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runner.config.compose import from_config
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.errors import UserError
 from runner.execution.estimate import stack_seconds
-from runner.training.options import Options
-from runner.trials.plan import plan
+from runner.trials.plan import Layout, plan
 from runner.trials.trial import Facts, Trial, expand, unique
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,13 +77,13 @@ def measured(trials: list[Trial], dataset: Dataset, device: str) -> Pace:
     torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
     pace = Pace(0.0, 0.0)
     shapes: dict[object, list[list[Trial]]] = {}
-    for stack in plan(trials, device, 0, processes):
-        shapes.setdefault(stack[0].shape, []).append(stack)
+    for stack in plan(trials, Layout(device, 0, processes)):
+        shapes.setdefault(stack[0].stack_key, []).append(stack)
     for stacks in shapes.values():
         largest = max(stacks, key=len)
         rounds = math.ceil(len(stacks) / processes)
         one, many = (
-            rounds * stack_seconds([replace(t, epochs=n) for t in largest], dataset, where, Options(eval_every=n))
+            rounds * stack_seconds([replace(t, epochs=n) for t in largest], dataset, where, RunSettings(eval_every=n))
             for n in (1, LONG)
         )
         each = max((many - one) / (LONG - 1), one / LONG)
