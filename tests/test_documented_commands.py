@@ -118,7 +118,9 @@ TRAINING = [entry for entry in COMMANDS if words_of(entry[1])[:3] == ["python", 
 def test_a_training_command_is_understood(page: str, line: str, place: Path) -> None:
     words = words_of(line)[3:]
     if any(name in word for word in words for name in DOWNLOADED):
-        words = [word for word in words if not word.startswith(("+cluster", "hydra.launcher", "-m"))] + ["--cfg", "job"]
+        # The first of a sweep's values: what is composed without -m is one trial.
+        words = [word.partition(",")[0] for word in words if not word.startswith(("+cluster", "hydra.launcher", "-m"))]
+        words += ["--cfg", "job"]
     elif not any(word.startswith("-") and word != "-m" for word in words):
         words += ["dry_run=true"]
     said = command(place, *words)
