@@ -86,8 +86,8 @@ def foreseen(
     used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
     fresh = set(_fresh(used, seeds))
     most = sum(_most(block, fresh, replicate, done) for block in blocks)
-    here = blocks_of(folder, search, planned=False)
-    if [block.arms for block in here] != [block.arms for block in blocks]:
+    recorded = blocks_of(folder, search, planned=False)
+    if [block.arms for block in recorded] != [block.arms for block in blocks]:
         return most, most
     return most, min(most, len(set(known) - set(done)))
 
@@ -96,10 +96,10 @@ def _most(block: Block, fresh: Collection[int], replicate: int, done: Collection
     """The most that is left if each arm's best cell, and `replicate` others, are those of which the least is done."""
     rows = block.rows
     ran = rows[(rows["phase"] == "final") & rows["seed"].isin(list(fresh)) & rows["trial"].isin(list(done))]
-    there = ran.groupby("cell")["seed"].nunique()
+    count_done = ran.groupby("cell")["seed"].nunique()
     searched = rows[rows["phase"] == "search"].drop_duplicates("cell")
     left = {
-        arm: sorted((len(fresh) - int(there.get(cell, 0)) for cell in cells), reverse=True)
+        arm: sorted((len(fresh) - int(count_done.get(cell, 0)) for cell in cells), reverse=True)
         for arm, cells in searched.groupby("arm")["cell"]
     }
     others = sorted((one for counts in left.values() for one in counts[1:]), reverse=True)
@@ -161,9 +161,9 @@ def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> S
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     if planned:
-        there = set(rows["trial"])
+        recorded = set(rows["trial"])
         planned_rows = [
-            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in there
+            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in recorded
         ]
         new = pd.DataFrame(planned_rows, columns=TRIALS)
         rows = pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True)

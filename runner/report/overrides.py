@@ -101,18 +101,18 @@ def typed(value: object) -> str:
 
 def _values(kind: type, group: str, flat: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
     """Every field of a group. A result-relevant one that a row does not list has its default; lr and wd are axes."""
-    found = {}
+    values = {}
     for f in fields(kind):
         if f.name == "name" or (group == "optimizer" and f.name in ("lr", "wd")):
             continue
         if not f.metadata.get("result", True):
             if f.name in place:
-                found[f.name] = place[f.name]
+                values[f.name] = place[f.name]
         elif f"{group}.{f.name}" in flat:
-            found[f.name] = flat[f"{group}.{f.name}"]
+            values[f.name] = flat[f"{group}.{f.name}"]
         elif f.default is not MISSING:
-            found[f.name] = f.default
-    return found
+            values[f.name] = f.default
+    return values
 
 
 def _differing(values: Mapping[str, Any], usual: Mapping[str, Any], before: str = "") -> list[str]:
@@ -143,6 +143,6 @@ def _choices() -> dict[str, str]:
 
 
 def _loaded(path: Path) -> dict[str, Any]:
-    found = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
