@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from runner.config.schedules import RestartsSettings, cycles
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings
 from runner.execution.apart import without
 from runner.execution.local import say
 from runner.execution.progress import counted
@@ -26,16 +26,16 @@ from runner.records.table import Table
 from runner.trials.trial import Trial
 
 
-def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings: Settings, records: Records) -> None:
+def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, run: RunSettings, records: Records) -> None:
     """Open those of `trials` again that have a result and are to be trained all the same; say which and why."""
-    if settings.resume:
-        lacking = lost(folder, trials, settings, records)
+    if run.resume:
+        lacking = lost(folder, trials, run, records)
         opened = records.reopen({trial for some in lacking.values() for trial in some})
         if opened:
             each = ", ".join(f"{name}.csv of {len(some & opened)}" for name, some in lacking.items() if some & opened)
             many = counted(len(opened), f"{phase} trial")
             say(f"note: {folder.name}: rows are missing in {each}: {many} trained again")
-        for line in unmeasured(folder, trials.keys() - opened, phase, settings, records):
+        for line in unmeasured(folder, trials.keys() - opened, phase, run, records):
             say(f"note: {folder.name}: {line}")
         return
     opened = records.reopen(trials)
@@ -47,7 +47,7 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
         )
 
 
-def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records: Records | Look) -> dict[str, set[str]]:
+def lost(folder: Path, trials: Mapping[str, Trial], run: RunSettings, records: Records | Look) -> dict[str, set[str]]:
     """The trials that have a result and lack rows in another table, by table; one that was left out lacks none."""
     last = {key: row for key, row in records.last().items() if key in trials and row.status != "failed"}
     found: dict[str, set[str]] = {}
@@ -55,8 +55,8 @@ def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records:
         return found
     curves, cycle_rows, dynamics = (records.counts(table) for table in ("curves", "cycles", "dynamics"))
     # Where commands validated at other epochs, or did not all follow the layers, only what all must have is missed.
-    every = settings.eval_every if agreed(folder, "eval_every", settings.eval_every) else 0
-    followed = settings.diagnostics and agreed(folder, "diagnostics", True)
+    every = run.eval_every if agreed(folder, "eval_every", run.eval_every) else 0
+    followed = run.diagnostics and agreed(folder, "diagnostics", True)
     layers: dict[str, list[int]] = {}
     for name, bits in dynamics.items():
         layers.setdefault(name.partition(",")[0], []).append(bits)
@@ -122,13 +122,13 @@ class Look:
         return [study, *jobs]
 
 
-def finished(folder: Path, trials: Mapping[str, Trial], settings: Settings) -> set[str]:
+def finished(folder: Path, trials: Mapping[str, Trial], run: RunSettings) -> set[str]:
     """The trials of a study that have a result; those of `trials` that `begin_again` would open are not among them."""
     if not exists(folder):
         return set()
     look, opened = Look(folder), Reopened(folder).read()
     found = {t for t, row in look.last().items() if row.status != "failed" and (t, row.mark) not in opened}
-    return found.difference(*lost(folder, trials, settings, look).values())
+    return found.difference(*lost(folder, trials, run, look).values())
 
 
 def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings
 from runner.execution.progress import counted
 from runner.records.commands import agreed
 from runner.records.lacking import left_out
@@ -17,29 +17,29 @@ from runner.records.read import read
 from runner.records.records import Records
 
 
-def unmeasured(folder: Path, trials: Collection[str], phase: str, settings: Settings, records: Records) -> list[str]:
+def unmeasured(folder: Path, trials: Collection[str], phase: str, run: RunSettings, records: Records) -> list[str]:
     """A line for each of diagnostics, eval_every and eval_all that some of the finished `trials` were trained without.
 
     Args:
         folder: of the study, whose study.yaml has this command too.
         trials: ids of the trials of this command that are not trained again.
         phase: "search" or "final", for the lines.
-        settings: what this command asks for.
+        run: what this command asks for.
         records: of the study.
     """
     ended = {key: row for key, row in records.last().items() if row.status == "ok" and key in trials}
     without = left_out(folder)
     found: dict[str, set[str]] = {}
-    if settings.diagnostics and "dynamics" not in without:
+    if run.diagnostics and "dynamics" not in without:
         there = {name.partition(",")[0] for name in records.counts("dynamics")}
         found["dynamics.csv has nothing"] = ended.keys() - there
-    if "curves" not in without and not agreed(folder, "eval_every", settings.eval_every):
+    if "curves" not in without and not agreed(folder, "eval_every", run.eval_every):
         curves = records.counts("curves")
-        asked = {key: _bits(settings.eval_every, curves.get(key, 0)) for key in ended}
-        found[f"curves.csv has not every epoch of eval_every={settings.eval_every}"] = {
+        asked = {key: _bits(run.eval_every, curves.get(key, 0)) for key in ended}
+        found[f"curves.csv has not every epoch of eval_every={run.eval_every}"] = {
             key for key, bits in asked.items() if bits & ~curves.get(key, 0)
         }
-    if settings.eval_all and "curves" not in without and not agreed(folder, "eval_all", True):
+    if run.eval_all and "curves" not in without and not agreed(folder, "eval_all", True):
         rows = read(folder, "curves", ended)
         found["curves.csv has no test errors in some epochs"] = set(rows["trial"][rows["test_error"].isna()])
     return [

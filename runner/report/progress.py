@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runner.execution.cluster.shards import Ledger, whole_rows
+from runner.execution.cluster.shards import LaunchLog, whole_rows
 from runner.records import identity, read
 from runner.records.commands import entries
 from runner.trials.plan import COLUMNS as PLANNED
@@ -15,7 +15,7 @@ SHOWN = 8  # shards that are named one by one
 
 def progress_note(folder: Path) -> str:
     """One sentence or two, or nothing where every planned trial has its row. UserError for unreadable records."""
-    ledger = Ledger(folder).read()
+    ledger = LaunchLog(folder).read()
     rows_of_plan = [*ledger, *whole_rows(folder / "plan.csv", PLANNED)]
     named = {row["trial"] for row in rows_of_plan}
     planned = {trial for trial in named if len(trial) == identity.LENGTH}
