@@ -64,10 +64,12 @@ class Checkpoints:
             raise signals.Interrupted(number)
 
     def _interval(self) -> float:
+        """Seconds between two checkpoints: more than `every` where one takes long to save."""
         return max(self.every, RARELY * self.took) if self.every else 0.0
 
     def save(self, state: State) -> None:
         """Write `state`; a disk that is full costs the checkpoint, not the training."""
+        # A kill while the draft is written leaves the last checkpoint as it was; renaming is atomic.
         draft = self.path.with_suffix(".part")
         began = time.monotonic()
         try:
@@ -75,10 +77,10 @@ class Checkpoints:
             with draft.open("wb") as file:
                 torch.save(state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}, file)
                 file.flush()
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # or else a crash of the system could leave a renamed file without its content
             draft.replace(self.path)
             _sync_folder(self.path.parent)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
             reason = error.strerror if isinstance(error, OSError) else "it cannot be written whole: is the disk full?"
@@ -180,6 +182,7 @@ def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
         return {name: selected(part, slots, str(name)) for name, part in value.items()}
     if isinstance(value, Tensor) and value.dim():
         return value[..., list(slots)].clone() if key.startswith("ledger") else value[list(slots)].clone()
+    # The list of tensors has no trial axis itself; its tensors have.
     if isinstance(value, list) and key == "tensors":
         return [selected(part, slots) for part in value]
     return [value[slot] for slot in slots] if isinstance(value, list) else value
@@ -191,6 +194,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Flush a folder, so that a crash of the system does not undo a rename in it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
