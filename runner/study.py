@@ -176,8 +176,9 @@ def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
     """What the study's report says on a terminal; it is drawn where none is there of these rows and this reference."""
     from runner.report.fingerprint import fingerprint, is_current, keep, kept
 
-    current = is_current(folder, reference)
-    if current and (told := kept(folder, reference)):
+    state = fingerprint(folder, reference)
+    current = is_current(folder, state)
+    if current and (told := kept(folder, state)):
         return told
     # The statistics and plots are imported for this alone, and a finished study waits for neither.
     from runner.report.write import summary, write_report
@@ -185,7 +186,7 @@ def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
     if not current:
         return write_report(folder, reference).terminal
     told = summary(folder, reference, rows)
-    keep(folder, fingerprint(folder, reference), told)
+    keep(folder, state, told)
     return told
 
 

@@ -1,6 +1,6 @@
 """Trials to rows: plans stacks, trains them in this process or in several, appends what they yield.
 
-`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, claims
+`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, locks
 what nobody else holds, and skips what has a row.
 """
 
@@ -18,10 +18,8 @@ from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.execution import provenance, saved
-from runner.execution.apart import parts
 from runner.execution.failures import Failures
-from runner.execution.targets import reached
-from runner.execution.trial_locks import Claims
+from runner.execution.trial_locks import TrialLocks
 from runner.records.records import Records
 from runner.system.shortage import Patience, ShortError, is_shortage, reason
 from runner.system.signals import deferred
@@ -62,7 +60,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
     ("open", ids and why) of trials that are left to a later call for want of time and of memory, ("waiting", how many),
     ("error", where) and ("note", a line).
     """
-    records, claims, failures = Records(job.folder, job.part), Claims(job.folder), Failures(job.folder, tell)
+    records, locks, failures = Records(job.folder, job.part), TrialLocks(job.folder), Failures(job.folder, tell)
     ended = records.ended(job.failed, [trial.id for stack in job.plan for trial in stack])
     queue = deque(stack for stack in job.plan if any(trial.id not in ended for trial in stack))
     told_waiting, patience, short = False, Patience(), ""
@@ -78,24 +76,24 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
                 tell("late", ([trial.id for trial in stack], needed))
                 continue
             # A stack whose state is saved goes on as it was: in one process, or in none while a part is elsewhere.
-            ours = claims.take([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
+            locked = locks.acquire([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
             try:
-                # Another process may have finished one between the look and the claim.
-                mine = _open(job, [trial for trial in stack if trial.id in ours], records)
-                theirs = [trial for trial in stack if trial.id not in ours]
-                if theirs:
-                    busy.append(theirs)
-                if mine and (found := parts(job.folder, mine, records, tell)):
-                    queue.extendleft(reversed(found))
-                elif mine:
-                    halves = _train(job, mine, records, tell, failures)
+                # Another process may have finished one between the look and the lock.
+                own = _open(job, [trial for trial in stack if trial.id in locked], records)
+                others = [trial for trial in stack if trial.id not in locked]
+                if others:
+                    busy.append(others)
+                if own and (pieces := saved.divided(job.folder, own, records, tell)):
+                    queue.extendleft(reversed(pieces))
+                elif own:
+                    halves = _train(job, own, records, tell, failures)
                     queue.extendleft(reversed(halves))
                     progressed |= not halves
             except ShortError as error:
-                starved.append(mine)
+                starved.append(own)
                 short = str(error)
             finally:
-                claims.give(ours)
+                locks.release(locked)
         if progressed:
             patience = Patience()
         elif starved:
@@ -118,6 +116,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
 
 
 def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
+    """Those of a stack's trials that are still to be trained."""
     ended = records.ended(job.failed, [trial.id for trial in stack])
     return [trial for trial in stack if trial.id not in ended]
 
@@ -210,7 +209,8 @@ def _wrong(
     try:
         state = saved.to_go_on_from(checkpoints, records)
         if state is not None:
-            state["target_epoch"] = reached(job.folder, checkpoints.ids, state["recorded"], job.options.target_error)
+            target = job.options.target_error
+            state["target_epoch"] = saved.reached(job.folder, checkpoints.ids, state["recorded"], target)
         recording = False
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)

@@ -8,33 +8,36 @@ study and their workers; the jobs of a launcher write files of their own (parts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import reduce
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from runner.errors import UserError
 from runner.records import parts
 from runner.records.read import note
 from runner.records.redone import Redone
-from runner.records.reopened import Reopened
-from runner.records.schema import COLUMNS
-from runner.records.superseding import Last, mark, superseding
+from runner.records.schema import FILES, RESULT_TABLES
+from runner.records.superseding import Last, mark, merged
 from runner.records.table import Row, Table
 from runner.system.locks import Lock
 
 
-def merged(bits: Iterable[int]) -> int:
-    """The counts that these have together, each of them being written after the ones before."""
-    return reduce(superseding, bits, 0)
-
-
-def counts_of(tables: Sequence[Table]) -> dict[str, int]:
-    """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, as bits of an integer.
+def counts_of(tables: Sequence[Table]) -> dict[str, Sequence[int]]:
+    """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, in ascending order.
 
     tables: one in files of their own, in the order in which they are written.
     """
     keys = dict.fromkeys(key for one in tables for key in one.seen)
-    return {key: merged(one.seen.get(key, 0) for one in tables) for key in keys}
+    return {key: merged(one.seen.get(key, ()) for one in tables) for key in keys}
+
+
+def reopened(folder: Path) -> Table:
+    """Rows that a command trains again although they are results, by trial and mark.
+
+    `resume=false` names them, and so does a trial whose other rows are lost. A row stays valid until a later one
+    supersedes it: this only says that it does not answer the question whether its trial is done, for any process, here
+    or in a job of a launcher, until that is so. A study that is copied without its `.state` is done as it stands.
+    """
+    return Table(folder / FILES["reopened"], "reopened", bad="skip")
 
 
 T = TypeVar("T")
@@ -45,19 +48,26 @@ def _chosen(rows: Mapping[str, T], among: Collection[str] | None) -> dict[str, T
     return dict(rows) if among is None else {trial: rows[trial] for trial in among if trial in rows}
 
 
-def counting(study: Table, jobs: Iterable[Table], among: Collection[str] | None = None) -> dict[str, Last]:
+def last_rows(study: Table, jobs: Iterable[Table], among: Collection[str] | None = None) -> dict[str, Last]:
     """The row of trials.csv that counts for each trial, of those that the study's own table and its jobs' have seen."""
-    found = _chosen(study.last, among)
+    counting = _chosen(study.last, among)
     for table in jobs:
         for trial, last in _chosen(table.last, among).items():
             # What is merged stands in the study's file too, where it may be superseded.
-            if last.mark not in study.marks and (trial not in found or found[trial].superseded_by(last)):
-                found[trial] = last
-    return found
+            if last.mark not in study.marks and (trial not in counting or counting[trial].superseded_by(last)):
+                counting[trial] = last
+    return counting
 
 
 class Records:
-    """The tables of one study, safe for many processes at once; `part`: the name of the part that is written."""
+    """The tables of one study, safe for many processes at once.
+
+    Args:
+        folder: of the study; it is made if it is not there.
+        part: the name of the part that is written (see parts.py); "" for the study's own tables.
+
+    Raises: UserError where the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, part: str = "") -> None:
         self.folder, self.home = folder, parts.home(folder, part)
@@ -67,9 +77,9 @@ class Records:
             raise UserError(f"{folder}: cannot write there ({error.strerror}); set results=...") from error
         self.part = part
         self.lock = Lock(self.home / ".state" / "records.lock")
-        self.own = {name: Table(self.home / f"{name}.csv", name) for name in COLUMNS}
+        self.own = {name: Table(self.home / FILES[name], name) for name in RESULT_TABLES}
         self.elsewhere: dict[Path, dict[str, Table]] = {}
-        self.redone, self.reopened = Redone(), Reopened(folder)
+        self.redone, self.reopened = Redone(), reopened(folder)
 
     def done(self, among: Collection[str] | None = None) -> set[str]:
         """Ids of the trials that have a result on record, whoever wrote it: a row that is not to be superseded.
@@ -77,55 +87,57 @@ class Records:
         A failed row is no result, and one that was opened again is none any more. `among`: of these trials alone, which
         takes no longer however many others there are.
         """
-        with self._there():
+        with self._locked():
             return {trial for trial, last in self._closed(among).items() if last.status != "failed"}
 
     def failed(self) -> frozenset[str]:
         """Marks of the failed rows that there are: what `ended` is to be told, so that their trials are tried again."""
-        with self._there():
+        with self._locked():
             return frozenset(mark for table in self._looked("trials") for mark in table.failures.values())
 
     def ended(self, before: Collection[str] = (), among: Collection[str] | None = None) -> set[str]:
         """Ids of the trials that are done, or have failed since there were the failed rows `before`."""
-        with self._there():
+        with self._locked():
             done = {trial for trial, last in self._closed(among).items() if last.status != "failed"}
             failures = [_chosen(table.failures, among) for table in self._looked("trials")]
             return done | {trial for one in failures for trial, mark in one.items() if mark not in before}
 
     def reopen(self, trials: Iterable[str]) -> set[str]:
         """Let these be trained again though they have a result, which stays valid until then; the ids that had one."""
-        with self._there():
+        with self._locked():
             last = self._closed(set(trials))
             marks = {trial: row.mark for trial, row in last.items() if row.status != "failed"}
-            self.reopened.add(marks)
+            self.reopened.refresh(mend=True)
+            pairs = [{"trial": trial, "row": row} for trial, row in sorted(marks.items())]
+            self.reopened.append(pair for pair in pairs if self.reopened.key(pair) not in self.reopened.seen)
         return set(marks)
 
     def last(self) -> dict[str, Last]:
         """The row of trials.csv that counts for each trial, in short."""
-        with self._there():
+        with self._locked():
             return self._last()
 
-    def counts(self, table: str) -> dict[str, int]:
+    def counts(self, table: str) -> dict[str, Sequence[int]]:
         """`counts_of` what is written of a table."""
-        with self._there():
+        with self._locked():
             return counts_of(self._looked(table))
 
-    def has_curves(self, trials: Iterable[str], epochs: int) -> bool:
-        """Whether curves.csv has a row of each of these trials for all `epochs`, which are bits of an integer."""
-        with self._there():
+    def has_curves(self, trials: Iterable[str], epochs: Collection[int]) -> bool:
+        """Whether curves.csv has a row of each of these trials for all `epochs`."""
+        with self._locked():
             tables = self._looked("curves")
             return all(self._has(tables, trial, epochs) for trial in trials)
 
-    def _has(self, tables: list[Table], trial: str, epochs: int) -> bool:
-        there = merged(table.seen.get(trial, 0) for table in tables)
-        if epochs & ~there and sum(trial in table.seen for table in tables) > 1:
+    def _has(self, tables: list[Table], trial: str, epochs: Collection[int]) -> bool:
+        lost = set(epochs).difference(merged(table.seen.get(trial, ()) for table in tables))
+        if lost and sum(trial in table.seen for table in tables) > 1:
             # A job's rows that are merged stand in two files, and may seem to be later than they are.
-            there = sum(1 << int(count) for _, count in Redone().current(tables, trial))
-        return not epochs & ~there
+            lost -= {int(count) for _, count in Redone().current(tables, trial)}
+        return not lost
 
     def append_trials(self, rows: Iterable[Row]) -> None:
         """A row whose trial is done is left out, and one that says of such a trial that it failed."""
-        with self._there():
+        with self._locked():
             rows = list(rows)
             closed = self._closed([str(row["trial"]) for row in rows])
             fresh = []
@@ -148,20 +160,20 @@ class Records:
         self._append("dynamics", rows)
 
     def _append(self, name: str, rows: Iterable[Row]) -> None:
-        with self._there():
+        with self._locked():
             self.own[name].append(self.redone.fresh(self._looked(name), rows))
 
     def _last(self, among: Collection[str] | None = None) -> dict[str, Last]:
         study, *jobs = self._looked("trials")
-        return counting(study, jobs, among)
+        return last_rows(study, jobs, among)
 
     def _closed(self, among: Collection[str] | None = None) -> dict[str, Last]:
         """Without what is open again."""
-        opened = self.reopened.read()
-        last = self._last(among)
-        return {trial: row for trial, row in last.items() if (trial, row.mark) not in opened} if opened else last
+        self.reopened.refresh(mend=False)
+        opened, last = self.reopened.seen, self._last(among)
+        return {trial: row for trial, row in last.items() if f"{trial},{row.mark}" not in opened} if opened else last
 
-    def _there(self) -> Lock:
+    def _locked(self) -> Lock:
         """The lock; taking it would make the folder of a part anew."""
         if self.part and not self.home.exists():
             raise UserError(f"{self.home}: is gone (the study was begun again, or moved); this job ends")
@@ -178,16 +190,16 @@ class Records:
             places.append(self.folder)
         for gone in self.elsewhere.keys() - set(places):
             del self.elsewhere[gone]
-        found = []
+        others = []
         for place in places:
-            strict = place == self.folder
-            made = self.elsewhere.setdefault(place, {n: Table(place / f"{n}.csv", n, strict) for n in COLUMNS})
+            bad: Literal["refuse", "say"] = "refuse" if place == self.folder else "say"
+            tables = self.elsewhere.setdefault(place, {n: Table(place / FILES[n], n, bad) for n in RESULT_TABLES})
             try:
-                made[name].refresh(mend=False)
+                tables[name].refresh(mend=False)
             except (UserError, OSError) as error:
-                if strict:
+                if bad == "refuse":
                     raise
                 note(f"{error}; it is passed over")
-            found.append(made[name])
+            others.append(tables[name])
         self.own[name].refresh(mend=True)
-        return [found[-1], *found[:-1], self.own[name]] if self.part else [self.own[name], *found]
+        return [others[-1], *others[:-1], self.own[name]] if self.part else [self.own[name], *others]

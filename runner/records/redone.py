@@ -26,18 +26,18 @@ class Redone:
         trials: dict[str, list[Row]] = {}
         for row in rows:
             trials.setdefault(str(row["trial"]), []).append(row)
-        found: list[Row] = []
-        for trial, mine in trials.items():
-            if (tables[0].name, trial) in self.known or any(table.has(row) for table in tables for row in mine):
-                there = self.current(tables, trial)
-                texts = [[cell(row.get(name)) for name in tables[0].columns] for row in mine]
+        fresh: list[Row] = []
+        for trial, some in trials.items():
+            if (tables[0].name, trial) in self.known or any(table.has(row) for table in tables for row in some):
+                current = self.current(tables, trial)
+                texts = [[cell(row.get(name)) for name in tables[0].columns] for row in some]
                 # All rows of an epoch, such as those of its layers, are of one attempt.
-                if all(_untimed(tables[0], text) == there.get(_key(tables[0], text)) for text in texts):
+                if all(_untimed(tables[0], text) == current.get(_key(tables[0], text)) for text in texts):
                     continue
                 for text in texts:
-                    _supersede(there, _key(tables[0], text), _untimed(tables[0], text))
-            found += mine
-        return found
+                    _supersede(current, _key(tables[0], text), _untimed(tables[0], text))
+            fresh += some
+        return fresh
 
     def current(self, tables: Sequence[Table], trial: str) -> Rows:
         """The rows of a trial that count; the tables stand in the order in which they were written."""
@@ -49,7 +49,7 @@ class Redone:
                 lines = [line for line in other.lines_of([trial]) if line not in seen]  # what is merged is there twice
                 seen.update(lines)
                 for line in lines:
-                    row = split(line.decode(errors="replace"))
+                    row = split(line)
                     if row is not None:
                         _supersede(rows, _key(table, row), _untimed(table, row))
             self.known[table.name, trial] = rows

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.records import parts
-from runner.records.schema import COLUMNS
+from runner.records.schema import FILES
 
-FILES = (*(f"{table}.csv" for table in COLUMNS), "plan.csv", "study.yaml", "report.html", "claims.md")
-_STATE = ("shards.csv", "reopened.csv")
+_NAMES = (*FILES.values(), "study.yaml", "report.html", "claims.md")
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -21,8 +20,7 @@ _KINDS = {
 
 def check_files(folder: Path) -> None:
     """UserError for the first of the study's files that is there and is none, such as a named pipe or /dev/zero."""
-    places = [place / name for place in (folder, *parts.of(folder)) for name in FILES]
-    for path in [*places, *(folder / ".state" / name for name in _STATE)]:
+    for path in [place / name for place in (folder, *parts.of(folder)) for name in _NAMES]:
         try:
             mode = path.stat().st_mode
         except (OSError, ValueError):  # not there, or what reading it will say

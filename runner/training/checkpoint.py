@@ -6,7 +6,6 @@ whole one. It holds tensors and plain numbers only, and is read with `weights_on
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 import zipfile
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from runner.errors import UserError
 from runner.system import signals
+from runner.system.files import draft_of, replacing
 from runner.system.locks import advice
 from runner.system.shortage import is_shortage
 
@@ -30,7 +30,8 @@ KEYS = frozenset(
     "ledger_asked ledger_applied".split()
 )
 
-State = dict[str, Any]  # beside what `runner.training.state` says: format, trials
+# Beside what `runner.training.state` says: format, trials. In the file `recorded` is an integer, a bit for each epoch.
+State = dict[str, Any]
 
 
 class Checkpoints:
@@ -60,19 +61,14 @@ class Checkpoints:
 
     def save(self, state: State) -> None:
         """Write `state`; a disk that is full costs the checkpoint, not the training."""
-        draft = self.path.with_suffix(".part")
         began = time.monotonic()
+        stored = state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}
+        stored["recorded"] = sum(1 << epoch for epoch in state["recorded"])
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                torch.save(state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-            _sync_folder(self.path.parent)
+            with replacing(self.path, alone=True) as draft, draft.open("wb") as file:
+                torch.save(stored, file)
         except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             reason = error.strerror if isinstance(error, OSError) else "it cannot be written whole: is the disk full?"
             if not self.failed:
                 self.tell(f"{self.path}: cannot save a checkpoint ({reason}); going on without")
@@ -112,7 +108,8 @@ class Checkpoints:
             elif not _fits(state, len(self.ids)):
                 reason = "is damaged"
             else:
-                return state
+                recorded = state["recorded"]
+                return state | {"recorded": {n for n in range(recorded.bit_length()) if recorded >> n & 1}}
         self.discard(reason)
         return None
 
@@ -123,7 +120,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """When the rows are on record, or the stack will never be trained as it was."""
-        for path in (self.path, self.path.with_suffix(".part")):
+        for path in (self.path, draft_of(self.path)):
             with suppress(OSError):  # not there, or no file; nothing is lost with it
                 path.unlink()
 
@@ -180,11 +177,3 @@ def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
 def _first_line(error: BaseException) -> str:
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,7 @@ Random numbers are a function of seed and epoch, so there are none to remember.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ class Run:
     epoch: int = 0
     step: int = 0
     progress: Progress | None = None
-    recorded: int = 0  # the epochs that have rows in curves.csv, as the bits of an integer
+    recorded: set[int] = field(default_factory=set)  # the epochs that have rows in curves.csv, from 1
     seconds: float = 0.0  # before this process
     kept: State | None = None  # as the epoch began, for what cannot be saved within one
 
@@ -52,7 +52,7 @@ def captured(run: Run, seconds: float) -> State:
     state: State = {
         "epoch": run.epoch,
         "step": run.step,
-        "recorded": run.recorded,
+        "recorded": set(run.recorded),
         "alive": [bool(lives) for lives in stack.live[:n].tolist()],
         "seconds": seconds,
         "progress": None

@@ -84,7 +84,7 @@ def train(
             return
         run.epoch += 1
         if report.curves:
-            run.recorded |= 1 << run.epoch
+            run.recorded.add(run.epoch)
         run.step, run.progress = 0, None
         pulse()
 

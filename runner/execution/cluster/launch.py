@@ -28,7 +28,7 @@ from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.execution import local
 from runner.execution.cluster.merge import merging
-from runner.execution.cluster.shards import Ledger, split, steps, units
+from runner.execution.cluster.shards import LaunchLog, split, steps, units
 from runner.execution.failures import Failures
 from runner.execution.local import Given, Trained, say
 from runner.execution.progress import counted
@@ -171,7 +171,7 @@ def train(
         return Trained()
     wanted = group[0].shards or len(group)
     shares = split(units(missing.values(), folder, records.lock), wanted, _cost(missing.values(), given))
-    launched = Ledger(folder).note(shares, phase, records.lock)
+    launched = LaunchLog(folder).note(shares, phase, records.lock)
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
     ended: Sequence[Ended] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from runner.analysis.measures import SIDES, number, telling
 from runner.analysis.results import ArmResult
 from runner.analysis.select import seed_count
 from runner.report.table import Reported
+from runner.trials.plan import planned_trials
 
 
 def listed(words: Sequence[str]) -> str:
@@ -87,11 +87,7 @@ def verdicts(block: Block, found: Sequence[ArmResult]) -> list[str]:
 
 def progress(folder: Path, done: Collection[str]) -> str:
     """What plan.csv names and trials.csv has not yet; '' where all is done or there is no plan."""
-    try:
-        with (folder / "plan.csv").open(newline="", encoding="utf-8", errors="replace") as file:
-            planned = {row["trial"] for row in csv.DictReader(file) if row.get("trial")}
-    except (OSError, KeyError, csv.Error):
-        return ""
+    planned = planned_trials(folder / "plan.csv")
     left = len(planned - set(done))
     if not left:
         return ""

@@ -19,7 +19,7 @@ from runner.config.settings import Settings
 from runner.errors import UserError
 from runner.execution.cluster import launch as launched
 from runner.execution.cluster.launch import Ended, Shards, number
-from runner.execution.cluster.shards import Ledger, split, steps, units
+from runner.execution.cluster.shards import LaunchLog, split, steps, units
 from runner.execution.local import Given
 from runner.records.read import read
 from runner.records.records import Records
@@ -132,7 +132,7 @@ def test_a_lost_shard_is_told_and_trained_by_the_next_launch_once(
 def test_a_report_before_the_first_row_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from runner.report.__main__ import main
 
-    Ledger(tmp_path).note([[t] for t in many()[:3]], "search", Records(tmp_path).lock)
+    LaunchLog(tmp_path).note([[t] for t in many()[:3]], "search", Records(tmp_path).lock)
     assert main([str(tmp_path)]) == 0
     assert "Partial: 0 of 3 planned trials" in capsys.readouterr().out
 
@@ -150,12 +150,12 @@ def test_what_stops_a_shard_is_told_in_one_line(
 
 
 def test_a_shard_leaves_to_others_what_they_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.execution.trial_locks import Claims
+    from runner.execution.trial_locks import TrialLocks
 
     trials, whole, given = study(tmp_path, monkeypatch)
-    records, other = Records(tmp_path), Claims(tmp_path)
+    records, other = Records(tmp_path), TrialLocks(tmp_path)
     busy = next(iter(trials))
-    other.take([busy])
+    other.acquire([busy])
     outcome = launched.train(tmp_path, trials, "search", [whole], given, lambda task, _: run(task, [1, 2, 3]), records)
     assert outcome.lost == 1
     assert busy not in set(read(tmp_path)["trial"])
@@ -171,7 +171,7 @@ def test_trials_too_late_for_max_minutes_are_not_lost(tmp_path: Path, monkeypatc
 
 
 def test_the_ledger_passes_over_torn_lines(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path)
+    ledger = LaunchLog(tmp_path)
     assert ledger.read() == []
     Records(tmp_path)
     trials = list(many()[:4])
@@ -180,6 +180,16 @@ def test_the_ledger_passes_over_torn_lines(tmp_path: Path) -> None:
     assert [row["shard"] for row in ledger.read()] == ["1/2", "1/2", "2/2"]
     ledger.note([trials], "final", nullcontext())
     assert [row["shard"] for row in ledger.read()] == ["1/2", "1/2", "2/2", *["1/1"] * 4]
+
+
+def test_a_list_of_launches_that_is_none_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = LaunchLog(tmp_path)
+    Records(tmp_path)
+    log.path.write_text("something else\n")
+    assert log.read() == []
+    log.note([many()[:2]], "search", nullcontext())
+    assert "shards.csv: not a list of launches; it is now shards.csv.old1" in capsys.readouterr().out
+    assert len(log.read()) == 2
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
