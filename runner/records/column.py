@@ -6,7 +6,6 @@ where rows are read, so that no table, plot or search behind it meets one.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -47,19 +46,6 @@ def whole(least: int, most: int = MANY) -> Range:
     """Whole numbers. A limit that nobody comes near is not named: it would only make messages longer."""
     text = f"a whole number from {least}"
     return Range(least, most, text if most == MANY else f"{text} to {most}", whole=True)
-
-
-TEXT = Text()
-POSITIVE = Range(5e-324, 1e300, "a positive number, at most 1e300")
-FROM_0 = Range(0, 1e300, "a number from 0 to 1e300")
-DECAY = FROM_0._replace(overflows=True)  # one convention's decay may have no number in another's units
-SHARE = Range(0, 1, "a number from 0 to 1")
-LOSS = Range(0, math.inf, "a number from 0 or nan", nan=True)
-PERCENT = Range(0, 100, "a percentage from 0 to 100 or nan", nan=True)
-POINTS = Range(-100, 100, "percentage points from -100 to 100 or nan", nan=True)
-MEASURED = Range(-math.inf, math.inf, "a number or nan", nan=True)  # no bounds that hold for every network
-EPOCH = whole(1, 10**6)  # and restart cycles
-COUNT = whole(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +89,7 @@ class Column:
     @property
     def free(self) -> bool:
         """Whether any cell is right."""
-        return self.kind == TEXT and not self.filled
+        return self.kind == Text() and not self.filled
 
     def wrong(self, cell: str) -> str:
         """What a cell must be and is not; "" where nothing is wrong."""
