@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import root
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runner.data.load import load
 from runner.data.settings import FileSettings, TorchvisionSettings

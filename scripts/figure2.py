@@ -18,10 +18,11 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import root
 import torch
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runner.config.compose import from_config
 from runner.data.dataset import Dataset

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-import bench_conv
-from conv_ways import NETS, Convolution, Grouped, Lanes, Windows
+from scripts.bench import conv
+from scripts.bench.conv_ways import NETS, Convolution, Grouped, Lanes, Windows
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -58,7 +56,7 @@ def test_a_row_for_each_pass_of_each_way(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     words = ["resnet20", "--batch", "1", "--trials", "1,2", "--csv", str(path)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, SCRIPTS / "bench_conv.py", *words], capture_output=True, text=True, env=env)
+    run = subprocess.run([sys.executable, SCRIPTS / "bench", "conv", *words], capture_output=True, text=True, env=env)
     assert run.returncode == 0, run.stderr
     with path.open(newline="") as file:
         found = list(csv.DictReader(file))
@@ -74,7 +72,7 @@ def test_a_row_for_each_pass_of_each_way(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused(
     word: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench_conv.py", word])
+    monkeypatch.setattr(sys, "argv", ["bench conv", word])
     with pytest.raises(SystemExit, match="2"):
-        bench_conv.main()
+        conv.main()
     assert said in capsys.readouterr().err

@@ -9,23 +9,21 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-import bench_step
+from scripts.bench import step
 
 pytestmark = pytest.mark.campaign
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
-def script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, SCRIPTS / name, *arguments]
+def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, SCRIPTS / "bench", *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bench") / "rows.csv"
-    run = script("bench_step.py", "tiny", "--device", "cpu", "--threads", "1", "--rounds", "2", "--cold", "--csv", path)
+    run = bench("step", "tiny", "--device", "cpu", "--threads", "1", "--rounds", "2", "--cold", "--csv", path)
     assert run.returncode == 0, run.stderr
     return path
 
@@ -46,7 +44,7 @@ def test_a_row_compares_each_way_with_ours_and_with_the_copy_of_the_same_run(row
 def test_the_plot_has_a_panel_for_each_file_of_another_kind(rows: Path, tmp_path: Path) -> None:
     warm, one, two = tmp_path / "warm.csv", tmp_path / "one.png", tmp_path / "two.png"
     warm.write_text(rows.read_text().replace("cold", "warm"))
-    for run in (script("plot_step.py", rows, one), script("plot_step.py", rows, warm, two)):
+    for run in (bench("plot", rows, one), bench("plot", rows, warm, two)):
         assert run.returncode == 0, run.stderr
     widths = [int.from_bytes(path.read_bytes()[16:20]) for path in (one, two)]
     assert widths[0] < widths[1]
@@ -55,7 +53,7 @@ def test_the_plot_has_a_panel_for_each_file_of_another_kind(rows: Path, tmp_path
 def test_a_set_that_is_not_there_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench_step.py", "huge", "--device", "cpu"])
+    monkeypatch.setattr(sys, "argv", ["bench step", "huge", "--device", "cpu"])
     with pytest.raises(SystemExit, match="2"):
-        bench_step.main()
+        step.main()
     assert "unknown set huge: choose from tiny" in capsys.readouterr().err

@@ -13,9 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-import cifar_16px
+from scripts import cifar_16px
 
 
 def test_every_pixel_is_the_mean_of_four() -> None:

@@ -10,10 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from figure2 import Pace, begun, main
-
+from scripts.figure2 import Pace, begun, main
 from tests.damage import Said
 
 SMALL = ["model.depth=8", "model.width=4", "lr=[0.01]", "wd=[0,0.001]", "workers=1"]

@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.bench.stack_ways import decision
 from tests.scripts.test_imports import SCRIPTS, not_installed
-
-sys.path.insert(0, str(SCRIPTS))
-
-from gpu_decide import decision
 
 # Each step of a run, and what it leaves in the archive beside its log.
 RUNS: dict[int, dict[str, str]] = {

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-OWN_PACKAGES = {"parity_peers"}  # imports Keras and optax, which the project does without; parity imports it
+OTHERS = {"scripts.parity.peers"}  # imports Keras and optax, which the project does without, where it is called
 IMPORT = """
 import importlib, sys
-kept = list(sys.path), set(sys.modules)
+sys.path.insert(0, sys.argv.pop(1))
 for name in sys.argv[1:]:
-    # Each as if it were the first: what one script has done to the path must not help the next. Others' packages stay.
-    sys.path[:] = kept[0]
-    for module in set(sys.modules) - kept[1]:
-        if module.partition(".")[0] in ("optim", "runner", "configs", *sys.argv[1:], "root"):
-            del sys.modules[module]
     importlib.import_module(name)
     print(name)
 """
@@ -29,28 +27,39 @@ def not_installed() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(packages)}
 
 
-def started() -> list[str]:
-    """The scripts that are commands; the other modules beside them are imported by these."""
-    commands = {path.stem for path in SCRIPTS.glob("*.py") if '__name__ == "__main__"' in path.read_text()}
-    return sorted(commands - OWN_PACKAGES)
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-S", *words]
+    return subprocess.run(command, cwd=SCRIPTS, env=not_installed(), capture_output=True, text=True, check=False)
 
 
-def test_every_script_starts_where_the_project_is_not_installed() -> None:
-    names = started()
-    assert {"bench_stack", "bench_step", "bench_trials"} <= set(names)
-    command = [sys.executable, "-S", "-c", IMPORT, *names]
-    said = subprocess.run(command, cwd=SCRIPTS, env=not_installed(), capture_output=True, text=True, check=False)
-    assert said.stdout.split() == names, said.stderr
+def modules() -> list[str]:
+    paths = [path for path in SCRIPTS.rglob("*.py") if path.stem not in ("__main__", "__init__")]
+    return sorted(".".join(path.relative_to(SCRIPTS.parent).with_suffix("").parts) for path in paths)
 
 
-def test_every_module_beside_the_scripts_finds_what_it_imports() -> None:
-    names = sorted({path.stem for path in SCRIPTS.glob("*.py")} - OWN_PACKAGES)
-    said = subprocess.run(
-        [sys.executable, "-S", "-c", f"import root, {', '.join(names)}"],
-        cwd=SCRIPTS,
-        env=not_installed(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert said.returncode == 0, said.stderr
+def test_every_module_finds_what_it_imports_where_the_project_is_not_installed() -> None:
+    names = modules()
+    assert {"scripts.bench.stack", "scripts.bench.step", "scripts.parity.table"} <= set(names)
+    done = run("-c", IMPORT, SCRIPTS.parent, *names)
+    assert done.stdout.split() == names, done.stderr
+
+
+@pytest.mark.parametrize("words", [["bench", "growth"], ["parity", "tools"], ["cifar_16px.py"], ["figure2.py"]])
+def test_a_command_starts_where_the_project_is_not_installed(words: list[str]) -> None:
+    done = run(*words, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: {' '.join(words)} ")
+
+
+@pytest.mark.parametrize("folder", ["bench", "parity"])
+def test_without_a_name_a_folder_lists_its_commands(folder: str) -> None:
+    done = run(folder)
+    listed = [line.split()[0] for line in done.stdout.splitlines()[2:]]
+    with_main = {
+        path.stem
+        for path in (SCRIPTS / folder).glob("*.py")
+        if path.stem != "__main__"
+        and any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in ast.parse(path.read_text()).body)
+    }
+    assert set(listed) == with_main
+    assert run(folder, "nonsense").returncode == 1

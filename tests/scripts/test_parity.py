@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import parity
-from parity_peers import PEERS
+from scripts.parity import table as parity
+from scripts.parity.peers import PEERS
 
 EXACT = {"torch.optim": 1e-14, "optax": 1e-13}
 

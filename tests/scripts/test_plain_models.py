@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,11 +10,8 @@ from torch import Tensor, nn
 
 from runner.models.settings import ShakeShakeSettings
 from runner.training.stack import Stack
+from scripts.parity.plain_models import Shape, load_trial, network
 from tests.helpers import MODELS, images, tokens, trial
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-from plain_models import Shape, load_trial, network
 
 CPU = torch.device("cpu")
 CASES = [("resnet", "images"), ("shakeshake", "images"), ("transformer", "images"), ("transformer", "tokens")]

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from scripts.bench.roofline import Cost, Traffic, cost
+from scripts.bench.step_ways import FUSED
+from scripts.parity.plain_models import Shape, network
 from tests.helpers import MODELS
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-from plain_models import Shape, network
-from roofline import Cost, Traffic, cost
-from step_ways import FUSED
 
 IMAGES, TOKENS = Shape((3, 32, 32), 10, None), Shape((4,), 97, 99)
 WIDE = {name: replace(MODELS[name], width=16) for name in ("resnet", "shakeshake")}  # type: ignore[call-arg]

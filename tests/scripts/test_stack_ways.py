@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from stack_ways import way
-
 from runner.data.dataset import Dataset
+from scripts.bench.stack_ways import way
 from tests.helpers import images, tokens, trial
 
 CPU = torch.device("cpu")

@@ -1,30 +1,25 @@
-"""A step of this runner beside a plain loop's, over a grid of shapes, on the CPU: `python scripts/bench_shapes.py`.
+"""A step of this runner beside a plain loop's, over a grid of shapes, on the CPU: `python scripts/bench shapes`.
 
 Ours: trials of one shape in the stacks that `stack=auto` plans for one process, each step with its data, losses, checks
 and optimizer as in training; the time of all stacks over the number of trials. Plain: the same network as one would
-write it (`scripts/plain_models.py`), one trial, with images standardised beforehand and picked by index, cross-entropy
-and `torch.optim.AdamW`, fused or foreach, channels last or first: whichever of the four is fastest. One thread;
-contestants take turns step by step, and each figure is the median of CPU seconds, so that other work on the machine
-disturbs all alike. Evaluation has a column of its own. The last lines are the worst ratios to plain.
+write it (`scripts/parity/plain_models.py`), one trial, with images standardised beforehand and picked by index,
+cross-entropy and `torch.optim.AdamW`, fused or foreach, channels last or first: whichever of the four is fastest. One
+thread; contestants take turns step by step, and each figure is the median of CPU seconds, so that other work on the
+machine disturbs all alike. Evaluation has a column of its own. The last lines are the worst ratios to plain.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import statistics
 import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import root
 import torch
 import torch.nn.functional as F
-from plain_models import Shape, network
 
 from runner.config.schedules import CosineSettings
 from runner.config.settings import AdamSettings
@@ -35,6 +30,8 @@ from runner.system.memory import keep_freed_memory
 from runner.training.stack import Stack
 from runner.trials.plan import Plan, plan
 from runner.trials.trial import Facts, Trial
+from scripts.bench.common import Row, Table, medians, options, refuse_unknown, whole, wholes, words
+from scripts.parity.plain_models import Shape, network
 
 CPU = torch.device("cpu")
 CLASSES, STEPS = 10, 4  # batches in the made-up training set
@@ -43,11 +40,8 @@ WIDTHS = {"resnet": (4, 5, 6, 8, 10, 12, 16, 32), "shakeshake": (4, 10, 16), "tr
 SIZES, BATCHES, TRIALS = (8, 16, 28, 32), (1, 7, 32, 64, 128), (1, 2, 3, 5, 16, 17)
 QUICK = {"widths": (5, 8, 16, 32), "sizes": (8, 28), "batches": (7, 64), "trials": (1, 3, 16)}
 LARGE = 2**24  # bytes of one trial's widest layer above which a shape is left out: it is bound by arithmetic
-COLUMNS = (
-    "model width size batch trials stacks plain_ms ours_ms ratio plain_eval_ms ours_eval_ms eval_ratio torch".split()
-)
+SHOWN = "model:<11 width size batch trials plain_ms:.2f ours_ms:.2f ratio:.2f eval_ratio:.2f stacks:<30"
 Step = Callable[[], Any]
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -87,22 +81,19 @@ class Point:
         return [replace(first, seed=i) for i in range(count)]
 
 
-def points(chosen: argparse.Namespace) -> list[Point]:
-    found = []
-    for name in chosen.models:
-        for width, size, batch in product(chosen.widths or WIDTHS[name], chosen.sizes, chosen.batches):
-            model: ModelSettings = ResNetSettings("resnet", 8, width)
-            if name == "shakeshake":
-                if width % 2:
-                    continue
-                model = ShakeShakeSettings("shakeshake", 26, width)
-            elif name == "transformer":
-                if width % 4:
-                    continue
-                model = TransformerSettings("transformer", 2, width, 4)
-            if 4 * width * size * size * batch <= LARGE:
-                found.append(Point(model, width, size, batch))
-    return found
+def points(chosen: Namespace) -> list[Point]:
+    """The chosen shapes, without those that a model cannot have and those that are bound by arithmetic."""
+    makes: dict[str, tuple[int, Callable[[int], ModelSettings]]] = {  # the width is a multiple of so much
+        "resnet": (1, lambda width: ResNetSettings("resnet", 8, width)),
+        "shakeshake": (2, lambda width: ShakeShakeSettings("shakeshake", 26, width)),
+        "transformer": (4, lambda width: TransformerSettings("transformer", 2, width, 4)),
+    }
+    return [
+        Point(makes[name][1](width), width, size, batch)
+        for name in chosen.models
+        for width, size, batch in product(chosen.widths or WIDTHS[name], chosen.sizes, chosen.batches)
+        if width % makes[name][0] == 0 and 4 * width * size * size * batch <= LARGE
+    ]
 
 
 def plain_steps(point: Point, dataset: Dataset) -> tuple[dict[str, Step], dict[str, Step]]:
@@ -153,9 +144,9 @@ def our_step(trials: Sequence[Trial], dataset: Dataset) -> tuple[Step, Step]:
     return step, lambda: stack.scores("val")
 
 
-def medians(contestants: dict[str, Step], rounds: int, seconds: float) -> dict[str, float]:
-    """Milliseconds of CPU time of each: they take turns, `rounds` times or for `seconds`, three at least."""
-    took: dict[str, list[float]] = {name: [] for name in contestants}
+def milliseconds(contestants: dict[str, Step], rounds: int, seconds: float) -> dict[str, float]:
+    """The median CPU time of each: they take turns, `rounds` times or for `seconds`, three at least."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
     for step in contestants.values():
         step()
         step()
@@ -166,64 +157,56 @@ def medians(contestants: dict[str, Step], rounds: int, seconds: float) -> dict[s
         for name, step in contestants.items():
             start = time.process_time()
             step()
-            took[name].append(time.process_time() - start)
-    return {name: 1e3 * statistics.median(found) for name, found in took.items()}
+            times[name].append(1e3 * (time.process_time() - start))
+    return medians(times)
 
 
 def kinds(stacks: Plan) -> dict[str, tuple[Sequence[Trial], int]]:
     """One stack of each kind, and how many there are: by size and way."""
-    found: dict[str, tuple[Sequence[Trial], int]] = {}
+    counted: dict[str, tuple[Sequence[Trial], int]] = {}
     for stack in stacks:
         kind = f"{len(stack)} {stack[0].way}"
-        found[kind] = (stack, found.get(kind, (stack, 0))[1] + 1)
-    return found
+        counted[kind] = (stack, counted.get(kind, (stack, 0))[1] + 1)
+    return counted
 
 
-def measure(point: Point, chosen: argparse.Namespace) -> list[Row]:
+def measure(point: Point, chosen: Namespace) -> list[Row]:
+    """A row for each number of trials of a shape."""
     dataset = point.dataset()
     steps, evaluations = plain_steps(point, dataset)
     plans = {count: kinds(plan(point.trials(dataset, count), "cpu", 0, 1)) for count in chosen.trials}
-    every = {kind: stack for found in plans.values() for kind, (stack, _) in found.items()}
+    every = {kind: stack for planned in plans.values() for kind, (stack, _) in planned.items()}
     ours = {kind: our_step(stack, dataset) for kind, stack in every.items()}
-    trained = medians(steps | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)
-    evaluated = medians(evaluations | {kind: both[1] for kind, both in ours.items()}, chosen.rounds, chosen.seconds / 2)
-    plain, plain_eval = min(trained[name] for name in steps), min(evaluated[name] for name in evaluations)
+    trained = milliseconds(steps | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)
+    scored = milliseconds(
+        evaluations | {kind: both[1] for kind, both in ours.items()}, chosen.rounds, chosen.seconds / 2
+    )
+    plain, plain_eval = min(trained[name] for name in steps), min(scored[name] for name in evaluations)
     rows = []
-    for count, found in plans.items():
-        took, scored = (sum(each[k] * n for k, (_, n) in found.items()) / count for each in (trained, evaluated))
+    for count, planned in plans.items():
+        own, own_eval = (sum(each[k] * n for k, (_, n) in planned.items()) / count for each in (trained, scored))
         row: Row = {"model": point.model.name, "width": point.width, "size": point.size, "batch": point.batch}
-        row |= {"trials": count, "stacks": " ".join(f"{n}x{kind}" for kind, (_, n) in found.items())}
-        row |= {"plain_ms": round(plain, 3), "ours_ms": round(took, 3), "ratio": round(took / plain, 3)}
-        row |= {"plain_eval_ms": round(plain_eval, 3), "ours_eval_ms": round(scored, 3)}
-        row |= {"eval_ratio": round(scored / plain_eval, 3), "torch": torch.__version__}
-        rows.append(row)
+        row |= {"trials": count, "stacks": " ".join(f"{n}x{kind}" for kind, (_, n) in planned.items())}
+        row |= {"plain_ms": round(plain, 3), "ours_ms": round(own, 3), "ratio": round(own / plain, 3)}
+        row |= {"plain_eval_ms": round(plain_eval, 3), "ours_eval_ms": round(own_eval, 3)}
+        rows.append(row | {"eval_ratio": round(own_eval / plain_eval, 3), "torch": torch.__version__})
     return rows
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-
-    def numbers(text: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in text.split(","))
-
-    parser.add_argument(
-        "--models", default=tuple(WIDTHS), type=lambda text: text.split(","), help="of " + ", ".join(WIDTHS)
-    )
-    parser.add_argument("--widths", type=numbers, help="channels, or the dim of a transformer; default: by the model")
-    parser.add_argument("--sizes", type=numbers, help=f"of images; default: {SIZES}")
-    parser.add_argument("--batches", type=numbers, help=f"default: {BATCHES}")
-    parser.add_argument("--trials", type=numbers, help=f"default: {TRIALS}")
+def arguments() -> Namespace:
+    parser = options(__doc__)
+    parser.add_argument("--models", type=words, default=list(WIDTHS), help=f"default: {','.join(WIDTHS)}")
+    parser.add_argument("--widths", type=wholes, help="channels, or the dim of a transformer; default: by the model")
+    parser.add_argument("--sizes", type=wholes, help=f"of images; default: {SIZES}")
+    parser.add_argument("--batches", type=wholes, help=f"default: {BATCHES}")
+    parser.add_argument("--trials", type=wholes, help=f"default: {TRIALS}")
     parser.add_argument("--quick", action="store_true", help=f"a few minutes: {QUICK}")
-    parser.add_argument("--rounds", type=int, default=40, help="turns at most (%(default)s)")
+    parser.add_argument("--rounds", type=whole, default=40, help="turns at most (%(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="for each shape, about (%(default)s)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
     chosen = parser.parse_args()
     usual = {"sizes": SIZES, "batches": BATCHES, "trials": TRIALS} | (QUICK if chosen.quick else {})
-    for key, value in usual.items():
-        if getattr(chosen, key) is None:
-            setattr(chosen, key, value)
-    if unknown := set(chosen.models) - set(WIDTHS):
-        parser.error(f"unknown model {', '.join(sorted(unknown))}: choose from {', '.join(WIDTHS)}")
+    vars(chosen).update({key: value for key, value in usual.items() if getattr(chosen, key) is None})
+    refuse_unknown(parser, "model", chosen.models, WIDTHS)
     return chosen
 
 
@@ -231,27 +214,13 @@ def main() -> None:
     chosen = arguments()
     torch.set_num_threads(1)
     keep_freed_memory()
-    rows: list[Row] = []
-    print(f"{'shape':<28}{'trials':>6}  {'plain ms':>9}{'ours ms':>9}{'ratio':>7}{'eval':>7}  stacks", flush=True)
+    table = Table(SHOWN, chosen.csv)
     for point in points(chosen):
         for row in measure(point, chosen):
-            rows.append(row)
-            shape = f"{row['model']} {row['width']}, {row['size']}x{row['size']}, batch {row['batch']}"
-            figures = f"{row['plain_ms']:>9.2f}{row['ours_ms']:>9.2f}{row['ratio']:>7.2f}{row['eval_ratio']:>7.2f}"
-            print(f"{shape:<34}{row['trials']:>3} {figures}  {row['stacks']}", flush=True)
-        if chosen.csv:
-            with chosen.csv.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(rows)
-    for what, some in (("a single trial", [1]), ("a sweep", [n for n in chosen.trials if n > 1])):
-        for key in ("ratio", "eval_ratio"):
-            found = sorted((r for r in rows if r["trials"] in some), key=lambda r: -r[key])[:5]
-            listed = "; ".join(
-                f"{r[key]:.2f} ({r['model']} {r['width']}, {r['size']}, {r['batch']}, {r['trials']})" for r in found
-            )
-            print(f"worst {'step' if key == 'ratio' else 'evaluation'} of {what}: {listed}")
-
-
-if __name__ == "__main__":
-    main()
+            table.add(row)
+    for what, counts in (("a single trial", [1]), ("a sweep", [n for n in chosen.trials if n > 1])):
+        for key, measured in (("ratio", "step"), ("eval_ratio", "evaluation")):
+            worst = sorted((row for row in table.rows if row["trials"] in counts), key=lambda row: -row[key])[:5]
+            shape = "{model} {width}, {size}, {batch}, {trials}"
+            listed = "; ".join(f"{row[key]:.2f} ({shape.format(**row)})" for row in worst)
+            print(f"worst {measured} of {what}: {listed}")

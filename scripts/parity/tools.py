@@ -1,7 +1,4 @@
-#!/usr/bin/env python3
-"""Train with optim's classes and with torch.optim's in accelerate, Lightning and the HF Trainer: one line for a tool.
-
-    python scripts/optim_tools.py [accelerate] [lightning] [transformers]
+"""optim's classes beside torch.optim's in accelerate, Lightning and the HF Trainer: `python scripts/parity tools`.
 
 Each tool that is installed trains a small network with a schedule, clipped and accumulated gradients, saves it half
 way, and goes on from the file with new objects. A line says which version, how far the weights are from those of
@@ -20,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import root
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -225,7 +221,3 @@ def main() -> None:
     torch.set_num_threads(1)
     for tool in parser.parse_args().tools or TOOLS:
         print(line(tool), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What `scripts/bench_trials.py` trains: `make(name, options)` is a case, `Case.run(way, seed)` trains it once.
+"""What trials, profile and stack train: `make(name, options)` is a case, `Case.run(way, seed)` trains it once.
 
 A case is a command line of the runner. What the others have to train is read off the runner's own composition of it:
 the same trials in torch's convention, the same splits, and the initial weights of each seed.
@@ -16,13 +16,10 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from hydra import compose, initialize_config_module
-from plain_models import Shape
-from roofline import Cost, cost
 
 from runner.config.compose import from_config
 from runner.config.settings import Settings
@@ -32,12 +29,16 @@ from runner.models.build import build
 from runner.models.layers import initialise
 from runner.training.randomness import generator
 from runner.trials.trial import Facts, Trial, expand
+from scripts.bench.common import ROOT, Row, refuse_unknown, whole
+from scripts.bench.devices import add_device, add_precision, refuse_unusable
+from scripts.bench.roofline import Cost, cost
+from scripts.parity.plain_models import Shape
 
-ROOT = Path(__file__).resolve().parent.parent
 OPTIMIZERS = ("adam", "adamw")
 TEST = 300  # images, where the training images are cut down
-RATES = (1e-3, 2e-3, 5e-4, 4e-3, 2.5e-4, 8e-3, 1.25e-4, 1.6e-2)
-NAMES = ("digits", "grid", "modular", "cifar16", "cifar64")
+RATES = (1e-3, 2e-3, 5e-4, 4e-3, 2.5e-4, 8e-3, 1.25e-4, 1.6e-2)  # of CIFAR-10, the middle first
+CIFAR = ("cifar16", "cifar64")
+NAMES = ("digits", "grid", "modular", *CIFAR)
 Key = tuple[str, float, float, int]
 
 
@@ -105,10 +106,10 @@ class Case:
             words = self.command(seed, folder)
         else:
             rows = folder / "rows.csv"
-            words = [sys.executable, str(ROOT / "scripts" / "peer.py"), "--way", way]
-            words += ["--job", str(self.job(seed, folder, rows))]
+            words = [sys.executable, str(ROOT / "scripts" / "bench"), "peer", "--way", way]
+            words += ["--job", str(self.job(seed, folder)), "--csv", str(rows)]
         limit = {"OMP_NUM_THREADS": str(self.threads)} if self.threads and way in ("typed", "tuned") else {}
-        how: dict[str, Any] = {"cwd": ROOT, "env": os.environ | limit, "stderr": subprocess.STDOUT, "check": False}
+        how: Row = {"cwd": ROOT, "env": os.environ | limit, "stderr": subprocess.STDOUT, "check": False}
         start = time.perf_counter()
         with (folder / "log").open("w") as log:
             code = subprocess.run(words, stdout=log, **how).returncode
@@ -121,14 +122,16 @@ class Case:
             raise SystemExit(f"{' '.join(words)}\nleft no row for {len(missing)} trials")
         return Took(seconds, errors)
 
-    def job(self, seed: int, folder: Path, rows: Path) -> Path:
+    def job(self, seed: int, folder: Path) -> Path:
         trials = self.trials(seed)
         first, dataset = trials[0], self.dataset
-        np.savez(data := folder / "data.npz", **arrays(dataset))
+        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+        arrays: Row = {f"{what}_{name}": getattr(split, what) for name, split in splits.items() for what in "xy"}
+        np.savez(data := folder / "data.npz", **arrays)
         stacked = build(first.model, dataset, 1)
         initialise(stacked, [generator(seed, "init")])
         torch.save(stacked.state_dict(), initial := folder / "initial.pt")
-        about: dict[str, Any] = {
+        about: Row = {
             "model": asdict(first.model),
             "data": str(data),
             "mean": dataset.mean,
@@ -139,7 +142,6 @@ class Case:
             "batch_size": first.batch_size,
             "device": self.device,
             "precision": self.precision,
-            "rows": str(rows),
             **asdict(self.shape),
         }
         # Each trial draws its own order: what two ways differ by is then not the luck of one order.
@@ -150,11 +152,11 @@ class Case:
         return path
 
 
-def key(row: dict[str, Any]) -> Key:
+def key(row: Row) -> Key:
     return row["optimizer"], float(row["lr"]), float(row["wd"]), int(row["seed"])
 
 
-def peer_trial(trial: Trial) -> dict[str, Any]:
+def peer_trial(trial: Trial) -> Row:
     """torch.optim's arguments: L2 is the same there, decoupled decay is wd / lr of the paper's."""
     rule, decoupled = trial.rule, trial.decays()["wd_torch"]
     return {
@@ -169,26 +171,33 @@ def peer_trial(trial: Trial) -> dict[str, Any]:
     }
 
 
-def arrays(dataset: Dataset) -> dict[str, Any]:
-    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    return {f"{what}_{name}": getattr(part, what) for name, part in parts.items() for what in "xy"}
-
-
-def refuse_unusable(parser: ArgumentParser, chosen: Namespace) -> None:
-    """End with one line where the device is not there or the CSV could not be written, before anything is measured."""
-    try:
-        torch.empty(1, device=chosen.device)
-    except (RuntimeError, AssertionError) as error:
-        parser.error(f"--device {chosen.device}: {str(error).splitlines()[0]}")
-    if chosen.csv:
-        try:
-            chosen.csv.open("a").close()
-        except OSError as error:
-            parser.error(f"--csv {chosen.csv}: cannot write there ({error.strerror})")
+def arguments(parser: ArgumentParser) -> Namespace:
+    """Parse a command line that chooses cases, with the options that say what a case is."""
+    parser.add_argument("cases", nargs="*", default=["digits"], metavar="CASE", help=f"of {', '.join(NAMES)}; "
+                        "default: digits, 32 trials; grid has 84 of the same")  # fmt: skip
+    parser.add_argument("--threads", type=whole, help="of typed and tuned on the CPU; default: torch's own choice")
+    parser.add_argument("--epochs", type=whole, help="default: 20 for digits and grid, 2 for the others")
+    parser.add_argument("--cifar10", type=Path, metavar="FILE.npz", help="x_train, y_train, x_test, y_test")
+    parser.add_argument("--images", type=int, help="training images of CIFAR-10; default: 1,024, on CUDA all (0)")
+    parser.add_argument("--trials", type=int, default=4, help="of CIFAR-10, even, at most 16 (%(default)s)")
+    add_device(parser)
+    add_precision(parser, "fp32")
+    chosen = parser.parse_args()
+    if chosen.images is None:
+        chosen.images = 0 if chosen.device.startswith("cuda") else 1024
+    refuse_unknown(parser, "case", chosen.cases, NAMES)
+    if set(chosen.cases) & set(CIFAR) and not chosen.cifar10:
+        parser.error(f"{', '.join(CIFAR)}: give --cifar10 FILE.npz")
+    if chosen.cifar10 and not chosen.cifar10.is_file():
+        parser.error(f"--cifar10 {chosen.cifar10}: there is no such file")
+    if chosen.trials not in range(2, 17, 2):
+        parser.error("--trials: an even number from 2 to 16")
+    refuse_unusable(parser, chosen)
+    return chosen
 
 
 def make(name: str, chosen: Namespace, folder: Path) -> Case:
-    """`chosen`: the options of `scripts/bench_trials.py`."""
+    """`chosen`: the options of `arguments`."""
     words = [f"precision={chosen.precision}"]
     if name in ("digits", "grid"):
         words += ["grid=digits", "wd_convention=paper", "batch_size=32", f"epochs={chosen.epochs or 20}"]
@@ -198,22 +207,16 @@ def make(name: str, chosen: Namespace, folder: Path) -> Case:
         else:  # all of it but wd = 0, where Adam and AdamW are one trial
             words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2,0.256,1.024]"]
             words += ["grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2,8e-2,0.16]"]
-    elif name == "modular":
-        words += ["dataset=modular", "model=transformer", "lr=[1e-3,2e-3]", "wd=[0.01,0.1]", "batch_size=512"]
-        words += [f"epochs={chosen.epochs or 2}"]
     else:
-        path = cut(chosen.cifar10, chosen.images, folder)
-        rates = ",".join(f"{rate:g}" for rate in sorted(RATES[: chosen.trials // len(OPTIMIZERS)]))
-        words += [
-            "dataset=npz",
-            f"dataset.path={path}",
-            "dataset.flip=true",
-            "dataset.pad=4",
-            "model=shakeshake",
-            f"model.width={name.removeprefix('cifar')}",
-        ]
-        words += [f"lr=[{rates}]", "wd=1.25e-4", "wd_convention=paper", "batch_size=128"]
         words += [f"epochs={chosen.epochs or 2}"]
+        if name == "modular":
+            words += ["dataset=modular", "model=transformer", "lr=[1e-3,2e-3]", "wd=[0.01,0.1]", "batch_size=512"]
+        else:
+            rates = ",".join(f"{rate:g}" for rate in sorted(RATES[: chosen.trials // len(OPTIMIZERS)]))
+            words += ["dataset=npz", f"dataset.path={cut(chosen.cifar10, chosen.images, folder)}"]
+            words += ["dataset.flip=true", "dataset.pad=4", "batch_size=128"]
+            words += ["model=shakeshake", f"model.width={name.removeprefix('cifar')}"]
+            words += [f"lr=[{rates}]", "wd=1.25e-4", "wd_convention=paper"]
     return Case(name, tuple(words), chosen.device, chosen.precision, folder, chosen.threads)
 
 

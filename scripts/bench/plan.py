@@ -1,4 +1,4 @@
-"""How long a command looks before it trains: `python scripts/bench_plan.py [--sizes 5000 10000 20000]`.
+"""How long a command takes before it trains, with many trials: `python scripts/bench plan [--sizes 5000,10000]`.
 
 `-m seed=range(0,N) epochs=1` on a study that has no row yet, until it says what it is going to train, and on one in
 which every trial has its row, until it ends. Prints seconds from process start, the CPU seconds of the second, and how
@@ -7,13 +7,13 @@ they grow from size to size: 2.0 is linear. The rows are made up, from a committ
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from scripts.bench.common import ROOT, Row, Table, children_cpu, options, wholes
 
 MADE = """
 import csv, sys
@@ -37,32 +37,26 @@ records = Records(Path(sys.argv[1]))
 records.append_curves([{"trial": t.id, "epoch": 1, "step": 13} for t in trials])
 records.append_trials([known | own(t) for t in trials])
 """
-ROW = Path(__file__).resolve().parent.parent / "results" / "digits-cpu" / "trials.csv"
+ROW = ROOT / "results" / "digits-cpu" / "trials.csv"
 
 
 def command(folder: Path, count: int) -> list[str]:
     return [sys.executable, "-m", "runner", "-m", f"seed=range(0,{count})", "epochs=1", "study=s", f"results={folder}"]
 
 
-def cpu() -> float:
-    """Seconds that the children which have ended have taken."""
-    now = os.times()
-    return now.children_user + now.children_system
-
-
 def planned(count: int) -> tuple[float, float]:
     """Seconds until the command says how many trials it is about to train, and CPU seconds (until it is stopped)."""
     with tempfile.TemporaryDirectory() as folder:
-        start, before = time.perf_counter(), cpu()
+        start, before = time.perf_counter(), children_cpu()
         words = [*command(Path(folder), count), "workers=1"]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
-            found = any(f"{count} search trials" in line for line in process.stdout)
+            announced = any(f"{count} search trials" in line for line in process.stdout)
             took = time.perf_counter() - start
             process.kill()
-    if not found:
+    if not announced:
         raise SystemExit(f"{count} trials: ended with status {process.returncode} before it said what it trains")
-    return took, cpu() - before
+    return took, children_cpu() - before
 
 
 def done(count: int) -> tuple[float, float]:
@@ -71,25 +65,23 @@ def done(count: int) -> tuple[float, float]:
         study = Path(folder) / "s"
         subprocess.run([sys.executable, "-c", MADE, str(study), str(count), str(ROW)], check=True)
         for draw in (True, False):  # the first command draws the report, which the second finds
-            start, before = time.perf_counter(), cpu()
+            start, before = time.perf_counter(), children_cpu()
             said = subprocess.run(command(Path(folder), count), capture_output=True, text=True)
-            took, spent = time.perf_counter() - start, cpu() - before
+            took, spent = time.perf_counter() - start, children_cpu() - before
             if "already done" not in said.stdout:
                 raise SystemExit(f"{count} trials, drawing {draw}: {said.stdout[-300:]}{said.stderr[-300:]}")
     return took, spent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[1])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 10_000, 20_000])
+    parser = options(__doc__)
+    parser.add_argument("--sizes", type=wholes, default=[5000, 10_000, 20_000], help="trials (default: %(default)s)")
+    chosen = parser.parse_args()
+    names = ("planned_s", "planned_cpu_s", "done_s", "done_cpu_s")
+    table = Table("trials " + " ".join(f"{name}:.2f" for name in names) + " growth:<24", chosen.csv)
     last: tuple[float, ...] = ()
-    print(f"{'trials':>8}{'planned s':>12}{'CPU s':>8}{'already done s':>16}{'CPU s':>8}{'growth':>28}")
-    for count in parser.parse_args().sizes:
-        took = (*planned(count), *done(count))
-        growth = "  ".join(f"{new / old:.2f}" for new, old in zip(took, last, strict=False))
-        last = took
-        print(f"{count:>8}{took[0]:>12.2f}{took[1]:>8.2f}{took[2]:>16.2f}{took[3]:>8.2f}{growth:>28}", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    for count in chosen.sizes:
+        seconds = (*planned(count), *done(count))
+        row: Row = {"trials": count, **dict(zip(names, seconds, strict=True))}
+        table.add(row | {"growth": "  ".join(f"{new / old:.2f}" for new, old in zip(seconds, last, strict=False))})
+        last = seconds

@@ -1,4 +1,4 @@
-"""Convolutions of a stack and ways to compute them, for `scripts/bench_conv.py`: `calls(way, shape, trials, ...)`.
+"""Convolutions of a stack and ways to compute them, for `python scripts/bench conv`: `calls(way, shape, trials, ...)`.
 
 grouped: one convolution of as many groups as trials, channels last. first: the same, channels first. lanes: as many
 ordinary convolutions on 8 streams, and dense the same for one trial. bmm: windows written out and one batched product,
@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CUDA = torch.cuda.is_available()
+from scripts.bench.devices import CUDA
+
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 PASSES = ("fwd", "dx", "dw")
 KINDS = ("grouped", "first", "lanes", "bmm", "dense")
@@ -110,16 +111,16 @@ class Lanes:
     def _all(self, calls: Sequence[Call]) -> object:
         if not self.streams:
             return [call() for call in calls]
-        here = torch.cuda.current_stream()
+        current = torch.cuda.current_stream()
         for stream in self.streams:
-            stream.wait_stream(here)
-        found = []
+            stream.wait_stream(current)
+        results = []
         for i, call in enumerate(calls):
             with torch.cuda.stream(self.streams[i % len(self.streams)]):
-                found.append(call())
+                results.append(call())
         for stream in self.streams:
-            here.wait_stream(stream)
-        return found
+            current.wait_stream(stream)
+        return results
 
 
 class Windows:

@@ -1,8 +1,8 @@
-"""How this runner's time and memory grow with a sweep: `growth(device, folder)` prints a line for each size.
+"""How this runner's time and memory grow with a sweep of 1 to 1,024 trials: `python scripts/bench growth`.
 
-Digits, a small ResNet, two epochs. The first row is what a user waits for to see that it works: the first of
-curves.csv and of trials.csv. Memory is the resident set of the command and its children, pages that they share counted
-in each.
+Digits, a small ResNet, two epochs. `first_epoch_s` and `first_trial_s` are what a user waits for to see that it works:
+the first rows of curves.csv and of trials.csv. Memory is the resident set of the command and its children, pages that
+they share counted in each.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-SIZES = (1, 8, 64, 512, 1024)
+from scripts.bench.common import ROOT, Table, options, wholes
+
+SIZES = [1, 8, 64, 512, 1024]
 EPOCHS = 2
 SAMPLED, LOOKED = 0.2, 0.02  # seconds between samples of the memory, and looks at the files
 
@@ -27,23 +29,6 @@ def sweep(trials: int) -> list[str]:
     if trials <= 8:
         return [*words, "wd=1e-2"]
     return [*words, "wd=5e-3,1e-2,2e-2,4e-2", f"seed={','.join(map(str, range(trials // 32)))}"]
-
-
-def growth(device: str, folder: Path) -> None:
-    print(f"digits, {EPOCHS} epochs\n{'trials':>6}{'seconds':>9}{'s / trial':>11}{'first epoch s':>15}"
-          f"{'first trial s':>15}{'peak MiB':>10}")  # fmt: skip
-    for trials in SIZES:
-        results = folder / f"growth-{trials}"
-        words = [*sweep(trials), "wd_convention=paper", f"epochs={EPOCHS}", f"device={device}"]
-        command = [sys.executable, "-m", "runner", *words, f"results={results}", "study=bench"]
-        seconds, first, memory = watched(command, [results / "bench" / f"{name}.csv" for name in ("curves", "trials")])
-        rows = (results / "bench" / "trials.csv").read_text().count("\n") - 1
-        if rows != trials:
-            raise SystemExit(f"{rows} rows, not {trials}: {' '.join(command)}")
-        print(
-            f"{trials:>6}{seconds:>9.1f}{seconds / trials:>11.3f}{first[0]:>15.2f}{first[1]:>15.2f}{memory:>10,.0f}",
-            flush=True,
-        )
 
 
 def watched(command: list[str], files: list[Path]) -> tuple[float, list[float], float]:
@@ -80,3 +65,25 @@ def resident(root: int) -> float:
         family |= more
         more = {pid for pid, parent in parents.items() if parent in more} - family
     return sum(pages.get(pid, 0) for pid in family) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--trials", type=wholes, default=SIZES, help=f"1, 8, or multiples of 32 (default: {SIZES})")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    chosen = parser.parse_args()
+    if any(trials not in (1, 8) and trials % 32 for trials in chosen.trials):
+        parser.error("--trials: 1, 8, or multiples of 32")
+    print(f"digits, {EPOCHS} epochs")
+    table = Table("trials seconds:.1f s_per_trial:.3f first_epoch_s:.2f first_trial_s:.2f peak_mib:,.0f", chosen.csv)
+    for trials in chosen.trials:
+        with tempfile.TemporaryDirectory() as results:
+            study = Path(results) / "bench"
+            words = [*sweep(trials), "wd_convention=paper", f"epochs={EPOCHS}", f"device={chosen.device}"]
+            command = [sys.executable, "-m", "runner", *words, f"results={results}", "study=bench"]
+            seconds, first, memory = watched(command, [study / f"{name}.csv" for name in ("curves", "trials")])
+            rows = (study / "trials.csv").read_text().count("\n") - 1
+        if rows != trials:
+            raise SystemExit(f"{rows} rows, not {trials}: {' '.join(command)}")
+        row = {"trials": trials, "seconds": seconds, "s_per_trial": seconds / trials}
+        table.add(row | {"first_epoch_s": first[0], "first_trial_s": first[1], "peak_mib": memory})

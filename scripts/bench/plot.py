@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Plot rows of `scripts/bench_step.py --csv`: `python scripts/plot_step.py FILE.csv [FILE.csv ...] OUT.png`.
+"""A plot of the rows of `bench step --csv`: `python scripts/bench plot FILE.csv [FILE.csv ...] OUT.png`.
 
 Time per step against parameters, both logarithmic; one panel for each number of CPU threads and state of the caches.
 """
@@ -12,13 +11,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import root
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from runner.report.plots.style import DPI, GREY, save, tidy
+from scripts.bench.step_ways import FUSED
 
 Row = dict[str, str]
 STYLES = {  # colour, marker, name in the key
@@ -29,28 +28,23 @@ STYLES = {  # colour, marker, name in the key
     "torch foreach": ("#888888", "D", "torch foreach"),
 }
 OF_A_STACK: dict[str, Any] = {"markerfacecolor": "white", "linestyle": "--"}
-FUSED = 28  # bytes per parameter
 
 
 def panels(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows by what their panel is called: threads say something of CPUs only."""
-
-    def name(row: Row) -> str:
-        threads = f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}, "
-        return ("" if on_cuda(rows) else threads) + f"{row['cache']} caches"
-
-    return {title: [row for row in rows if name(row) == title] for title in dict.fromkeys(map(name, rows))}
-
-
-def on_cuda(rows: list[Row]) -> bool:
-    return any(row["way"].endswith("graph") for row in rows)
+    """Rows by what their panel is called: threads say something of CPUs only, and only GPUs have graphs."""
+    on_cuda = any(row["way"].endswith("graph") for row in rows)
+    by_title: dict[str, list[Row]] = {}
+    for row in rows:
+        threads = "" if on_cuda else f"{row['threads']} thread{'s' if row['threads'] != '1' else ''}, "
+        by_title.setdefault(f"{threads}{row['cache']} caches", []).append(row)
+    return by_title
 
 
 def draw(axes: Axes, rows: list[Row], title: str) -> None:
     for way, (colour, marker, _) in STYLES.items():
         for stacked in (False, True):
-            mine = [row for row in rows if row["way"] == way and (int(row["trials"]) > 1) == stacked]
-            points = sorted((float(row["parameters"]), float(row["median_us"])) for row in mine)
+            of_line = [row for row in rows if row["way"] == way and (int(row["trials"]) > 1) == stacked]
+            points = sorted((float(row["parameters"]), float(row["median_us"])) for row in of_line)
             if points:
                 look = OF_A_STACK if stacked else {}
                 axes.plot(*zip(*points, strict=True), color=colour, marker=marker, markersize=5.5, **look)
@@ -74,11 +68,11 @@ def draw(axes: Axes, rows: list[Row], title: str) -> None:
 
 
 def key(rows: list[Row]) -> list[Line2D]:
-    there = {row["way"] for row in rows}
+    measured = {row["way"] for row in rows}
     lines: list[dict[str, Any]] = [
         {"color": colour, "marker": marker, "label": label}
         for way, (colour, marker, label) in STYLES.items()
-        if way in there
+        if way in measured
     ]
     lines.append({"color": GREY, "marker": "o", "label": "one network"})
     lines.append({"color": GREY, "marker": "o", "label": "a stack (torch: one by one)"} | OF_A_STACK)
@@ -114,7 +108,3 @@ def main() -> None:
     if not rows:
         parser.error("there are no rows")
     print(save(plotted(rows), chosen.out))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,20 @@
-"""How a sweep is trained without this runner: `typed(job, trial)` and `tuned(job, trial)` each train one trial.
+"""Trials of a job trained without the runner: `python scripts/bench peer --way typed --job FILE.json`.
 
-`typed` is what one would type: DataLoader, eager float32, a fused torch.optim step, LambdaLR. `tuned` is the same by
-someone who took trouble: data on the device, augmentation by the batch, channels-last, no wait for the device within an
-epoch, and on CUDA the step as a CUDA graph, in the runner's precision. Datasets and loaders are made once in a process.
+`python scripts/bench trials` writes the job, which says what to train on and how, and calls this.
+
+typed is what one would type: DataLoader, eager float32, a fused torch.optim step, LambdaLR, one trial after another.
+joblib is typed trials in as many processes as there are cores, one thread each. tuned is typed by someone who took
+trouble: data on the device, augmentation by the batch, channels-last, no wait for the device within an epoch, and on
+CUDA the step as a CUDA graph, in the runner's precision. Datasets and loaders are made once in a process.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,17 +23,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from plain_models import Shape, load_trial, network
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from runner.data.torchvision_import import torchvision_datasets
+from scripts.bench.common import Row, Table, options
+from scripts.parity.plain_models import Shape, load_trial, network
 
 EVALUATED = {"cpu": 500, "cuda": 2000}  # examples at a time
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 SPLITS = ("train", "val", "test")
-Row = dict[str, Any]
 Batch = tuple[Tensor, Tensor]
 
 
@@ -54,20 +58,20 @@ class Pictures(Dataset):
 @lru_cache
 def tensors(job: Path) -> dict[str, Batch]:
     """Every split, standardised: images float32 [N, C, H, W] or tokens int64 [N, T]."""
-    about, found = read(job), {}
+    about, splits = read(job), {}
     with np.load(about["data"]) as data:
         for split in SPLITS:
             x, y = torch.from_numpy(data[f"x_{split}"]), torch.from_numpy(data[f"y_{split}"])
             if about["mean"]:
                 x = ((x - torch.tensor(about["mean"])) / torch.tensor(about["std"])).permute(0, 3, 1, 2).contiguous()
-            found[split] = x, y
-    return found
+            splits[split] = x, y
+    return splits
 
 
 @lru_cache
 def loaders(job: Path, workers: int) -> dict[str, DataLoader]:
     about = read(job)
-    found = {split: DataLoader(TensorDataset(*tensors(job)[split]), EVALUATED["cpu"]) for split in SPLITS}
+    loaded = {split: DataLoader(TensorDataset(*tensors(job)[split]), EVALUATED["cpu"]) for split in SPLITS}
     training: Dataset = TensorDataset(*tensors(job)["train"])
     how: dict[str, Any] = {"pin_memory": about["device"] != "cpu"}
     if about["flip"] or about["pad"]:
@@ -84,7 +88,7 @@ def loaders(job: Path, workers: int) -> dict[str, DataLoader]:
         with np.load(about["data"]) as data:
             training = Pictures(data["x_train"], data["y_train"], transforms.Compose(steps))
         how |= {"num_workers": workers, "persistent_workers": workers > 0}
-    return found | {"learn": DataLoader(training, about["batch_size"], shuffle=True, **how)}
+    return loaded | {"learn": DataLoader(training, about["batch_size"], shuffle=True, **how)}
 
 
 class Run:
@@ -135,30 +139,36 @@ class Run:
             count += len(y)
         return float(loss / count), float(100 * wrong / count)
 
-    def finish(self, epochs: int, running: float, scores: dict[str, tuple[float, float]]) -> Row:
-        """The trial's row; what diverged counts as chance, as in the runner."""
+    def train(self, train_epoch: Callable[[], float], batches: Callable[[str], Iterable[Batch]]) -> Row:
+        """The trial's row: epochs, each of which gives the mean loss of its batches, with validation after each."""
+        for epoch in range(1, self.about["epochs"] + 1):
+            self.network.train()
+            running = train_epoch()
+            loss, error = self.score(batches("val"))
+            print(f"{self.trial['number']} epoch {epoch}: {running:.4f} {loss:.4f} {error:.2f} %")
+            if not math.isfinite(running):
+                break
+        errors = {"train": self.score(batches("train"))[1], "val": error, "test": self.score(batches("test"))[1]}
+        # What diverged counts as chance, as in the runner.
         ok, chance = math.isfinite(running), 100 * (1 - 1 / self.about["classes"])
         row = {key: self.trial[key] for key in ("optimizer", "lr", "wd", "seed")}
-        row |= {"status": "ok" if ok else "diverged", "epochs": epochs}
-        return row | {f"{split}_error": scores[split][1] if ok else chance for split in SPLITS}
+        row |= {"status": "ok" if ok else "diverged", "epochs": epoch}
+        return row | {f"{split}_error": errors[split] if ok else chance for split in SPLITS}
 
 
 def typed(job: Path, trial: Row, workers: int = 2) -> Row:
     data = loaders(job, workers)
     run, count = Run(job, trial, len(data["learn"]), tuned=False), len(tensors(job)["train"][1])
-    for epoch in range(1, run.about["epochs"] + 1):
-        run.network.train()
+
+    def train_epoch() -> float:
         total = 0.0
         for x, y in data["learn"]:
             x, y = x.to(run.device, non_blocking=True), y.to(run.device, non_blocking=True)
             total += run.backward(x, y).item() * len(y)
             run.scheduler.step()
-        loss, error = run.score(data["val"])
-        print(f"{trial['number']} epoch {epoch}: {total / count:.4f} {loss:.4f} {error:.2f} %")
-        if not math.isfinite(total):
-            break
-    rest = {split: run.score(data[split]) for split in ("train", "test")}
-    return run.finish(epoch, total, rest | {"val": (loss, error)})
+        return total / count
+
+    return run.train(train_epoch, lambda split: data[split])
 
 
 class Resident:
@@ -197,26 +207,22 @@ resident = lru_cache(Resident)
 
 def tuned(job: Path, trial: Row) -> Row:
     data, size = resident(job), read(job)["batch_size"]
-    run = Run(job, trial, -(-len(data.y) // size), tuned=True)
+    run = Run(job, trial, math.ceil(len(data.y) / size), tuned=True)
     total = torch.zeros((), device=run.device)
 
     def step(index: Tensor) -> None:
         total.add_(run.backward(*data.batch(index)) * len(index))
 
     whole = Graph(step, size, run.device) if run.device.type == "cuda" else step
-    for epoch in range(1, run.about["epochs"] + 1):
-        run.network.train()
+
+    def train_epoch() -> float:
         total.zero_()
         for index in torch.randperm(len(data.y), device=run.device).split(size):
             (whole if len(index) == size else step)(index)
             run.scheduler.step()
-        loss, error = run.score(data.batches("val"))
-        running = float(total) / len(data.y)
-        print(f"{trial['number']} epoch {epoch}: {running:.4f} {loss:.4f} {error:.2f} %")
-        if not math.isfinite(running):
-            break
-    rest = {split: run.score(data.batches(split)) for split in ("train", "test")}
-    return run.finish(epoch, running, rest | {"val": (loss, error)})
+        return float(total) / len(data.y)
+
+    return run.train(train_epoch, data.batches)
 
 
 class Graph:
@@ -229,8 +235,8 @@ class Graph:
 
     def __call__(self, index: Tensor) -> None:
         self.index.copy_(index)
-        here = torch.cuda.current_stream()
-        self.stream.wait_stream(here)
+        current = torch.cuda.current_stream()
+        self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a capturable optimizer steps outside of a graph
             if self.graph is None and self.done == 3:
@@ -243,4 +249,34 @@ class Graph:
             else:
                 self.graph.replay()
             self.done += 1
-        here.wait_stream(self.stream)
+        current.wait_stream(self.stream)
+
+
+def one_thread(job: Path, trial: Row, workers: int) -> Row:
+    torch.set_num_threads(1)
+    return typed(job, trial, workers)
+
+
+def train(way: str, job: Path) -> list[Row]:
+    """The row of every trial of the job."""
+    trials = read(job)["trials"]
+    if way != "joblib":
+        train_one = {"typed": typed, "tuned": tuned}[way]
+        return [train_one(job, trial) for trial in trials]
+    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # On a CPU every core trains already; loading in more processes would take it from them.
+    workers = 0 if read(job)["device"] == "cpu" else 2
+    return list(Parallel(cores)(delayed(one_thread)(job, trial, workers) for trial in trials))
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--way", choices=("typed", "tuned", "joblib"), required=True)
+    parser.add_argument("--job", type=Path, required=True, metavar="FILE.json", help="as `bench trials` writes it")
+    chosen = parser.parse_args()
+    rows = train(chosen.way, chosen.job)
+    table = Table("optimizer lr wd seed status epochs val_error:.2f test_error:.2f", chosen.csv)
+    for row in rows:
+        table.add(row)

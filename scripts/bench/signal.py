@@ -1,4 +1,4 @@
-"""How long a command takes to end after Ctrl-C, its state saved: `python scripts/bench_signal.py --rounds 10`.
+"""How long a command takes to end after Ctrl-C, its state saved: `python scripts/bench signal [--rounds 10]`.
 
 In turn, a sweep of sixteen trials on the digits (in one process and in two) and the peer: the plain PyTorch script that
 one would write, one small convolutional network with a fused AdamW, which catches KeyboardInterrupt, saves the states
@@ -8,16 +8,17 @@ median, the maximum and the ratio to the peer's median.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+
+from scripts.bench.common import Table, medians, options, turns, whole
 
 PLAIN = """
 import sys, torch
@@ -48,7 +49,7 @@ WAYS = {
 }
 
 
-def seconds(way: str, delay: float) -> float:
+def seconds(way: str, delays: random.Random) -> float:
     """From the signal to the end of the process."""
     arguments, begun, saved = WAYS[way]
     command = [sys.executable, "-m", "runner", *arguments] if arguments else [sys.executable, "-c", PLAIN]
@@ -59,7 +60,7 @@ def seconds(way: str, delay: float) -> float:
                 if process.poll() is not None:
                     raise SystemExit(f"{way}: ended with status {process.returncode} before the signal")
                 time.sleep(0.02)
-            time.sleep(delay)
+            time.sleep(delays.random())
             clock = time.perf_counter()
             os.kill(process.pid, signal.SIGINT)
             process.wait()
@@ -75,21 +76,14 @@ def _heed() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[1])
-    parser.add_argument("--rounds", type=int, default=10, help="signals to each way; default: 10")
-    parser.add_argument("--seed", type=int, default=0, help="of the instants")
-    given = parser.parse_args()
-    delays = random.Random(given.seed)
-    took: dict[str, list[float]] = {way: [] for way in WAYS}
-    for _ in range(given.rounds):
-        for way in WAYS:
-            took[way].append(seconds(way, delays.random()))
-    plain = statistics.median(took["plain script"])
-    print(f"{'':<22}{'median s':>10}{'max s':>10}{'ratio':>10}   n = {given.rounds}")
-    for way, times in took.items():
-        median = statistics.median(times)
-        print(f"{way:<22}{median:>10.2f}{max(times):>10.2f}{median / plain:>9.1f}x")
-
-
-if __name__ == "__main__":
-    main()
+    parser = options(__doc__)
+    parser.add_argument("--rounds", type=whole, default=10, help="signals to each way (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the instants (%(default)s)")
+    chosen = parser.parse_args()
+    delays = random.Random(chosen.seed)
+    times = turns({way: partial(seconds, way, delays) for way in WAYS}, chosen.rounds)
+    middle = medians(times)
+    table = Table("way:<20 median_s:.2f max_s:.2f ratio:.1f n", chosen.csv)
+    for way, median in middle.items():
+        row = {"way": way, "median_s": median, "max_s": max(times[way]), "n": chosen.rounds}
+        table.add(row | {"ratio": median / middle["plain script"]})

@@ -1,4 +1,6 @@
-"""The ways that `scripts/bench_step.py` compares: `contestants(shapes, trials, memory, cold)` makes them all.
+"""What `python scripts/bench step` compares: `sets(device_type)`, and `contestants(shapes, trials, memory, cold)`.
+
+A set is the tensors of a network, with how many networks of it are stepped.
 
 A way in a CUDA graph records many steps in one graph, so that what a launch of the graph costs is shared out: in
 training the step is one part of a graph that holds forward and backward as well.
@@ -10,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,14 +20,58 @@ import torch
 
 import optim
 from optim.release import released_rows
-from optim.rules import Rule, coefficients
-from optim.stacked import Stacked
+from optim.rules import Rule
+from optim.stacked import Stacked, table
+from runner.models.resnet import ResNet
+from runner.models.settings import ResNetSettings, ShakeShakeSettings
+from runner.models.shakeshake import ShakeShake
+from scripts.bench.devices import Memory
 
 Shapes = list[tuple[int, ...]]
 STEPS = 20  # in a graph
-LARGE = 1 << 28  # bytes, several times what caches hold
 BYTES = {"torch foreach": 80}  # moved per parameter, from the passes over memory; of all others:
 FUSED = 28  # reads weight, gradient and two moments, writes all but the gradient
+
+
+def resnet20(width: int) -> Shapes:
+    """Of the runner: 0.07M parameters at width 8, 0.27M at width 16, as for CIFAR-10."""
+    with torch.device("meta"):
+        return [tuple(p.shape[1:]) for p in ResNet(ResNetSettings("resnet", 20, width), 1, 3, 10).parameters()]
+
+
+def resnet18() -> Shapes:
+    """torchvision's, for 1000 classes."""
+    shapes: Shapes = [(64, 3, 7, 7), (64,), (64,)]
+    before = 64
+    for width in (64, 128, 256, 512):
+        for inputs in (before, width):
+            shapes += [(width, inputs, 3, 3), (width,), (width,), (width, width, 3, 3), (width,), (width,)]
+            shapes += [(width, inputs, 1, 1), (width,), (width,)] if inputs != width else []
+        before = width
+    return [*shapes, (1000, 512), (1000,)]
+
+
+def shakeshake() -> Shapes:
+    """The paper's 26 2x64d."""
+    with torch.device("meta"):
+        return [tuple(p.shape[1:]) for p in ShakeShake(ShakeShakeSettings("shakeshake"), 1, 3, 10).parameters()]
+
+
+def gpt2(width: int = 768) -> Shapes:
+    norm = [(width,), (width,)]
+    attention = [(width, 3 * width), (3 * width,), (width, width), (width,)]
+    mlp = [(width, 4 * width), (4 * width,), (4 * width, width), (width,)]
+    return [(50257, width), (1024, width), *(norm + attention + norm + mlp) * 12, *norm]
+
+
+def sets(device_type: str) -> dict[str, tuple[Callable[[], Shapes], int]]:
+    """Name: (tensors of one network, how many networks). A GPU gets networks that are worth one, and GPT-2."""
+    tiny, small = partial(resnet20, 8), partial(resnet20, 16)
+    large = {"resnet18": (resnet18, 1), "shakeshake": (shakeshake, 1)}
+    if device_type != "cuda":
+        return {"tiny": (tiny, 1), **large, "stack16": (tiny, 16), "stack64": (tiny, 64)}
+    stacks = {"stack16": (tiny, 16), "stack64": (small, 64)}
+    return {"tiny": (tiny, 1), "small": (small, 1), **large, "gpt2": (gpt2, 1), **stacks}
 
 
 @dataclass(frozen=True)
@@ -35,23 +82,6 @@ class Way:
     steps: int = 1
     idle: Callable[[], object] | None = None
     held: tuple[Any, ...] = ()
-
-
-class Memory:
-    """Two buffers that no cache holds: to copy, for the bandwidth of the machine, and to empty caches."""
-
-    def __init__(self, device: torch.device) -> None:
-        size = LARGE * (4 if device.type == "cuda" else 1)
-        self.device, self.moved = device, 2 * size
-        self.source = torch.randn(size // 4, device=device)
-        self.target = torch.empty_like(self.source)
-        self._some = self.target[: LARGE // 4]
-
-    def copy(self) -> None:
-        self.target.copy_(self.source)
-
-    def evict(self) -> None:
-        self._some.zero_()
 
 
 def contestants(shapes: Shapes, trials: int, memory: Memory, cold: bool) -> dict[str, Way]:
@@ -85,22 +115,21 @@ def networks(shapes: Shapes, trials: int, device: torch.device) -> list[list[tor
 
 
 def stack(shapes: Shapes, trials: int, device: torch.device) -> tuple[list[torch.Tensor], list[int]]:
-    """Parameters [trials, ...] of a stack, with gradients, or of one network; and their rows in `table`."""
+    """Parameters [trials, ...] of a stack, with gradients, or of one network; and their kinds of row."""
     lead = (trials,) if trials > 1 else ()
     return networks([lead + s for s in shapes], 1, device)[0], [0 if len(s) > 1 else 1 for s in shapes]
 
 
-def table(trials: int, steps: int) -> torch.Tensor:
+def rows_of(trials: int, steps: int) -> torch.Tensor:
     """Rows [steps, 2, COLUMNS, trials]: every trial has its own rate and decay, and every other one is Adam."""
     rules = [Rule("adam" if i % 2 else "adamw", 1e-3 * (1 + i), 1e-2 / (1 + i)) for i in range(trials)]
-    rows = [coefficients(rule, np.arange(steps) + 1, np.ones(steps), np.ones(steps)) for rule in rules]
-    return torch.from_numpy(released_rows(np.stack(rows, -1))[0])
+    return torch.from_numpy(released_rows(table(rules, np.ones(steps)).numpy())[0])
 
 
 def stacked(shapes: Shapes, trials: int, device: torch.device) -> Callable[[], object]:
     parameters, kinds = stack(shapes, trials, device)
     steps, count = 1000, 0
-    rows = table(trials, steps)
+    rows = rows_of(trials, steps)
     rows = rows.float().to(device) if device.type == "cuda" else rows
     live = torch.ones(trials, dtype=torch.bool, device=device)
     stepped = Stacked(parameters, "adam", [kind == 0 for kind in kinds])
@@ -122,7 +151,7 @@ def graphed(shapes: Shapes, trials: int, device: torch.device, evict: Callable[[
     parameters = [p.detach() for p in parameters]
     moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
     launch = Launch(parameters, moments[0], moments[1], kinds, trials, "adam", "torch")
-    rows = table(trials, STEPS).float().to(device)
+    rows = rows_of(trials, STEPS).float().to(device)
     live = torch.ones(trials, dtype=torch.bool, device=device)
     clock = torch.full((trials,), -1, dtype=torch.int32, device=device)
     launch.prepare(rows, live, clock=clock)
@@ -137,15 +166,14 @@ def graphed(shapes: Shapes, trials: int, device: torch.device, evict: Callable[[
 
 def torch_graphed(optimizers: list[torch.optim.Optimizer], evict: Callable[[], object] | None) -> Way:
     """torch's step in a CUDA graph, one optimizer after another."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a capturable optimizer steps outside of a graph: here it allocates
-        for optimizer in optimizers:
-            optimizer.step()
 
     def step() -> None:
         for optimizer in optimizers:
             optimizer.step()
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a capturable optimizer steps outside of a graph: here it allocates
+        step()
     return recorded(step, evict, nullcontext(), lambda: None, (optimizers,))
 
 

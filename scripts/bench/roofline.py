@@ -8,21 +8,22 @@ a bound where tensors are large, too many where a cache holds them, so that a sh
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from plain_models import Shape, network
-from step_ways import FUSED, Memory
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
+
+from scripts.bench.devices import Memory, clocked
+from scripts.bench.step_ways import FUSED
+from scripts.parity.plain_models import Shape, network
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CONVOLUTIONS = ("resnet", "shakeshake")
@@ -132,11 +133,5 @@ def ceilings(device: torch.device, model: str, precision: str) -> Ceilings:
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    took = []
-    for _ in range(7):
-        start = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        took.append(time.perf_counter() - start)
-    return statistics.median(took[2:])
+    times = [clocked(call, device) for _ in range(7)]
+    return statistics.median(times[2:]) / 1e6

@@ -1,4 +1,4 @@
-"""The same gradients through our optimizers, torch.optim, optax and Keras 3: `python scripts/parity.py [FOLDER]`.
+"""The same gradients through our optimizers, torch.optim, optax and Keras 3: `python scripts/parity table [FOLDER]`.
 
 1,000 steps of 1,000 weights whose gradients span six orders of magnitude, under a cosine schedule; after 1, 10, 100
 and 1,000 steps the largest difference of each peer's weights from ours, over the largest weight. Writes parity.csv and
@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import root
 import torch
-from parity_peers import PEERS, Problem  # beside this script
 
 from optim.conventions import equivalents
+from scripts.parity.peers import PEERS, Problem
 
 STEPS, WEIGHTS, LR = 1000, 1000, 0.01
 MOMENTS = (1, 10, 100, 1000)
@@ -90,7 +89,7 @@ def markdown(table: pd.DataFrame) -> str:
     """README.md of the folder: one table for each dtype."""
     parts = [
         "# Parity with torch.optim, optax and Keras 3\n",
-        f"The same gradients through each for {STEPS} steps of {WEIGHTS} weights (`python scripts/parity.py`): the "
+        f"The same gradients through each for {STEPS} steps of {WEIGHTS} weights (`python scripts/parity table`): the "
         f"largest difference from our weights, over the largest weight. The rate is {LR:g} times a cosine unless a row "
         "says otherwise; decay is converted to each library's own convention.\n",
     ]
@@ -131,7 +130,3 @@ def main() -> int:
     (folder / "README.md").write_text(markdown(table) + "\n", encoding="utf-8")
     print(markdown(table))
     return 0 if math.isfinite(float(table[[f"after_{n}" for n in MOMENTS]].to_numpy().max())) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
-"""How planning and reading grow: `python scripts/bench_records.py [FOLDER] [--quick]` (results/records-cpu).
+"""How planning and reading grow with the records: `python scripts/bench records [--quick]`.
 
 A dry run of 100, 1,000 and 10,000 trials; reading trials.csv of up to 100,000 rows, and curves.csv of up to 10 million;
 and what a run does before it trains, with so many rows there. Each in a process of its own: seconds and peak memory,
-beside those of a process that only imports the same. `--quick` stops at a hundredth. Writes growth.csv to FOLDER.
+imports included in the memory. --quick stops at a hundredth.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from scripts.bench.common import ROOT, Row, Table, options
 
 MEASURED = """
 import resource, sys, time
@@ -37,7 +39,6 @@ finally:
     print("MIB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 DONE, ENDS = "what is done (trials.csv, under the lock)", "where curves.csv ends (before an append)"
-Row = dict[str, object]
 
 
 def planned(trials: int) -> Row:
@@ -69,8 +70,7 @@ def made_up(folder: Path, trials: int, epochs: int) -> Path:
     from runner.records.schema import CURVES, TRIALS
 
     folder.mkdir(parents=True)
-    source = Path(__file__).resolve().parent.parent / "results" / "digits-cpu" / "trials.csv"
-    with source.open() as file:
+    with (ROOT / "results" / "digits-cpu" / "trials.csv").open() as file:
         row = next(csv.DictReader(file))
     with (folder / "trials.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, TRIALS, lineterminator="\n")
@@ -111,18 +111,9 @@ def measured(quick: bool) -> Iterator[Row]:
 
 
 def main() -> None:
-    typed = [word for word in sys.argv[1:] if word != "--quick"]
-    folder = Path(typed[0] if typed else "results/records-cpu")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "growth.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("what", "rows", "seconds", "mib"), lineterminator="\n")
-        writer.writeheader()
-        for row in measured("--quick" in sys.argv):
-            row = row | {"seconds": round(float(str(row["seconds"])), 3), "mib": round(float(str(row["mib"])), 1)}
-            writer.writerow(row)
-            file.flush()
-            print(f"{row['what']:<45}{row['rows']:>12,}{row['seconds']:>10} s{row['mib']:>10} MiB", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    parser = options(__doc__)
+    parser.add_argument("--quick", action="store_true", help="stop at a hundredth of the rows")
+    chosen = parser.parse_args()
+    table = Table("what:<42 rows:, seconds mib", chosen.csv)
+    for row in measured(chosen.quick):
+        table.add(row | {"seconds": round(row["seconds"], 3), "mib": round(row["mib"], 1)})

@@ -1,0 +1,1 @@
+"""Scripts of a clone; not part of what is installed."""

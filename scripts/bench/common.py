@@ -1,0 +1,110 @@
+"""What all benchmarks share: options of the command line, turns, and tables that are printed and written row by row.
+
+Nothing here imports torch, so that benchmarks of start-up do not wait for it; what needs it is in `devices`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+Row = dict[str, Any]
+
+
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose --help prints the benchmark's docstring, with the option --csv."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
+    return parser
+
+
+def whole(text: str) -> int:
+    """A number of the command line: 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, 1 or more")
+    return int(text)
+
+
+def wholes(text: str) -> list[int]:
+    """Several of them, such as 1,4,16."""
+    return [whole(part) for part in text.split(",")]
+
+
+def words(text: str) -> list[str]:
+    """Names with commas between them."""
+    return text.split(",")
+
+
+def refuse_unknown(parser: argparse.ArgumentParser, kind: str, chosen: Iterable[str], known: Collection[str]) -> None:
+    """End with one line where a chosen name is none of the known ones; `kind` is what a name stands for."""
+    if unknown := sorted(set(chosen) - set(known)):
+        parser.error(f"unknown {kind} {', '.join(unknown)}: choose from {', '.join(known)}")
+
+
+def turns(
+    calls: Mapping[str, Callable[[], float]], rounds: int, warm: int = 0, before: Callable[[], object] | None = None
+) -> dict[str, list[float]]:
+    """What each call returns, in `rounds` rounds of one call each, so that other work on the machine meets all alike.
+
+    `warm` more rounds come first and do not count. `before` is called at the beginning of each round.
+    """
+    results: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(warm + rounds):
+        if before is not None:
+            before()
+        for name, call in calls.items():
+            result = call()
+            if turn >= warm:
+                results[name].append(result)
+    return results
+
+
+def medians(results: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in results.items()}
+
+
+def children_cpu() -> float:
+    """CPU seconds that the child processes which have ended have taken."""
+    now = os.times()
+    return now.children_user + now.children_system
+
+
+class Table:
+    """Rows that are printed as they come and, where there is a path, written as CSV after each.
+
+    `columns`: what is printed, as `name` or `name:format`, separated by blanks. A name is a key of the rows and the
+    heading alike. A format that begins with "<" is one of texts, which stand at the left. Other keys of a row go only
+    to the CSV file. The file is written anew each time, so that what is stopped leaves what it had.
+    """
+
+    def __init__(self, columns: str, path: Path | None = None) -> None:
+        self.formats = {name: form for name, _, form in (column.partition(":") for column in columns.split())}
+        self.path = path
+        self.rows: list[Row] = []
+        print(self._line({name: name for name in self.formats}), flush=True)
+
+    def add(self, row: Row) -> None:
+        cells = {name: format(row[name], form) for name, form in self.formats.items() if row.get(name) is not None}
+        print(self._line(cells), flush=True)
+        self.rows.append(row)
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("w", newline="") as file:
+                names = list(dict.fromkeys(name for each in self.rows for name in each))
+                writer = csv.DictWriter(file, names, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(self.rows)
+
+    def _line(self, cells: Mapping[str, str]) -> str:
+        parts = []
+        for name, form in self.formats.items():
+            left = form.startswith("<")
+            width = max(len(name), int(form[1:]) if left else 8)
+            parts.append(cells.get(name, "").ljust(width) if left else cells.get(name, "").rjust(width))
+        return " ".join(parts).rstrip()

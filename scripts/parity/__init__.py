@@ -1,0 +1,1 @@
+"""Beside other libraries: the same gradients, the same tools, the same networks: `python scripts/parity NAME`."""
