@@ -150,7 +150,7 @@ def sweep_up(folder: Path, records: Records) -> None:
     try:
         if not TrialLocks(folder).alone():
             return
-    except UserError:  # a folder that may only be read stays as it is
+    except UserError:  # the folder may only be read, and stays as it is
         return
     members: dict[str, list[str]] = defaultdict(list)
     for stack, _, trial in plan.stored_rows(folder / "plan.csv"):

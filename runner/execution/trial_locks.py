@@ -20,10 +20,12 @@ from runner.system.locks import lacking, local, refused
 
 _OF_FILE: tuple[int, int] = (getattr(fcntl, "F_OFD_SETLK", 0), getattr(fcntl, "F_OFD_SETLKW", 0))  # on Linux alone
 _HELD = (errno.EACCES, errno.EAGAIN)
-_TURN = 2**62  # the byte that is locked while trials are: so a stack is locked whole, or seen to be locked
+# This byte is locked while a process locks trials: two that want the same stack do not get half of it each.
+_TURN = 2**62
 
 
 def _byte(trial: str) -> int:
+    """The place of the byte that stands for a trial, from 0 to before `_TURN`."""
     return int.from_bytes(hashlib.sha256(trial.encode()).digest()[:8], "big") >> 2
 
 
@@ -55,12 +57,13 @@ class TrialLocks:
             raise refused(self.path, error) from error
 
     def _try_out(self) -> None:
+        """Find out which kind of lock the system has; OSError where it has none."""
         try:
             self._lock(0, _TURN, fcntl.F_UNLCK)
         except OSError as error:
             if error.errno != errno.EINVAL or not self.of_file:
                 raise
-            self.of_file = False  # an older kernel
+            self.of_file = False  # this kernel has no locks of an open file
             self._lock(0, _TURN, fcntl.F_UNLCK)
 
     def __del__(self) -> None:

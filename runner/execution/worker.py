@@ -75,10 +75,11 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             if (needed := _too_late(job, stack)) is not None:
                 tell("late", ([trial.id for trial in stack], needed))
                 continue
-            # A stack whose state is saved goes on as it was: in one process, or in none while a part is elsewhere.
+            # A stack with a saved state goes on as it was. So one process locks all of it, or none of it as long as
+            # another trains some of its trials.
             locked = locks.acquire([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
             try:
-                # Another process may have finished one between the look and the lock.
+                # Another process may have finished a trial after this one looked and before it had the lock.
                 own = _open(job, [trial for trial in stack if trial.id in locked], records)
                 others = [trial for trial in stack if trial.id not in locked]
                 if others:
@@ -138,7 +139,7 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
         dataset = job.datasets[stack[0].dataset]
         try:
             job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
-        except Exception:  # as training will say
+        except Exception:  # training the stack will raise it again, and record it
             return None
         left = job.deadline - time.time()
     needed = job.pace[shape] * len(stack) * saved.share_left(job.folder, stack)
@@ -161,13 +162,13 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
     if device.type == "cpu":
         keep_freed_memory()
     else:
-        gc.collect()  # so that nothing of an earlier stack counts as used
+        gc.collect()  # else tensors of an earlier stack still count as used memory
     row_stamps = dict(job.stamps) | {"device": provenance.device(device)}
     clock = time.time()
     with deferred():
         checkpoints = _checkpoints(job, stack, tell)
         error = _wrong(job, stack, row_stamps, records, checkpoints, tell)
-        if error is not None:  # whatever it is, it must not stop the other trials
+        if error is not None:  # no error of one stack may stop the other trials
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()
             if not (short := is_shortage(error)):

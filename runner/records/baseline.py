@@ -59,5 +59,5 @@ GROUPS: Mapping[str, Mapping[str, Values]] = {
 
 def of(group: str, name: object) -> dict[str, Any]:
     """The baseline of the kind `name` of a group, by flat keys such as `model.width`; empty for a kind without one."""
-    found = GROUPS[group].get(name, {}) if isinstance(name, str) else {}
-    return {f"{group}.{key}": value for key, value in found.items()}
+    values = GROUPS[group].get(name, {}) if isinstance(name, str) else {}
+    return {f"{group}.{key}": value for key, value in values.items()}

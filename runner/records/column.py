@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 MANY = 10**15  # of anything that is counted; whole numbers up to here are exact as floats
-_LONG = 400  # characters: no number that this program writes has so many
+_LONG = 400  # characters. No number that this program writes has so many, and float() of millions takes seconds.
 
 
 class Text(NamedTuple):
@@ -102,7 +102,7 @@ class Column:
         return None if overflows else value
 
 
-@lru_cache(maxsize=2**14)  # most cells of a row are those of the row before
+@lru_cache(maxsize=2**14)  # most cells of a row repeat those of the row before
 def _wrong(column: Column, cell: str) -> str:
     kind = column.kind
     if not cell:
@@ -119,7 +119,7 @@ def _wrong(column: Column, cell: str) -> str:
         return "" if kind.nan and cell == "nan" else f"must be {kind.right}"
     if not kind.least <= value <= kind.most or (kind.whole and not value.is_integer()):
         return f"must be {kind.right}"
-    if column.key and not is_count(cell):  # other readers go by that
+    if column.key and not is_count(cell):  # a file's scan reads it without the checks, and must be right all the same
         return f"must be {kind.right}, written in digits"
     return ""
 

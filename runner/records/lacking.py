@@ -57,5 +57,5 @@ def _cycles(settings: str, epochs: float) -> int:
         given = {key: flat[f"schedule.{key}"] for key in ("t_0", "t_mult") if f"schedule.{key}" in flat}
         places = cycles(RestartsSettings("restarts", **given), int(epochs))
         return sum(first + size <= epochs for first, size in places)
-    except Exception:  # of another version, or made up: nothing can be missed
+    except Exception:  # settings of another version, or made up: nobody knows what is missing
         return 0

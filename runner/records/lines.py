@@ -43,7 +43,7 @@ def check_header(path: Path, line: bytes, columns: Sequence[str], oldest: int) -
         )
     lacking, more = ([name for name in one if name not in other] for one, other in ((columns, names), (names, columns)))
     if len(lacking) < len(columns) / 2 or (lacking and not more):
-        # Most of it is ours: of another version, or what a spreadsheet made of it.
+        # Most columns are ours: another version wrote the file, or a spreadsheet has changed it.
         differ = [f"it {verb} {_some(some)}" for verb, some in (("lacks", lacking), ("has", more)) if some]
         raise UserError(
             f"{path}: of another version than schema {SCHEMA} ({' and '.join(differ) or 'columns in another order'}); "
@@ -100,7 +100,7 @@ def is_whole(path: Path, number: int, line: bytes, width: int, table: str) -> bo
         return False
     try:
         check_cells(path, number, [*cells, *[""] * (len(COLUMNS[table]) - width)], table)
-    except UserError:  # a number that is cut off
+    except UserError:  # such as a number that is cut off
         return False
     return True
 
@@ -145,7 +145,7 @@ class Rows:
                 line += b"\n"
             if wanted is not None and not wanted(line):
                 continue
-            # As `is_plain` has it: written out, for a study can have millions of lines.
+            # This is `is_plain` without the call: a study can have millions of lines.
             plain = b'"' not in line and b"\r" not in line and b"\0" not in line
             count = line.count(b",") + 1 if plain else len(split(line) or ())
             if count == full:

@@ -42,10 +42,10 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
     if not exists(folder, table):
         if table == "trials":
             raise UserError(f"{folder / table}.csv: no such file; give a study's folder, such as results/digits-resnet")
-        if table != "curves":  # which reading the trials has said
+        if table != "curves":  # of missing curves the reading of trials.csv has told
             _look_for_rows(folder, table, _parsed(b"", table), only)
         return pd.DataFrame(columns=COLUMNS[table])
-    # The parts first, the study last: what is merged meanwhile is then seen in one of them.
+    # The parts first, the study last: a row that is merged between the two reads is then seen in one of them at least.
     jobs = [_part(place / f"{table}.csv", table, only) for place in parts.of(folder)]
     own = _file(folder / f"{table}.csv", table, only)
     frame, twice = current(table, own, jobs)
@@ -110,7 +110,7 @@ def vouch(file: os.stat_result) -> None:
 def _vouched(path: Path) -> bool:
     try:
         return _state(path.stat()) in _checked
-    except OSError:  # which reading it will say
+    except OSError:  # reading the file will say why
         return False
 
 
@@ -125,7 +125,7 @@ def _parsed(rows: bytes, table: str) -> pd.DataFrame:
 
     columns = TABLES[table]
     kinds: dict[str, type] = {column.name: str for column in columns if column.is_text}
-    # A machine called "null" is none of pandas' words for nothing.
+    # pandas has words for a missing value, such as "null", which may be the name of a machine: so none for text.
     nothing = {
         column.name: (["", "nan"] if column.kind.nan else [""]) if isinstance(column.kind, Range) else []
         for column in columns

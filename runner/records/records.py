@@ -53,7 +53,7 @@ def last_rows(study: Table, jobs: Iterable[Table], among: Collection[str] | None
     counting = _chosen(study.last, among)
     for table in jobs:
         for trial, last in _chosen(table.last, among).items():
-            # What is merged stands in the study's file too, where it may be superseded.
+            # A row that is merged stands in the study's file too, where a later one may have superseded it.
             if last.mark not in study.marks and (trial not in counting or counting[trial].superseded_by(last)):
                 counting[trial] = last
     return counting
@@ -174,7 +174,7 @@ class Records:
         return {trial: row for trial, row in last.items() if f"{trial},{row.mark}" not in opened} if opened else last
 
     def _locked(self) -> Lock:
-        """The lock; taking it would make the folder of a part anew."""
+        """The lock. UserError where the part's folder is gone, which taking its lock would make anew."""
         if self.part and not self.home.exists():
             raise UserError(f"{self.home}: is gone (the study was begun again, or moved); this job ends")
         return self.lock
@@ -184,7 +184,7 @@ class Records:
 
         The caller holds the lock.
         """
-        # The parts first, the study last: what is merged meanwhile is then seen in one of them.
+        # The parts first, the study last: a row that is merged between the two looks is then seen in one of them.
         places = [place for place in parts.of(self.folder) if place != self.home]
         if self.home != self.folder:
             places.append(self.folder)

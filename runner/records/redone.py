@@ -46,7 +46,8 @@ class Redone:
             rows: Rows = {}
             seen: set[bytes] = set()
             for other in tables:
-                lines = [line for line in other.lines_of([trial]) if line not in seen]  # what is merged is there twice
+                # A row that is merged stands in two files.
+                lines = [line for line in other.lines_of([trial]) if line not in seen]
                 seen.update(lines)
                 for line in lines:
                     row = split(line)

@@ -23,7 +23,7 @@ def check_files(folder: Path) -> None:
     for path in [place / name for place in (folder, *parts.of(folder)) for name in _NAMES]:
         try:
             mode = path.stat().st_mode
-        except (OSError, ValueError):  # not there, or what reading it will say
+        except (OSError, ValueError):  # no such file, or reading it will say what is wrong
             continue
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder cannot be read, and so does not hang
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to read a folder fails at once and does not hang
             raise UserError(f"{path}: is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, must be a file; move it away")

@@ -20,7 +20,7 @@ from runner.records.widen import widen
 from runner.system.files import append, set_aside
 
 Row = Mapping[str, object]
-# What is said of a file that is none of ours and is not refused, and what becomes of it.
+# A file with another header in the place of one of these is set aside: what is said of it, and what happens then.
 FOREIGN = {
     "plan": ("not a plan of stacks", "the trials are planned anew"),
     "shards": ("not a list of launches", "a new one begins here"),
@@ -36,7 +36,7 @@ def cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
-    return str(value).translate({0: " ", 10: " ", 13: " "})  # a row is one line
+    return str(value).translate({0: " ", 10: " ", 13: " "})  # a row must be one line
 
 
 class Table:
@@ -119,7 +119,7 @@ class Table:
                         return
                     append(self.path, b"\n")
                     line += b"\n"
-                    file.seek(0, os.SEEK_END)  # nothing is behind it
+                    file.seek(0, os.SEEK_END)  # past the newline that was just appended
                 row = self._quick(line) or self._see(line)
                 self.lines += 1
                 self.offset += len(line)
@@ -130,7 +130,7 @@ class Table:
             if whole and self.name == "trials" and self.bad == "refuse":
                 after = os.fstat(file.fileno())
                 if after.st_size == self.offset and after.st_mtime_ns == before.st_mtime_ns:
-                    vouch(after)  # to look at its rows takes as long as to read them
+                    vouch(after)  # so that reading the file does not check all rows again, which takes as long
 
     def _begun(self, mend: bool) -> BinaryIO | None:
         """The file behind what has been seen of it, if there is one with a header."""
@@ -140,7 +140,7 @@ class Table:
             self.forget()
             return None
         status = os.fstat(file.fileno())
-        # Another process has put a wider file in its place; or somebody has copied an earlier one over it.
+        # Another process has put a wider file in its place, or somebody has copied an earlier one over it.
         if self.identity != (status.st_dev, status.st_ino) or status.st_size < self.offset:
             self.forget()
         if self.offset == 0:
@@ -232,7 +232,7 @@ class Table:
         csv.writer(text, lineterminator="\n").writerow(
             [cell(column.storable(row.get(column.name))) for column in TABLES[self.name]]
         )
-        return text.getvalue().encode(errors="replace")  # a name need not be text
+        return text.getvalue().encode(errors="replace")  # the name of a machine or file need not be UTF-8
 
     def append_lines(self, lines: bytes) -> None:
         """`append`, of rows as they stand in another file of this table, with all its columns."""

@@ -22,10 +22,10 @@ def widen(path: Path, table: str, width: int) -> None:
 
     Raises: UserError where the disk or the permissions forbid it; the file is then as it was.
     """
-    real, old = path.resolve(), None  # where it is a link, the file that it leads to is replaced
+    real, old = path.resolve(), None  # where `path` is a link, the file that it leads to is replaced
     rows = Rows(real, table)
     try:
-        with real.open("ab"):  # refused where a row could not be appended either
+        with real.open("ab"):  # who may not append a row to the file may not replace it
             status = real.stat()
         with replacing(real, alone=True) as draft:
             with open(draft, "xb", opener=_private) as file:
@@ -35,7 +35,8 @@ def widen(path: Path, table: str, width: int) -> None:
                 os.chown(draft, status.st_uid, status.st_gid)
             draft.chmod(stat.S_IMODE(status.st_mode))
             if rows.damaged:
-                old = free_name(real)  # a copy, so that there is a file called `path` at every instant
+                # A copy and no rename, so that there is a file called `path` at every instant.
+                old = free_name(real)
                 shutil.copyfile(real, old)
                 shutil.copymode(real, old)
     except BaseException as error:

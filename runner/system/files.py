@@ -23,7 +23,7 @@ def append(path: Path, data: bytes) -> None:
         before = os.fstat(descriptor).st_size
         try:
             written = 0
-            while written < len(data):  # the write that follows a short one says what is wrong
+            while written < len(data):  # after a short write the next one raises what is wrong
                 written += os.write(descriptor, data[written:])
             os.fsync(descriptor)
         except OSError:
@@ -65,7 +65,7 @@ def replacing(path: Path, alone: bool = False) -> Iterator[Path]:
             _flush(draft)
         draft.replace(path)
         if alone:
-            _flush(path.parent)  # else the new name may be lost with the power
+            _flush(path.parent)  # without it a power cut may undo the rename
     except BaseException:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import resource
 from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
-_at_first = 0  # bytes of this process when it began to keep memory
+_at_first = 0  # bytes that this process had when it began to keep memory
 
 
 def keep_freed_memory() -> None:
@@ -31,6 +31,7 @@ def kept() -> int:
 
 
 def _resident() -> int:
+    """Bytes of memory that this process takes; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:

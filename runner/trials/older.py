@@ -35,7 +35,7 @@ def as_on_record(folder: Path, trials: Mapping[str, Trial]) -> dict[str, Trial]:
         rows = _settings(folder)
         named = [planned_trials(place / "plan.csv") for place in (folder, *parts.of(folder))]
         begun = {trial for trial in _followed(folder).union(*named) if len(trial) == identity.OLD} - rows.keys()
-    except (UserError, OSError):  # a file that cannot be read, which the records will say
+    except (UserError, OSError):  # a file cannot be read; the records will say so
         return dict(trials)
     known = {}
     for trial in trials.values():

@@ -57,8 +57,8 @@ def plan(
     stacks: Plan = []
     for group in groups.values():
         if not device.startswith("cuda") and group[0].optimizer.name not in ALONE:
-            found = packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
-            stacks += _in_lanes(found) if compute == "lanes" else found
+            some = packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
+            stacks += _in_lanes(some) if compute == "lanes" else some
             continue
         chosen = measured.get(group[0].shape, Chosen(0, ""))
         most = size or chosen.trials
@@ -66,9 +66,9 @@ def plan(
         if not size:  # every worker gets as many stacks as the others
             count = min(len(group), -(-count // workers) * workers)
         edges = [len(group) * i // count for i in range(count + 1)]
-        found = [group[i:j] for i, j in pairwise(edges)]
+        some = [group[i:j] for i, j in pairwise(edges)]
         way = COMPUTE[compute] or chosen.way or gpu_way(group[0].model)
-        stacks += _in_lanes(found) if way == LANES and group[0].optimizer.name not in ALONE else found
+        stacks += _in_lanes(some) if way == LANES and group[0].optimizer.name not in ALONE else some
     return stacks
 
 
@@ -94,14 +94,14 @@ def name(stack: Sequence[Trial]) -> str:
 
 def named(trials: Sequence[str], way: str) -> str:
     """The name of the stack of trials with these ids, computed in this way."""
-    found = hashlib.sha256(" ".join(trials).encode()).hexdigest()[:10]
-    return found if way == FULL else f"{found}-{way}"
+    hashed = hashlib.sha256(" ".join(trials).encode()).hexdigest()[:10]
+    return hashed if way == FULL else f"{hashed}-{way}"
 
 
 def way_of(name: str) -> str:
     """The way that a stack's name tells; without one it is full, as all were in version 0.1.0."""
-    found = name.partition("-")[2]
-    return found if found in (LOOSE, UNSTACKED, LANES) else FULL
+    way = name.partition("-")[2]
+    return way if way in (LOOSE, UNSTACKED, LANES) else FULL
 
 
 def _ruled_out(trial: Trial, device: str, exact: bool, compute: str) -> bool:
@@ -142,16 +142,16 @@ class StoredPlan:
         """
         with self.lock:
             known, rest = self._known(trials)
-            kept: Plan = []
+            followed: Plan = []
             for stack in known:
                 too_large = len(stack) > stack_size(stack[0], device, size) and size
                 if too_large or _ruled_out(stack[0], device, exact, compute):
                     rest += [trial.computed(FULL) for trial in stack]
                 else:
-                    kept.append(stack)
+                    followed.append(stack)
             fresh = plan(rest, device, size, workers, measured, exact, compute)
             self._append(fresh)
-        return kept + fresh
+        return followed + fresh
 
     def known(self, trials: Iterable[Trial]) -> tuple[Plan, list[Trial]]:
         """The stored stacks of `trials`, as far as they are there, and the trials that are in none."""

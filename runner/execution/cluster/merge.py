@@ -37,13 +37,15 @@ class Merger:
         beside the others under another name, where nobody reads it, when its good rows are merged.
         """
         for part in parts.of(self.folder):
-            over = parts.has_ended(part)  # before it is read: what it writes after that look stays for the next
+            over = parts.has_ended(
+                part
+            )  # asked first: a job that ends while its part is read is left for the next time
             if over:
-                self.tables.pop(part, None)  # what is removed is first read whole
+                self.tables.pop(part, None)  # what will be removed is read from its beginning once more
             try:
                 whole = self._merge(part, over)
             except OSError as error:
-                self.tables.pop(part, None)  # what was read of it is not merged
+                self.tables.pop(part, None)  # what was read of it is not merged, so it must be read again
                 note(f"{part}: cannot be read ({error.strerror or error}); it stays, and is merged by a later command")
                 continue
             except BaseException:
@@ -65,11 +67,11 @@ class Merger:
         tables = self.tables.setdefault(part, {n: Table(part / FILES[n], n, bad="say") for n in RESULT_TABLES})
         strange = False
         lines: dict[str, list[bytes]] = {}
-        # Trials first: the curves that are read after a trial's row are all that it has.
+        # Trials first: a job writes a trial's row last, so the curves that are read after it are complete.
         for name in RESULT_TABLES:
             try:
                 lines[name] = list(tables[name].fresh(mend=over))
-            except UserError as error:  # no table of ours
+            except UserError as error:  # a file that is no table of ours
                 note(f"{error}; it is passed over")
                 lines[name], strange = [], True
         with self.records.lock:
@@ -106,7 +108,7 @@ def merging(folder: Path) -> Iterator[None]:
         while not over.wait(EVERY):
             try:
                 merger.merge()
-            except (UserError, OSError) as error:  # a full disk: the parts keep the rows, and the last merge says so
+            except (UserError, OSError) as error:  # such as a full disk; the parts keep the rows for the last merge
                 print(f"note: {error}", flush=True)
                 return
 

@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from runner.execution.saved import state
 from runner.records.schema import FILES
 from runner.records.table import Table
-from runner.trials.plan import Plan, StoredPlan, name
+from runner.trials.plan import Plan, StoredPlan
 from runner.trials.trial import Trial
 
 
@@ -44,8 +45,7 @@ def units(trials: Iterable[Trial], folder: Path, lock: AbstractContextManager[No
     known, rest = StoredPlan(folder, lock).known(trials)
     together: list[Sequence[Trial]] = []
     for stack in known:
-        saved = (folder / ".state" / "stacks" / f"{name(stack)}.pt").exists()
-        together += [stack] if saved else [[trial] for trial in stack]
+        together += [stack] if state(folder, stack).exists() else [[trial] for trial in stack]
     return [*together, *([trial] for trial in rest)]
 
 
