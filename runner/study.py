@@ -7,7 +7,6 @@ import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +33,7 @@ from runner.records.records import Records
 from runner.records.regular import check_files
 from runner.system import called, signals
 from runner.system.devices import resolve, worker_count
+from runner.system.files import set_aside
 from runner.system.shortage import reason
 from runner.trials import plan
 from runner.trials.older import as_on_record
@@ -238,11 +238,12 @@ def _describe(folder: Path, search: dict[str, Trial], settings: Settings, given:
 def _set_aside(folder: Path) -> None:
     """fresh=true: what was computed stays, under another name; also saved states that have no row yet."""
     if folder.is_dir() and any(folder.iterdir()):
-        old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
         try:
-            folder.rename(old)
+            old = set_aside(folder)
         except OSError as error:
-            raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
+            raise UserError(
+                f"{folder}: cannot be renamed to {Path(error.filename2).name} ({error.strerror})"
+            ) from error
         say(f"fresh=true: the earlier rows are now in {old}")
 
 

@@ -37,9 +37,7 @@ class Merger:
         beside the others under another name, where nobody reads it, when its good rows are merged.
         """
         for part in parts.of(self.folder):
-            over = parts.has_ended(
-                part
-            )  # asked first: a job that ends while its part is read is left for the next time
+            over = parts.has_ended(part)  # asked first: what a job writes while its part is read is left for later
             if over:
                 self.tables.pop(part, None)  # what will be removed is read from its beginning once more
             try:
