@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from optim import cpu, refusals
-from optim.cohort import Cohort, Part
+from optim import cpu
+from optim.base import refusals
+from optim.base.cohort import Cohort, Part
+from optim.base.optimizer import Optimizer
 from optim.cuda import single
-from optim.optimizer import Optimizer
 
 
 class Adam(Optimizer):
@@ -21,20 +22,29 @@ class Adam(Optimizer):
         theta <- theta - lr mhat / (sqrt(vhat) + eps),  mhat = m / (1 - beta1^t), vhat = v / (1 - beta2^t)
 
     Source: Loshchilov & Hutter 2019, Algorithm 2, the L2 branch; torch.optim.Adam to the bit. Keeps 8 bytes for each
-    float32 parameter (m, v), moves 28 in a step (reads theta, g, m, v, writes theta, m, v).
+    float32 parameter (m, v) and moves 28 in a step (reads theta, g, m, v, writes theta, m, v).
 
-    Arguments, of which `lr`, `betas`, `eps` and `weight_decay` may differ between parameter groups and be set anew
-    between steps:
+    `lr`, `betas`, `eps` and `weight_decay` may differ between parameter groups and be set anew between steps.
 
-        params          tensors, (name, tensor) pairs, or groups of either; dense float32, or float64 on the CPU
-        lr              learning rate, 0 or more; 1e-3
-        betas           decay rates of the two moments, each in [0, 1); (0.9, 0.999)
-        eps             added to the root of the second moment, 0 or more; 1e-8
-        weight_decay    coefficient of the L2 penalty, 0 or more; 0
-        foreach, fused  how torch.optim would compute the same step: accepted and without effect; None
-        amsgrad, maximize, capturable, differentiable   torch's variants, served only as they are by default; False
+    Args:
+        params: tensors, (name, tensor) pairs, or groups of either: dense and float32, on the CPU or CUDA, or float64 on
+            the CPU.
+        lr: learning rate, 0 or more. Default 1e-3.
+        betas: decay rates of the moments m and v, each in [0, 1). Default (0.9, 0.999).
+        eps: added to the root of the second moment, 0 or more. Default 1e-8.
+        weight_decay: coefficient of the L2 penalty, 0 or more. Default 0.
+        amsgrad: a variant of torch.optim's class that is not served: must be False.
+        foreach: how torch.optim would compute the same step; accepted and without effect. Default None.
+        maximize: not served: must be False.
+        capturable: not served: must be False. For CUDA graphs see `optim.cuda.launch`.
+        differentiable: not served: must be False.
+        fused: as `foreach`.
 
-    TypeError for a parameter or gradient of another kind, ValueError for another value, before anything has moved.
+    Raises:
+        TypeError: for a parameter or gradient of another type, layout, size or device.
+        ValueError: for a number out of its range, a variant that is not served, a parameter that occurs twice.
+
+    Whatever is refused, in the constructor or at a step, is refused before anything has moved.
     """
 
     decoupled = False
@@ -99,22 +109,40 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2).
+    """Adam with decoupled weight decay.
 
         m, v and the step as in `Adam` with the plain gradient;  theta <- theta - decay theta, of the old theta
 
-    Memory and traffic are Adam's: 8 bytes kept, 28 moved for each float32 parameter.
+    Source: Loshchilov & Hutter 2019, Algorithm 2, the decoupled branch. Memory and traffic are Adam's: 8 bytes kept, 28
+    moved for each float32 parameter. All but `params` may differ between parameter groups; the numbers may
+    be set anew between steps.
 
-    Arguments as in `Adam`, but:
+    Args:
+        params: tensors, (name, tensor) pairs, or groups of either: dense and float32, on the CPU or CUDA, or float64 on
+            the CPU.
+        lr: learning rate, 0 or more. In the paper's convention above 0, for the schedule is read from it. Default 1e-3.
+        betas: decay rates of the moments m and v, each in [0, 1). Default (0.9, 0.999).
+        eps: added to the root of the second moment, 0 or more. Default 1e-8.
+        weight_decay: 0 or more, in the unit that `convention` says. Default 1e-2.
+        convention: the decay, which is the fraction removed of each weight in a step. Default "torch".
+            "torch": lr * weight_decay, as in torch.optim.AdamW; it falls with the base rate.
+            "paper": lr / base_lr * weight_decay, which follows the schedule, whatever the base rate is. base_lr is the
+            `lr` that a group was given. OneCycleLR sets its own rates and ignores that one: give lr=max_lr, or the
+            decay is larger by max_lr / lr. A rate of more than 10 base_lr is warned of once.
+        release: whether decay too small for float32 is saved up until it is not (see `optim.release`); at the end of a
+            run `release_decay()` applies the rest. False: torch.optim.AdamW's step to the bit. Default True.
+        amsgrad: a variant of torch.optim's class that is not served: must be False.
+        foreach: how torch.optim would compute the same step; accepted and without effect. Default None.
+        maximize: not served: must be False.
+        capturable: not served: must be False. For CUDA graphs see `optim.cuda.launch`.
+        differentiable: not served: must be False.
+        fused: as `foreach`.
 
-        weight_decay    0 or more, in the unit that `convention` says; 1e-2
-        convention      what is removed of a weight in each step; "torch":
-                          torch   lr * weight_decay               as torch.optim.AdamW; falls with the base rate
-                          paper   lr / base_lr * weight_decay     follows the schedule, whatever the base rate is
-                        base_lr is the `lr` that a group was given. OneCycleLR sets its own rates and ignores it: give
-                        lr=max_lr, or the decay is larger by max_lr / lr. A rate of over 10 base_lr is warned of once.
-        release         whether decay too small for float32 is saved up until it is not (see `optim.release`; at the end
-                        of a run `release_decay()` applies the rest). False: torch.optim.AdamW's step to the bit. True
+    Raises:
+        TypeError: for a parameter or gradient of another type, layout, size or device.
+        ValueError: for a number out of its range, a variant that is not served, a parameter that occurs twice.
+
+    Whatever is refused, in the constructor or at a step, is refused before anything has moved.
     """
 
     decoupled = True

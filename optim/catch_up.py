@@ -1,4 +1,4 @@
-"""What AdamW does to rows whose gradient is zero, over any number of steps at once: `Resting(...).bring(...)`.
+"""What AdamW does to rows whose gradient is zero, over any number of steps at once: `replay(history, last, p, m, v)`.
 
 Such a row (theta, m, v), last touched at step t, is moved by dense AdamW at every later step s all the same:
 
@@ -21,104 +21,18 @@ well, and where it is more than rounding the steps are replayed one by one. Noth
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from optim.fingerprints import Fingerprints
-
-KEEP, LOG1, LOG2, SIZE, ROOT, CENTER, LEAST, ERROR, SERIES = range(9)  # columns; the first three are summed logarithms
+# Columns of a history's table, which has a row for each step s. KEEP, LOG1 and LOG2 are sums over the steps up to s of
+# the logarithms of 1 - d, beta1 and beta2, so that a product over steps is one subtraction. SIZE and ROOT are size_s
+# and root_s. The others are about parameter rows last touched at s: CENTER is c; LEAST bounds F from below and ERROR
+# what the series leaves out from above, both times c x + eps; from SERIES on there are the coefficients of the series.
+KEEP, LOG1, LOG2, SIZE, ROOT, CENTER, LEAST, ERROR, SERIES = range(9)
 ZERO_BETA = 1e-300  # stands for beta1 = 0, which has no logarithm
-MOST_TERMS = 24
-
-
-class Resting:
-    """A parameter p [n, ...] of which some rows are behind: `last` int32 [n] holds the step that each row is at.
-
-    It holds the moments that its rows are to be moved by, `moments` (m, v), and the count of steps, `counted`, a tensor
-    []: if somebody gives the parameter others, its rows are still owed what these say. `rows` are indices without
-    repetition, or a slice. RuntimeError for rows whose weights were changed while they were behind.
-    """
-
-    def __init__(
-        self, p: Tensor, moments: tuple[Tensor, Tensor], counted: Tensor, betas: tuple[float, float], eps: float
-    ) -> None:
-        self.moments, self.counted = moments, counted
-        self.history = History(int(counted), betas, eps, torch.finfo(p.dtype).eps)
-        self.last = np.full(len(p), int(counted), dtype=np.int32)
-        self.prints = Fingerprints(p)
-        self._note()
-
-    def belongs_to(self, p: Tensor, state: dict[str, Any]) -> bool:
-        """Whether `state` still holds these moments and this count. RuntimeError if they were changed in place."""
-        if p.shape != self.moments[0].shape:
-            raise RuntimeError(
-                f"a parameter whose rows rest is now {tuple(p.shape)}, its moments {tuple(self.moments[0].shape)}: "
-                "call catch_up() before it is resized"
-            )
-        held = [state.get("exp_avg"), state.get("exp_avg_sq"), state.get("step")]
-        if any(a is not b for a, b in zip(held, (*self.moments, self.counted), strict=True)):
-            return False
-        self._refuse_changed()
-        return int(self.counted) == self.history.step
-
-    def _refuse_changed(self) -> None:
-        """RuntimeError if the moments were changed in place, or given other data, since rows were last written."""
-        if self.versions != self._versions():
-            raise RuntimeError(
-                f"the moments of a parameter of shape {tuple(self.moments[0].shape)} were changed while rows rest that "
-                "are still to be moved by the old ones: call catch_up() before"
-            )
-
-    def bring(self, p: Tensor, rows: Tensor | slice) -> None:
-        """Bring rows up to the history's latest step, in place."""
-        if (self.last[_on_host(rows)] < self.history.step).any():
-            self.write(p, rows, self.read(p, rows))
-
-    def read(self, p: Tensor, rows: Tensor | slice) -> list[Tensor]:
-        """(p, m, v) of the rows, as they are after the latest step; not written back."""
-        tensors = (p, *self.moments)
-        old = [t.index_select(0, rows) if isinstance(rows, Tensor) else t[rows] for t in tensors]
-        last = self.last[_on_host(rows)]
-        behind = last != self.history.step
-        if not behind.any():
-            return old
-        if not self.prints.same(rows, old[0], behind):
-            raise RuntimeError(
-                f"rows of a parameter of shape {tuple(p.shape)} were changed while they rest and are still to be moved "
-                "by earlier steps: call catch_up() before, or catch_up(weight, rows)"
-            )
-        return list(replay(self.history, last, *old))
-
-    def write(self, p: Tensor, rows: Tensor | slice, values: Sequence[Tensor]) -> None:
-        """Store rows that are as after the latest step."""
-        self._refuse_changed()
-        for whole, part in zip((p, *self.moments), values, strict=True):
-            if isinstance(rows, Tensor):
-                whole.index_copy_(0, rows, part)
-            else:
-                whole[rows] = part
-        there = _on_host(rows)
-        self.last[there] = self.history.step
-        self.prints.written(p, there, self.last, self.history.step)
-        self._note()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._note()  # a copy's tensors count anew
-
-    def _note(self) -> None:
-        self.versions = self._versions()
-
-    def _versions(self) -> list[tuple[int, int]]:
-        return [(t._version, t.data_ptr()) for t in self.moments]
-
-
-def _on_host(rows: Tensor | slice) -> Any:
-    return rows.cpu().numpy() if isinstance(rows, Tensor) else rows
+MOST_TERMS = 24  # of the series
 
 
 class History:
@@ -129,8 +43,9 @@ class History:
 
     def __init__(self, first: int, betas: tuple[float, float], eps: float, precision: float) -> None:
         self.first, self.count, self.eps = first, 0, eps
-        self.rounding = precision / 8  # of the whole movement of a row at rest
-        self.log_window = math.log(self.rounding / 256)  # when (beta1 / sqrt(beta2))^k is that small, m has run out
+        self.rounding = precision / 8  # the error that is allowed, as a part of the whole movement of a row
+        # A row moves by m / sqrt(v), which fades as (beta1 / sqrt(beta2))^k after k steps. Below this it has stopped.
+        self.log_window = math.log(self.rounding / 256)
         self.terms = _terms(betas, self.rounding, self.log_window)
         self.table = np.zeros((64, SERIES + self.terms))
         self._centre(0, betas)
@@ -141,7 +56,7 @@ class History:
         return self.first + self.count
 
     def append(self, lr: float, betas: tuple[float, float], decay: float) -> None:
-        """Add a step; rows still in movement get its part of their sums."""
+        """Add a step of these numbers; the sums of all earlier steps whose rows still move get its part."""
         self.count += 1
         if self.count == len(self.table):
             self.table = np.concatenate([self.table, np.zeros_like(self.table)])
@@ -152,12 +67,16 @@ class History:
         now[SIZE] = lr / (1 - betas[0] ** self.step)
         now[ROOT] = math.sqrt(1 - betas[1] ** self.step)
         self._centre(self.count, betas)
-        fading = self.table[: self.count, LOG1] - self.table[: self.count, LOG2] / 2  # falls from step to step
+        # The logarithm of (beta1 / sqrt(beta2))^k falls from step to step, so the steps whose rows still move are the
+        # last ones, from `oldest` on.
+        fading = self.table[: self.count, LOG1] - self.table[: self.count, LOG2] / 2
         oldest = np.searchsorted(-fading, self.log_window - (now[LOG1] - now[LOG2] / 2))
         moving = self.table[oldest : self.count]
         part, b = _parts(now, moving)
         q = np.sqrt(b / moving[:, CENTER])
         w = (q - 1) / (q + 1)
+        # (c x + eps) / (b x + eps) lies between 1 and 1/q^2, whatever x is; the rest of a geometric series bounds the
+        # terms that are left out.
         moving[:, LEAST] += part * np.minimum(1, 1 / q**2)
         moving[:, ERROR] += part / q * 2 * np.abs(w) ** self.terms / (1 - np.abs(w))
         term = part / q
@@ -166,14 +85,14 @@ class History:
             term *= -w if n else -2 * w
 
     def _centre(self, index: int, betas: tuple[float, float]) -> None:
-        """The value of b about which the movement of a row touched at this step is expanded."""
+        """Set c of a step: b at about twice the mean number of steps after which a row touched at it moves."""
         lag = 2 / (1 - betas[0] / math.sqrt(betas[1]))
         step = self.first + index + lag
         self.table[index, CENTER] = betas[1] ** (lag / 2) / math.sqrt(1 - betas[1] ** step)
 
 
 def _terms(betas: tuple[float, float], rounding: float, log_window: float) -> int:
-    """How many terms the series needs late in training, and some more for early steps, where b changes faster."""
+    """How many terms the series needs late in training, plus three for early steps, where b changes faster."""
     ratio = betas[0] / math.sqrt(betas[1])
     lag = np.arange(1, min(10_000, int(log_window / math.log(max(ratio, ZERO_BETA))) + 2))
     q = betas[1] ** ((lag - 2 / (1 - ratio)) / 4)
@@ -185,13 +104,16 @@ def _terms(betas: tuple[float, float], rounding: float, log_window: float) -> in
 
 
 def _parts(now: np.ndarray, past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """a_s and b_s of steps `now`, for rows last touched at steps `past`; either may be one row of the table."""
+    """a_s and b_s of steps `now`, for rows last touched at steps `past`; each is rows of the table, or one row."""
     part = now[..., SIZE] * np.exp(now[..., LOG1] - past[..., LOG1] - (now[..., KEEP] - past[..., KEEP]))
     return part, np.exp((now[..., LOG2] - past[..., LOG2]) / 2) / now[..., ROOT]
 
 
 def replay(history: History, last: np.ndarray, p: Tensor, m: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows p, m, v [rows, ...] as they are after the history's latest step; `last` [rows]: the steps they are at."""
+    """Rows p, m, v [rows, ...] as they are after the history's latest step; `last` [rows]: the steps they are at now.
+
+    By the series where its error is below rounding, else step by step. A row whose m is 0 only decays.
+    """
     index = last - history.first
     past, now = history.table[index], history.table[history.count]
     series = past[:, ERROR] <= history.rounding * past[:, LEAST]
@@ -211,7 +133,10 @@ def replay(history: History, last: np.ndarray, p: Tensor, m: Tensor, v: Tensor) 
 
 
 def _by_series(past: np.ndarray, x: Tensor, eps: float) -> Tensor:
-    """F(x) by Clenshaw's recurrence."""
+    """F(x) by Clenshaw's recurrence, which sums a Chebyshev series without forming the polynomials.
+
+    `past` [rows, columns] of the table; x = sqrt(v) [rows, ...]. The coefficients already have the signs of (-w)^n.
+    """
     (center,) = _over_rows(past[:, CENTER : CENTER + 1], x)
     terms = _over_rows(past[:, SERIES:], x)
     scaled = x * center
@@ -224,7 +149,7 @@ def _by_series(past: np.ndarray, x: Tensor, eps: float) -> Tensor:
 
 
 def _by_steps(history: History, index: np.ndarray, x: Tensor) -> Tensor:
-    """F(x), step by step until the moments have run out."""
+    """F(x) of rows last touched at the table's rows `index`, step by step until the moments have run out."""
     past, total = history.table[index], torch.zeros_like(x)
     for gap in range(1, history.count + 1 - int(index.min())):
         at = np.minimum(index + gap, history.count)
@@ -240,5 +165,5 @@ def _by_steps(history: History, index: np.ndarray, x: Tensor) -> Tensor:
 
 
 def _over_rows(columns: np.ndarray, like: Tensor) -> tuple[Tensor, ...]:
-    """Each of the columns of [rows, columns], so shaped that it meets the first axis of `like` [rows, ...]."""
+    """Each column of [rows, columns] as a tensor [rows, 1, ...], to be broadcast over `like` [rows, ...]."""
     return torch.from_numpy(columns).to(like).view(*columns.shape, *(1,) * (like.dim() - 1)).unbind(1)

@@ -1,28 +1,21 @@
-"""Steps on the CPU through torch's fused operators: `Rows(...)` for a stack, `adam` and `sgd` for plain lists.
+"""A step on the CPU through torch's fused operators: `adam` and `sgd` for lists of tensors.
 
-The operators pair elements as they lie in memory, whatever the strides say: what they get is contiguous, or a flat
-view of one layout. They take one rate for all tensors of a call, so a stack is one call per live trial. A call costs
-about a microsecond for each tensor besides the arithmetic: tensors below `GATHERED` elements a trial are therefore
-copied into one row per trial, stepped as one tensor and copied back, while larger ones are stepped where they lie.
+The operators pair elements as they lie in memory, whatever the strides say: so they get contiguous tensors, or flat
+views of tensors that share a layout. `threads_off` and `threads_on` keep small tensors on the calling thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from optim.cuda.layout import alike, dense, flat
-from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
-from optim.threads import threads_off, threads_on
-
-GATHERED = 4096  # measured with 16 and 64 trials on 1 and 2 threads: 1024 is up to 15 % slower, no limit 35 %
-RESIDENT = 2**16  # as much of a single trial, whose gradients alone are copied
-ALIGN = 32  # elements; whole vectors only, so that a tensor's neighbours in the row do not change its rounding
-TINY = 1e-300  # a rate that float32 rounds to 0, for steps at rate 0 that still decay
+TINY = 1e-300  # stands for a rate of 0 in steps that still decay; float32 rounds it to 0
 
 Tensors = list[Tensor]
 
@@ -39,13 +32,19 @@ def adam(
     decay: float = 0.0,
     alone: bool = False,
 ) -> None:
-    """Adam on (parameters, gradients, first moments, second moments); `steps` holds the step count of each.
+    """One step of Adam or AdamW, in place.
 
-    `decay` is the fraction removed from the weights before the step, `l2` the coefficient of the penalty; not both.
-    `alone`: on one thread, as is faster for small tensors.
+    Args:
+        tensors: (parameters, gradients, first moments, second moments): lists of equal length, in one order of memory.
+        steps: the step count of each parameter with this step, tensors [].
+        lr, beta1, beta2, eps: as in `optim.Adam`.
+        l2: the coefficient of the penalty.
+        decay: the fraction removed from the weights before the step. Not both of `l2` and `decay`.
+        alone: on one thread, as is faster for small tensors.
     """
     if decay:
-        lr = lr or TINY  # the operator forms 1 - lr * weight_decay, in float64
+        # The operator forms 1 - lr * weight_decay in float64, in which lr * (decay / lr) is the decay but for rounding.
+        lr = lr or TINY
         operator: Any = torch._fused_adamw_
         weight_decay = decay / lr
     else:
@@ -65,35 +64,27 @@ def sgd(
     decay: float = 0.0,
     alone: bool = False,
 ) -> None:
-    """SGD on (parameters, gradients, momentum buffers); the buffers begin at zero, and momentum 0 needs none."""
+    """One step of SGD or SGDW, in place, on (parameters, gradients, momentum buffers); the rest as in `adam`.
+
+    The buffers begin at zero; with `momentum` 0 they are not read and may be left out.
+    """
     parameters, gradients, *buffers = tensors
     if decay:
         torch._foreach_mul_(parameters, 1 - decay)
-    _call(
-        torch._fused_sgd_,
-        alone,
-        parameters,
-        gradients,
-        buffers[0] if momentum else [],
-        lr=lr,
-        momentum=momentum,
-        weight_decay=l2,
-        dampening=0.0,
-        nesterov=False,
-        maximize=False,
-        is_first_step=False,
-        grad_scale=None,
-        found_inf=None,
-    )
+    more: Any = {"lr": lr, "momentum": momentum, "weight_decay": l2, "dampening": 0.0, "nesterov": False}
+    more |= {"is_first_step": False, "maximize": False, "grad_scale": None, "found_inf": None}
+    _call(torch._fused_sgd_, alone, parameters, gradients, buffers[0] if momentum else [], **more)
 
 
 def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *lists: Tensors, **named: Any) -> None:
+    """Call one of torch's fused operators; `alone`: on the calling thread."""
     try:
         if alone:
             threads_off()
         operator(parameters, gradients, *lists, **named)
     except RuntimeError:
-        # Views of conjugated numbers are negated when they are read, which operators on lists refuse beforehand.
+        # A gradient may be a view whose numbers are negated when they are read (the imaginary part of a conjugate has
+        # such a bit). Operators on lists refuse these before they have moved anything: resolve them and try again.
         if not any(map(Tensor.is_neg, gradients)):
             raise
         operator(parameters, [g.resolve_neg() for g in gradients], *lists, **named)
@@ -102,133 +93,39 @@ def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *
             threads_on()
 
 
-def serves(parameters: Tensors) -> bool:
-    """Whether `Rows` steps these: the operators read memory in one order."""
-    return all(p.device.type == "cpu" and p.dtype == torch.float32 and dense(p, len(p)) for p in parameters)
+def _openmp() -> Callable[[int], Any] | None:
+    """OpenMP's function that sets the calling thread's number of threads; None where torch was built without.
 
-
-class Rows:
-    """A stack of trials: `step(gradients, rows, live)` as in `optim.stacked`; `gathered` gradients are those of `sums`.
-
-    `moments`: one list of tensors (SGD) or two (Adam) beside `parameters`, all [R, ...]. Those of small tensors are
-    replaced in these lists by views of the rows in which they live from now on.
+    `torch.set_num_threads` also sets the number for every thread that first uses torch meanwhile, which keeps it for
+    ever. OpenMP keeps the same number for each thread: setting it there concerns no other thread.
     """
-
-    def __init__(self, parameters: list[Tensor], kinds: Sequence[int], moments: list[list[Tensor]]) -> None:
-        self.is_adam = len(moments) == 2
-        self.count = torch.zeros((), dtype=torch.float64)
-        self.gathered: list[list[Any]] = []  # of each kind, what `gather` gave
-        self.kinds = [
-            (kind, _Kind(parameters, [i for i, k in enumerate(kinds) if k == kind], moments)) for kind in set(kinds)
-        ]
-
-    def reside(self) -> None:
-        """Of one trial: its small parameters live in their row from now on, and gradients lack the trial axis."""
-        self.kinds = [(kind, places.reside()) for kind, places in self.kinds]
-
-    def sums(self, gradients: Tensors) -> Tensor:
-        """The sum of each trial's gradients, [R], which are gathered for the next `step`."""
-        self.gathered = [places.gather(gradients) for _, places in self.kinds]
-        return torch.stack([s for _, places in self.kinds for s in places.sums()]).sum(0)
-
-    def step(self, gradients: Tensors, rows: Tensor, live: Tensor, gathered: bool = False) -> None:
-        if not gathered:
-            self.gathered = [places.gather(gradients) for _, places in self.kinds]
-        alive = [r for r, lives in enumerate(live.tolist()) if lives]
-        for (kind, places), tensors in zip(self.kinds, self.gathered, strict=True):
-            named = _arguments(rows[kind].double().numpy(), self.is_adam)
-            for r in alive:
-                if self.is_adam:
-                    self.count.fill_(named[r].pop("count"))
-                    adam(tensors[r], [self.count] * len(tensors[r][0]), **named[r])
-                else:
-                    sgd(tensors[r], **named[r])
-            places.scatter()
-        self.gathered = []  # large gradients are freed with the next step's
+    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
+        try:
+            library = ctypes.PyDLL(str(Path(torch.__file__).parent / "lib" / name))  # keeps the interpreter's lock
+            choose = library.omp_set_num_threads
+        except (OSError, AttributeError):
+            continue
+        choose.argtypes, choose.restype = [ctypes.c_int], None
+        return choose
+    return None
 
 
-class _Kind:
-    """The tensors of a stack that share rows of coefficients: the small ones gathered, the large ones in place."""
-
-    def __init__(self, parameters: Tensors, chosen: list[int], moments: list[Tensors], limit: int = GATHERED) -> None:
-        trials = len(parameters[0])
-        sizes = [p.numel() // trials for p in parameters]
-        self.small = [i for i in chosen if sizes[i] < limit]
-        self.large = [i for i in chosen if sizes[i] >= limit]
-        self.parameters, self.moments = parameters, moments
-        padded = [-(-sizes[i] // ALIGN) * ALIGN for i in self.small]
-        rows = [torch.zeros(trials, sum(padded)) for _ in range(2 + len(moments))]
-        self.weights, self.gradients, *views = (
-            [
-                part.as_strided(parameters[i].shape, (part.stride(0), *parameters[i].stride()[1:]))
-                for i, part in zip(self.small, f.split(padded, 1) if padded else [], strict=True)
-            ]
-            for f in rows
-        )
-        for given, view in zip(moments, views, strict=True):
-            for i, v in zip(self.small, view, strict=True):
-                given[i] = v.copy_(given[i])
-        # Per trial, one list each for parameters, gradients and moments: what stays where it is from step to step.
-        self.row = [[[one[r]] if self.small else [] for one in rows] for r in range(trials)]
-        for r in range(trials):
-            for part, m in zip(self.row[r][2:], moments, strict=True):
-                part.extend(flat(m[i])[r] for i in self.large)
-        self.places: list[int] = []  # addresses of the large parameters
-        self.parts: list[tuple[Tensor, ...]] = []  # of each trial, there
-        self.resident = False
-        self.row_of_gradients = rows[1]
-        self.flat_gradients: list[Tensor] = []  # of the large parameters, [R, n]
-
-    @torch.no_grad()
-    def reside(self) -> _Kind:
-        """One in whose row the small parameters live."""
-        other = _Kind(self.parameters, self.small + self.large, self.moments, RESIDENT)
-        for i, view in zip(other.small, other.weights, strict=True):
-            self.parameters[i].data = view.copy_(self.parameters[i])
-        other.gradients, other.resident = [view[0] for view in other.gradients], True
-        return other
-
-    def sums(self) -> Tensors:
-        """Of the gradients last gathered, over the row and over each large one: [R] each."""
-        return [g.sum(1) for g in [self.row_of_gradients] * bool(self.small) + self.flat_gradients]
-
-    def gather(self, gradients: Tensors) -> list[Any]:
-        """Per trial the lists of parameters, gradients and moments, now with this step's gradients."""
-        if self.small:
-            if not self.resident:
-                torch._foreach_copy_(self.weights, [self.parameters[i] for i in self.small])
-            torch._foreach_copy_(self.gradients, [gradients[i] for i in self.small])
-        if not self.large:
-            return [tuple(lists) for lists in self.row]
-        large = [self.parameters[i] for i in self.large]
-        places = [p.data_ptr() for p in large]
-        if places != self.places:
-            assert all(dense(p, len(p)) for p in large)
-            self.places, self.parts = places, list(zip(*[flat(p).unbind(0) for p in large], strict=True))
-        whole = [gradients[i][None] if self.resident else gradients[i] for i in self.large]
-        self.flat_gradients = [flat(alike(g, p)) for g, p in zip(whole, large, strict=True)]
-        of_gradients = zip(*[g.unbind(0) for g in self.flat_gradients], strict=True)
-        return [
-            ([*mine[0], *w], [*mine[1], *g], *mine[2:])
-            for mine, w, g in zip(self.row, self.parts, of_gradients, strict=True)
-        ]
-
-    def scatter(self) -> None:
-        """Copy what was gathered back into the parameters."""
-        if self.small and not self.resident:
-            torch._foreach_copy_([self.parameters[i] for i in self.small], self.weights)
+_choose = _openmp()
+_kept = threading.local()  # `before`: the number that this thread had before `threads_off`
 
 
-def _arguments(rows: np.ndarray, is_adam: bool) -> list[dict[str, Any]]:
-    """The operators' arguments of every trial, by name, from rows [COLUMNS, R]; they correct for bias by themselves."""
-    found = []
-    for row in rows.T.tolist():
-        if row[L2] and row[DECAY]:
-            raise ValueError("a trial decays its weights or penalises them, not both")
-        named = {"lr": row[LR], "l2": row[L2], "decay": row[DECAY]}
-        if is_adam:
-            named |= {"count": row[COUNT], "beta1": row[BETA1], "beta2": row[BETA2], "eps": row[EPS]}
-        else:
-            named["momentum"] = row[BETA1]
-        found.append(named)
-    return found
+def threads_off() -> None:
+    """From now on the calling thread shares no work out to others, until `threads_on`."""
+    threads_on()  # an interrupt may have kept the last `threads_off` from its `threads_on`
+    threads = torch.get_num_threads()
+    if threads > 1 and _choose is not None:
+        _kept.before = threads
+        _choose(1)
+
+
+def threads_on() -> None:
+    """Undo `threads_off`, if there was one."""
+    before = getattr(_kept, "before", 0)
+    if before and _choose is not None:
+        _choose(before)
+        _kept.before = 0

@@ -13,20 +13,21 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
-from optim import refusals
-from optim.eager import outside_graphs
+from optim.base import refusals
+from optim.base.groups import outside_graphs
 
-MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # entries of a state that tell another optimizer's file
 
 
 class LOMO(torch.optim.Optimizer):
-    """Low-memory optimization (Lv et al. 2023, arXiv:2306.09782): plain SGD, with no momentum and no state.
+    """Low-memory optimization: plain SGD within the backward pass, with no momentum and no state.
 
         theta <- (1 - lr weight_decay) theta - lr g          g limited to [-clip_value, clip_value] if that is given
 
-    Each parameter is updated as soon as the backward pass has its whole gradient (shared weights: after the last of
-    their uses), and the gradient is freed at once: `.grad` is None after backward. Without decay the weights are those
-    of torch.optim.SGD to the bit; decay is decoupled, in torch's convention.
+    Source: Lv et al. 2023, arXiv:2306.09782, Algorithm 1. Each parameter is updated as soon as backward has its
+    whole gradient (shared weights: after the last of their uses), and the gradient is freed at once: `.grad` is None
+    after backward. Without decay the weights are those of torch.optim.SGD to the bit; decay is decoupled, in torch's
+    convention.
 
         optimizer = LOMO(model.parameters(), lr)
         loss.backward()         # moves the weights
@@ -39,31 +40,38 @@ class LOMO(torch.optim.Optimizer):
 
     Under DistributedDataParallel weights would move before gradients are averaged over the ranks, so that is refused.
 
-    Arguments, which may differ between groups and be set anew, as may the groups' lists of parameters:
+    Memory: no bytes per parameter beside the weights, and in backward the largest gradients under way. Parameters are
+    hooked until `remove()`; copies of a model (copy.deepcopy) are not. The numbers may differ between groups and be set
+    anew between steps, as may the groups' lists of parameters.
 
-        params          tensors, (name, tensor) pairs, or groups of either; real floating-point numbers
-        lr              learning rate, 0 or more; 1e-3
-        weight_decay    0 or more; lr * weight_decay of each weight is removed in a step; 0
-        clip_value      above 0: the limit of each element of a gradient; None: none
+    Args:
+        params: tensors, (name, tensor) pairs, or groups of either: real floating-point numbers.
+        lr: learning rate, 0 or more. Default 1e-3.
+        weight_decay: 0 or more; lr * weight_decay of each weight is removed in a step. Default 0.
+        clip_value: above 0: the limit of each element of a gradient, which must be dense. Default None: no limit.
 
-    Memory: no bytes per parameter beside the weights, and in backward the largest gradients under way.
-    Parameters are hooked until `remove()`; copies of a model (copy.deepcopy) are not.
+    Raises:
+        TypeError: for a parameter that is no real floating-point tensor.
+        ValueError: for a number out of its range, or a parameter that occurs twice.
     """
 
     def __init__(
         self, params: Any, lr: float = 1e-3, weight_decay: float = 0.0, clip_value: float | None = None
     ) -> None:
-        self._handles: dict[Tensor, RemovableHandle] = {}
+        self._handles: dict[Tensor, RemovableHandle] = {}  # of the hooked parameters
         self._group_of: dict[Tensor, dict[str, Any]] = {}
-        self._members: list[Tensor] = []  # of all groups, when they were last looked at
+        # Parameters and groups when `_look` last saw them: a step compares, and hooks anew only after an edit.
+        self._members: list[Tensor] = []
         self._groups: list[dict[str, Any]] = []
-        self._moved: set[Tensor] = set()
-        self._failed = False  # whether the backward that moved these has not ended, unless it goes on still
+        self._moved: set[Tensor] = set()  # parameters that were moved since the last `step`
+        # Set when a backward pass begins to move weights and cleared when it ends: outside of a backward pass it says
+        # that the last one failed halfway.
+        self._failed = False
         self.steps = 0  # taken by this object
-        self._made = False
+        self._made = False  # whether the constructor has come to its end
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "clip_value": clip_value})
         self._made = True
-        self._look()  # hooks are set when nothing can be refused any more
+        self._look()  # hooks are set last, when nothing can be refused any more: an object that fails leaves none
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -101,13 +109,13 @@ class LOMO(torch.optim.Optimizer):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """As torch.optim's. After a backward that failed halfway the next one may begin."""
+        """As torch.optim's; and after a backward that failed halfway the next one may begin."""
         super().zero_grad(set_to_none)
         if self._failed:
             self._moved.clear()
 
     def _end(self) -> None:
-        """What autograd calls at the end of a backward that did not fail."""
+        """Autograd calls this at the end of a backward pass that did not fail."""
         self._failed = False
 
     def remove(self) -> None:
@@ -122,7 +130,7 @@ class LOMO(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         _refuse_foreign(state, state.get("defaults", self.__dict__.get("defaults", {})))
         super().__setstate__(state)
-        if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are others
+        if "_handles" not in self.__dict__:  # unpickled or copied: the parameters are other objects, without hooks
             self._handles, self._group_of, self._moved, self._members, self._groups = {}, {}, set(), [], []
             self._made, self._failed = True, False
         self._look()
@@ -134,8 +142,8 @@ class LOMO(torch.optim.Optimizer):
         if same and len(self.param_groups) == len(self._groups) and all(map(is_, self.param_groups, self._groups)):
             return
         for group in self.param_groups:
-            for name in ("lr", "weight_decay", "clip_value"):  # torch.optim's loader adds more to the defaults
-                group.setdefault(name, self.defaults[name])  # a group that was put into the list by hand
+            for name in ("lr", "weight_decay", "clip_value"):  # for a group that was put into the list by hand
+                group.setdefault(name, self.defaults[name])
             _check(group, at_start=False)
         refusals.repeated(self.param_groups)
         if self.around is not None and (begin := self.around()) is not None:
@@ -146,31 +154,32 @@ class LOMO(torch.optim.Optimizer):
             self._handles.pop(p).remove()
         for p in members:
             if p not in self._handles:
+                # Hooks need requires_grad; hook frozen parameters too, so that they work once unfrozen.
                 frozen = not p.requires_grad
-                p.requires_grad_()  # a hook can be put on no other; what is unfrozen later then takes part
+                p.requires_grad_()
                 self._handles[p] = p.register_post_accumulate_grad_hook(self._apply)
                 p.requires_grad_(not frozen)
         self._looked = False
 
-    around: WeakMethod[Callable[[], None]] | None = None  # what `optim.Lookahead` does before new parameters move
-    _looked = False  # whether the parameters were looked for in a DistributedDataParallel
+    around: WeakMethod[Callable[[], None]] | None = None  # called before new parameters may move, for `optim.Lookahead`
+    _looked = False  # whether the parameters were searched for in a DistributedDataParallel
 
     @torch.no_grad()
     @outside_graphs
     def _apply(self, p: Tensor) -> None:
-        """What autograd calls when `p.grad` is complete."""
+        """Move a parameter: autograd calls this when `p.grad` is complete."""
         if not self._moved:  # the first of a backward pass
             self._look()
-            for group in self.param_groups:  # before anything moves
+            for group in self.param_groups:  # all numbers are checked before anything moves
                 _refuse_numbers(group)
             if not self._looked:
                 _refuse_data_parallel(self._group_of)
                 self._looked = True
-            self._failed = torch._C._current_graph_task_id() >= 0  # in a backward, and not called by `step`
+            self._failed = torch._C._current_graph_task_id() >= 0  # within a backward pass; `step` may call this too
             if self._failed:
                 torch.autograd.Variable._execution_engine.queue_callback(self._end)
         if p not in self._group_of:
-            return  # it has left its group since, and its gradient stays
+            return  # the parameter has left its group since it was hooked: its gradient stays
         gradient, group = p.grad, self._group_of[p]
         if gradient is None:
             raise RuntimeError("LOMO: another one steps the same parameter, and has taken its gradient: remove() that")
@@ -215,25 +224,26 @@ def _refuse_numbers(group: dict[str, Any]) -> None:
 def _refuse_foreign(file: dict[str, Any], defaults: dict[str, Any]) -> None:
     """ValueError for the file of an optimizer that keeps moments, or has another's options."""
     for entries in file["state"].values():
-        there = [k for k in MOMENTS if isinstance(entries, dict) and entries.get(k) is not None]
-        if there:
-            raise ValueError(f"the state of a parameter has {', '.join(there)}: it is not that of optim.LOMO")
+        moments = [k for k in MOMENTS if isinstance(entries, dict) and entries.get(k) is not None]
+        if moments:
+            raise ValueError(f"the state of a parameter has {', '.join(moments)}: it is not that of optim.LOMO")
     for group in file["param_groups"]:
         refusals.foreign(group, defaults, "LOMO")
 
 
 def _refuse_data_parallel(parameters: dict[Tensor, Any]) -> None:
-    """RuntimeError if a DistributedDataParallel of several ranks has some of these: its ranks would drift apart.
+    """RuntimeError if a DistributedDataParallel of several ranks holds some of these: its ranks would drift apart.
 
-    It reduces gradients after the hooks of parameters have run, and a parameter does not know of it: so all of the
-    process's modules of that class are looked through, once.
+    It averages gradients after the hooks of parameters have run. A parameter does not know the modules that hold it, so
+    all modules of that class in this process are looked through, once.
     """
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         return
     if torch.distributed.get_world_size() == 1:
         return
-    for found in gc.get_objects():
-        if issubclass(type(found), DistributedDataParallel) and any(p in parameters for p in found.parameters()):
+    for thing in gc.get_objects():
+        # isinstance would ask proxies for their class, and some of them fail at it.
+        if issubclass(type(thing), DistributedDataParallel) and any(p in parameters for p in thing.parameters()):
             raise RuntimeError(
                 "LOMO moves weights within backward, before DistributedDataParallel averages their gradients, and its "
                 "ranks would drift apart: use FSDP2 (fully_shard), or optim.SGD"

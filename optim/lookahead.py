@@ -14,13 +14,35 @@ from weakref import WeakKeyDictionary, WeakMethod, ref
 import torch
 from torch import Tensor
 
-from optim.eager import outside_graphs
+from optim.base.cohort import local
+from optim.base.groups import outside_graphs
 from optim.lomo import LOMO
 from optim.sgd import SGD
 
-SLOW = "slow"  # in the state of a file
-OWN = ("k", "alpha", "count")
-_latest: WeakKeyDictionary[torch.optim.Optimizer, ref[Lookahead]] = WeakKeyDictionary()  # of the fast ones
+SLOW = "slow"  # the entry of a parameter's state, in a file, that holds its slow weights
+OWN = ("k", "alpha", "count")  # kept in each group, as "lookahead_k" and so on
+# The wrapper that was made last around each optimizer.
+_latest: WeakKeyDictionary[torch.optim.Optimizer, ref[Lookahead]] = WeakKeyDictionary()
+
+
+class _OfFast:
+    """An attribute of `Lookahead` that is its fast optimizer's.
+
+    torch.optim's constructor sets these on every optimizer. Until it has ended the wrapper has values of its own, so
+    that those of the fast one stay what they are.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, wrapper: Lookahead, owner: type) -> Any:
+        return getattr(wrapper.fast, self.name) if wrapper._made else wrapper.__dict__[self.name]
+
+    def __set__(self, wrapper: Lookahead, value: Any) -> None:
+        if wrapper._made:
+            setattr(wrapper.fast, self.name, value)
+        else:
+            wrapper.__dict__[self.name] = value
 
 
 class Lookahead(torch.optim.Optimizer):
@@ -28,15 +50,23 @@ class Lookahead(torch.optim.Optimizer):
 
         phi <- phi + alpha (theta - phi)        theta <- phi
 
+    Source: Zhang, Lucas, Hinton & Ba 2019, arXiv:1907.08610, Algorithm 1.
+
     phi begins as theta when this object is made, and for a parameter that is added later before its first step; load
     a model's weights before. The moments of `fast` are kept as they are. `param_groups`, `state` and `defaults` are
     those of `fast`, so LR schedulers, clipping and edits work on either, and so do its step hooks; hooks of this
     object run around the step of both. Of two that are made around one optimizer the earlier is refused from then on.
     Memory: 4 bytes per float32 parameter besides those of `fast`.
 
-        fast    any torch.optim optimizer
-        k       a whole number of steps of `fast` between two pulls, 1 or more; 5
-        alpha   the part of the way that the slow weights go, between 0 and 1; 0.5
+    Args:
+        fast: any torch.optim optimizer, but no Lookahead.
+        k: how many steps of `fast` there are between two pulls, 1 or more. Default 5.
+        alpha: the part of the way that the slow weights go, between 0 and 1. Default 0.5.
+
+    `k` and `alpha` may be set anew between steps, as "lookahead_k" and "lookahead_alpha" of the first group.
+
+    Raises:
+        ValueError: for a number out of its range, or a Lookahead as `fast`.
     """
 
     def __init__(self, fast: torch.optim.Optimizer, k: int = 5, alpha: float = 0.5) -> None:
@@ -46,47 +76,20 @@ class Lookahead(torch.optim.Optimizer):
         self.fast, self.k, self.alpha = fast, k, alpha
         self.count = 0  # steps since the start
         self.slow: dict[Tensor, Tensor] = {}
-        self._known: list[Tensor] = []  # the parameters that have slow weights, in order
-        self._made = False
+        self._known: list[Tensor] = []  # the parameters that have slow weights, in the order of the groups
+        self._made = False  # whether torch.optim's constructor has ended, see `_OfFast`
         super().__init__([{"params": list(group["params"])} for group in fast.param_groups], fast.defaults)
         self._made = True
         _latest[fast] = ref(self)
         self._begin()
         self._show()
-        if isinstance(fast, LOMO):
+        if isinstance(fast, LOMO):  # moves a new parameter in backward, before `step`: its slow weights begin before
             fast.around = WeakMethod(self._begin)
 
-    # What is read of this object is read of `fast`, which replaces its own when it loads a file. What torch.optim's
-    # constructor sets is passed over.
-
-    @property
-    def param_groups(self) -> Any:
-        return self.fast.param_groups if self._made else self._first_groups
-
-    @param_groups.setter
-    def param_groups(self, groups: Any) -> None:
-        if self._made:
-            self.fast.param_groups = groups
-        else:
-            self._first_groups = groups
-
-    @property
-    def state(self) -> Any:
-        return self.fast.state
-
-    @state.setter
-    def state(self, state: Any) -> None:
-        if self._made:
-            self.fast.state = state
-
-    @property
-    def defaults(self) -> Any:
-        return self.fast.defaults
-
-    @defaults.setter
-    def defaults(self, defaults: Any) -> None:
-        if self._made:
-            self.fast.defaults = defaults
+    # What is read of this object is read of `fast`, which replaces its own when it loads a file.
+    param_groups: Any = _OfFast()
+    state: Any = _OfFast()
+    defaults: Any = _OfFast()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if self._made:
@@ -94,14 +97,14 @@ class Lookahead(torch.optim.Optimizer):
             self._begin()
             self._show()
         else:
-            super().add_param_group(param_group)  # torch.optim's own constructor, whose groups are not kept
+            super().add_param_group(param_group)  # within torch.optim's constructor, whose groups are not kept
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.fast.zero_grad(set_to_none)
 
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """A step of `fast`, and every `k` of them the pull. Returns what `fast.step` returns."""
+        """A step of `fast`, and after every `k` of them the pull. Returns what `fast.step` returns."""
         latest = _latest.setdefault(self.fast, ref(self))()
         if latest is not None and latest is not self:
             raise RuntimeError(
@@ -126,27 +129,32 @@ class Lookahead(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """That of `fast`, with the slow weights as "slow" in each parameter's state, and in each group k, alpha and
-        count as "lookahead_k", "lookahead_alpha" and "lookahead_count"."""
+        """That of `fast`, with more entries, which `fast` and torch.optim pass over.
+
+        The state of each parameter has its slow weights as "slow", and each group has k, alpha and count as
+        "lookahead_k", "lookahead_alpha" and "lookahead_count".
+        """
         self._begin()
         self._show()
         for before in self._optimizer_state_dict_pre_hooks.values():
             before(self)
-        found = self.fast.state_dict()
+        file = self.fast.state_dict()
         for number, p in enumerate(self._parameters()):
-            # Those of a parameter that was never stepped are its weights, if nobody set others.
-            if number in found["state"] or not torch.equal(self.slow[p], p):
-                found["state"][number] = {**found["state"].get(number, {}), SLOW: self.slow[p]}
+            # A parameter that was never stepped has no state in the file. It gets one only if somebody has set its slow
+            # weights: otherwise they equal the weights, as they do when they begin.
+            if number in file["state"] or not torch.equal(self.slow[p], p):
+                file["state"][number] = {**file["state"].get(number, {}), SLOW: self.slow[p]}
         for after in self._optimizer_state_dict_post_hooks.values():
-            changed = after(self, found)
-            found = found if changed is None else changed
-        return found
+            changed = after(self, file)  # a hook may return another file
+            file = file if changed is None else changed
+        return file
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What `state_dict` returned, into a wrapper of the same optimizer over parameters of the same shapes.
+        """Load what `state_dict` returned, into a wrapper of the same optimizer over parameters of the same shapes.
 
-        Slow weights that are not in it begin as the parameters are now. ValueError, and nothing is loaded, for others.
+        Slow weights that are not in it begin as the parameters are now. ValueError, and nothing is loaded, for another
+        file.
         """
         state_dict = dict(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
@@ -163,11 +171,11 @@ class Lookahead(torch.optim.Optimizer):
         numbers = [number for group in groups for number in group["params"]]
         for number, p in zip(numbers, self._parameters(), strict=False):
             entries = dict(state.pop(number, {}))
-            found = entries.pop(SLOW, None)
-            if found is not None and found.shape != p.shape:
-                raise ValueError(f"slow weights of {tuple(found.shape)} do not have the shapes of {tuple(p.shape)}")
-            if found is not None:
-                slow[p] = torch.empty_like(p).copy_(found)
+            saved = entries.pop(SLOW, None)  # `fast` must not see it: it would take the state for its own
+            if saved is not None and saved.shape != p.shape:
+                raise ValueError(f"slow weights of {tuple(saved.shape)} do not have the shapes of {tuple(p.shape)}")
+            if saved is not None:
+                slow[p] = torch.empty_like(p).copy_(saved)
             if entries:
                 state[number] = entries
         self.fast.load_state_dict({**state_dict, "state": state})
@@ -193,7 +201,7 @@ class Lookahead(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _begin(self) -> None:
-        """Slow weights for parameters that are new; those of parameters that have left are forgotten."""
+        """Begin slow weights of parameters that are new in the groups; forget those of parameters that have left."""
         parameters = self._parameters()
         if len(parameters) == len(self._known) and all(map(is_, parameters, self._known)):
             return
@@ -204,14 +212,15 @@ class Lookahead(torch.optim.Optimizer):
         self._known = parameters
 
     def _show(self) -> None:
-        """Put what is kept here where tools look for it: the groups, and the state of what `fast` has stepped.
+        """Put k, alpha and count into the groups, and the name "slow" into states, where tools look for them.
 
-        There it is a name without a value, for people who reset or cut a parameter's state do so to all tensors in it.
-        A state that is not empty would be taken by `fast` for that of a parameter that it has stepped.
+        Tools that restore a checkpoint key by key ask a file for the keys that they find here. In the state "slow" has
+        no value, for people who reset or cut a parameter's state do so to all tensors in it. A state that `fast` has
+        not made yet must stay empty: `fast` would take any entry for a sign that it has stepped the parameter.
         """
         for group in self.param_groups:
             group.update({f"lookahead_{name}": getattr(self, name) for name in OWN})
-        stateless = isinstance(self.fast, (LOMO, SGD, torch.optim.SGD))  # begins with any state, and may have none
+        stateless = isinstance(self.fast, (LOMO, SGD, torch.optim.SGD))  # these step with any state, or none
         for p in self.slow:
             state = self.state.get(p)
             if (state or (stateless and self.count)) and (state is None or SLOW not in state):
@@ -219,10 +228,12 @@ class Lookahead(torch.optim.Optimizer):
 
     @torch.no_grad()
     def _pull(self) -> None:
+        """Move the slow weights towards the parameters, and set the parameters to them."""
         if hasattr(self.fast, "catch_up"):
-            self.fast.catch_up()  # optim.SparseAdamW leaves rows behind
-        parameters = [local(p) for p in self._known]
-        slow = [local(self.slow[p]) for p in self._known]
+            self.fast.catch_up()  # the rows that optim.SparseAdamW has left behind are not yet what they should be
+        # Of a sharded tensor each process moves what it holds.
+        parameters = [local(p, p) for p in self._known]
+        slow = [local(self.slow[p], p) for p in self._known]
         torch._foreach_lerp_(slow, parameters, self.alpha)
         torch._foreach_copy_(parameters, slow)
 
@@ -232,11 +243,6 @@ def _check(k: Any, alpha: Any) -> None:
         raise ValueError(f"k={k!r}: must be a whole number of steps, 1 or more")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha={alpha!r}: must lie between 0 and 1")
-
-
-def local(tensor: Any) -> Tensor:
-    """What this process holds of a tensor: of a DTensor its shard."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def _of_version_0_1(state_dict: dict[str, Any]) -> dict[str, Any]:

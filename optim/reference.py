@@ -1,11 +1,16 @@
 """The updates of the paper, letter by letter: Algorithms 1 and 2 of Loshchilov & Hutter 2019.
 
-Slow, plain, one parameter array at a time, in whatever precision the arrays have; the tests hold the fast
-steps against these. Symbols: alpha base learning rate, eta schedule multiplier, lam decay, t step from 1.
-Each function returns the new (theta, m[, v]).
+Slow, plain, one parameter array at a time, in whatever precision the arrays have; the tests hold the fast steps against
+these. Adam and AdamW differ in two lines, and so do SGD and SGDW: those lines are the paper.
 
-`lam` is the L2 coefficient lambda' of the coupled rules, the decay per step lambda of the decoupled ones
-(paper convention: not multiplied by alpha).
+    theta   weights; g their gradient, m and v the moments, all of one shape
+    t       number of the step, from 1
+    alpha   base learning rate; eta: the schedule's multiplier of it
+    lam     lambda' of the coupled rules, the coefficient of the L2 penalty; lambda of the decoupled ones, the fraction
+            of a weight that a step removes at eta = 1 (not multiplied by alpha: the paper's convention)
+    beta1, beta2, eps   decay rates of the moments (beta1: the momentum of SGD), and what the root of v is added to
+
+Each function returns the new (theta, m[, v]).
 """
 
 from __future__ import annotations

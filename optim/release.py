@@ -1,9 +1,9 @@
 """Decoupled decay that float32 cannot express, saved up and released: `release(decay, ledger)` is the call to know.
 
-torch multiplies a weight by float32(1 - decay): nothing at all below 3e-8, 15 % too much at 1e-7. Here what is asked
-for is summed in float64, and each time the sum passes a multiple of 2^-16 all of it that is still owed is removed at
-once, down to a multiple of 2^-24, so that 1 - decay is exact in float32 and nothing is lost to rounding. A decay of
-2^-16 or more passes one at every step, and is then only quantised, with the remainder carried to the next step.
+torch multiplies a weight by float32(1 - decay): that is 1 for a decay below 3e-8, and 15 % too much at 1e-7. Here the
+decay that is asked for is summed in float64. Each time the sum passes a multiple of 2^-16, all that is still owed is
+removed at once, rounded down to a multiple of 2^-24: 1 - decay is then exact in float32, and what was rounded off stays
+owed. A decay of 2^-16 or more passes a multiple at every step, so that it is only rounded down, each step.
 """
 
 from __future__ import annotations
@@ -20,36 +20,44 @@ QUANTUM = 2.0**-24  # half the spacing of float32 just above 1, all of it just b
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """What was asked for and what was applied of it since the start of a run: numbers or arrays, float64."""
+class DecayLedger:
+    """The sums of decay `asked` for and `applied` since the start of a run: numbers, or arrays float64."""
 
     asked: Any = 0.0
     applied: Any = 0.0
 
 
-def release(decay: np.ndarray, ledger: Ledger | None = None, last: bool = False) -> tuple[np.ndarray, Ledger]:
-    """What to apply at each step, and the ledger after them; time is the first axis of `decay` [steps, ...].
+def release(decay: np.ndarray, ledger: DecayLedger | None = None, last: bool = False) -> tuple[np.ndarray, DecayLedger]:
+    """The decay to apply at each step, and the ledger after the last one.
 
     A run cut into segments gives the same numbers as the run at once, if each segment gets the ledger that the one
-    before returned. `last`: the run ends with these steps, so the final one pays what is owed.
+    before returned.
+
+    Args:
+        decay: asked for at each step, [steps, ...]: the fraction of each weight.
+        ledger: of the steps before; None at the start of a run.
+        last: whether the run ends with these steps, so that the final one pays what is owed.
     """
-    ledger = ledger or Ledger()
+    ledger = ledger or DecayLedger()
     if not len(decay):
         return np.zeros(decay.shape), ledger
     before = np.broadcast_to(np.asarray(ledger.asked, dtype=np.float64), decay.shape[1:])[None]
-    asked = np.cumsum(np.concatenate([before, decay]), axis=0)  # goes on adding where the last segment stopped
+    # One sum over all segments, in order: adding up each segment by itself would be rounded differently.
+    asked = np.cumsum(np.concatenate([before, decay]), axis=0)
     due = np.diff(np.floor(asked / THRESHOLD), axis=0) > 0
     due[-1] |= last
     applied = np.where(due, np.floor(asked[1:] / QUANTUM) * QUANTUM, 0.0)
     start = np.broadcast_to(np.asarray(ledger.applied, dtype=np.float64), decay.shape[1:])[None]
     applied = np.maximum.accumulate(np.concatenate([start, applied]), axis=0)
-    return np.diff(applied, axis=0), Ledger(asked[-1], applied[-1])
+    return np.diff(applied, axis=0), DecayLedger(asked[-1], applied[-1])
 
 
-def released_rows(rows: np.ndarray, ledger: Ledger | None = None, last: bool = False) -> tuple[np.ndarray, Ledger]:
+def released_rows(
+    rows: np.ndarray, ledger: DecayLedger | None = None, last: bool = False
+) -> tuple[np.ndarray, DecayLedger]:
     """The rows of `optim.rules.coefficients`, [steps, 2, COLUMNS] or stacked [..., R], with their decay released.
 
-    The ledger holds arrays [2] or [2, R].
+    `ledger` and `last` as in `release`; the ledger holds arrays [2] or [2, R].
     """
     rows = rows.copy()
     rows[:, :, DECAY], ledger = release(rows[:, :, DECAY], ledger, last)
@@ -58,5 +66,5 @@ def released_rows(rows: np.ndarray, ledger: Ledger | None = None, last: bool = F
 
 
 def owed_of(state: dict[str, Any]) -> float:
-    """What a parameter's state of an earlier version owes, which is taken out of it: it held both sums."""
+    """The decay that a parameter's state of an earlier version owes; its two sums are taken out of the state."""
     return float(state.pop("decay_asked", 0.0)) - float(state.pop("decay_applied", 0.0))

@@ -12,26 +12,36 @@ import numpy as np
 
 from optim import conventions
 
-# What can share a stack, and what cannot be stacked.
+# Rules of one family can share a stack: their steps differ only in coefficients.
 FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd", "sparse_adamw": "sparse", "lomo": "lomo"}
-ALONE = {"sparse_adamw", "lomo"}
+UNSTACKABLE = {"sparse_adamw", "lomo"}  # these step one network only
 WD_SCHEDULES = ("follow_lr", "constant", "beta2_ramp")
 COUPLED = {"adam", "sgd"}  # these add wd * theta to the gradient
 
-# The columns of a row of coefficients. SGD reads beta1 as its momentum and has no use for beta2, bias2 and eps.
-# KEEP is 1 - DECAY, RATE 1 - BETA, STEP the rate over the first bias correction and BIAS2 the root of the second,
-# all formed in float64. LR and COUNT, the rate and the number of the step, are for operators that form them anew.
+# The columns of a row of coefficients, all formed in float64. KEEP is 1 - DECAY, RATE1 and RATE2 are 1 - beta, STEP is
+# the learning rate over the first bias correction and BIAS2 the root of the second. SGD reads BETA1 as its momentum and
+# ignores BETA2, BIAS2 and EPS. torch's fused operators form these by themselves: they read LR, the learning rate, and
+# COUNT, the number of the step, instead of STEP and BIAS2.
 L2, DECAY, KEEP, BETA1, RATE1, BETA2, RATE2, STEP, BIAS2, EPS, LR, COUNT = range(12)
 COLUMNS = 12
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An optimizer variant with base learning rate `lr` and decay `wd` in its `convention`.
+    """An optimizer variant with its numbers.
 
-    `decay_all` False spares norms and biases. `beta1` is the momentum of SGD. `wd_schedule` is what decoupled decay
-    is multiplied by at step t: "follow_lr" the rate's multiplier eta_t, as in the paper and in torch; "constant" 1;
-    "beta2_ramp" eta_t sqrt(1 - beta2^t), which grows as Adam's second moment fills.
+    Args:
+        optimizer: a key of `FAMILIES`.
+        lr: base learning rate, which the schedule's multiplier eta_t multiplies.
+        wd: weight decay, in the unit of `convention`. For adam and sgd it is the coefficient of the L2 penalty.
+        convention: "torch", "paper" or "normalized" (see `optim.conventions`); adam and sgd do not read it.
+        beta1: decay rate of the first moment; the momentum of SGD.
+        beta2: decay rate of the second moment.
+        eps: added to the root of the second moment.
+        decay_all: whether norms and biases decay too; False spares them.
+        wd_schedule: what decoupled decay is multiplied by at step t: "follow_lr" the rate's multiplier eta_t, as in the
+            paper and in torch; "constant" 1; "beta2_ramp" eta_t sqrt(1 - beta2^t), which grows as Adam's second moment
+            fills.
     """
 
     optimizer: str
@@ -49,9 +59,12 @@ class Rule:
         return FAMILIES[self.optimizer]
 
     def decay(self, step: np.ndarray, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
-        """The fraction of a weight removed at each `step` (from 1), or for a coupled rule the L2 coefficient.
+        """The fraction of a weight removed at each step, or for a coupled rule the L2 coefficient: float64 [steps].
 
-        All of one shape. `updates`: B * T / b at each step, with T the epochs of the current cycle.
+        Args, all [steps]:
+            step: numbers of the steps, from 1.
+            eta: the schedule's multipliers.
+            updates: B * T / b, with T the epochs of the run or the current cycle; only "normalized" reads it.
         """
         if self.optimizer in COUPLED:
             return np.full(len(eta), self.wd)
@@ -65,9 +78,9 @@ class Rule:
 
 
 def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
-    """The rows of steps `step` (counted from 1): float64 [steps, 2, COLUMNS].
+    """What the steps of a rule multiply by: float64 [steps, 2, COLUMNS]; arguments as in `Rule.decay`.
 
-    The middle axis holds first what weights get and then what norms and biases get.
+    The middle axis holds the row of weights first and then that of norms and biases.
     """
     rows = np.zeros((len(step), 2, COLUMNS))
     decay = rule.decay(step, eta, updates)

@@ -8,31 +8,42 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from optim import cpu, refusals
-from optim.cohort import Cohort, Part
+from optim import cpu
+from optim.base import refusals
+from optim.base.cohort import Cohort, Part
+from optim.base.optimizer import Optimizer
 from optim.cuda import single
-from optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """SGD with heavy-ball momentum and an L2 penalty, which passes through the momentum. No dampening, no Nesterov.
+    """SGD with heavy-ball momentum and an L2 penalty, which passes through the momentum.
 
         g <- g + weight_decay theta;  m <- momentum m + g;  theta <- theta - lr m
 
     Source: Loshchilov & Hutter 2019, Algorithm 1, the L2 branch, with the rate outside the buffer as in
-    torch.optim.SGD and in the code that the paper's experiments ran. Keeps 4 bytes for each float32 parameter (m, none
-    at momentum 0), moves 20 in a step.
+    torch.optim.SGD and in the code that the paper's experiments ran. Keeps 4 bytes for each float32 parameter (m; none
+    at momentum 0) and moves 20 in a step.
 
-    Arguments, of which `lr`, `momentum` and `weight_decay` may differ between groups and be set anew between steps:
+    `lr`, `momentum` and `weight_decay` may differ between parameter groups and be set anew between steps.
 
-        params          tensors, (name, tensor) pairs, or groups of either; dense float32, or float64 on the CPU
-        lr              learning rate, 0 or more; 1e-3
-        momentum        what is kept of the last update, 0 or more; 0
-        weight_decay    coefficient of the L2 penalty, 0 or more; 0
-        foreach, fused  how torch.optim would compute the same step: accepted and without effect; None
-        dampening, nesterov, maximize, differentiable   torch's variants, served only as they are by default; 0, False
+    Args:
+        params: tensors, (name, tensor) pairs, or groups of either: dense and float32, on the CPU or CUDA, or float64 on
+            the CPU.
+        lr: learning rate, 0 or more. Default 1e-3.
+        momentum: what is kept of the last update, 0 or more. At 0 no buffer is kept. Default 0.
+        dampening: a variant of torch.optim.SGD that is not served: must be 0.
+        weight_decay: coefficient of the L2 penalty, 0 or more. Default 0.
+        nesterov: not served: must be False.
+        maximize: not served: must be False.
+        foreach: how torch.optim would compute the same step; accepted and without effect. Default None.
+        differentiable: not served: must be False.
+        fused: as `foreach`.
 
-    TypeError for a parameter or gradient of another kind, ValueError for another value, before anything has moved.
+    Raises:
+        TypeError: for a parameter or gradient of another type, layout, size or device.
+        ValueError: for a number out of its range, a variant that is not served, a parameter that occurs twice.
+
+    Whatever is refused, in the constructor or at a step, is refused before anything has moved.
     """
 
     decoupled = False
@@ -91,12 +102,37 @@ class SGD(Optimizer):
 
 
 class SGDW(SGD):
-    """SGD with momentum and decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 1).
+    """SGD with momentum and decoupled weight decay.
 
         m <- momentum m + g;  theta <- theta - lr m - decay theta, of the old theta
 
-    Memory and traffic are those of `SGD`, and so are the arguments; `weight_decay` (0), `convention` ("torch") and
-    `release` (True) are as in `optim.AdamW`. torch.optim has no such class; its state is that of SGD.
+    Source: Loshchilov & Hutter 2019, Algorithm 1, the decoupled branch. Memory and traffic are those of `SGD`.
+    torch.optim has no such class; the state is that of torch.optim.SGD. All but `params` may differ between
+    parameter groups; the numbers may be set anew between steps.
+
+    Args:
+        params: tensors, (name, tensor) pairs, or groups of either: dense and float32, on the CPU or CUDA, or float64 on
+            the CPU.
+        lr: learning rate, 0 or more. In the paper's convention above 0, for the schedule is read from it. Default 1e-3.
+        momentum: what is kept of the last update, 0 or more. At 0 no buffer is kept. Default 0.
+        dampening: a variant of torch.optim.SGD that is not served: must be 0.
+        weight_decay: 0 or more, in the unit that `convention` says. Default 0.
+        nesterov: not served: must be False.
+        maximize: not served: must be False.
+        foreach: how torch.optim would compute the same step; accepted and without effect. Default None.
+        differentiable: not served: must be False.
+        fused: as `foreach`.
+        convention: the decay, which is the fraction removed of each weight in a step: "torch", lr * weight_decay, or
+            "paper", lr / base_lr * weight_decay with base_lr the `lr` that a group was given; see `optim.AdamW`.
+            Default "torch".
+        release: whether decay too small for float32 is saved up until it is not (see `optim.release`); at the end of a
+            run `release_decay()` applies the rest. Default True.
+
+    Raises:
+        TypeError: for a parameter or gradient of another type, layout, size or device.
+        ValueError: for a number out of its range, a variant that is not served, a parameter that occurs twice.
+
+    Whatever is refused, in the constructor or at a step, is refused before anything has moved.
     """
 
     decoupled = True

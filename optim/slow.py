@@ -10,13 +10,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from optim.stacked import over_trials
+
 
 class Slow:
-    """Slow weights of a stack, parameters [R, ...]: `step(count, live)` after each optimizer step.
+    """Slow weights of a stack: `step(count, live)` after each optimizer step.
 
-    `k` and `alpha`: one number for all trials, or one for each [R]. k = 0: that trial has no slow weights. Trials do
-    not mix: one that is not due, or not live, keeps its weights to the bit, whatever the others hold.
+    Trials do not mix: one that is not due, or not live, keeps its weights to the bit, whatever the others hold.
     Memory: 4 bytes per float32 parameter and trial. Nothing here makes the host wait for a GPU.
+
+    Args:
+        parameters: of the stack, [R, ...] each; the slow weights begin as they are now.
+        k: how many steps there are between two pulls, one number for all trials or one for each [R]; 0: that trial has
+            no slow weights. Default 5.
+        alpha: the part of the way that slow weights go, between 0 and 1, one number or [R]. Default 0.5.
+
+    Raises:
+        ValueError: for numbers of another shape or out of their range.
     """
 
     def __init__(self, parameters: Sequence[Tensor], k: Tensor | int = 5, alpha: Tensor | float = 0.5) -> None:
@@ -38,18 +48,21 @@ class Slow:
 
     @torch.no_grad()
     def step(self, count: Tensor | int, live: Tensor) -> None:
-        """Pull the trials that are live and due. count: steps taken since the start, of all or [R]; live: bool [R]."""
+        """Pull the trials that are live and due. `count`: steps taken since the start; `live`: bool [R].
+
+        Every trial computes the pull, and `torch.where` takes it for those that are due: a GPU need not be asked which.
+        """
         due = live & (self.k > 0) & (count % self.k.clamp(min=1) == 0)
         for p, slow in zip(self.parameters, self.slow, strict=True):
-            over = (-1,) + (1,) * (p.dim() - 1)
-            pulled = torch.lerp(slow, p, self.alpha.to(p.dtype).view(over))
-            slow.copy_(torch.where(due.view(over), pulled, slow))
-            p.copy_(torch.where(due.view(over), pulled, p))
+            due_here = over_trials(due, p)
+            pulled = torch.lerp(slow, p, over_trials(self.alpha.to(p.dtype), p))
+            slow.copy_(torch.where(due_here, pulled, slow))
+            p.copy_(torch.where(due_here, pulled, p))
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         return {"slow": self.slow}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
-        for mine, theirs in zip(self.slow, state["slow"], strict=True):
-            mine.copy_(theirs)
+        for slow, saved in zip(self.slow, state["slow"], strict=True):
+            slow.copy_(saved)

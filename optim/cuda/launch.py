@@ -1,9 +1,10 @@
 """One launch for many tensors: `Launch(parameters, moments1, moments2, groups, trials, family)`, then its `step`.
 
-The host side of `optim.cuda.kernel`: tables of blocks and addresses, checks, and what a CUDA graph asks for. It needs
-CUDA tensors and Triton, which is imported only when a `Launch` is made.
+The host side of `optim.cuda.kernel`: tables of blocks and addresses, checks, and what a CUDA graph needs. It takes CUDA
+tensors. Triton is imported only when a `Launch` is made.
 
-In a CUDA graph rates, decay and step count stay live, as device data:
+A CUDA graph replays kernels with the arguments that they were captured with. Here those are addresses of tables on the
+device, so rates, decay and step count are read anew at every replay:
 
     table = upload(rows, device)                    # float32 [S, G, COLUMNS, R]: the rows of all steps to come
     clock = torch.full((1,), -1, dtype=torch.int32, device=device)
@@ -27,30 +28,50 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim.cuda.layout import Controls, arranged, blocks, refuse_unserved
-from optim.cuda.loading import kernel_for
+from optim.cuda.layout import Controls, arranged, blocks, refuse_unserved, upload
 
 
-def upload(values: Tensor, to: Tensor | torch.device) -> Tensor:
-    """The host tensor `values` on a device, or in a tensor there, without waiting for the copy.
+def kernel_for(device: torch.device) -> Any:
+    """The module `optim.cuda.kernel`, ready to run on `device`; ImportError says what is missing for that."""
+    try:
+        import triton
 
-    The pinned memory is new each time: torch's allocator does not hand it out again before the copy is done.
-    """
-    device = to.device if isinstance(to, Tensor) else to
+        from optim.cuda import kernel
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("triton"):
+            raise
+        raise ImportError("the step on a GPU needs Triton: pip install triton") from error
     if device.type == "cuda":
-        values = values.pin_memory()
-    return to.copy_(values, non_blocking=True) if isinstance(to, Tensor) else values.to(to, non_blocking=True)
+        try:
+            _ = triton.runtime.driver.active  # Triton compiles its driver when this is first read
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ImportError(
+                "the GPU step needs Triton, and Triton needs a C compiler (install gcc or set CC): " + reason
+            ) from error
+    elif isinstance(kernel.step, triton.JITFunction):
+        raise ValueError(f"parameters are on {device}: one launch steps CUDA tensors")
+    return kernel
 
 
 class Launch:
     """Steps many tensors, each of R = `trials` trials, in one kernel launch.
 
-    `parameters`: float32. With R > 1 the first axis is the trial axis; with R = 1 any shape and any layout without
-    gaps. `moments1`, `moments2` (empty for SGD): float32, in the parameters' layout.
-    `groups`: which row of coefficients each tensor takes. `family`: "adam" or "sgd". The step is that of torch's fused
-    optimizers on a CPU, to the bit.
+    The step is that of torch's fused optimizers on a CPU, to the bit. Parameters and gradients may move to other memory
+    between eager steps; moments may not.
 
-    ValueError for what is not served. Parameters and gradients may move between eager steps; moments may not.
+    Args:
+        parameters: T tensors, float32 on one CUDA device. With R > 1 the first axis is the trial axis; with R = 1 any
+            shape, and any layout without gaps.
+        moments1: the first moments, or SGD's momentum buffers: float32, in the parameters' shapes and layouts.
+        moments2: the second moments, likewise; () for SGD.
+        groups: for each tensor which row of coefficients it takes, from 0.
+        trials: R.
+        family: "adam" or "sgd".
+
+    Raises:
+        ValueError: for tensors that are not served.
+        ImportError: without Triton, or without the C compiler that it needs.
     """
 
     def __init__(
@@ -73,15 +94,18 @@ class Launch:
         self._kernel = kernel_for(self.device)
         self._sizes = sizes = [p.numel() // trials for p in self.parameters]
         self._blocks = blocks(sizes, self.groups, trials, self._kernel.BLOCK).to(self.device)
-        # Both tables stay where they are, for graphs read them: int64 [T, 4] and [T]; all zero means no gradient.
+        # Both tables, int64 [T, 4] and [T], stay at their addresses, for graphs read them there. A gradient whose
+        # address is 0 is none.
         self._tensors = torch.zeros(len(sizes), 4, dtype=torch.int64, device=self.device)
         self._gradients = torch.zeros(len(sizes), dtype=torch.int64, device=self.device)
-        self._placed: list[list[int]] = []  # what the table of tensors holds, see _facts
-        self._homes: list[int] = []  # the parameters' addresses in it
-        self._seen: tuple[list, list] | None = None  # gradients in the table: addresses, strides
-        self._loaded: dict[tuple, Any] = {}  # compiled kernels: one that is freed during a capture ends it
-        self._graphs: list[Any] = []  # what captured launches read
-        self._recording: tuple[Tensor, list[list[int]]] | None = None  # tables [steps, T] and their addresses so far
+        self._placed: list[list[int]] = []  # the addresses in the table of tensors, as `_facts` gives them
+        self._homes: list[int] = []  # those of the parameters among them
+        self._seen: tuple[list, list] | None = None  # addresses and strides of the gradients in their table
+        # Compiled kernels by what they were compiled for. They are held here: freeing one during a capture ends it.
+        self._loaded: dict[tuple, Any] = {}
+        self._graphs: list[Any] = []  # the tensors that captured launches read, which must live as long as the graphs
+        # During `capture`: a table of gradients for each step, [steps, T], and the addresses that go into it so far.
+        self._recording: tuple[Tensor, list[list[int]]] | None = None
 
     def step(
         self,
@@ -91,11 +115,18 @@ class Launch:
         scale: Tensor | None = None,
         clock: Tensor | None = None,
     ) -> None:
-        """Step every tensor that has a gradient; gradients are float32.
+        """Step every tensor that has a gradient.
 
-        rows: float32 [G, COLUMNS, R] on the device; or [S, G, COLUMNS, R] with `clock`, int32 [1], the row to take:
-        outside the table all trials rest. live: bool [R]; where it is False a trial rests, whatever its gradients hold.
-        scale: float32 [R], multiplies the gradients.
+        Args, all on the device:
+            gradients: T of them, float32 in the shapes of the parameters, or None.
+            rows: coefficients, float32 [G, COLUMNS, R]; with `clock` a table of S steps, [S, G, COLUMNS, R].
+            live: bool [R]; where it is False a trial rests, whatever its gradients hold. None: all are live.
+            scale: float32 [R], multiplies the gradients. None: 1.
+            clock: int32 [1], the index of the step in the table; outside of it all trials rest.
+
+        Raises:
+            ValueError: for arguments that are not served.
+            RuntimeError: for a step under capture that could not be replayed.
         """
         controls = self._controls(rows, live, scale, clock)
         if self._capturing():
@@ -106,14 +137,15 @@ class Launch:
                 [0 if g is None else g.data_ptr() for g in gradients],
                 [g is not None and g.stride() for g in gradients],
             )
-        except RuntimeError:  # sparse: no address; refused below
+        except RuntimeError:  # a sparse gradient has no address; `arranged` will refuse it
             seen = None
         if seen is None or seen != self._seen:
-            # Copies into another layout may be freed once the launch is queued: the stream keeps the order.
-            there = arranged(gradients, self.parameters)
-            addresses = [0 if g is None else g.data_ptr() for g in there]
+            # `arranged` copies a gradient in another layout. The copy may be freed once the launch is queued: what gets
+            # its memory next is queued behind it. But then its address says nothing about the next step.
+            served = arranged(gradients, self.parameters)
+            addresses = [0 if g is None else g.data_ptr() for g in served]
             upload(torch.tensor(addresses), self._gradients)
-            self._seen = seen if all(a is b for a, b in zip(there, gradients, strict=True)) else None
+            self._seen = seen if all(a is b for a, b in zip(served, gradients, strict=True)) else None
         self._start(len(self._blocks), self._gradients, controls)
 
     def prepare(
@@ -123,16 +155,20 @@ class Launch:
         scale: Tensor | None = None,
         clock: Tensor | None = None,
     ) -> None:
-        """Compile and load what `step` with such arguments would launch. Steps nothing."""
+        """Compile and load the kernel that `step` with such arguments would launch. Steps nothing: all gradients are 0.
+
+        Under capture nothing can be compiled or loaded, so call this before.
+        """
         self._place()
         self._start(1, torch.zeros_like(self._gradients), self._controls(rows, live, scale, clock))
 
     @contextmanager
     def capture(self, steps: int = 1) -> Iterator[None]:
-        """Around the capture of a graph that calls `step` this many times; see the top of this file.
+        """Around the capture of a graph that calls `step` `steps` times; see the top of this file.
 
-        The addresses of gradients in the graph's own memory are known only once it is captured, and their tables
-        must be allocated outside of it, or the graph would write over them: so both happen here.
+        The gradients lie in the graph's own memory, at addresses that are known only once it is captured. The tables of
+        these must be allocated outside of that memory, or the graph would write over them. So the tables are made
+        before the capture and filled after it.
         """
         if self._recording is not None or self._capturing():
             raise RuntimeError("enter launch.capture() before torch.cuda.graph, and only once")
@@ -147,8 +183,8 @@ class Launch:
                 raise RuntimeError(f"the capture recorded {len(addresses)} steps, {steps} were announced")
             upload(torch.tensor(addresses), tables)
             if self.device.type == "cuda":
-                torch.cuda.current_stream(self.device).synchronize()  # now any stream may replay
-        except BaseException:
+                torch.cuda.current_stream(self.device).synchronize()  # from now on any stream may replay the graph
+        except BaseException:  # the graph will not be replayed: it needs no tensors
             del self._graphs[held:]
             raise
         finally:
@@ -167,7 +203,7 @@ class Launch:
         return self.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
     def _facts(self) -> list[list[int]]:
-        """The table of tensors: addresses of weights and moments, 0 for none."""
+        """The addresses in the table of tensors: of weights, first and second moments, 0 where there are none."""
         weights, first, second = (
             [t.data_ptr() for t in some] for some in (self.parameters, self.moments1, self.moments2)
         )
@@ -182,7 +218,7 @@ class Launch:
         self._placed = self._facts()
         self._homes = self._placed[0]
         upload(torch.tensor([self._sizes, *self._placed]).T.contiguous(), self._tensors)
-        self._seen = None  # the parameters' layout may be another
+        self._seen = None  # the parameters' layout may have changed, and then gradients must be arranged anew
 
     def _record(self, gradients: Sequence[Tensor | None], controls: Controls) -> None:
         """A step under capture: its table of gradients is filled when `capture` ends."""
@@ -196,11 +232,11 @@ class Launch:
             raise RuntimeError(f"parameters {missing} have no gradient: the graph would never step them")
         if self._facts() != self._placed:
             raise RuntimeError("a parameter or moment has moved since launch.capture() began")
-        there = arranged(gradients, self.parameters)
+        served = arranged(gradients, self.parameters)
         if controls.kinds() not in self._loaded:
             raise RuntimeError("nothing can be compiled under capture: launch.prepare(...) with these arguments first")
         self._graphs.append((tables, controls))
-        addresses.append([g.data_ptr() for g in there if g is not None])
+        addresses.append([g.data_ptr() for g in served if g is not None])
         self._start(len(self._blocks), tables[len(addresses) - 1], controls)
 
     def _controls(self, rows: Tensor, live: Tensor | None, scale: Tensor | None, clock: Tensor | None) -> Controls:
@@ -209,6 +245,7 @@ class Launch:
         return controls
 
     def _start(self, programs: int, table: Tensor, controls: Controls) -> None:
+        """Launch that many programs, one for each block; `table`: the addresses of gradients, int64 [T]."""
         rows, live, scale, clock = controls
         if not len(self._blocks):
             return

@@ -1,7 +1,7 @@
-"""What `optim.cuda.launch` takes, as it lies in memory: `refuse_unserved`, `arranged` gradients, `Controls`, `blocks`.
+"""How tensors lie in memory, and what of it `optim.cuda.launch` takes: `refuse_unserved`, `arranged`, `Controls`.
 
-An elementwise step may go through memory in any order, as long as parameter, gradient and moments share it: so any
-layout without gaps is served (contiguous, channels_last, transposed), and only a gradient in another is copied.
+An elementwise step may go through memory in any order, as long as parameter, gradient and moments share it. So any
+layout without gaps is served (contiguous, channels_last, transposed), and only a gradient in another layout is copied.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from optim.rules import COLUMNS
 
 
 def strides(tensor: Tensor) -> tuple[int, ...]:
-    """Strides of the axes that have more than one element; those of the others mean nothing."""
+    """Strides of the axes that have more than one element; a stride of any other axis is never used."""
     return tuple(stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
 
 
 def laid_alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of one shape lie in memory in one order."""
+    """Whether two tensors of one shape have their elements in the same order in memory."""
     return one.stride() == other.stride() or strides(one) == strides(other)
 
 
 def dense(tensor: Tensor, trials: int = 1) -> bool:
-    """Whether the elements fill their memory without gap or overlap, one trial after another."""
+    """Whether the elements fill their memory without gap or overlap, one of `trials` after another."""
     if trials == 1 and tensor.is_contiguous():
         return True
-    filled = 1
+    filled = 1  # elements that the axes so far span: the next larger stride must be just that
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:
             if stride != filled:
@@ -40,13 +40,13 @@ def dense(tensor: Tensor, trials: int = 1) -> bool:
 
 
 def flat(tensor: Tensor) -> Tensor:
-    """A dense `tensor` [R, ...], as `dense(tensor, R)` tells, as [R, n]: each trial's elements in memory's order."""
+    """A view [R, n] of a tensor [R, ...] for which `dense(tensor, R)`: each trial's elements in the order of memory."""
     size = tensor.numel() // max(1, len(tensor))
     return tensor.as_strided((len(tensor), size), (size, 1))
 
 
 def alike(gradient: Tensor, parameter: Tensor) -> Tensor:
-    """The gradient if it lies in memory as its dense parameter does, else a copy that does."""
+    """The gradient if it has the layout of its dense parameter, else a copy that has."""
     if strides(gradient) == strides(parameter):
         return gradient
     return torch.empty_like(parameter).copy_(gradient.detach())
@@ -85,10 +85,10 @@ def refuse_unserved(
 
 
 def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradients, those in another layout than their parameter copied into it."""
+    """The gradients, copied where their layout is not their parameter's; ValueError for one that is not served."""
     if len(gradients) != len(parameters):
         raise ValueError(f"{len(gradients)} gradients for {len(parameters)} parameters")
-    found: list[Tensor | None] = []
+    served: list[Tensor | None] = []
     for index, (g, p) in enumerate(zip(gradients, parameters, strict=True)):
         if g is not None:
             if g.dtype is not torch.float32:
@@ -98,20 +98,20 @@ def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -
             if g.shape != p.shape or g.device != p.device or (g.numel() and not g.data_ptr()):
                 raise ValueError(f"gradient {index} is {tuple(g.shape)} on {g.device}, not as its parameter")
             g = alike(g, p)
-        found.append(g)
-    return found
+        served.append(g)
+    return served
 
 
 class Controls(NamedTuple):
-    """What a step reads besides tensors and gradients: [S, G, COLUMNS, R]; [R], [R] and [1], or None. See `Launch`."""
+    """What a step reads besides tensors and gradients, on the device; see `Launch.step`."""
 
-    rows: Tensor
-    live: Tensor | None
-    scale: Tensor | None
-    clock: Tensor | None
+    rows: Tensor  # float32 [S, G, COLUMNS, R]
+    live: Tensor | None  # bool [R]
+    scale: Tensor | None  # float32 [R]
+    clock: Tensor | None  # int32 [1]
 
     def kinds(self) -> tuple:
-        """What the kernel is compiled for."""
+        """Which of them are None: for each combination the kernel is compiled anew."""
         return self.live is None, self.scale is None, self.clock is None
 
     def refuse_unserved(self, device: torch.device, groups: int, trials: int) -> None:
@@ -144,3 +144,14 @@ def blocks(sizes: Sequence[int], groups: Sequence[int], trials: int, block: int)
         part[:, :, 3], part[:, :, 4] = number, np.minimum(block, size - number * block)
         parts.append(part.reshape(-1, 5))
     return torch.from_numpy(np.concatenate(parts))
+
+
+def upload(values: Tensor, to: Tensor | torch.device) -> Tensor:
+    """Copy the host tensor `values` to a device, or into a tensor there, without waiting for the copy.
+
+    The pinned memory is allocated each time: torch's allocator does not hand it out again before the copy is done.
+    """
+    device = to.device if isinstance(to, Tensor) else to
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return to.copy_(values, non_blocking=True) if isinstance(to, Tensor) else values.to(to, non_blocking=True)

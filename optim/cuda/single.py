@@ -1,6 +1,6 @@
 """Steps of one network on CUDA: hands a cohort and its numbers to `optim.cuda.launch`, imported when first used.
 
-Here lr and decay are host numbers of an eager step; for CUDA graphs use `optim.cuda.launch` itself.
+lr and decay are numbers of the host, uploaded at each step; for CUDA graphs use `optim.cuda.launch` itself.
 """
 
 from __future__ import annotations
@@ -8,19 +8,22 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from optim.cohort import Cohort
+from optim.base.cohort import Cohort
 from optim.rules import BETA1, BETA2, BIAS2, COLUMNS, DECAY, EPS, KEEP, L2, RATE1, RATE2, STEP
 
-Columns = dict[int, float | np.ndarray]  # of a row of coefficients; an array where each tensor has its own
+Columns = dict[int, float | np.ndarray]  # a row of coefficients by column; an array where each tensor has its own
 
 
 def adam(
     cohort: Cohort, decay: float | np.ndarray, *, lr: float, beta1: float, beta2: float, eps: float, l2: float
 ) -> None:
-    """Adam's step of every parameter that has a gradient; `decay`: the fraction removed of all, or of each."""
+    """Adam's step of every parameter that has a gradient.
+
+    `decay`: the fraction that is removed of all weights, or [n] of each parameter's; the rest as in `optim.cpu.adam`.
+    """
     assert cohort.counts is not None, "Adam counts its steps"
     one = cohort.counts.common()
-    # 0 is the count of one that has no gradient yet, and is passed over.
+    # A parameter that never had a gradient has a count of 0. It is not stepped: any other number avoids 0/0.
     count = np.maximum(cohort.counts.values.astype(np.float64), 1) if one is None else np.array([one])
     row: Columns = {L2: l2, DECAY: decay, BETA1: beta1, RATE1: 1 - beta1, BETA2: beta2, RATE2: 1 - beta2, EPS: eps}
     row |= {STEP: lr / (1 - beta1**count), BIAS2: np.sqrt(1 - beta2**count)}
@@ -28,22 +31,23 @@ def adam(
 
 
 def sgd(cohort: Cohort, decay: float | np.ndarray, *, lr: float, momentum: float, l2: float) -> None:
-    """The same of SGD."""
+    """SGD's step of every parameter that has a gradient; arguments as in `adam`."""
     _step(cohort, "sgd", {L2: l2, DECAY: decay, BETA1: momentum, STEP: lr})
 
 
 def _step(cohort: Cohort, family: str, row: Columns) -> None:
-    from optim.cuda.launch import Launch, upload  # here, for it asks for Triton
+    from optim.cuda.launch import Launch, upload
 
     parameters = cohort.parameters
     row[KEEP] = 1 - row[DECAY]
+    # One row of coefficients for all tensors, or one for each where their counts or decays differ.
     each = any(np.size(value) > 1 for value in row.values())
     rows = len(parameters) if each else 1
     table = np.zeros((rows, COLUMNS, 1), np.float32)
     for column, value in row.items():
         table[:, column, 0] = value
     addresses = [moment.data_ptr() for some in cohort.moments for moment in some]
-    if addresses != cohort.addresses:  # a launch would go on writing where they were
+    if addresses != cohort.addresses:  # the moments have moved, and a launch would go on writing to where they were
         cohort.launches.clear()
         cohort.addresses = addresses
     if each not in cohort.launches:

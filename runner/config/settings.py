@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
-from optim.rules import ALONE, COUPLED, WD_SCHEDULES
+from optim.rules import COUPLED, UNSTACKABLE, WD_SCHEDULES
 from runner.config.schedules import ScheduleSettings
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
@@ -172,10 +172,10 @@ class Settings:
             raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
         if not 0 < self.loss_multiplier < math.inf:
             raise UserError(f"loss_multiplier={self.loss_multiplier}: must be a positive number")
-        if self.optimizer.name in ALONE and (self.precision == "fp16" or self.lookahead.k):
+        if self.optimizer.name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"
             raise UserError(f"{key}: not with optimizer={self.optimizer.name}, whose trials are trained alone")
-        if self.optimizer.name in ALONE and self.diagnostics:
+        if self.optimizer.name in UNSTACKABLE and self.diagnostics:
             raise UserError(f"diagnostics=true: cannot follow optimizer={self.optimizer.name}; use adamw or sgdw")
         if self.wd_schedule not in WD_SCHEDULES:
             raise UserError(f"wd_schedule={self.wd_schedule}: must be one of {', '.join(WD_SCHEDULES)}")

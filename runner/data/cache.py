@@ -1,8 +1,8 @@
 """Datasets that were read from files once, kept as arrays: `Cache.of(settings)`, then `find()` or `keep(dataset)`.
 
-What is kept is known by the path, the settings, the names, sizes and times of all files, and the code and libraries
-that read them: what is found is what reading the files again would give. The limit is a file system that changes a
-file and none of its times. Nothing here is an error: without a cache all is read.
+An entry is named after the path, the settings, the names, sizes and times of all files, and the code and libraries that
+read them. So an entry of the right name is what reading the files again would give, unless a file system changes a file
+and none of its times. No failure here is an error: without a cache the files are read.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ try:
 except ImportError:  # not everywhere
     fcntl = None  # type: ignore[assignment]
 
-LIMIT = 32 * 2**30  # bytes in the folder; what was not used for longest is removed
-TOLD = 2**26  # bytes; what is smaller is not worth a line
+LIMIT = 32 * 2**30  # bytes in the folder; beyond it, the entries are removed that were not used for longest
+TOLD = 2**26  # bytes; smaller entries are not worth a line on the terminal
 KEPT, WRITTEN = ".arrays", ".part"
 
 
 @dataclass(frozen=True)
 class Cache:
-    """The place of one dataset. `source` is the same whatever the files hold; `content` is not."""
+    """The place of one dataset in the cache."""
 
     settings: DatasetSettings
-    folder: Path
-    source: str
-    content: str
+    folder: Path  # of the cache
+    source: str  # hash of the path and the settings, the same whatever the files hold
+    content: str  # hash of what the files and the code that reads them are known by
     asked: bool  # whether the user has named the folder
 
     @staticmethod
@@ -58,7 +58,7 @@ class Cache:
             contents = [sources.content(Path(place)) for place in places]
             content = _digest(json.dumps([sources.code(), places, contents]))
             return Cache(settings, folder, source, content, asked=bool(setting))
-        except (OSError, RuntimeError, ValueError):  # whoever reads them will say what is wrong
+        except (OSError, RuntimeError, ValueError):  # reading the files will say what is wrong
             return None
 
     @property
@@ -72,13 +72,13 @@ class Cache:
             dataset = mapped(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
         except (OSError, ValueError):
             return None
-        with suppress(OSError):  # when it was last used
+        with suppress(OSError):  # note the time of the last use, in the time of access
             os.utime(self.path, ns=(time.time_ns(), self.path.stat().st_mtime_ns))
         return replace(dataset, name=self.settings.shown)
 
     def keep(self, dataset: Dataset) -> Dataset:
-        """The dataset as it lies in the cache from now on; itself where it cannot be kept, which is said."""
-        if Cache.of(self.settings) != self:  # a file has changed meanwhile
+        """Write the dataset to the cache, and return it mapped from there; itself where that cannot be done."""
+        if Cache.of(self.settings) != self:  # a file has changed while it was read
             return dataset
         size = sum(a.nbytes for s in (dataset.train, dataset.val, dataset.test) for a in (s.x, s.y))
         try:
@@ -100,7 +100,7 @@ class Cache:
         return self.find() or dataset
 
     def _write(self, dataset: Dataset) -> None:
-        """Under a name of its own first, and locked as long as it is written."""
+        """Write the file under a draft's name, locked so that no other process tidies it away, and rename it."""
         descriptor = None
         try:
             with replacing(self.path) as draft:
@@ -112,7 +112,7 @@ class Cache:
                 os.close(descriptor)
 
     def _tidy(self, size: int) -> None:
-        """Remove what a killed process left, what is of earlier contents, and the oldest if `size` bytes need it."""
+        """Remove drafts of killed processes, entries of earlier contents, and the oldest if `size` bytes need it."""
         for part in self.folder.glob(f"*{WRITTEN}"):
             with suppress(OSError):
                 descriptor = os.open(part, os.O_RDWR | os.O_CLOEXEC)
@@ -122,8 +122,8 @@ class Cache:
         kept = []
         for path in self.folder.glob(f"*{KEPT}"):
             with suppress(OSError):
-                found = path.stat()
-                kept.append((found.st_atime_ns, found.st_size, path))
+                status = path.stat()
+                kept.append((status.st_atime_ns, status.st_size, path))
         left = LIMIT - size - sum(taken for _, taken, _ in kept)
         for _, taken, path in sorted(kept):
             if left < 0 or path.name.startswith(f"{self.settings.name}-{self.source}-"):

@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from runner.data.chunks import chunks
+from runner.data.arrays import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.split import named
 from runner.errors import UserError

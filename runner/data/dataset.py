@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.data.shared import packed
+from runner.data.arrays import packed
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Many files to one array, by several threads: `decoded(paths, shape, decode)`.
 
-Libraries that decode images let go of Python's lock while they do, and each file goes straight to its place.
+Libraries that decode images release Python's lock while they do, and each image is written straight to its place.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from runner.data.shared import empty
+from runner.data.arrays import empty
 
-SOME = 64  # files that a thread takes at a time
+SOME = 64  # files that a thread decodes before it takes more
 
 
 def decoded(paths: Sequence[Any], shape: Sequence[int], decode: Callable[[Any], np.ndarray], what: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.data.arrays import empty
 from runner.data.check import images, labels
 from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
@@ -16,7 +17,6 @@ from runner.data.notes import listed, roles
 from runner.data.reading import existing, reading
 from runner.data.room import check_room
 from runner.data.settings import FileSettings
-from runner.data.shared import empty
 from runner.errors import UserError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -36,8 +36,8 @@ def load_npz(settings: FileSettings) -> Dataset:
     """
     where = f"dataset.path={settings.path}"
     path = existing(settings.path, "dataset=npz dataset.path=cifar10.npz")
-    there = _names(path, KEYS, where)
-    vals = [name for name in VALS if f"x_{name}" in there or f"y_{name}" in there]
+    stored = _names(path, KEYS, where)
+    vals = [name for name in VALS if f"x_{name}" in stored or f"y_{name}" in stored]
     if len(vals) > 1:
         raise UserError(f"{where}: has arrays for {' and '.join(vals)}, which mean the same; keep one of them")
     wanted = ("train", "test", *vals)
@@ -52,7 +52,7 @@ def load_npz(settings: FileSettings) -> Dataset:
     val = splits[vals[0]] if vals else None
     data = image_dataset(settings, train, splits["test"], int(train.y.max()) + 1, val=val)
     used = {f"{axis}_{name}" for name in splits for axis in "xy" if name not in vals or settings.validation}
-    unused = [name for name in there if name not in used]
+    unused = [name for name in stored if name not in used]
     serves = roles(data, "x_train", f"x_{vals[0]}" if vals else "", "x_test as the test set")
     return replace(data, notes=(f"not used: {listed(unused)}", serves) if unused else (serves,))
 
@@ -124,10 +124,10 @@ def _arrays(path: Path, keys: tuple[str, ...], where: str) -> list[np.ndarray]:
     """The arrays of an .npz file under `keys`; pickled objects are refused, as they could run code."""
     _names(path, keys, where)
     with reading(where, f"must be an .npz file with the arrays {', '.join(keys)}"), np.load(path) as archive:
-        found = {}
+        arrays = {}
         for key in keys:
             with reading(f"{where}: {key}", "must be an array of numbers, saved by numpy.savez"):
-                found[key] = archive[key]
-            if not isinstance(found[key], np.ndarray):  # NumPy hands on the bytes of a member that is none
+                arrays[key] = archive[key]
+            if not isinstance(arrays[key], np.ndarray):  # NumPy returns the bytes of a member that is no array
                 raise UserError(f"{where}: {key}: is no array; save it with numpy.savez")
-    return list(found.values())
+    return list(arrays.values())

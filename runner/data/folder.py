@@ -29,7 +29,7 @@ PARTS = {
     "test": ("test", "testing"),
     "val": ("val", "valid", "validation", "dev"),
 }
-HELD = "held out"
+HELD = "held out"  # the key of what is held out of the training set here, beside those of PARTS
 
 
 def load(settings: FolderSettings) -> Dataset:
@@ -45,19 +45,19 @@ def load(settings: FolderSettings) -> Dataset:
         folders, others = _layout(root, where)
     for wanted in (("train",), ("test", "val")):
         if not any(name in folders for name in wanted):
-            there = f" but {listed(others)}" if others else ""
-            raise UserError(f"{where}: has no folder {' or '.join(wanted)}{there}; {right}")
-    found: dict[str, Tree] = {}
+            instead = f" but {listed(others)}" if others else ""
+            raise UserError(f"{where}: has no folder {' or '.join(wanted)}{instead}; {right}")
+    trees: dict[str, Tree] = {}
     for name, folder in folders.items():
         with reading(f"{where}: {folder.name}", right):
-            found[name] = _tree(folder, list(folders.values()), f"{where}: {folder.name}")
-    classes = {name: label for label, name in enumerate(found["train"].images)}
-    for name, part in found.items():
+            trees[name] = _tree(folder, list(folders.values()), f"{where}: {folder.name}")
+    classes = {name: label for label, name in enumerate(trees["train"].images)}
+    for name, part in trees.items():
         _check_classes(part, classes, f"{where}: {folders[name].name}", training=name == "train")
     several: Counter[str] = Counter()
-    test = "test" if "test" in found else "val"
-    own_val = test == "test" and "val" in found
-    samples = _chosen(found, classes, settings, held_out=not own_val)
+    test = "test" if "test" in trees else "val"
+    own_val = test == "test" and "val" in trees
+    samples = _chosen(trees, classes, settings, held_out=not own_val)
     need, smaller = 3 * settings.size**2 * sum(map(len, samples.values())), max(4, settings.size // 2)
     check_room(need, where, f"dataset.train=N trains on fewer images, dataset.size={smaller} makes them smaller")
     splits = {
@@ -68,7 +68,7 @@ def load(settings: FolderSettings) -> Dataset:
     held = splits.get(HELD, val)
     data = image_dataset(settings, splits["train"], splits[test], len(classes), val=held, names=list(classes))
     own = {name: f"{folder.name}/" for name, folder in folders.items()}
-    notes = [_read(found, own), *_differing(found, own)]
+    notes = [_read(trees, own), *_differing(trees, own)]
     if several:
         kinds = listed([f"{suffix} {count}" for suffix, count in several.items()])
         notes.append(f"images with more than one frame, of which the first is read: {kinds}")
@@ -95,6 +95,7 @@ def _layout(root: Path, where: str) -> tuple[dict[str, Path], list[str]]:
 
 
 def _tree(folder: Path, folders: list[Path], where: str) -> Tree:
+    """`tree(...)`, whose messages begin with `where`."""
     try:
         return tree(folder, folders)
     except UserError as error:
@@ -102,6 +103,7 @@ def _tree(folder: Path, folders: list[Path], where: str) -> Tree:
 
 
 def _check_classes(part: Tree, classes: Mapping[str, int], where: str, training: bool) -> None:
+    """UserError where a part of the data has no class, no image in one, or a class that the training set has not."""
     if not part.images:
         raise UserError(f"{where}: holds no class folder; must hold a folder of images for each class")
     empty = [name for name, images in part.images.items() if not images]
@@ -117,16 +119,17 @@ def _check_classes(part: Tree, classes: Mapping[str, int], where: str, training:
 
 
 def _chosen(
-    found: Mapping[str, Tree], classes: Mapping[str, int], settings: FolderSettings, held_out: bool
+    trees: Mapping[str, Tree], classes: Mapping[str, int], settings: FolderSettings, held_out: bool
 ) -> dict[str, list[tuple[str, int]]]:
-    """The images to decode and their labels: all, but with dataset.train not those of the training set it leaves out.
+    """The images to decode and their labels, by part.
 
-    It is divided here then, and what is for validation comes under HELD.
+    With dataset.train the training set is divided before anything is decoded, so that what it leaves out is never read.
+    What is held out for validation is then under HELD.
     """
     samples = {
-        name: [(path, classes[label]) for label, paths in found[name].images.items() for path in paths]
+        name: [(path, classes[label]) for label, paths in trees[name].images.items() for path in paths]
         for name in PARTS
-        if name in found
+        if name in trees
     }
     if settings.train is not None:
         train = samples["train"]
@@ -140,7 +143,7 @@ def _chosen(
 
 def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: str, several: Counter[str]) -> Split:
     """All images as uint8 [N, size, size, 3] and their labels; `several` counts those with frames, by suffix."""
-    framed: list[str] = []  # appended to by several threads
+    framed: list[str] = []  # suffixes of images with several frames, appended to by several threads
 
     def decode(path: str) -> np.ndarray:
         with reading(f"{where}: {path}", "must be an image; mend it or take it away"):
@@ -150,13 +153,14 @@ def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: 
         return pixels
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large images and of odd tags, which harm nobody
+        warnings.simplefilter("ignore")  # Pillow warns about large images and odd tags, which do no harm here
         x = decoded([path for path, _ in samples], (size, size, 3), decode, f"reading {folder}")
     several.update(framed)
     return Split(x, np.array([label for _, label in samples], dtype=np.int64))
 
 
 def _picture(path: str, size: int) -> tuple[np.ndarray, bool]:
+    """`picture(...)`, whose messages begin with the path."""
     try:
         return picture(path, size)
     except UserError as error:
@@ -165,28 +169,29 @@ def _picture(path: str, size: int) -> tuple[np.ndarray, bool]:
         raise UserError(f"{words(path)}: does not fit into this machine's memory; make it smaller") from error
 
 
-def _read(found: Mapping[str, Tree], own: Mapping[str, str]) -> str:
+def _read(trees: Mapping[str, Tree], own: Mapping[str, str]) -> str:
+    """A line about what was read and skipped; `own`: the names of the parts' folders."""
     parts = [
-        f"{own[name]} {counted({label: len(images) for label, images in found[name].images.items()})}"
+        f"{own[name]} {counted({label: len(images) for label, images in trees[name].images.items()})}"
         for name in PARTS
-        if name in found
+        if name in trees
     ]
-    skipped = sum((part.skipped for part in found.values()), Counter[str]())
+    skipped = sum((part.skipped for part in trees.values()), Counter[str]())
     others = {
-        "hidden": sum(part.hidden for part in found.values()),
-        "in no class folder": sum(part.outside for part in found.values()),
-        "links back into the data": sum(part.links for part in found.values()),
+        "hidden": sum(part.hidden for part in trees.values()),
+        "in no class folder": sum(part.outside for part in trees.values()),
+        "links back into the data": sum(part.links for part in trees.values()),
     }
-    text = f"read {sum(map(len, found.values()))} images"
+    text = f"read {sum(map(len, trees.values()))} images"
     skips = left_out(skipped, others)
     return f"{text}{f', {skips}' if skips else ''}: {'; '.join(parts)}"
 
 
-def _differing(found: Mapping[str, Tree], own: Mapping[str, str]) -> list[str]:
+def _differing(trees: Mapping[str, Tree], own: Mapping[str, str]) -> list[str]:
     """A line for each part that lacks classes of the training set."""
     notes = []
-    for name, part in found.items():
-        lacking = [label for label in found["train"].images if not part.images.get(label)]
+    for name, part in trees.items():
+        lacking = [label for label in trees["train"].images if not part.images.get(label)]
         if lacking:
             notes.append(f"{own[name]} has no image of {listed(lacking)}")
     return notes

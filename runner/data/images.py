@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from runner.data.arrays import chunks
 from runner.data.check import check_split
-from runner.data.chunks import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings
@@ -25,12 +25,19 @@ def image_dataset(
     names: Sequence[str] = (),
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
 ) -> Dataset:
-    """Hold out the validation set (`val`, where it comes with the data) and add mean and std per channel.
+    """Hold out the validation set, unless it comes with the data, and add mean and std per channel.
 
-    The arrays of `train` are used up: the parts of it take their memory.
-    `names` are those of the classes, where they have any. `normalisation` is (mean, std) in units of 0 to 255; without
-    it both are those of the training split.
-    UserError where lengths, shapes or labels are wrong, or a class is too small for the split.
+    Args:
+        settings: how to split, and how images are varied in training.
+        train: images to train on and, without `val`, to validate on. Its arrays are overwritten: the parts lie in them.
+        test: images to test on.
+        classes: how many there are.
+        val: the validation set, where it comes with the data.
+        names: of the classes, where they have any.
+        normalisation: (mean, std) per channel in units of 0 to 255; None: those of the images trained on.
+
+    Raises:
+        UserError: where lengths, shapes or labels are wrong, or a class is too small for the split.
     """
     name = settings.shown
     check_split(train, "images", classes, f"{place(settings)}: train")

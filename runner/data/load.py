@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from runner.data import digits, files, folder, modular, text, vision
+from runner.data.arrays import shared
 from runner.data.cache import Cache
 from runner.data.check import check, content_hash
 from runner.data.dataset import Dataset, Split
 from runner.data.notes import remarks
 from runner.data.reading import place, words
 from runner.data.settings import DatasetSettings
-from runner.data.shared import shared
 from runner.errors import UserError
 
 # Each takes the settings class that DATASETS has under its name.
@@ -41,7 +41,11 @@ def load(settings: DatasetSettings) -> Dataset:
     What was read from files is kept in a cache, from which the next call maps it. Large arrays lie in memory that
     worker processes map too.
 
-    Everything that can be wrong with it ends in a UserError that names the setting or file and what would be right.
+    Args:
+        settings: which dataset, and how to read and split it; of the class that `DATASETS` has under its name.
+
+    Raises:
+        UserError: whatever is wrong with the data, in one line that names the setting or file and what would be right.
     """
     where = f"dataset={settings.name}"
     if settings.name not in LOADERS:
@@ -57,7 +61,7 @@ def load(settings: DatasetSettings) -> Dataset:
         dataset = replace(dataset, hash=content_hash(dataset), notes=notes)
         if cache is not None:
             dataset = cache.keep(dataset)
-        # What could not be kept is shared between processes all the same.
+        # Arrays that the cache could not keep are shared between processes all the same.
         return replace(dataset, train=_shared(dataset.train), val=_shared(dataset.val), test=_shared(dataset.test))
     except UserError as error:
         # A name from the disk or the command line may hold a line break.

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from runner.data.chunks import chunks
+from runner.data.arrays import chunks
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import words
 
@@ -63,7 +63,7 @@ def remarks(dataset: Dataset) -> tuple[str, ...]:
     """How many images are in two splits, byte for byte, or of a single colour, and whether all are dark."""
     if dataset.kind != "images":
         return ()
-    found = []
+    lines = []
     train, val, test = (_digests(split) for split in (dataset.train, dataset.val, dataset.test))
     for name, own, others in (
         ("validation", val, {"training": set(train)}),
@@ -72,15 +72,15 @@ def remarks(dataset: Dataset) -> tuple[str, ...]:
         counts = {what: sum(digest in other for digest in own) for what, other in others.items()}
         copies = [f"{count} of {len(own)} for {what}" for what, count in counts.items() if count]
         if copies:
-            found.append(f"{name} images that are among others too, byte for byte: {', '.join(copies)}")
+            lines.append(f"{name} images that are among others too, byte for byte: {', '.join(copies)}")
     for name, split in (("training", dataset.train), ("validation", dataset.val), ("test", dataset.test)):
         blank = sum(int((part == part[:, :1, :1]).all((1, 2, 3)).sum()) for part in chunks(split.x))
         if blank:
-            found.append(f"{blank} of {len(split)} {name} images are of a single colour")
+            lines.append(f"{blank} of {len(split)} {name} images are of a single colour")
     brightest = max(int(part.max()) for part in chunks(dataset.train.x))
     if brightest < DARK:
-        found.append(f"no pixel is brighter than {brightest} of 255 in training; are the images scaled as meant?")
-    return tuple(found)
+        lines.append(f"no pixel is brighter than {brightest} of 255 in training; are the images scaled as meant?")
+    return tuple(lines)
 
 
 def _digests(split: Split) -> list[bytes]:

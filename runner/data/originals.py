@@ -1,8 +1,8 @@
-"""The files of MNIST and of CIFAR as they are given out: `read_idx(folder, ...)` and `read_cifar(root, maker)`.
+"""The files of MNIST and of CIFAR as they are distributed: `read_idx(folder)` and `read_cifar(root, maker)`.
 
-Packed or unpacked, without a network. What is read is whole: IDX files by the sizes in their headers and gzip's own
-checksum, CIFAR's batches, which are pickles and could run code, by the checksums that torchvision knows. Nothing else
-is opened, so that an archive can put nothing anywhere.
+They are read packed or unpacked, without a network. Every file is verified first: IDX files by the sizes in their
+headers and by gzip's checksum; CIFAR's batches, which are pickles and could run code, by the checksums that torchvision
+knows. No other member of an archive is opened, so that an archive cannot write files of its own.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ def read_idx(folder: Path) -> tuple[Split, Split, list[str]]:
 
 
 def idx(folder: Path, name: str, notes: list[str]) -> np.ndarray:
-    """The uint8 array of a file, packed or not; `notes` gets what is wrong with one where the other will do."""
+    """The uint8 array of a file, packed or not; `notes` gets what is wrong with one of the two if the other is read."""
     wrong = []
     for path in (folder / name, folder / f"{name}.gz"):
         if not os.path.lexists(path):
             continue
         try:
-            found = _parsed(_unpacked(path), dimensions=3 if "images" in name else 1)
+            array = _parsed(_unpacked(path), dimensions=3 if "images" in name else 1)
         except _UNREADABLE as error:
             wrong.append(f"{path.name} {reason(error)}")
             continue
         notes += [f"{text}; {path.name} is read in its place" for text in wrong]
-        return found
+        return array
     raise UnfitError("; ".join(wrong) or f"has no {name}, nor {name}.gz")
 
 
 def _unpacked(path: Path) -> bytes:
-    """The content of a file, packed by gzip or not, whatever it is called: browsers unpack without renaming."""
+    """The content of a file, unpacked if it begins as gzip's do: browsers unpack files without renaming them."""
     regular(str(path))
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -91,40 +91,40 @@ def read_cifar(root: Path, maker: Any) -> tuple[Split, Split, list[str]]:
     """
     folder = root / maker.base_folder
     known = dict(map(tuple, (*maker.train_list, *maker.test_list)))
-    found: dict[str, bytes] = {}
+    batches: dict[str, bytes] = {}
     wrong: dict[str, str] = {}
     for name in known:
         for path in (folder / name, root / name):
-            if os.path.lexists(path) and name not in found:
+            if os.path.lexists(path) and name not in batches:
                 try:
-                    found[name] = _whole(_unpacked(path), known[name])
+                    batches[name] = _whole(_unpacked(path), known[name])
                 except _UNREADABLE as error:
                     wrong[name] = f"{name} {reason(error)}"
     notes = []
-    if len(found) < len(known):
-        notes = _from_archive(root, maker, known, found, wrong)
+    if len(batches) < len(known):
+        notes = _from_archive(root, maker, known, batches, wrong)
     for name in known:
-        if name not in found:
+        if name not in batches:
             raise UnfitError(wrong.get(name, f"has no {name}, nor is there {maker.filename}"))
-    return _joined(found, maker.train_list), _joined(found, maker.test_list), notes
+    return _joined(batches, maker.train_list), _joined(batches, maker.test_list), notes
 
 
 def _from_archive(
-    root: Path, maker: Any, known: dict[str, str], found: dict[str, bytes], wrong: dict[str, str]
+    root: Path, maker: Any, known: dict[str, str], batches: dict[str, bytes], wrong: dict[str, str]
 ) -> list[str]:
     """Complete `found` from the archive, if there is one; notes of what it stands in for. `wrong` gets its faults."""
     notes = []
     for name in (maker.filename, maker.filename.removesuffix(".gz")):
-        missing = set(known) - set(found)
+        missing = set(known) - set(batches)
         if not missing or not os.path.lexists(path := root / name):
             continue
         try:
             for batch, data in _members(path, maker.base_folder, missing):
-                found[batch] = _whole(data, known[batch])
+                batches[batch] = _whole(data, known[batch])
                 notes += [f"{wrong[batch]}; {name} is read in its place"] if batch in wrong else []
                 _keep(root / maker.base_folder / batch, data)
         except _UNREADABLE as error:
-            for batch in missing - set(found):
+            for batch in missing - set(batches):
                 wrong[batch] = "; ".join(filter(None, (wrong.get(batch), f"{name} {reason(error)}")))
     return notes
 
@@ -146,7 +146,7 @@ def _members(path: Path, folder: str, wanted: set[str]) -> Iterator[tuple[str, b
 
 
 def _whole(data: bytes, md5: str) -> bytes:
-    """A batch whose checksum is right, and no other: the unpickling of a stranger's file runs what it likes."""
+    """The batch, if its checksum is right, for unpickling a file of unknown origin can run any code (ValueError)."""
     own = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if own != md5:
         raise ValueError(f"({len(data)} bytes) has the MD5 checksum {own}, the original {md5}")
@@ -154,7 +154,7 @@ def _whole(data: bytes, md5: str) -> bytes:
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Leave what was unpacked for the next time, where that is possible and nothing lies in the way."""
+    """Save what was unpacked for the next time, where that is possible and no other file is in its place."""
     if os.path.lexists(path):
         return
     with suppress(OSError):
@@ -163,11 +163,11 @@ def _keep(path: Path, data: bytes) -> None:
             draft.write_bytes(data)
 
 
-def _joined(found: dict[str, bytes], listed: Sequence[Sequence[str]]) -> Split:
-    """The batches as one; each leaves `found` as it is unpickled, so that both are in memory once."""
+def _joined(batches: dict[str, bytes], listed: Sequence[Sequence[str]]) -> Split:
+    """The batches as one split; each is taken out of `batches` as it is unpickled, so that memory holds it once."""
     parts = []
     for name, _ in listed:
-        batch = pickle.load(io.BytesIO(found.pop(name)), encoding="latin1")
+        batch = pickle.load(io.BytesIO(batches.pop(name)), encoding="latin1")
         x = np.ascontiguousarray(batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
         parts.append(Split(x, np.array(batch.get("labels", batch.get("fine_labels")))))
     return Split(*(np.concatenate([getattr(part, axis) for part in parts]) for axis in "xy"))

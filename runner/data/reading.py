@@ -19,13 +19,15 @@ def existing(path: str, example: str, folder: bool = False) -> Path:
     kind = "folder" if folder else "file"
     if not path.strip():
         raise UserError(f"dataset.path: must name a {kind}, for example {example}")
-    found = Path(os.path.expanduser(path))
-    # os.path answers False where pathlib raises: behind a folder that may not be entered, say.
-    if not os.path.exists(found):
-        raise UserError(f"dataset.path={path}: there is no {kind} {os.path.abspath(found)}; give one, as in {example}")
-    if not (os.path.isdir(found) if folder else os.path.isfile(found)):  # a pipe or a device would be read for ever
+    expanded = Path(os.path.expanduser(path))
+    # os.path answers False where pathlib raises, as behind a folder that may not be entered.
+    if not os.path.exists(expanded):
+        absolute = os.path.abspath(expanded)
+        raise UserError(f"dataset.path={path}: there is no {kind} {absolute}; give one, as in {example}")
+    # A pipe or a device is no file: it would be read for ever.
+    if not (os.path.isdir(expanded) if folder else os.path.isfile(expanded)):
         raise UserError(f"dataset.path={path}: must be a {kind}, as in {example}")
-    return found
+    return expanded
 
 
 def place(settings: DatasetSettings) -> str:
@@ -38,7 +40,7 @@ def place(settings: DatasetSettings) -> str:
 def reading(what: str, right: str) -> Iterator[None]:
     """Turn whatever a parser raises into `<what>: cannot be read (<reason>); <right>` (UserError).
 
-    Damaged files make parsers raise nearly anything, and all of it is the file's fault.
+    Damaged files make parsers raise nearly any exception, so all of them are taken for the file's fault.
     """
     try:
         yield
@@ -49,7 +51,7 @@ def reading(what: str, right: str) -> Iterator[None]:
 
 
 def words(name: object) -> str:
-    """A name or text from the disk in one line, whatever it holds."""
+    """A name or text from the disk as one line, for it may hold line breaks."""
     return " ".join(str(name).split())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from runner.errors import UserError
 
 MACHINE, OWN, GROUPS = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-COPIED = 1.15  # arrays and what is held out of them, which is copied once
+COPIED = 1.15  # arrays, and the validation set held out of them, which is copied once
 
 
 def check_room(size: int, where: str, advice: str) -> None:
@@ -23,10 +23,11 @@ def check_room(size: int, where: str, advice: str) -> None:
 
 def available() -> float:
     """Bytes of memory that this process can still get: of the machine, its control group and its own limits."""
-    return max(0.0, min(_machine(), _groups(), _limits()))
+    return max(0.0, min(machine_memory(), _groups(), _limits()))
 
 
-def _machine() -> float:
+def machine_memory() -> float:
+    """Bytes of memory that the machine has available; infinite where the system does not say."""
     try:
         lines = MACHINE.read_text().splitlines()
         return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
@@ -51,7 +52,8 @@ def _groups() -> float:
             if kinds
             else ("memory.max", "memory.current", "inactive_file")
         )
-        # In a container the name may be that of the host, and the group is the top one here.
+        # In a container the name may be the one outside of it, while the group lies at the top inside. So all folders
+        # from the top to the name are looked at, and those that do not exist are passed over.
         for group in {top, *(top / str(p).lstrip("/") for p in (PurePosixPath(name), *PurePosixPath(name).parents))}:
             left = min(left, _left(group, limit, used, cache))
     return left
@@ -61,8 +63,8 @@ def _left(group: Path, limit: str, used: str, cache: str) -> float:
     try:
         most, taken = int((group / limit).read_text()), int((group / used).read_text())
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return most - taken + int(stat.get(cache, 0))  # what is only a copy of files is given up first
-    except (OSError, ValueError):  # no such group here, or "max"
+        return most - taken + int(stat.get(cache, 0))  # the system frees what is only a copy of files first
+    except (OSError, ValueError):  # there is no such group, or its limit is "max"
         return math.inf
 
 

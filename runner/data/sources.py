@@ -23,8 +23,8 @@ def files(settings: DatasetSettings) -> list[Path]:
     """The files and folders that a dataset is read from; none where it is generated."""
     if isinstance(settings, DigitsSettings):
         # Looked for, not imported: scikit-learn's import takes ten times as long as reading the split from the cache.
-        found = find_spec("sklearn")
-        places = (found.submodule_search_locations if found is not None else None) or []
+        spec = find_spec("sklearn")
+        places = (spec.submodule_search_locations if spec is not None else None) or []
         return [Path(place) / "datasets" / "data" / "digits.csv.gz" for place in places]
     if isinstance(settings, TorchvisionSettings):
         from runner.data.vision import SOURCES
@@ -46,11 +46,11 @@ def content(root: Path) -> str:
     written over or replaced is noticed though its size and its own time are the same. OSError if `root` cannot be read.
     """
     digest = hashlib.sha256()
-    found = root.stat()
+    status = root.stat()
     if not root.is_dir():
-        _note(digest, "", found)
+        _note(digest, "", status)
         return digest.hexdigest()
-    seen = {(found.st_dev, found.st_ino)}
+    seen = {(status.st_dev, status.st_ino)}
     folders = [(os.fspath(root), "")]
     while folders:
         folder, name = folders.pop()
@@ -65,16 +65,16 @@ def content(root: Path) -> str:
         for entry in listed:
             below = f"{name}/{entry.name}"
             try:
-                found = entry.stat()
+                status = entry.stat()
                 folder_too = entry.is_dir()
             except OSError as error:  # a link to nowhere, or to itself
                 digest.update(os.fsencode(f"{below} {error.errno}\0"))
                 continue
             if not folder_too:
-                _note(digest, below, found)
+                _note(digest, below, status)
                 continue
             # Links may lead to a folder twice, or round in a circle.
-            key = (found.st_dev, found.st_ino)
+            key = (status.st_dev, status.st_ino)
             digest.update(os.fsencode(f"{below}/ {key if key in seen else ''}\0"))
             if key not in seen:
                 seen.add(key)
@@ -82,8 +82,8 @@ def content(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _note(digest: hashlib._Hash, name: str, found: os.stat_result) -> None:
-    digest.update(os.fsencode(f"{name}\0{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}\0"))
+def _note(digest: hashlib._Hash, name: str, status: os.stat_result) -> None:
+    digest.update(os.fsencode(f"{name}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\0"))
 
 
 @functools.cache

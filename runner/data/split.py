@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runner.data.chunks import rows
+from runner.data.arrays import rows
 from runner.data.dataset import Split
 from runner.errors import UserError
 
@@ -75,7 +75,7 @@ def nested(y: np.ndarray, size: int) -> np.ndarray:
 def hold_out(
     train: Split, validation: float, size: int | None = None, names: Sequence[str] = ()
 ) -> tuple[Split, Split]:
-    """What `divided` says of a training set, whose arrays are used up: the parts take their memory."""
+    """The two parts of a training set as `divided` says. Its arrays are overwritten: the parts lie in their memory."""
     kept, held = divided(train.y, validation, size, names)
     if len(kept) == len(train):
         return train, part(train, held)
@@ -84,7 +84,7 @@ def hold_out(
         return part(train, kept), rest
     end = len(kept) + len(held)
     for whole, array in ((train.x, rest.x), (train.y, rest.y)):
-        # What is kept moves towards the beginning, so that nothing is overwritten before it has moved.
+        # Examples to keep only move towards the beginning, so that none is overwritten before it has moved.
         count = rows(whole)
         for start in range(0, len(kept), count):
             some = kept[start : start + count]

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.data.chunks import chunks
+from runner.data.arrays import Region, chunks
 from runner.data.dataset import Dataset, Split
-from runner.data.shared import Region
 
 ALIGNED = 4096  # arrays begin at multiples of this
 HEAD = 16  # digits of the length of the JSON, in front of it
@@ -52,8 +51,8 @@ def mapped(descriptor: int) -> Dataset:
     region = Region.of(descriptor, private=True)
     try:
         end = HEAD + int(region[:HEAD])
-        head, first, found = json.loads(region[HEAD:end]), _aligned(end), os.fstat(descriptor)
-        if (found.st_size, found.st_mtime_ns) != (first + head["size"], head["made"]):
+        head, first, status = json.loads(region[HEAD:end]), _aligned(end), os.fstat(descriptor)
+        if (status.st_size, status.st_mtime_ns) != (first + head["size"], head["made"]):
             raise ValueError("was cut short or written to")
         arrays = [region.array(np.dtype(a["dtype"]), a["shape"], first + a["offset"]) for a in head["arrays"]]
         known: dict[str, Any] = {name: Split(*arrays[2 * i : 2 * i + 2]) for i, name in enumerate(SPLITS)}

@@ -48,16 +48,16 @@ def tree(root: Path, inside: Sequence[Path]) -> Tree:
     The order is that of torchvision's ImageFolder. A link to a folder elsewhere is followed. UserError for two class
     folders that are one, and for an image that is no plain file; OSError for what may not be read.
     """
-    found = Tree()
+    part = Tree()
     tops = {os.path.realpath(path) for path in inside}
     classes: dict[str, str] = {}  # by real path
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if hidden(entry.name):
-            found.hidden += 1
+            part.hidden += 1
         elif not entry.is_dir():
-            found.outside += 1
+            part.outside += 1
         elif entry.is_symlink() and _holds(os.path.realpath(entry), tops):
-            found.links += 1
+            part.links += 1
         else:
             place = os.path.realpath(entry)
             if place in classes:
@@ -65,12 +65,12 @@ def tree(root: Path, inside: Sequence[Path]) -> Tree:
                     f"{words(entry.name)} is {words(classes[place])} by another name; an image has one class"
                 )
             classes[place] = entry.name
-            found.images[entry.name] = _images(entry.path, tops, found)
-    return found
+            part.images[entry.name] = _images(entry.path, tops, part)
+    return part
 
 
-def _images(top: str, tops: set[str], found: Tree) -> list[str]:
-    """The images at and below a class folder; what is left out is counted in `found`."""
+def _images(top: str, tops: set[str], part: Tree) -> list[str]:
+    """The images at and below a class folder; what is left out is counted in `part`."""
     seen = {os.path.realpath(top)}
     folders, left = [], [top]
     while left:
@@ -79,12 +79,12 @@ def _images(top: str, tops: set[str], found: Tree) -> list[str]:
         for entry in os.scandir(folder):
             suffix = os.path.splitext(entry.name)[1].lower()
             if hidden(entry.name):
-                found.hidden += 1
+                part.hidden += 1
             elif entry.is_dir():
                 place = os.path.realpath(entry)
                 back = entry.is_symlink() and any(_below(place, top) for top in tops)
                 if place in seen or back or _holds(place, tops):
-                    found.links += 1
+                    part.links += 1
                 else:
                     seen.add(place)
                     left.append(entry.path)
@@ -92,7 +92,7 @@ def _images(top: str, tops: set[str], found: Tree) -> list[str]:
                 _check(entry.path)
                 images.append(entry.name)
             else:
-                found.skipped[suffix or "no suffix"] += 1
+                part.skipped[suffix or "no suffix"] += 1
         folders.append((folder, sorted(images)))
     return [os.path.join(folder, name) for folder, images in sorted(folders) for name in images]
 

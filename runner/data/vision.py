@@ -69,7 +69,7 @@ SOURCES = {
 def load(settings: TorchvisionSettings) -> Dataset:
     """uint8 32x32x3 (CIFAR) or 28x28x1; UserError if it is not there, damaged, or cannot be downloaded."""
     source, where = SOURCES[settings.name], f"dataset={settings.name}"
-    # What has been read from the files is held beside the arrays that are made of it, which are copied once.
+    # At the most there are the bytes of the files, the arrays made of them, and one copy of these.
     check_room(3 * source.bytes, where, "dataset=mnist needs less, dataset=digits next to nothing")
     train, test, notes = _open(source, settings)
     splits = [
@@ -145,8 +145,8 @@ def _alone(root: Path, source: Source) -> Iterator[None]:
 
     Nothing is left of a download that failed, not even the folders that were made for it.
     """
-    here = root / source.folder
-    new = [folder for folder in (here, *here.parents) if not folder.exists()]
+    own = root / source.folder
+    new = [folder for folder in (own, *own.parents) if not folder.exists()]
     root.mkdir(parents=True, exist_ok=True)
     before = socket.getdefaulttimeout()
     path = root / f".{source.maker.lower()}.lock"
@@ -157,7 +157,7 @@ def _alone(root: Path, source: Source) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-        # Who waits for this lock still gets it, and finds the files; who comes later and meets no file makes another.
+        # A process that waits for this lock still gets it, and finds the files. One that comes later makes a new lock.
         path.unlink(missing_ok=True)
         lock.release()
         for folder in new:

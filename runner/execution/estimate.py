@@ -1,7 +1,7 @@
-"""What a sweep will take, before it starts: `estimate(plan, datasets, devices, ...)`, for `dry_run=true`.
+"""What a sweep will take, before it starts: `estimate(plan, datasets, device, ...)`, for `dry_run=true`.
 
-Operations are counted on tensors without memory, memory as `runner.training.memory` predicts it, and time by running a
-few steps of the largest stack of each shape, whose results are thrown away.
+Operations are counted on torch's fake tensors, which have no memory. Memory is what `runner.training.memory` predicts.
+Time is measured: a few steps of the largest stack of each stack key are taken, and their results thrown away.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ from runner.trials.plan import Plan
 from runner.trials.stack_size import evaluation_batch
 from runner.trials.trial import Trial
 
-TIMES, SECONDS = 20, 1.0  # steps, and evaluations, are timed at most so often, for about so long
-SEVERAL = 30  # steps of a GPU that are timed together
+TIMES, SECONDS = 20, 1.0  # steps and evaluations are each timed at most so often, and for about so long
+SEVERAL = 30  # a GPU's steps are short, so that many are timed together
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """`flops`: of training, forward and backward; `seconds`: with all processes at work; `bytes`: of the largest stack,
-    or None for what has no room, with `short` saying why."""
+    """What a plan will take."""
 
-    flops: float
-    seconds: float | None
-    bytes: int
-    short: str = ""
+    flops: float  # of training, forward and backward
+    seconds: float | None  # with all processes at work; None where a stack has no room even for one trial
+    bytes: int  # of the largest stack
+    short: str = ""  # why there is no room
 
     def text(self) -> str:
         """For people."""
@@ -57,13 +56,22 @@ def estimate(
     final: float,
     options: Options,
 ) -> Estimate:
-    """Of all stacks of the plan, and `final` times as many trials of fresh seeds."""
+    """What the stacks of a plan will take.
+
+    Args:
+        plan: the stacks.
+        datasets: by their settings.
+        device: "cpu", or a CUDA device that stands for all.
+        processes: how many share the stacks.
+        final: how many trials of fresh seeds follow, as a multiple of the plan's.
+        options: how often to evaluate.
+    """
     shapes: dict[tuple[object, ...], Plan] = {}
     for stack in plan:
         shapes.setdefault(stack[0].shape, []).append(stack)
-    where = torch.device(device)
+    torch_device = torch.device(device)
     flops, seconds, most, short = 0.0, 0.0, 0, ""
-    if where.type == "cpu":
+    if torch_device.type == "cpu":  # as a worker process does
         torch.set_num_threads(1)
         keep_freed_memory()
     for stacks in shapes.values():
@@ -71,12 +79,12 @@ def estimate(
         first, dataset = largest[0], datasets[largest[0].dataset]
         trials = sum(map(len, stacks))
         flops += trials * first.epochs * first.per_epoch * step_flops(first, dataset)
-        most = max(most, predicted(largest, dataset, where))
-        if short := room(largest[:1], dataset, where, 1):
+        most = max(most, predicted(largest, dataset, torch_device))
+        if short := room(largest[:1], dataset, torch_device, 1):
             continue
-        # Stacks of one shape take turns in the processes; a smaller one takes less than its share.
+        # The processes take the stacks of a key in rounds. A stack smaller than the largest takes less than this.
         rounds = -(-len(stacks) // processes)
-        seconds += rounds * stack_seconds(largest, dataset, where, options)
+        seconds += rounds * stack_seconds(largest, dataset, torch_device, options)
     return Estimate(flops * (1 + final), None if short else seconds * (1 + final), most, short)
 
 
@@ -103,14 +111,14 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     on_cpu = device.type == "cpu"
     chunk = evaluation_batch(first.model, first.batch_size, first.positions, 0 if on_cpu else len(stack), first.way)
     running = Stack(stack, _cut(dataset, chunk), device)
-    # A GPU's step is short, and is recorded after some.
+    # A GPU's step is recorded after some plain ones, which the first, untimed runs take.
     per_epoch, running.per_epoch = running.per_epoch, 1 if on_cpu else max(1, min(running.feed.full, SEVERAL))
     first_times = 1 if on_cpu else 2
-    drawing = _median(lambda: running.feed.epoch(0), 1)  # with which every epoch begins
+    drawing = _median(lambda: running.feed.epoch(0), 1)  # every epoch begins by drawing its order and augmentation
     step = max(0.0, _median(lambda: running.run_epoch(0), first_times) - drawing) / running.per_epoch
     selecting = "val" if "val" in running.splits else "test"
     example = _median(lambda: running.scores(selecting), first_times) / len(running.splits[selecting].x)
-    # The other splits are measured at the end, or each time.
+    # The other splits are evaluated at the end, or with `eval_all` each time.
     some = len(dataset.val) or len(dataset.test)
     others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
     times = -(-first.epochs // options.eval_every)
@@ -119,13 +127,13 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
 
 
 def _cut(dataset: Dataset, count: int) -> Dataset:
-    """With no more than `count` examples to evaluate at a time."""
+    """The dataset with no more than `count` examples of validation and test, so that one evaluation is one batch."""
     val, test = (Split(split.x[:count], split.y[:count]) for split in (dataset.val, dataset.test))
     return replace(dataset, val=val, test=test)
 
 
 def _median(work: Callable[[], object], first: int) -> float:
-    """Of the seconds that `work` takes, without the `first` times."""
+    """The median of the seconds that `work` takes, after `first` runs that do not count."""
     for _ in range(first):
         work()
     took: list[float] = []
@@ -138,18 +146,18 @@ def _median(work: Callable[[], object], first: int) -> float:
 
 
 def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:
-    """About how long `stack` takes, for each of its trials; 0 where it cannot be tried, which training it will say.
+    """About how long `stack` takes, for each of its trials; 0 where it cannot be run, which training will report.
 
-    `processes`: that share the device's memory.
+    `processes`: how many share the device's memory.
     """
-    where = torch.device(device)
-    if where.type == "cpu":
+    torch_device = torch.device(device)
+    if torch_device.type == "cpu":
         keep_freed_memory()  # as in training
     try:
-        if room(stack, dataset, where, processes):
+        if room(stack, dataset, torch_device, processes):
             return 0.0
-        return stack_seconds(stack, dataset, where, options) / len(stack)
-    except Exception:  # it must not stop the other stacks
+        return stack_seconds(stack, dataset, torch_device, options) / len(stack)
+    except Exception:  # a stack that fails must not keep the others from being timed
         return 0.0
 
 

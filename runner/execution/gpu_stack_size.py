@@ -1,10 +1,10 @@
-"""How many trials share a stack on a GPU, and how they are computed: `measured(trials, datasets, device, ...)`.
+"""How many trials share a stack on a GPU, and how they are computed: `measure_stack_sizes(trials, datasets, ...)`.
 
-Where throughput stops growing depends on the GPU, the network, and how well libraries do many small convolutions as
-one. `runner.trials.stack_size` has a first guess; from there this doubles or halves the stack while that shortens a
-trial's training, and tries a single trial, whose convolutions are ordinary ones. A network with convolutions is tried
-in lanes too (`runner.models.lanes`). Not on the CPU: there a size must not depend on a clock, for the same command
-gives the same stacks.
+Where throughput stops growing depends on the GPU, the network, and how well libraries compute many small convolutions
+as one. `runner.trials.stack_size` makes a first guess. From that size on, stacks are timed and doubled or halved as
+long as that shortens a trial's training; a single trial, whose convolutions are ordinary ones, is timed as well. A
+network with convolutions is also timed in lanes (`runner.models.lanes`). None of this is done on a CPU, where the same
+command must give the same stacks, whatever the clock says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from optim.rules import ALONE
 from runner.config.settings import COMPUTE, FULL, LANES
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
@@ -30,19 +29,19 @@ from runner.training.options import Options
 from runner.trials.plan import stack_size
 from runner.trials.trial import Shape, Trial
 
-STEPS = 50_000  # of all trials together: fewer take a minute at most, or a network that leaves little to choose
-WORTH = 60.0  # seconds of training for which sizes are compared: to try one takes about five
-BETTER = 0.95  # of the time before: less than that is no reason for another size
+STEPS = 50_000  # of all trials together: with fewer, training takes a minute at most, and measuring does not pay
+WORTH = 60.0  # seconds of training from which on it pays to compare sizes: trying one takes about five
+BETTER = 0.95  # another size must take less than this part of the time
 
 
 @dataclass(frozen=True)
 class Size:
-    """`trials` in a stack, and the `seconds` that each then takes; `tried`: the seconds of all sizes tried."""
+    """A size of stacks, and what was measured to choose it."""
 
-    trials: int
-    seconds: float
-    tried: Mapping[int, float]
-    way: str = FULL
+    trials: int  # in a stack
+    seconds: float  # that each of them then takes
+    tried: Mapping[int, float]  # the seconds of a trial, by each size that was timed
+    way: str = FULL  # how the stack is computed, `runner.config.settings.COMPUTE`
 
     def text(self) -> str:
         """For people."""
@@ -51,7 +50,7 @@ class Size:
         return f"stacks of {self.trials}{how} (seconds of a trial, by the size of its stack: {others})"
 
 
-def measured(
+def measure_stack_sizes(
     trials: Iterable[Trial],
     datasets: Mapping[DatasetSettings, Dataset],
     device: str,
@@ -60,9 +59,16 @@ def measured(
     deadline: float | None = None,
     compute: str = "auto",
 ) -> dict[Shape, Size]:
-    """The best size and way for every shape of which there is enough to train; `processes` share its trials.
+    """The best size and way for every stack key of which there is enough to train.
 
-    `compute`: a key of `runner.config.settings.COMPUTE`, "auto" where both ways may be tried.
+    Args:
+        trials: all that are to be trained.
+        datasets: by their settings.
+        device: a CUDA device.
+        processes: how many share the trials of a key, so that none gets more of them in one stack than its share.
+        options: how often to evaluate.
+        deadline: the time, as `time.time()` counts, at which training ends; None: none.
+        compute: a key of `runner.config.settings.COMPUTE`; with "auto" both ways may be tried.
     """
     import torch
 
@@ -71,27 +77,28 @@ def measured(
     from runner.training.graph import Graph
     from runner.training.memory import room
 
-    where, refused = torch.device(device), Graph.refused
+    torch_device, refused = torch.device(device), Graph.refused
     groups: dict[Shape, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.shape].append(trial)
-    found: dict[Shape, Size] = {}
+    sizes: dict[Shape, Size] = {}
     for shape, group in groups.items():
         first, most = group[0], -(-len(group) // processes)
-        if first.optimizer.name in ALONE or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
+        if not first.stackable or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
             continue
         dataset = datasets[first.dataset]
 
         def seconds(count: int, way: str, group: Sequence[Trial] = group, dataset: Dataset = dataset) -> float:
             stack = [trial.computed(way) for trial in group[:count]]
             try:
-                if room(stack, dataset, where, 1):
+                if room(stack, dataset, torch_device, 1):
                     return math.inf
-                return stack_seconds(stack, dataset, where, options)
-            except Exception:  # no memory, or a size that some library does not serve; whatever else training will say
+                return stack_seconds(stack, dataset, torch_device, options)
+            except Exception:  # no memory, or a size that some library refuses; training will report anything else
                 return math.inf
             finally:
-                Graph.refused = refused  # a size too large says nothing about the others
+                # A size that cannot be recorded, for it is too large, says nothing about the others.
+                Graph.refused = refused
                 gc.collect()
 
         def worth(each: float, most: int = most) -> bool:
@@ -99,36 +106,38 @@ def measured(
             return min(each * most, left) > WORTH
 
         ways = [COMPUTE[compute]] if COMPUTE[compute] else ways_of(first)
-        sizes = [
-            replace(best(partial(seconds, way=way), stack_size(first, device, 0), most, worth), way=way) for way in ways
-        ]
-        size = min(sizes, key=lambda tried: tried.seconds)
+        first_size = stack_size(first, device, 0)
+        best = [replace(search_size(partial(seconds, way=way), first_size, most, worth), way=way) for way in ways]
+        size = min(best, key=lambda tried: tried.seconds)
         if math.isfinite(size.seconds):
-            found[shape] = size
+            sizes[shape] = size
         with suppress(Exception):
-            ready(where)  # which gives back the memory
-    return found
+            ready(torch_device)  # gives the memory of the last stack back
+    return sizes
 
 
 def ways_of(trial: Trial) -> list[str]:
-    """The ways worth a try: a Transformer's products of matrices are as fast in a stack as alone."""
+    """The ways worth a try: a Transformer's matrix products are as fast in a stack as alone."""
     return [FULL] if isinstance(trial.model, TransformerSettings) else [FULL, LANES]
 
 
-def elsewhere(*given: Any) -> dict[Shape, Size]:
-    """`measured` in a process of its own: this one, beside which others will train, is to hold nothing of a GPU."""
+def measure_in_subprocess(*given: Any) -> dict[Shape, Size]:
+    """`measure_stack_sizes` in a process of its own, so that this one holds no GPU memory while others train."""
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(measured, *given).result()
-    except Exception:  # the first guess will do
+            return pool.submit(measure_stack_sizes, *given).result()
+    except Exception:  # whatever went wrong, the sizes that are guessed without a measurement will do
         return {}
 
 
-def best(seconds: Callable[[int], float], first: int, most: int, worth: Callable[[float], bool]) -> Size:
-    """The size of a stack, from `first` on and at most `most`, that takes least for each trial.
+def search_size(seconds: Callable[[int], float], first: int, most: int, worth: Callable[[float], bool]) -> Size:
+    """The size of a stack that takes least time for each trial.
 
-    `seconds(n)`: what n trials take together, infinite where they have no room. `worth(s)`: whether other sizes should
-    be tried where a trial takes s.
+    Args:
+        seconds: what so many trials take together; infinite where they have no room.
+        first: the size to begin with.
+        most: the largest size.
+        worth: whether other sizes should be tried where a trial takes so many seconds.
     """
     tried: dict[int, float] = {}
 
@@ -141,10 +150,10 @@ def best(seconds: Callable[[int], float], first: int, most: int, worth: Callable
     while size > 1 and not math.isfinite(each(size)):
         size //= 2
     if worth(each(size)):
-        if size == begun:
+        if size == begun:  # or else a larger size has no room
             while 2 * size <= most and each(2 * size) < BETTER * each(size):
                 size *= 2
-        if size <= begun:
+        if size <= begun:  # or else a smaller size is slower, as the first one was
             while size > 1 and each(size // 2) < BETTER * each(size):
                 size //= 2
         if each(1) < BETTER * each(size):

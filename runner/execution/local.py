@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optim.rules import ALONE
 from runner.config.settings import Settings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.execution import pool, provenance, worker
 from runner.execution.failures import once
-from runner.execution.gpu_stack_size import Size, elsewhere, measured
+from runner.execution.gpu_stack_size import Size, measure_in_subprocess, measure_stack_sizes
 from runner.execution.progress import Progress, counted
 from runner.execution.saved import sweep_up
 from runner.records.read import exists, read
@@ -47,7 +46,7 @@ class Given:
         new = [trial for trial in trials if trial.shape not in self.sizes]
         count = worker_count(settings.workers, self.devices, len(new))
         given = (new, self.datasets, self.devices[0], count, watched(settings), deadline, settings.compute)
-        found = measured(*given) if count == 1 else elsewhere(*given)
+        found = measure_stack_sizes(*given) if count == 1 else measure_in_subprocess(*given)
         for size in found.values():
             say(size.text())
         self.sizes.update(found)
@@ -93,7 +92,7 @@ def train(
         missing, given.device, settings.stack, workers_wanted, sizes, settings.exact, settings.compute
     )
     count = worker_count(settings.workers, given.devices, len(stacks))
-    for name in sorted({trial.optimizer.name for trial in missing} & ALONE):
+    for name in sorted({trial.optimizer.name for trial in missing if not trial.stackable}):
         say(f"{name}: cannot be stacked, so its trials run one by one")
     job = worker.Job(
         folder=folder,

@@ -29,7 +29,7 @@ from runner.trials.trial import Shape, Trial
 
 if TYPE_CHECKING:
     from runner.training.checkpoint import Checkpoints
-    from runner.training.train import Report
+    from runner.training.rows import EpochRows
 
 Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
 
@@ -155,7 +155,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
     import torch
 
     from runner.system.memory import keep_freed_memory
-    from runner.training.train import failed_row
+    from runner.training.rows import failed_row
 
     torch.set_num_threads(job.threads)
     device = torch.device(job.device)
@@ -236,7 +236,7 @@ def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
     return saved.checkpoints(job.folder, stack, job.options.checkpoint_every, tell)
 
 
-def _record(report: Report, stamps: Mapping[str, str], records: Records, tell: Tell) -> None:
+def _record(report: EpochRows, stamps: Mapping[str, str], records: Records, tell: Tell) -> None:
     """Append what an epoch has brought."""
     records.append_curves(report.curves)
     records.append_cycles(report.cycles)

@@ -13,7 +13,7 @@ import optim
 from runner.models.resnet import ResNet
 from runner.models.settings import ResNetSettings, TransformerSettings
 from runner.models.transformer import Transformer
-from runner.training.peak import peak_bytes
+from runner.system.memory import peak_bytes
 
 Row = dict[str, object]
 ROUNDS, STEPS = 7, 30

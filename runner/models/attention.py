@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ATTENDED = 2**16 - 1  # examples of all trials together that flash attention takes at a time
-# Positions up to which products of matrices are faster on a GPU, whose flash attention works in tiles of 64 and 128.
-# That of a CPU has none: from 4 to 256 positions products took 0.95 to 2.5 times as long there, forward and backward.
+ATTENDED = 2**16 - 1  # examples of all trials together that flash attention takes in one call
+# Positions up to which products of matrices are faster on a GPU, whose flash attention works in tiles of 64 and 128. A
+# CPU's has no tiles: from 4 to 256 positions products took 0.95 to 2.5 times as long there, forward and backward.
 SHORT = 16
 
 

@@ -1,7 +1,7 @@
-"""CUDA streams for work that may go on side by side: `with Branches(device) as fork:`, then `with fork(i):` for part i.
+"""CUDA streams for work that may run side by side: `with Branches(device, n) as fork:`, for part i `with fork(i):`.
 
-Inside a CUDA graph they become branches of it. All parts begin after what was queued before, and what is queued after
-the `with` waits for all of them.
+Under capture they become branches of the CUDA graph. All parts begin after what was queued before the `with`, and what
+is queued after it waits for all of them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from typing import Any
 
 import torch
 
-COUNT = 16  # streams; of more parts that wait for each other a GPU runs none sooner
+COUNT = 16  # streams; with more of them a GPU finishes no sooner
 
 
 @functools.cache
 def streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
-    """The same for all stacks, since libraries keep workspaces for each; none on other devices."""
+    """The same streams for all stacks, since libraries keep workspaces for each; none on other kinds of device."""
     return tuple(torch.cuda.Stream(device) for _ in range(COUNT)) if device.type == "cuda" else ()
 
 
 class Branches:
-    """`parts`: how many there will be. Whatever a part is given or gives must be kept until the end of the `with`."""
+    """Streams for `parts` parts of the work.
+
+    Keep the inputs and outputs of every part until the `with` ends: torch's allocator would give the memory of a tensor
+    that is freed on one stream to the next, without waiting for other streams that still read it.
+    """
 
     def __init__(self, device: torch.device, parts: int) -> None:
         self.streams = streams(device)[:parts]

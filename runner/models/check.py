@@ -6,13 +6,13 @@ from runner.data.dataset import Dataset
 from runner.errors import UserError
 from runner.models.settings import ModelSettings, TransformerSettings
 
-HALVINGS = 2  # of an image's height and width, rounded up, from the first stage of a ResNet or ShakeShake to its last
+HALVINGS = 2  # how often a ResNet or ShakeShake halves an image's height and width, rounded up
 
 
 def check(settings: ModelSettings, dataset: Dataset, batch_size: int = 0) -> None:
     """UserError in one line where this model cannot be built for this dataset, or trained in batches of `batch_size`.
 
-    `batch_size` 0: no question about batches.
+    `batch_size` 0: batches are not checked.
     """
     transformer = isinstance(settings, TransformerSettings)
     if dataset.kind != "images":

@@ -1,9 +1,9 @@
 """A stack's convolution on a GPU, in the way that is fast for its shape: `convolve(x, weight, stride, padding)`.
 
 Measured on an H100 in bfloat16 (results/gpu): cuDNN computes one grouped convolution of 16 trials up to three times as
-fast as 16 ordinary ones where a group has as many channels in as out, and up to twenty times slower where it has not,
-or has 256 of them. On a CPU a stack keeps its grouped convolution: in the shapes of these networks' shortcuts a product
-of matrices took 0.9 to 2.3 times as long there.
+fast as 16 ordinary ones where a group has as many channels in as out, and up to twenty times slower where the numbers
+differ or are 256. On a CPU a stack keeps its grouped convolution: for the shapes of these networks' shortcuts a product
+of matrices took 0.9 to 2.3 times as long.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from runner.models.branches import Branches
 
-GROUPED = 128  # channels of a trial up to which a grouped convolution is the faster one
-THIN = 3  # channels of an image: as fast either way
+GROUPED = 128  # channels of a trial up to which a grouped convolution is faster
+THIN = 3  # channels of an image, for which both ways are as fast
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -49,32 +49,34 @@ class Apart(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.how = stride, padding
+        ctx.geometry = stride, padding
         parts = _parts(x, len(weight))
         with Branches(x.device, len(parts)) as fork:
-            found = []
+            outputs = []
             for trial, part in enumerate(parts):
                 with fork(trial):
-                    found.append(F.conv2d(part, weight[trial], stride=stride, padding=padding))
-        return torch.cat(found, 1)
+                    outputs.append(F.conv2d(part, weight[trial], stride=stride, padding=padding))
+        return torch.cat(outputs, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, weight = ctx.saved_tensors
-        (stride, padding), trials = ctx.how, len(weight)
+        (stride, padding), trials = ctx.geometry, len(weight)
         given = list(zip(_parts(gradients[0], trials), _parts(x, trials), weight, strict=True))
-        how = None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [True, True, False]
+        # No bias; stride, padding, dilation; not transposed, no output padding, one group; gradients of input, weight.
+        options = None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, [True, True, False]
         with Branches(x.device, trials) as fork:
-            found = []
+            derivatives = []
             for trial, (gradient, part, filters) in enumerate(given):
                 with fork(trial):
-                    found.append(torch.ops.aten.convolution_backward(gradient, part, filters, *how))
-        by_input, by_weight, _ = zip(*found, strict=True)
-        kept = torch.stack([g.permute(0, 2, 3, 1) for g in by_weight]).permute(0, 1, 4, 2, 3)
-        return torch.cat(by_input, 1), kept, None, None
+                    derivatives.append(torch.ops.aten.convolution_backward(gradient, part, filters, *options))
+        by_input, by_weight, _ = zip(*derivatives, strict=True)
+        # Stacked in the memory order of the weights, so that the optimizer need not copy the gradient.
+        of_weights = torch.stack([g.permute(0, 2, 3, 1) for g in by_weight]).permute(0, 1, 4, 2, 3)
+        return torch.cat(by_input, 1), of_weights, None, None
 
 
 def _parts(x: Tensor, trials: int) -> list[Tensor]:
-    """The activations of each trial, [B, C, H, W], channels last, of one copy of [B, R * C, H, W]."""
+    """The activations of each trial, [B, C, H, W] with channels last, from one copy of [B, R * C, H, W]."""
     apart = x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)).permute(3, 0, 1, 2, 4).contiguous()
     return [part.permute(0, 3, 1, 2) for part in apart]

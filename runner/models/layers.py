@@ -1,9 +1,9 @@
 """Layers whose parameters carry a leading trial axis: R networks of one shape computed side by side.
 
-Models are written from these alone. How activations are laid out is a secret of this file (images:
-[batch, trials * channels, height, width], so that a convolution over a stack is one grouped convolution and
-batch normalisation needs nothing special; features and tokens: [trials, batch, ..., width]). No layer mixes
-trials: what happens to one cannot reach its neighbours.
+Models are written from these alone, and only this file knows how activations are laid out. Images are
+[batch, trials * channels, height, width], so that a convolution over a stack is one grouped convolution and batch
+normalisation needs nothing special; features and tokens are [trials, batch, ..., width]. No layer mixes trials: what
+happens to one cannot reach its neighbours.
 """
 
 from __future__ import annotations
@@ -21,26 +21,36 @@ from runner.models.loose import LooseBias, LooseNorm, LoosePool
 
 
 class Layer(nn.Module):
-    """A module with parameters [R, ...]; `draw` gives the initial values of one trial, by parameter name."""
+    """A module with parameters [R, ...] for R = `trials` networks."""
 
     def __init__(self, trials: int) -> None:
         super().__init__()
         self.trials = trials
-        self.own: dict[str, Tensor] = {}  # of a single trial, without the trial axis: see `runner.models.ways`
-        self.loose = False  # see there
+        self.own: dict[str, Tensor] = {}  # parameters and buffers of one trial, [...]: see `runner.models.build.single`
+        self.loose = False  # whether to round all channels alike: see `runner.models.build.loosen`
 
     def parameter(self, *shape: int) -> nn.Parameter:
         return nn.Parameter(torch.zeros(self.trials, *shape))
 
+    def flat(self, name: str) -> Tensor:
+        """A parameter or buffer [R, n, ...] as [R * n, ...], as layers of image activations take it."""
+        return self.own[name] if self.own else getattr(self, name).flatten(0, 1)
+
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The initial values of one trial by parameter name: here scales of 1 and biases of 0."""
+        own = self.named_parameters(recurse=False)
+        return {name: torch.full(p.shape[1:], float(name == "weight")) for name, p in own}
 
 
 @torch.no_grad()
 def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
-    """Give each trial its initial weights; equal generators give equal networks, wherever they sit in the stack.
+    """Give each trial its initial weights, in place.
 
-    `generators`: one per trial, on the CPU, so that every device starts from the same numbers.
+    Equal generators give equal networks, wherever they stand in the stack.
+
+    Args:
+        model: a network of R trials, made of the layers here.
+        generators: R of them, on the CPU, so that every device starts from the same numbers.
     """
     for module in model.modules():
         if isinstance(module, Layer):
@@ -50,9 +60,9 @@ def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
 
 
 def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
-    """Zeros for a weight [R, outputs, inputs, kernel, kernel], laid out as image activations are.
+    """Zeros for a weight [R, outputs, inputs, kernel, kernel], with channels last in memory as image activations.
 
-    In another layout a convolution would copy the weight, and its gradient back, in every step.
+    With another layout a convolution would copy the weight, and its gradient back, in every step.
     """
     return torch.zeros(trials, outputs, kernel, kernel, inputs).permute(0, 1, 4, 2, 3)
 
@@ -73,8 +83,7 @@ class Conv2d(Layer):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda:
             return convolve(x, self.weight, self.stride, self.padding)
-        weight = self.own["weight"] if self.own else self.weight.flatten(0, 1)
-        return F.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.trials)
+        return F.conv2d(x, self.flat("weight"), stride=self.stride, padding=self.padding, groups=self.trials)
 
 
 class BatchNorm2d(Layer):
@@ -90,16 +99,8 @@ class BatchNorm2d(Layer):
         self.register_buffer("running_mean", torch.zeros(trials, channels))
         self.register_buffer("running_var", torch.ones(trials, channels))
 
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
-
     def forward(self, x: Tensor) -> Tensor:
-        if self.own:
-            mean, var, weight, bias = (self.own[name] for name in ("running_mean", "running_var", "weight", "bias"))
-        else:
-            mean, var, weight, bias = (
-                t.flatten() for t in (self.running_mean, self.running_var, self.weight, self.bias)
-            )
+        mean, var, weight, bias = map(self.flat, ("running_mean", "running_var", "weight", "bias"))
         if self.loose and self.training:
             y: Tensor = LooseNorm.apply(x, weight, bias, mean, var)
             return y
@@ -113,20 +114,14 @@ class Bias2d(Layer):
         super().__init__(trials)
         self.bias = self.parameter(channels)
 
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"bias": torch.zeros(self.bias.shape[1:])}
-
     def forward(self, x: Tensor) -> Tensor:
-        bias = self.own["bias"] if self.own else self.bias.flatten()
+        bias = self.flat("bias")
         y: Tensor = LooseBias.apply(x, bias) if self.loose else x + bias[:, None, None]
         return y
 
 
 class Pool(Layer):
     """Global average pooling: image activations to features [R, B, C]."""
-
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {}
 
     def forward(self, x: Tensor) -> Tensor:
         means: Tensor = LoosePool.apply(x) if self.loose else x.mean((2, 3))
@@ -136,11 +131,11 @@ class Pool(Layer):
 class Linear(Layer):
     """Features [R, ..., inputs] to [R, ..., outputs]. `std` None: torch's default, uniform in 1 / sqrt(inputs)."""
 
-    def __init__(self, trials: int, inputs: int, outputs: int, std: float | None = None, bias: bool = True) -> None:
+    def __init__(self, trials: int, inputs: int, outputs: int, std: float | None = None) -> None:
         super().__init__(trials)
         self.std = std
         self.weight = self.parameter(outputs, inputs)
-        self.bias = self.parameter(outputs) if bias else None
+        self.bias = self.parameter(outputs)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
         shape = self.weight.shape[1:]
@@ -149,16 +144,14 @@ class Linear(Layer):
             weight = (torch.rand(shape, generator=generator) * 2 - 1) * bound
         else:
             weight = torch.randn(shape, generator=generator) * self.std
-        return {"weight": weight} if self.bias is None else {"weight": weight, "bias": torch.zeros(shape[0])}
+        return {"weight": weight, "bias": torch.zeros(shape[0])}
 
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
-            flat = F.linear(x.reshape(-1, x.shape[-1]), self.own["weight"], self.own.get("bias"))
+            flat = F.linear(x.reshape(-1, x.shape[-1]), self.own["weight"], self.own["bias"])
             return flat.view(*x.shape[:-1], flat.shape[-1])
-        rows = x.flatten(1, -2)
-        weight = self.weight.transpose(1, 2)
-        y = torch.bmm(rows, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], rows, weight)
-        return y.view(*x.shape[:-1], weight.shape[-1])
+        y = torch.baddbmm(self.bias[:, None], x.flatten(1, -2), self.weight.transpose(1, 2))
+        return y.view(*x.shape[:-1], y.shape[-1])
 
 
 class LayerNorm(Layer):
@@ -168,9 +161,6 @@ class LayerNorm(Layer):
         super().__init__(trials)
         self.weight = self.parameter(dim)
         self.bias = self.parameter(dim)
-
-    def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"weight": torch.ones(self.weight.shape[1:]), "bias": torch.zeros(self.bias.shape[1:])}
 
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
@@ -185,7 +175,7 @@ class Embedding(Layer):
     def __init__(self, trials: int, tokens: int, dim: int, std: float) -> None:
         super().__init__(trials)
         self.std = std
-        self.sparse = False  # whether the gradient holds only the rows that were looked up; for one trial
+        self.sparse = False  # whether the gradient is sparse, with the rows that were looked up; one trial only
         self.weight = self.parameter(tokens, dim)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -207,7 +197,7 @@ class Embedding(Layer):
 
 
 class _Rows(torch.autograd.Function):
-    """Rows of a weight [1, N, dim], whose gradient is sparse: torch's own sparse embedding takes no trial axis."""
+    """Rows of a weight [1, N, dim], with a sparse gradient: torch's own sparse embedding takes no trial axis."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, tokens: Tensor) -> Tensor:
@@ -229,14 +219,9 @@ def pack(images: Tensor) -> Tensor:
     return images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
-def unpack(x: Tensor, trials: int) -> Tensor:
-    """Image activations to [R, B, C, H, W]."""
-    return x.unflatten(1, (trials, -1)).transpose(0, 1)
-
-
 def join(parts: Sequence[Tensor], trials: int) -> Tensor:
     """Concatenate image activations along each trial's own channels."""
-    # Joined with channels first, this and everything behind it would be laid out so.
+    # Joined with channels first, the result and all activations after it would have channels first in memory.
     last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
     return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
 

@@ -1,8 +1,9 @@
-"""Operations on the CPU whose bits for a channel do not depend on how many others there are: `LooseNorm`, and others.
+"""Operations on the CPU whose bits for a channel do not depend on how many channels there are: `LooseNorm` and others.
 
-torch's reductions, and the backward pass of its batch normalisation, go through the channels in vectors and through
-what is left of them one by one, and the two add up, or are contracted by the compiler, otherwise. Here they are made of
-single additions and multiplications, which round in one way only.
+torch's reductions, and the backward pass of its batch normalisation, go through the channels in vectors, and through
+those that are left over one by one. The two ways add up in another order, or the compiler fuses other operations, so
+that a channel is rounded by its place. Here the same results are made of single additions and multiplications over
+whole tensors, which are rounded in one way only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 MOMENTUM, EPS = 0.1, 1e-5
-FOLD = 16  # rows of few channels that are gone through as one
+FOLD = 16  # rows of pixels that are gone through as one, for a row of few channels is too short to be fast
 
 
 class LooseNorm(torch.autograd.Function):
@@ -35,15 +36,16 @@ class LooseNorm(torch.autograd.Function):
         channels = x.shape[1]
         rows = x.numel() // channels
         fold = next(n for n in range(FOLD, 0, -1) if rows % n == 0)
-        # g weight / std - (mean of that, and its projection on the normalised input), in the memory of one tensor.
+        # The gradient of the input: g minus its mean, minus its projection on the centred input, times weight / std. It
+        # is computed in the memory of one tensor.
         projection = by_weight * scale / rows
         per_channel = (mean, projection, by_bias / rows, scale * weight)
         mean, projection, average, slope = (t.repeat(fold) for t in per_channel)
         flat = [t.permute(0, 2, 3, 1).reshape(rows // fold, fold * channels) for t in (x, gradient)]
-        found = (flat[0] - mean).mul_(projection).add_(average)
-        torch.sub(flat[1], found, out=found).mul_(slope)
+        by_input = (flat[0] - mean).mul_(projection).add_(average)
+        torch.sub(flat[1], by_input, out=by_input).mul_(slope)
         shape = (x.shape[0], x.shape[2], x.shape[3], channels)
-        return found.to(x.dtype).view(shape).permute(0, 3, 1, 2), by_weight, by_bias, None, None
+        return by_input.to(x.dtype).view(shape).permute(0, 3, 1, 2), by_weight, by_bias, None, None
 
 
 class LooseBias(torch.autograd.Function):
@@ -58,7 +60,8 @@ class LooseBias(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         (gradient,) = gradients
         zero, one = (torch.full(gradient.shape[1:2], value, dtype=ctx.dtype) for value in (0.0, 1.0))
-        # The sums of batch normalisation are the same for every channel.
+        # Batch normalisation's backward pass sums the gradient over each channel, and rounds all channels alike. With
+        # mean 0 and deviation 1 that sum is the gradient of a bias.
         *_, by_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, gradient, None, None, None, zero, one, True, EPS, [False, False, True]
         )
@@ -71,6 +74,7 @@ class LoosePool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.shape = x.shape
+        # Pixel by pixel: a mean over pixels would be rounded by the place of the channel.
         first, *others = x.flatten(2).unbind(2)
         total = first.clone()
         for pixel in others:

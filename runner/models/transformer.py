@@ -33,9 +33,9 @@ class Block(nn.Module):
         self.down = layers.Linear(trials, settings.mlp * dim, dim, small)
 
     def forward(self, x: Tensor, last: bool = False) -> Tensor:
-        """Positions [R, B, T, dim] to as many, or to the last one alone, [R, B, 1, dim], at less than half the work."""
+        """Positions [R, B, T, dim] to as many; `last`: to the last alone, [R, B, 1, dim], in under half the work."""
         q, k, v = self.qkv(self.norm1(x)).view(*x.shape[:-1], 3, self.heads, -1).unbind(-3)
-        if last:  # which may see all positions, causal or not
+        if last:  # the last position sees all others, causal or not
             q, x = q[:, :, -1:], x[:, :, -1:]
         x = x + self.out(attention(q, k, v, self.causal and not last))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
@@ -55,7 +55,10 @@ class Transformer(nn.Module):
         vocabulary: int,
         per_position: bool,
     ) -> None:
-        """`shape` of one example: (T,) tokens of `vocabulary` values, or (C, H, W) with `vocabulary` 0."""
+        """`shape`: of one example, (T,) tokens of `vocabulary` values, or (C, H, W) of an image with `vocabulary` 0.
+
+        `per_position`: a class for each position, or else one for the example.
+        """
         super().__init__()
         self.patch, self.per_position, self.images = settings.patch, per_position, not vocabulary
         if self.images:

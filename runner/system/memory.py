@@ -1,18 +1,26 @@
-"""The C heap of a process that trains on the CPU: `keep_freed_memory()`.
+"""Memory of this process: the C heap, `keep_freed_memory()`; the most that was held, `peak_mib`, `peak_bytes`.
 
 glibc gives large blocks back to the system as soon as they are freed, and every training step then pays for getting
-them again, page by page: measured as 3 to 8 % of the step.
+them again, page by page: measured as 3 to 8 % of the step. torch is imported only by what measures it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import platform
 import resource
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
-_at_first = 0  # bytes that this process had when it began to keep memory
+if TYPE_CHECKING:
+    import torch
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # constants of malloc.h
+_at_first = 0  # bytes that this process held when it began to keep memory
 
 
 def keep_freed_memory() -> None:
@@ -26,7 +34,7 @@ def keep_freed_memory() -> None:
 
 
 def kept() -> int:
-    """Bytes that this process took since then, which the next stack can have; between stacks it holds little else."""
+    """Bytes that this process took since `keep_freed_memory`; between stacks nearly all are free for the next stack."""
     return max(0, _resident() - _at_first) if _at_first else 0
 
 
@@ -36,3 +44,33 @@ def _resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:
         return 0
+
+
+def peak_bytes(call: Callable[[], object]) -> int:
+    """The most bytes of torch's CPU memory that `call` holds at a time, beyond what was held before; from a profile."""
+    import torch
+
+    cpu = [torch.profiler.ProfilerActivity.CPU]
+    with tempfile.TemporaryDirectory() as folder:
+        with torch.profiler.profile(activities=cpu, profile_memory=True, acc_events=True) as profile:
+            call()
+        trace = Path(folder) / "trace.json"
+        profile.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    changes = [e["args"] for e in events if e["name"] == "[memory]" and e["args"]["Device Type"] == 0]
+    order = sorted(changes, key=lambda args: args["Ev Idx"])
+    held = most = 0
+    for args in order:
+        held += args["Bytes"]
+        most = max(most, held)
+    return most
+
+
+def peak_mib(device: torch.device) -> float:
+    """Largest memory use so far in MiB: taken from the GPU, or resident in this process on the CPU."""
+    if device.type == "cuda":
+        import torch
+
+        # What is reserved, not only what is allocated of it: a CUDA graph gives nothing back.
+        return torch.cuda.max_memory_reserved(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,7 +1,8 @@
 """The state of a stack on disk: `Checkpoints(path, ids, ...)` saves it from time to time and gives it back.
 
 A checkpoint is written beside the last one, flushed to the disk and renamed, so that a kill at any instant leaves a
-whole one. It holds tensors and plain numbers only, and is read with `weights_only`: a file from elsewhere runs nothing.
+whole one. It holds tensors and plain numbers only, and is read with `weights_only`: a file of unknown origin cannot run
+code.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from runner.system.locks import advice
 from runner.system.shortage import is_shortage
 
 FORMAT = 2
-RARELY = 20  # times what a checkpoint takes is trained between two: some stacks have gigabytes to save
+RARELY = 20  # between two checkpoints at least so many times what the last one took: some stacks save gigabytes
 KEYS = frozenset(
     "epoch step recorded alive seconds progress best best_epoch target_epoch number tensors "
     "ledger_asked ledger_applied".split()
@@ -35,9 +36,13 @@ State = dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoint of one stack at `path`, of the trials with these `ids`, in the order of its slots.
+    """The checkpoint of one stack.
 
-    `every`: seconds between two of them. `tell`: for a line to the user.
+    Args:
+        path: of the file; a draft beside it ends in `.part`.
+        ids: of the stack's trials, in the order of its slots.
+        every: seconds between two checkpoints; 0: one at every chance.
+        tell: called with a line for the user.
     """
 
     def __init__(
@@ -45,11 +50,14 @@ class Checkpoints:
     ) -> None:
         self.path, self.ids, self.every, self.tell = path, list(ids), every, tell
         self.saved = time.monotonic()
-        self.took = 0.0  # seconds, for the last one
-        self.failed = False  # and said so
+        self.took = 0.0  # seconds that the last one took
+        self.failed = False  # whether one could not be saved, which is said once
 
     def pulse(self, state: Callable[[], State]) -> None:
-        """To be called wherever `state()` is one to go on from: saves it if it is time, or if the end is asked for."""
+        """Save `state()` if it is time, or if the process is asked to end, which then raises signals.Interrupted.
+
+        Call this wherever `state()` is one to go on from.
+        """
         number = signals.requested()
         if number or time.monotonic() - self.saved >= self._interval():
             self.save(state())
@@ -77,21 +85,21 @@ class Checkpoints:
         self.took = self.saved - began
 
     def load(self) -> State | None:
-        """The state to go on from; None where there is none of these trials. A damaged file is removed, and said so.
+        """The state to go on from; None where there is no file, or one that is not of these trials, code and versions.
 
-        Raises UserError where the system does not let it be read, and MemoryError and its like as they come: that says
-        nothing about the file.
+        Such a file is removed, with a line to the user. UserError where the system does not let the file be read.
+        MemoryError and the like are passed on, for they say nothing about the file.
         """
         if not self.path.exists():
             return None
         try:
-            with zipfile.ZipFile(self.path) as archive:  # torch.load does not look at the checksums
+            with zipfile.ZipFile(self.path) as archive:  # torch.load does not verify the checksums
                 damaged = archive.testzip()
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
-            with warnings.catch_warnings(action="ignore"):  # about what a foreign file holds
+            with warnings.catch_warnings(action="ignore"):  # torch warns about kinds of files that are no checkpoints
                 state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever is in the file
+        except Exception as error:  # a damaged file makes the parsers raise nearly anything
             if is_shortage(error):
                 raise
             if isinstance(error, OSError) and error.errno and self.path.is_file():
@@ -101,7 +109,7 @@ class Checkpoints:
         else:
             if not isinstance(state, dict) or state.get("format") != FORMAT or not state.keys() >= KEYS:
                 reason = "is of another version"
-            elif state.get("torch") != torch.__version__:  # which may round otherwise
+            elif state.get("torch") != torch.__version__:  # another version may round differently
                 reason = f"is of torch {state.get('torch')}, and this is {torch.__version__}"
             elif state.get("trials") != self.ids:
                 reason = "is of other trials"
@@ -119,13 +127,13 @@ class Checkpoints:
         self.remove()
 
     def remove(self) -> None:
-        """When the rows are on record, or the stack will never be trained as it was."""
+        """Remove the file: the rows are on record, or the stack will not be trained with these trials again."""
         for path in (self.path, draft_of(self.path)):
-            with suppress(OSError):  # not there, or no file; nothing is lost with it
+            with suppress(OSError):  # it does not exist, or is no file: nothing is lost
                 path.unlink()
 
     def split(self, parts: Sequence[Checkpoints]) -> None:
-        """Hand the state over to smaller stacks of the same trials."""
+        """Hand the state over to smaller stacks of the same trials, after memory ran out."""
         state = self.load()
         for part in parts if state is not None else ():
             part.save(selected(state, [self.ids.index(i) for i in part.ids]))
@@ -133,43 +141,43 @@ class Checkpoints:
 
 
 def _fits(state: State, count: int) -> bool:
-    """Whether every entry is of the kind that it must be, and what there is of each trial there of so many."""
+    """Whether every entry is of its type, and the lists over trials have `count` elements."""
     lists = (state[key] for key in ("alive", "best", "best_epoch", "target_epoch"))
     numbers = (state[key] for key in ("epoch", "step", "recorded", "number"))
     return (
-        all(isinstance(found, list) and len(found) == count for found in lists)
-        and all(isinstance(found, int) and found >= 0 for found in numbers)
+        all(isinstance(entry, list) and len(entry) == count for entry in lists)
+        and all(isinstance(entry, int) and entry >= 0 for entry in numbers)
         and isinstance(state["tensors"], list)
-        and all(isinstance(found, Tensor) for found in state["tensors"])
+        and all(isinstance(entry, Tensor) for entry in state["tensors"])
     )
 
 
 def held(path: Path) -> list[str]:
-    """The trials that a checkpoint is of; none where it cannot be read, which the stack that it was for says."""
+    """The ids of a checkpoint's trials; none where it cannot be read, which its stack will say when it loads it."""
     return [str(trial) for trial in _glanced(path).get("trials", ())]
 
 
 def epochs_behind(path: Path) -> int:
-    """The whole epochs that a checkpoint is after; 0 where it cannot be read."""
+    """How many whole epochs were trained before a checkpoint; 0 where it cannot be read."""
     return int(_glanced(path).get("epoch", 0))
 
 
 def _glanced(path: Path) -> State:
-    """The state at `path` without what its tensors hold; {} where it is none."""
+    """The state at `path`, its tensors mapped and not read; {} where there is no state that can be read."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return state if isinstance(state, dict) else {}
-    except Exception:  # whatever is in the file
+    except Exception:  # a damaged file makes the parser raise nearly anything
         return {}
 
 
 def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
-    """A state with only these slots: every tensor and list below `slots` has the trials as its first or last axis."""
+    """A state with only these `slots`: lists and tensors have the trials as their first axis, ledgers as their last."""
     if isinstance(value, dict):
         return {name: selected(part, slots, str(name)) for name, part in value.items()}
     if isinstance(value, Tensor) and value.dim():
         return value[..., list(slots)].clone() if key.startswith("ledger") else value[list(slots)].clone()
-    if isinstance(value, list) and key in ("tensors", "penalty", "old"):
+    if isinstance(value, list) and key == "tensors":
         return [selected(part, slots) for part in value]
     return [value[slot] for slot in slots] if isinstance(value, list) else value
 

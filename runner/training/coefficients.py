@@ -1,6 +1,6 @@
-"""What the steps to come take from schedules and rules: `Coefficients.of(trials, epoch)`, made for some epochs at once.
+"""What the steps to come take from schedules and rules: `Coefficients.of(trials, epoch)`, for some epochs at once.
 
-An epoch may be a dozen steps, and numpy takes as long for those as for a thousand.
+An epoch may be a dozen steps, and NumPy takes as long for a dozen as for a thousand.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ STEPS = 1024  # about as many are made at a time
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Of the epochs from `first` to before `end`: eta [trials, steps] and rows [steps, 2, COLUMNS, trials], float64."""
+    """Multipliers and coefficients of the steps of some epochs, float64."""
 
-    first: int
-    end: int
-    eta: np.ndarray
-    rows: np.ndarray
+    first: int  # the first of the epochs, from 0
+    end: int  # the epoch after the last one
+    eta: np.ndarray  # [trials, steps]: what the schedule multiplies the learning rate by
+    rows: np.ndarray  # [steps, 2, COLUMNS, trials], see `optim.rules.coefficients`
 
     @staticmethod
     def of(trials: Sequence[Trial], epoch: int) -> Coefficients:
-        """Of trials that share a stack, for `epoch` (from 0) and others: the same ones wherever a run goes on."""
+        """For trials that share a stack, and `epoch` (from 0) with others: the same others wherever a run goes on."""
         per_epoch, epochs = trials[0].per_epoch, trials[0].epochs
         together = 1 + STEPS // per_epoch
         first = epoch // together * together

@@ -11,23 +11,23 @@ from runner.errors import UserError
 
 
 def ready(device: torch.device) -> None:
-    """The device as a stack wants to find it; nothing on other kinds of device."""
+    """Prepare a CUDA device for a stack; does nothing for other kinds of device."""
     if device.type != "cuda":
         return
     torch.cuda.init()
-    if device.index is not None:  # or else what asks for the current device opens a context on the first one too
+    if device.index is not None:  # otherwise whatever uses the current device would open a context on the first one too
         torch.cuda.set_device(device)
-    # It would plan anew for every shape of a batch, and has no plan at all for the shortest sequences.
+    # cuDNN attention rebuilds its plan for every batch shape and fails on very short sequences.
     torch.backends.cuda.enable_cudnn_sdp(False)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
 
 
 def refuse_broken(device: torch.device) -> None:
-    """After an error that is not for want of memory: UserError where the device answers nothing any more.
+    """After an error that is not for lack of memory: UserError where the device no longer works in this process.
 
-    Some errors of a kernel end the process's work on a GPU for good: whatever is tried there afterwards fails with the
-    same words, and says nothing about the trial that tries it.
+    Some errors of a kernel are final: everything that the process tries on the GPU afterwards fails with the same
+    message, which then says nothing about the trial that tries it.
     """
     if device.type != "cuda":
         return
@@ -48,14 +48,14 @@ def stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def give_up(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:
-    """After a capture that failed: let torch's allocator know that it has ended.
+    """After a capture that failed: tell torch's allocator that it has ended.
 
-    Where CUDA itself has ended the capture, torch 2.11 leaves its allocator capturing, and whatever empties the cache
-    later fails; later versions keep the pool's memory.
+    Where CUDA itself has ended the capture, torch 2.11 leaves its allocator in capturing mode, and emptying the cache
+    fails from then on; later versions keep the memory of the pool.
     """
     try:
         graph.pool()
-    except RuntimeError:  # the capture has never ended properly
+    except RuntimeError:  # so the capture was not ended by torch
         index = torch.cuda.current_device() if device.index is None else device.index
         for end in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
             with suppress(RuntimeError):

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from optim.rules import BETA1, BIAS2, DECAY, EPS, L2, LR, RATE1, STEP
-from optim.stacked import Stacked
+from optim.stacked import Stacked, over_trials
 from runner.models import layers
-from runner.training.mechanism import coefficient_of_variation, correlation, neurons, turn
 
-NEGLIGIBLE = 0.1  # of a layer's root mean square: smaller weights have no relative decay
+NEGLIGIBLE = 0.1  # of a layer's root mean square: the relative decay of a smaller weight is not looked at
 SAMPLED = 50_000  # coordinates of a layer, evenly spaced, of which decay and sqrt(v) are compared
 
 Row = dict[str, Any]
@@ -32,32 +31,35 @@ class Diagnostics:
         self.optimizer = optimizer
         self.names, self.kinds = zip(*_layers(model), strict=True)
         self.parameters = optimizer.parameters
-        self.penalty = [torch.zeros_like(p) for p in self.parameters]  # the share of the first moments
-        self.old = [p.detach().clone() for p in self.parameters]
+        self.penalty = [torch.zeros_like(p) for p in self.parameters]  # the L2 penalty's share of the first moments
+        self.old = [p.detach().clone() for p in self.parameters]  # the weights before the last step
 
     @torch.no_grad()
     def before(self, rows: Tensor) -> None:
-        """Before a step with these coefficients, [2, COLUMNS, R]."""
+        """Before a step with these coefficients, [2, COLUMNS, R]: keep the weights, and step the penalty's moment."""
         for index, p in enumerate(self.parameters):
             row = rows[self.optimizer.kinds[index]].to(p.dtype)
             rate = row[RATE1] if self.optimizer.family == "adam" else torch.ones_like(row[RATE1])
             share = self.penalty[index]
-            share.mul_(_over(row[BETA1], p)).add_(_over(rate * row[L2], p) * p)
+            share.mul_(over_trials(row[BETA1], p)).add_(over_trials(rate * row[L2], p) * p)
             self.old[index].copy_(p)
 
     @torch.no_grad()
     def rows(self, trial: int, per_epoch: int, coefficients: np.ndarray) -> list[Row]:
-        """Lines about one trial after a step: one for each parameter and one, `all`, for the network.
+        """Lines about one trial after a step: one, `all`, for the network, and one for each parameter.
 
-        `coefficients`: of that step, as asked for, [2, COLUMNS] (see `optim.rules`). What a step really removes is
-        rounded, and small decays wait for a later one (`optim.release`).
+        Args:
+            trial: its slot in the stack.
+            per_epoch: steps in an epoch.
+            coefficients: of that step, [2, COLUMNS] (see `optim.rules`), with the decay as it was asked for. What the
+                step really removes is rounded, and small decays wait for a later step (`optim.release`).
         """
-        found, whole = [], []
+        lines, parts = [], []
         for index, (name, kind) in enumerate(zip(self.names, self.kinds, strict=True)):
             tensors = _Tensors(self, index, trial, coefficients[self.optimizer.kinds[index]])
-            found.append({"layer": name, "kind": kind} | tensors.row(per_epoch))
-            whole.append(tensors)
-        return [{"layer": "all", "kind": "all"} | _Joined(whole).row(per_epoch), *found]
+            lines.append({"layer": name, "kind": kind} | tensors.row(per_epoch))
+            parts.append(tensors)
+        return [{"layer": "all", "kind": "all"} | _Joined(parts).row(per_epoch), *lines]
 
 
 class _Tensors:
@@ -72,16 +74,13 @@ class _Tensors:
         self.moment = d.optimizer.moments1[index][trial].double().flatten()
         self.penalty = d.penalty[index][trial].double().flatten()
         self.adaptive = bool(moments2)
-        # What the step divides by: sqrt(v-hat) + eps; without a second moment everybody's is 1.
-        root = (
-            moments2[index][trial].double().flatten().sqrt() / float(row[BIAS2])
-            if moments2
-            else torch.ones_like(self.new)
-        )
-        self.root = root
-        self.removed = self.decay * self.old + float(row[STEP]) * self.penalty / (
-            root + float(row[EPS] if moments2 else 0)
-        )
+        # A step divides by sqrt(v-hat) + eps, or by 1 where there is no second moment.
+        self.root, eps = torch.ones_like(self.new), 0.0
+        if moments2:
+            self.root = moments2[index][trial].double().flatten().sqrt() / float(row[BIAS2])
+            eps = float(row[EPS])
+        # What decay has taken off each weight: decoupled decay directly, the penalty through the first moment.
+        self.removed = self.decay * self.old + float(row[STEP]) * self.penalty / (self.root + eps)
 
     def angles(self) -> Tensor:
         """By how much each neuron's weights have turned in the step, in radians: [neurons]."""
@@ -90,9 +89,9 @@ class _Tensors:
 
     def row(self, per_epoch: int) -> Row:
         angles = self.angles()
-        # A weight that just crosses zero has a large decay for its size, and none to speak of.
-        there = self.old.abs() > NEGLIGIBLE * self.old.square().mean().sqrt()
-        relative, root = self.removed[there] / self.old[there], self.root[there]
+        # A weight that is just crossing zero has a large decay relative to its size, which says nothing: leave it out.
+        sizeable = self.old.abs() > NEGLIGIBLE * self.old.square().mean().sqrt()
+        relative, root = self.removed[sizeable] / self.old[sizeable], self.root[sizeable]
         if len(relative) > SAMPLED:
             every = torch.arange(0, len(relative), math.ceil(len(relative) / SAMPLED), device=relative.device)
             relative, root = relative[every], root[every]
@@ -128,24 +127,46 @@ class _Joined(_Tensors):
 
 def _layers(model: nn.Module) -> list[tuple[str, str]]:
     """Name and kind of every parameter: `normalised` (a convolution that a norm follows), `norm` or `plain`."""
-    found, normed = [], any(isinstance(module, layers.BatchNorm2d) for module in model.modules())
+    kinds, normed = [], any(isinstance(module, layers.BatchNorm2d) for module in model.modules())
     for name, _ in model.named_parameters():
         owner = model.get_submodule(name.rpartition(".")[0])
         norm = isinstance(owner, layers.BatchNorm2d | layers.LayerNorm)
         scale_free = normed and isinstance(owner, layers.Conv2d)
-        found.append((name, "norm" if norm else "normalised" if scale_free else "plain"))
-    return found
+        kinds.append((name, "norm" if norm else "normalised" if scale_free else "plain"))
+    return kinds
 
 
 def _fifths(relative: Tensor, root: Tensor) -> Row:
     """Medians of sqrt(v-hat) and of relative decay in each fifth of the coordinates, ordered by sqrt(v-hat)."""
     order = root.argsort()
-    found: Row = {}
+    medians: Row = {}
     for name, values in (("root", root), ("decay", relative)):
         parts = values[order].tensor_split(5)
-        found |= {f"{name}_{number}": float(part.median()) for number, part in enumerate(parts, 1)}
-    return found
+        medians |= {f"{name}_{number}": float(part.median()) for number, part in enumerate(parts, 1)}
+    return medians
 
 
-def _over(values: Tensor, like: Tensor) -> Tensor:
-    return values.view((-1,) + (1,) * (like.dim() - 1))
+def neurons(weight: Tensor) -> Tensor:
+    """The weights of one trial's layer as one row for each output: [out, ...] to [out, n]; a vector is one row."""
+    return weight.flatten(1) if weight.dim() > 1 else weight[None]
+
+
+def turn(old: Tensor, new: Tensor) -> Tensor:
+    """The angle between the rows of two matrices [N, n], in radians; exact for small ones, where a cosine is not."""
+    a, b = (x / x.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny) for x in (old, new))
+    return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
+
+
+def coefficient_of_variation(x: Tensor) -> float | None:
+    """Standard deviation over mean; None where there is no spread to speak of."""
+    mean = float(x.mean())
+    return float(x.std(unbiased=False)) / abs(mean) if len(x) > 1 and mean else None
+
+
+def correlation(x: Tensor, y: Tensor) -> float | None:
+    """Spearman's rank correlation; None where one of them is constant."""
+    if len(x) < 3 or bool((x == x[0]).all()) or bool((y == y[0]).all()):
+        return None
+    from scipy.stats import spearmanr  # imported here, as few runs ask for diagnostics
+
+    return float(spearmanr(x.cpu().numpy(), y.cpu().numpy()).statistic)

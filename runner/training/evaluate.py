@@ -14,11 +14,11 @@ from runner.training.feed import Images, Resident
 
 @dataclass(frozen=True)
 class Scores:
-    """Per trial: mean cross-entropy, errors in percent; `top5` None with five classes or fewer."""
+    """What an evaluation says of each trial."""
 
-    loss: list[float]
-    error: list[float]
-    top5: list[float] | None
+    loss: list[float]  # mean cross-entropy in nats
+    error: list[float]  # in percent of the answers
+    top5: list[float] | None  # in percent: the class is not among the five likeliest; None with five classes or fewer
 
 
 def losses(logits: Tensor, y: Tensor) -> Tensor:
@@ -38,9 +38,16 @@ def evaluate(
     batch: int,
     pulse: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """Scores of `trials` stacked networks on `split`, `batch` examples at a time; the model keeps its mode.
+    """Scores of stacked networks on a split, in eval mode; the model keeps the mode that it had.
 
-    `pulse` is called after each batch, and may raise.
+    Args:
+        model: of `trials` networks.
+        split: whose examples all networks see.
+        images: how to standardise them; None: tokens.
+        trials: R.
+        autocast: the context of the forward pass.
+        batch: how many examples at a time.
+        pulse: called after each batch; what it raises ends the evaluation.
     """
     training = model.training
     model.eval()

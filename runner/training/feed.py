@@ -1,7 +1,8 @@
 """Batches for a stack: data resident on the device, order and augmentation drawn once per epoch and seed.
 
-`Feed(dataset, seeds, ...)`, then `epoch(n)` and for each step `batch(step)`. Trials with one seed see the same
-batches, whatever their optimizer: comparisons are paired.
+`Feed(dataset, seeds, ...)`, then `epoch(n)` and for each step `batch(step)`. Trials with one seed see the same batches,
+whatever their optimizer: comparisons are paired. In the shapes R counts trials, S distinct seeds, N examples, and B the
+examples of a batch.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from torch import Tensor
 from runner.data.dataset import Dataset, Split
 from runner.training.randomness import generator
 
-AHEAD = 2**18  # bytes of float32 images that are made together on the CPU, for a call for each batch costs more
+# Bytes of float32 images that are made together on the CPU: for small batches a call takes longer than the arithmetic,
+# so several batches are made by one call.
+AHEAD = 2**18
 
 Batch = tuple[Tensor, Tensor, Tensor | None]  # x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width]
 
 
 @dataclass(frozen=True)
 class Resident:
-    """A split on the device, in the types that it came in: a batch of bytes becomes int64 where it is used."""
+    """A split on the device, in the types that it came in; bytes become int64 batch by batch, when they are used."""
 
     x: Tensor
     y: Tensor
@@ -32,11 +35,14 @@ class Resident:
 
 
 class Images:
-    """Standardises uint8 images and, in training, flips and shifts them."""
+    """Standardises uint8 images and, in training, flips and shifts them.
+
+    `dataset` says mean, deviation and what is varied; `dtype` is that of the standardised images.
+    """
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
-        # Of a whole image, [H * W * C]: the loop over the channels of a pixel, or over a line of pixels, is too short
-        # to be fast.
+        # Repeated over a whole image, [H * W * C]: broadcasting over the channels of each pixel would loop over as many
+        # elements as there are channels, too few to be fast.
         pixels = dataset.train.x.shape[1] * dataset.train.x.shape[2]
         self.mean = torch.tensor(dataset.mean, device=device, dtype=dtype).repeat(pixels)
         self.scale = (1 / torch.tensor(dataset.std, device=device, dtype=dtype)).repeat(pixels)
@@ -58,15 +64,18 @@ class Images:
         flip = torch.randint(2, (count, 1), generator=g) * int(self.flip)
         return torch.cat([flip, torch.randint(2 * self.pad + 1, (count, 2), generator=g)], 1)
 
-    def augmented(self, data: Tensor, index: Tensor, how: Tensor) -> Tensor:
-        """The images at `index` [S, B], mirrored and cropped as `how` [S, B, 3] says: [S, B, C, H, W].
+    def augmented(self, data: Tensor, index: Tensor, augmentation: Tensor) -> Tensor:
+        """Images of `data` uint8 [N, H, W, C], mirrored and cropped: [S, B, C, H, W].
 
-        The border is 0 after standardisation, that is the mean colour, as in the paper's code.
+        `index`: int64 [S, B], which ones; `augmentation`: int64 [S, B, 3], as `draw` gives it. The border is 0 after
+        standardisation, which is the mean colour, as in the paper's code.
         """
         if not self.varied:
             return self.plain(data.index_select(0, index.flatten()).unflatten(0, index.shape))
         height, width = data.shape[1:3]
-        flip, top, left = how.unbind(-1)
+        flip, top, left = augmentation.unbind(-1)
+        # Each pixel of the result by the coordinates of its source. Outside of the image any pixel is picked and then
+        # multiplied by 0.
         row = top[..., None] + torch.arange(height, device=data.device) - self.pad  # [S, B, H]
         column = left[..., None] + torch.arange(width, device=data.device) - self.pad
         inside = ((row >= 0) & (row < height))[..., :, None] & ((column >= 0) & (column < width))[..., None, :]
@@ -77,7 +86,16 @@ class Images:
 
 
 class Feed:
-    """Training batches of a stack whose trials have the given seeds."""
+    """Training batches of a stack.
+
+    Args:
+        dataset: of which `train` is fed.
+        seeds: of the trials, R of them; trials of one seed get the same batches.
+        batch_size: B; the last batch of an epoch may be smaller.
+        noise_width: how many random numbers in [0, 1) a model takes for each example; 0: none.
+        device: where the batches lie.
+        dtype: of images and noise.
+    """
 
     def __init__(
         self,
@@ -91,34 +109,36 @@ class Feed:
         self.train = Resident.of(dataset.train, device)
         self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
         self.distinct = sorted(set(seeds))
-        places = [self.distinct.index(seed) for seed in seeds]
-        self.place = torch.tensor(places, device=device)
-        self.paired = places == list(range(len(self.distinct)))  # every trial has a seed of its own, in order
+        indices = [self.distinct.index(seed) for seed in seeds]
+        self.seed_index = torch.tensor(indices, device=device)  # [R]: the seed of each trial
+        # Every trial has a seed of its own, in order: the batches of seeds are those of trials, without a copy.
+        self.paired = indices == list(range(len(self.distinct)))
         self.count, self.batch_size, self.noise_width = len(dataset.train), batch_size, noise_width
         self.full = self.count // batch_size  # batches with no example missing
         self.device, self.dtype = device, dtype
         size = 4 * max(1, len(self.distinct) * batch_size * dataset.train.x[0].size)
         self.ahead = max(1, AHEAD // size) if device.type == "cpu" else 1
-        self.made: tuple[int, Batch] | None = None  # `ahead` batches for each seed, from this step on
-        # Where a recorded step finds them: int64 [S, N], int64 [S, N, 3] and float32 [S, N, noise_width].
-        self.order, self.how, self.noise = (torch.empty(0, device=device) for _ in range(3))
+        self.made: tuple[int, Batch] | None = None  # `ahead` batches for each seed, and the step of the first
+        # The numbers of an epoch: int64 [S, N], int64 [S, N, 3] and float32 [S, N, noise_width]. They stay in the same
+        # memory from epoch to epoch, where a recorded step finds them.
+        self.order, self.augmentation, self.noise = (torch.empty(0, device=device) for _ in range(3))
 
     def epoch(self, epoch: int) -> None:
         """Draw the order, the augmentation and the noise of `epoch` (from 0) for every distinct seed."""
-        orders, hows, noises = [], [], []
+        orders, augmentations, noises = [], [], []
         for seed in self.distinct:
             orders.append(torch.randperm(self.count, generator=generator(seed, "order", epoch)))
             if self.images is not None and self.images.varied:
-                hows.append(self.images.draw(self.count, seed, epoch))
+                augmentations.append(self.images.draw(self.count, seed, epoch))
             if self.noise_width:
                 noises.append(torch.rand(self.count, self.noise_width, generator=generator(seed, "noise", epoch)))
         self.made = None
-        self.order, self.how, self.noise = (
-            self._put(there, drawn) for there, drawn in ((self.order, orders), (self.how, hows), (self.noise, noises))
-        )
+        self.order = self._put(self.order, orders)
+        self.augmentation = self._put(self.augmentation, augmentations)
+        self.noise = self._put(self.noise, noises)
 
     def batch(self, step: int) -> Batch:
-        """That of step `step` of the epoch (from 0)."""
+        """The batch of step `step` of the epoch (from 0)."""
         if self.ahead == 1:
             return self.apart(step)
         first = step - step % self.ahead
@@ -130,39 +150,43 @@ class Feed:
         return self._of_trials(x[:, part], y[:, part], None if noise is None else noise[:, part])
 
     def apart(self, step: int) -> Batch:
-        """`batch`, made from the numbers of the epoch alone, so that a recorded step makes it anew."""
+        """`batch` by itself, from the numbers of the epoch: a recorded step makes it anew at every replay."""
         return self._of_trials(*self._of_seeds(*self._drawn(step, 1)))
 
     def at(self, clock: Tensor) -> Batch:
-        """`batch` of the step that `clock`, int [1] on the device, says: one with a full batch."""
+        """`batch` of the step that `clock`, int [1] on the device, says; that step must have a full batch."""
         whole = self.full * self.batch_size
-        found = self._of_seeds(
-            *(
-                drawn[:, :whole].unflatten(1, (self.full, self.batch_size)).index_select(1, clock).squeeze(1)
-                if len(drawn)
-                else drawn
-                for drawn in (self.order, self.how, self.noise)
-            )
+        numbers = (
+            drawn[:, :whole].unflatten(1, (self.full, self.batch_size)).index_select(1, clock).squeeze(1)
+            if len(drawn)
+            else drawn
+            for drawn in (self.order, self.augmentation, self.noise)
         )
-        return self._of_trials(*found)
+        return self._of_trials(*self._of_seeds(*numbers))
 
     def _drawn(self, step: int, count: int) -> list[Tensor]:
+        """Order, augmentation and noise of `count` steps from `step` on."""
         part = slice(step * self.batch_size, (step + count) * self.batch_size)
-        return [drawn[:, part] for drawn in (self.order, self.how, self.noise)]
+        return [drawn[:, part] for drawn in (self.order, self.augmentation, self.noise)]
 
-    def _of_seeds(self, index: Tensor, how: Tensor, noise: Tensor) -> Batch:
-        """The examples at `index` [S, N] of each seed."""
-        x = self.images.augmented(self.train.x, index, how) if self.images is not None else self.train.x[index].long()
+    def _of_seeds(self, index: Tensor, augmentation: Tensor, noise: Tensor) -> Batch:
+        """The batch of each seed, S in the place of R, from its numbers."""
+        if self.images is not None:
+            x = self.images.augmented(self.train.x, index, augmentation)
+        else:
+            x = self.train.x[index].long()
         return x, self.train.y[index].long(), noise.to(self.dtype) if self.noise_width else None
 
     def _of_trials(self, x: Tensor, y: Tensor, noise: Tensor | None) -> Batch:
+        """The batch of each trial from that of each seed."""
         if self.paired:
             return x, y, noise
-        return x[self.place], y[self.place], None if noise is None else noise[self.place]
+        trials = self.seed_index
+        return x[trials], y[trials], None if noise is None else noise[trials]
 
-    def _put(self, there: Tensor, drawn: list[Tensor]) -> Tensor:
-        """The numbers of all seeds on the device, in the memory that is there once there is some."""
+    def _put(self, held: Tensor, drawn: list[Tensor]) -> Tensor:
+        """The numbers of all seeds on the device, copied into `held` once it has their shape; empty without numbers."""
         if not drawn:
-            return there.view(0, 0)
+            return held.view(0, 0)
         numbers = torch.stack(drawn)
-        return there.copy_(numbers) if there.shape == numbers.shape else numbers.to(self.device)
+        return held.copy_(numbers) if held.shape == numbers.shape else numbers.to(self.device)

@@ -1,15 +1,14 @@
 """What a stack will need of a device's memory, known before it starts: `predicted(trials, dataset, device)`.
 
-One step and one evaluation are run on tensors without memory, counting what would be alive at any moment.
+One step and one evaluation are run on torch's fake tensors, which have shapes and no memory, while the bytes that would
+be alive at any moment are counted. `room(...)` compares with what is free.
 """
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,9 +17,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from optim.rules import ALONE
 from runner.config.settings import LANES
 from runner.data.dataset import Dataset, Split
+from runner.data.room import machine_memory
 from runner.models.branches import COUNT
 from runner.models.build import Model, build
 from runner.models.lanes import Lanes
@@ -32,17 +31,19 @@ from runner.training.precision import autocast
 from runner.trials.stack_size import GPU_LAYER, evaluation_batch, rough_bytes, slots
 from runner.trials.trial import Trial
 
-# What is freed comes back in pieces: a process holds more than was alive in a step, measured as 1.25 to 1.55 times for
-# seven convolutional shapes and 1.05 to 1.25 times for four Transformers, and what the first call of every operator
-# leaves behind. The larger blocks of an evaluation in larger batches fit in none of the pieces.
+# Freed memory is in pieces, not all of which can be used again: a process holds more than was alive in a step, measured
+# as 1.25 to 1.55 times for seven convolutional shapes and 1.05 to 1.25 times for four Transformers. To that comes what
+# the first call of every operator leaves behind, FIRST_CALLS. An evaluation in batches larger than those of training
+# needs blocks that fit in none of the pieces.
 HEAP, TRANSFORMER_HEAP, FIRST_CALLS = 1.4, 1.2, 50 * 2**20
 
 
 class Alive(TorchDispatchMode):
-    """Counts the bytes of all tensors alive, and the most that there were."""
+    """Counts the bytes of all tensors that are alive, `now`, and the `most` that there were, within a `with`."""
 
     def __init__(self) -> None:
         super().__init__()
+        # By the identity of a storage its bytes, and a reference that tells when it is freed. Views share a storage.
         self.known: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self.now = self.most = 0
 
@@ -67,9 +68,9 @@ class Alive(TorchDispatchMode):
 
 
 def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
-    """Bytes that the stack will take at its peak: of the GPU, or of this process beyond what it has now."""
+    """Bytes that the stack of `trials` will take at its peak: of the GPU, or of this process beyond what it has now."""
     first, count = trials[0], len(trials)
-    if device.type == "cpu" and first.optimizer.name not in ALONE:
+    if device.type == "cpu" and first.stackable:
         count = slots(first.model, first.batch_size, first.positions, count, first.way)
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count
@@ -77,7 +78,7 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
     with FakeTensorMode(), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
-        if first.way == LANES:  # as many at a time as there are streams
+        if first.way == LANES:  # lanes are evaluated as many at a time as there are streams
             some = min(count, COUNT) if gpu else 1
             _evaluation(build(first.model, dataset, some), first, dataset, kept.images, some, chunk)
         else:
@@ -89,14 +90,15 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         heap_share = TRANSFORMER_HEAP if isinstance(first.model, TransformerSettings) else HEAP
         return int(heap_share * step + larger * evaluation) + FIRST_CALLS
     resident = sum(s.x.nbytes + s.y.nbytes for s in (dataset.train, dataset.val, dataset.test))
-    # A CUDA graph keeps the memory of its step for itself, beside which smaller batches and evaluations need their own.
+    # A CUDA graph keeps the memory of its step to itself. An evaluation, and a step with a smaller last batch, need
+    # their own beside it.
     smaller = len(dataset.train) % first.batch_size / first.batch_size * (step - held)
     return step + int(max(smaller, evaluation)) + resident
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What a stack holds from step to step."""
+    """What a stack holds from step to step, here only so that it is counted as alive."""
 
     model: Model
     images: Images | None
@@ -104,6 +106,7 @@ class _Kept:
 
 
 def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
+    """Make a stack of `count` trials like this one, of so many different seeds, and take a step; what remains of it."""
     model = build(trial.model, dataset, count)
     network = Lanes(model, build(trial.model, dataset, 1)) if trial.way == LANES else model
     parameters = list(model.parameters())
@@ -112,7 +115,7 @@ def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     drawn = _epoch_draws(model, dataset, seeds)
     images = None
     if dataset.kind == "images":
-        # Made outside: a tensor from a list of numbers is a real one.
+        # A tensor made from a list of numbers is real, also under the fake mode: put fake ones in its place.
         images = Images(dataset, torch.device("cpu"), torch.float32)
         images.mean, images.scale = (torch.empty(images.mean.shape) for _ in range(2))
     batch = min(trial.batch_size, len(dataset.train))
@@ -125,6 +128,7 @@ def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     if isinstance(network, Lanes):
         network.gather()
     del logits, x, y, noise
+    # The last step of an epoch copies the weights, to measure the size of its update.
     before = [p.detach().clone() for p in parameters]
     moved = [p.detach() - q for p, q in zip(parameters, before, strict=True)]
     del before, moved
@@ -143,6 +147,7 @@ def _epoch_draws(model: Model, dataset: Dataset, seeds: int) -> list[Tensor]:
 
 
 def _examples(split: Split, images: Images | None, seeds: int, batch: int) -> Tensor:
+    """A batch for each seed as the network takes it, [seeds, batch, ...]."""
     shape = (seeds, batch, *split.x.shape[1:])
     if images is None:
         return torch.zeros(shape, dtype=torch.int64)
@@ -152,37 +157,33 @@ def _examples(split: Split, images: Images | None, seeds: int, batch: int) -> Te
 
 @torch.no_grad()
 def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | None, count: int, chunk: int) -> None:
+    """Evaluate `count` networks on a batch of `chunk` examples."""
     model.eval()
     split = dataset.test if len(dataset.test) else dataset.train
     x = _examples(split, images, 1, min(chunk, len(split)))[0]
     y = torch.zeros(len(x), *split.y.shape[1:], dtype=torch.int64)
     with autocast(trial.precision, x.device):
         logits = model(x.expand(count, *x.shape))
-    if x.device.type != "cpu":  # the CPU's batches are small, and what they leave is among its shares above
+    if x.device.type != "cpu":  # on a CPU the losses are small, and HEAP has room for them
         losses(logits, y.expand(count, *y.shape))
 
 
 def available(device: torch.device) -> float:
-    """Bytes that can still be had; infinite where the system does not say."""
+    """Bytes of the device's memory that this process can still get; infinite where the system does not say."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return math.inf
-    kib = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), "")
-    return int(kib) * 1024.0 + memory.kept() if kib else math.inf
+    return machine_memory() + memory.kept()
 
 
 def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, processes: int) -> str:
     """Why this stack should not be tried beside `processes` - 1 others like it; "" where there is room.
 
-    A trial alone may have all the memory that there is.
+    A stack of one trial may take all the memory that is free: there is no smaller one to try.
     """
     free = available(device) if device.type == "cuda" or len(trials) == 1 else available(device) / processes
     first = trials[0]
-    # Of a GPU an evaluation may fill some layers more.
+    # The rough figure is quick, and enough for most stacks. On a GPU an evaluation may need some layers more.
     more = 0 if device.type == "cpu" else 16 * GPU_LAYER
     if rough_bytes(first.model, first.batch_size, first.positions, len(trials)) + more < free:
         return ""

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 
 from optim import rules
-from optim.release import Ledger, released_rows
+from optim.release import DecayLedger, released_rows
 from optim.slow import Slow
 from optim.stacked import Stacked
 from runner.config.settings import LANES, LOOSE, UNSTACKED
 from runner.data.dataset import Dataset
-from runner.models.build import Model, build, decays
+from runner.models.build import Model, build, decays, loosen, single
 from runner.models.lanes import Lanes
 from runner.models.layers import initialise
-from runner.models.ways import loosen, single
 from runner.training.coefficients import Coefficients
 from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
@@ -34,21 +33,29 @@ from runner.training.graph import Graph
 from runner.training.precision import autocast
 from runner.training.randomness import generator
 from runner.training.step import Step
-from runner.training.unstacked import Alone
+from runner.training.unstacked import Unstacked
 from runner.trials.stack_size import apart, evaluation_batch, slots
 from runner.trials.trial import Trial
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What an epoch of training showed, per trial: the average training loss and the size of the last step."""
+class EpochStats:
+    """What an epoch of training showed, for each trial: the mean training loss, and how far the last step moved it."""
 
     running_loss: list[float]
-    update_norm: list[float]
+    update_norm: list[float]  # Euclidean norm of the change of all parameters
 
 
 class Stack:
-    """Networks, moments and data of a stack; `trials` share `Trial.shape`."""
+    """Networks, moments and data of a stack. `trials` share `Trial.shape`, so one program computes them all.
+
+    Args:
+        trials: R of them; a tensor of the stack has R as its first axis, or more where slots are padded.
+        dataset: theirs.
+        device: where everything lies.
+        dtype: of parameters, moments and images.
+        diagnostics: follow what decay does to the weights, in plain steps without a CUDA graph.
+    """
 
     def __init__(
         self,
@@ -58,59 +65,70 @@ class Stack:
         dtype: torch.dtype = torch.float32,
         diagnostics: bool = False,
     ) -> None:
-        """`diagnostics`: follow what decay does to the weights, in plain steps without a CUDA graph."""
         ready(device)
         first = trials[0]
-        self.count, self.per_epoch, self.epochs = len(trials), first.per_epoch, first.epochs
+        on_cpu = device.type == "cpu"
+        self.count, self.per_epoch, self.epochs, self.device = len(trials), first.per_epoch, first.epochs, device
         shape = (first.model, first.batch_size, first.positions)
-        alone = first.optimizer.name in rules.ALONE
-        padding = slots(*shape, self.count, first.way) - self.count if device.type == "cpu" and not alone else 0
-        self.trials = [*trials, *[first] * padding]  # the padding is frozen from the start
+        # On a CPU the kernels round by the width of the stack: padding makes it a width whose bits are always the same.
+        # The padding repeats the first trial and is frozen from the start.
+        padding = slots(*shape, self.count, first.way) - self.count if on_cpu and first.stackable else 0
+        self.trials = [*trials, *[first] * padding]
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
         initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
-        self.network: Model | Lanes = self.model  # what is called; the same parameters
-        self.scored: Model | Lanes = self.model  # and what is evaluated
-        singly = device.type == "cpu" and apart(first.model, first.positions, first.way)
-        if not alone and (first.way == LANES or singly):
-            with torch.device("meta"):
+        # Training calls `network` and evaluation `scored`. Both have the parameters of `model`.
+        self.network: Model | Lanes = self.model
+        self.scored: Model | Lanes = self.model
+        one_by_one = on_cpu and apart(first.model, first.positions, first.way)
+        if first.stackable and (first.way == LANES or one_by_one):
+            with torch.device("meta"):  # only the lane's structure is used
                 lane = build(first.model, dataset, 1)
             self.scored = Lanes(self.model, lane)
             self.network = self.scored if first.way == LANES else self.model
         self.parameters: list[Tensor] = list(self.model.parameters())
-        weights = [decays(p) for p in self.parameters]
-        optimizer: Stacked | Alone = (
-            Alone(self.model, first.rule, weights) if alone else Stacked(self.parameters, first.rule.family, weights)
+        self.feed = Feed(
+            dataset, [trial.seed for trial in self.trials], first.batch_size, self.model.noise_width, device, dtype
         )
-        seeds = [trial.seed for trial in self.trials]
-        self.feed = Feed(dataset, seeds, first.batch_size, self.model.noise_width, device, dtype)
         self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
         self.splits = {"train": self.feed.train}
         for name, split in (("val", dataset.val), ("test", dataset.test)):
             if len(split):
                 self.splits[name] = Resident.of(split, device)
         self.autocast = autocast(first.precision, device)
-        self.evaluated = evaluation_batch(*shape, 0 if device.type == "cpu" else len(self.trials), first.way)
+        self.evaluated = evaluation_batch(*shape, 0 if on_cpu else len(self.trials), first.way)
+        self.step = self._step(diagnostics, dtype)
+        # A step with diagnostics copies to the host, which a graph cannot record.
+        recorded = self.step.optimizer.launch is not None and not diagnostics
+        self.graph = Graph(self.step, self.feed, device) if recorded else None
+        self.planned: Coefficients | None = None  # of the current epoch and some others
+        self.norms: Tensor | None = None  # of the weights as they are; None: not computed since they changed
+        self.ledger: DecayLedger | None = None  # of decay asked for and applied
+        self.epoch_ledger: DecayLedger | None = None  # as it was when the epoch began
+
+    def _step(self, diagnostics: bool, dtype: torch.dtype) -> Step:
+        """The optimizer of the stack, and the step around it."""
+        first, device = self.trials[0], self.device
+        weights = [decays(p) for p in self.parameters]
+        optimizer: Stacked | Unstacked = (
+            Stacked(self.parameters, first.rule.family, weights)
+            if first.stackable
+            else Unstacked(self.model, first.rule, weights)
+        )
         live = torch.arange(len(self.trials), device=device) < self.count
         multipliers = [trial.loss_multiplier for trial in self.trials]
-        wanted = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
-        self.step = Step(self.network, optimizer, live, self.autocast, first.precision == "fp16", wanted)
-        if first.way == UNSTACKED and device.type == "cpu" and isinstance(optimizer, Stacked):
+        multiplier = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
+        step = Step(self.network, optimizer, live, self.autocast, first.precision == "fp16", multiplier)
+        if device.type == "cpu" and first.way == UNSTACKED and isinstance(optimizer, Stacked):
             optimizer.read(lambda: single(self.model))
-        elif first.way == LOOSE and device.type == "cpu":
+        elif device.type == "cpu" and first.way == LOOSE:
             loosen(self.model)
         if any(trial.lookahead.k for trial in self.trials):
             ks, alphas = zip(*((trial.lookahead.k, trial.lookahead.alpha) for trial in self.trials), strict=True)
-            self.step.slow = Slow(self.parameters, torch.tensor(ks), torch.tensor(alphas, dtype=torch.float64))
+            step.slow = Slow(self.parameters, torch.tensor(ks), torch.tensor(alphas, dtype=torch.float64))
         if diagnostics and isinstance(optimizer, Stacked):
-            self.step.diagnostics = Diagnostics(self.model, optimizer)
-        recorded = optimizer.launch is not None and not diagnostics
-        self.graph = Graph(self.step, self.feed, device) if recorded else None
-        self.planned: Coefficients | None = None
-        self.norms: Tensor | None = None  # of the weights as they are, where they have been asked for
-        self.ledger: Ledger | None = None  # of decay asked for and applied
-        self.epoch_ledger: Ledger | None = None  # as it was when the epoch began
-        self.device = device
+            step.diagnostics = Diagnostics(self.model, optimizer)
+        return step
 
     @property
     def size(self) -> int:
@@ -122,8 +140,11 @@ class Stack:
         """Which trials still train: bool [R]."""
         return self.step.live
 
-    def run_epoch(self, epoch: int, first: int = 0, after: Callable[[int], None] = lambda taken: None) -> Progress:
-        """Train through `epoch` (from 0), from step `first` on; `after` is told the steps taken, but for the last."""
+    def run_epoch(self, epoch: int, first: int = 0, after: Callable[[int], None] = lambda taken: None) -> EpochStats:
+        """Train through `epoch` (from 0), from step `first` on.
+
+        `after` is called after each step but the last, with the number of steps taken; what it raises ends the epoch.
+        """
         self.network.train()
         self.norms = None
         self.feed.epoch(epoch)
@@ -131,7 +152,7 @@ class Stack:
         rows = self._rows(epoch)
         if first == 0:
             self.step.begin(epoch * self.per_epoch)
-        before = self.parameters
+        before = self.parameters  # replaced by a copy of the weights before the last step
         with nullcontext() if self.graph is None else self.graph.epoch(rows, first):
             for step in range(first, self.per_epoch):
                 if step > first:
@@ -142,20 +163,21 @@ class Stack:
                     self.graph.run(step)
                 else:
                     self.step(self.feed.batch(step), rows[step])
-        if isinstance(self.step.optimizer, Alone):
+        if isinstance(self.step.optimizer, Unstacked):
             self.step.optimizer.settle()
-        moved = _norm(torch._foreach_sub([p.detach() for p in self.parameters], before))
+        update = _norm(torch._foreach_sub([p.detach() for p in self.parameters], before))
+        # Finite gradients may still make weights that are not finite. The last step did it, whose number is one less.
         self.step.freeze(torch.isfinite(self._weight_norm()), before=1)
         running = self.step.total / self.feed.count
-        return Progress(running.tolist()[: self.count], moved.tolist()[: self.count])
+        return EpochStats(running.tolist()[: self.count], update.tolist()[: self.count])
 
     def scores(self, split: str, pulse: Callable[[], None] = lambda: None) -> Scores:
         """Loss and error of every trial on `train`, `val` or `test`; `pulse` is called after each batch."""
-        found = evaluate(
+        all_slots = evaluate(
             self.scored, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
         )
         n = self.count
-        return Scores(found.loss[:n], found.error[:n], found.top5[:n] if found.top5 else None)
+        return Scores(all_slots.loss[:n], all_slots.error[:n], all_slots.top5[:n] if all_slots.top5 else None)
 
     def weight_norm(self) -> list[float]:
         """Euclidean norm of all parameters of each trial."""
@@ -163,12 +185,12 @@ class Stack:
 
     def dynamics(self, trial: int, epoch: int) -> list[dict[str, Any]]:
         """Lines of `runner.training.diagnostics` about one trial's last step of `epoch` (from 0); [] if that is off."""
-        watch, rule = self.step.diagnostics, self.trials[trial].rule
-        if watch is None:
+        diagnostics, rule = self.step.diagnostics, self.trials[trial].rule
+        if diagnostics is None:
             return []
         step = np.array([(epoch + 1) * self.per_epoch])
         row = rules.coefficients(rule, step, self.eta(epoch)[trial, -1:], np.array([self.trials[trial].updates(epoch)]))
-        return watch.rows(trial, self.per_epoch, row[0])
+        return diagnostics.rows(trial, self.per_epoch, row[0])
 
     def died_at(self) -> list[int]:
         """For each trial the step, counted from 0, at which its loss or gradient was not finite; -1: it lives."""
@@ -176,11 +198,11 @@ class Stack:
 
     def eta(self, epoch: int) -> np.ndarray:
         """The schedules' multipliers of the steps of `epoch`: [trials, steps]."""
-        planned, here = self._planned(epoch)
-        return planned.eta[:, here]
+        planned, steps = self._planned(epoch)
+        return planned.eta[:, steps]
 
     def _planned(self, epoch: int) -> tuple[Coefficients, slice]:
-        """The coefficients of some epochs, `epoch` among them, and where it is."""
+        """The coefficients of some epochs, and which of their steps are those of `epoch`."""
         if self.planned is None or not self.planned.first <= epoch < self.planned.end:
             self.planned = Coefficients.of(self.trials, epoch)
         start = (epoch - self.planned.first) * self.per_epoch
@@ -188,10 +210,10 @@ class Stack:
 
     def _rows(self, epoch: int) -> Tensor:
         """Coefficients of the steps of `epoch`, formed in float64: [steps, 2, columns, R]."""
-        planned, here = self._planned(epoch)
+        planned, steps = self._planned(epoch)
         # Decays too small for float32 are saved up from epoch to epoch and paid when they can be.
-        rows, self.ledger = released_rows(planned.rows[here], self.ledger, last=epoch == self.epochs - 1)
-        on_cpu = self.device.type == "cpu"  # where the step takes float64; a GPU's reads float32
+        rows, self.ledger = released_rows(planned.rows[steps], self.ledger, last=epoch == self.epochs - 1)
+        on_cpu = self.device.type == "cpu"  # the CPU's step takes float64, the GPU's kernel reads float32
         return torch.from_numpy(rows).to(self.device, torch.float64 if on_cpu else torch.float32)
 
     def _weight_norm(self) -> Tensor:
@@ -202,9 +224,9 @@ class Stack:
 
 def _norm(parts: Sequence[Tensor]) -> Tensor:
     """Euclidean norm over all parts of each trial, in float64: [R]."""
-    if parts[0].device.type != "cpu":  # a copy of all is sooner made than kernels are launched for each
+    if parts[0].device.type != "cpu":  # one copy of all is faster than kernels launched for each part
         return torch.linalg.vector_norm(torch.cat([part.flatten(1) for part in parts], 1), dim=1, dtype=torch.float64)
     total = torch.zeros(len(parts[0]), dtype=torch.float64, device=parts[0].device)
-    for part in parts:  # one after the other: a reduction over the list would round by the width of the stack
+    for part in parts:  # one after the other: a reduction over the list would be rounded by the width of the stack
         total += part.flatten(1).double().square().sum(1)
     return total.sqrt()

@@ -1,4 +1,4 @@
-"""What a stack must remember to go on as if nothing had happened: `captured(run)`, and `restore(run, state)`.
+"""What a stack must remember to go on as if nothing had happened: `capture(run, seconds)` and `restore(run, state)`.
 
 Random numbers are a function of seed and epoch, so there are none to remember.
 """
@@ -12,43 +12,51 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim.release import Ledger
+from optim.release import DecayLedger
 from runner.system.shortage import is_shortage
-from runner.training.stack import Progress, Stack
-from runner.training.unstacked import Alone
-from runner.training.watch import Watch
+from runner.training.rows import BestEpochs
+from runner.training.stack import EpochStats, Stack
+from runner.training.unstacked import Unstacked
 
 State = dict[str, Any]
 
 
 @dataclass
 class Run:
-    """A stack in training: `epoch` counts from 0 and `step` within it; `progress` once all its steps are taken."""
+    """A stack in training, and how far it is."""
 
     stack: Stack
-    watch: Watch
-    epoch: int = 0
-    step: int = 0
-    progress: Progress | None = None
-    recorded: set[int] = field(default_factory=set)  # the epochs that have rows in curves.csv, from 1
-    seconds: float = 0.0  # before this process
-    kept: State | None = None  # as the epoch began, for what cannot be saved within one
+    best: BestEpochs
+    epoch: int = 0  # the current epoch, from 0
+    step: int = 0  # how many of its steps are taken
+    stats: EpochStats | None = None  # what the epoch showed, once all its steps are taken
+    recorded: set[int] = field(default_factory=set)  # the epochs, from 1, that have rows in curves.csv
+    seconds: float = 0.0  # that earlier processes trained
+    kept: State | None = None  # the state at the start of the epoch, where none can be taken within one
 
 
-def keep(run: Run, seconds: float) -> None:
-    """Before the steps of an epoch: remember the state, where a look at rows that wait would round them anew."""
-    if isinstance(run.stack.step.optimizer, Alone) and run.stack.step.optimizer.lazy:
-        state = captured(run, seconds)
+def snapshot(run: Run, seconds: float) -> None:
+    """Before the steps of an epoch: keep a copy of the state in `run.kept`, where no state can be taken within it.
+
+    SparseAdamW defers the update of untouched rows; reading them in mid-epoch would change their rounding, so keep a
+    copy from the start of the epoch for a checkpoint within it.
+    """
+    if isinstance(run.stack.step.optimizer, Unstacked) and run.stack.step.optimizer.lazy:
+        state = capture(run, seconds)
         run.kept = state | {"tensors": [t.clone() for t in state["tensors"]]}
 
 
-def captured(run: Run, seconds: float) -> State:
-    """`seconds`: of training so far. Tensors are those of the stack itself: to be saved, not kept."""
+def capture(run: Run, seconds: float) -> State:
+    """The state after `seconds` of training, as `restore` takes it: tensors and plain numbers.
+
+    On a CPU the tensors share memory with the stack's own: save them before the next step, or copy them.
+    """
     if run.kept is not None:
         return run.kept | {"seconds": seconds}
-    stack, watch, n = run.stack, run.watch, run.stack.count
-    # An epoch's coefficients are made at its start: within one, it is that ledger which makes them again.
-    ledger = stack.epoch_ledger if run.step and run.progress is None else stack.ledger
+    stack, best, n = run.stack, run.best, run.stack.count
+    # The coefficients of an epoch are formed at its start, which moves the ledger to the epoch's end. A run that goes
+    # on within the epoch forms them again, and for that it needs the ledger as it was at the start.
+    ledger = stack.epoch_ledger if run.step and run.stats is None else stack.ledger
     state: State = {
         "epoch": run.epoch,
         "step": run.step,
@@ -56,11 +64,11 @@ def captured(run: Run, seconds: float) -> State:
         "alive": [bool(lives) for lives in stack.live[:n].tolist()],
         "seconds": seconds,
         "progress": None
-        if run.progress is None
-        else {"running_loss": run.progress.running_loss, "update_norm": run.progress.update_norm},
-        "best": watch.best,
-        "best_epoch": watch.best_epoch,
-        "target_epoch": watch.target_epoch,
+        if run.stats is None
+        else {"running_loss": run.stats.running_loss, "update_norm": run.stats.update_norm},
+        "best": best.best,
+        "best_epoch": best.best_epoch,
+        "target_epoch": best.target_epoch,
         "number": int(stack.step.number),
         "tensors": [t[:n].contiguous().cpu() for t in tensors(stack)],
         "ledger_asked": None if ledger is None else torch.as_tensor(ledger.asked)[..., :n].clone(),
@@ -73,24 +81,25 @@ def captured(run: Run, seconds: float) -> State:
 def restore(run: Run, state: State) -> bool:
     """Bring a fresh `run` to a saved state; False, and nothing done, if that is of another network."""
     stack, n = run.stack, run.stack.count
-    mine, saved = tensors(stack), state["tensors"]
-    if [(n, *t.shape[1:]) for t in mine] != [tuple(t.shape) for t in saved]:
+    own, saved = tensors(stack), state["tensors"]
+    if [(n, *t.shape[1:]) for t in own] != [tuple(t.shape) for t in saved]:
         return False
-    for target, source in zip(mine, saved, strict=True):
+    for target, source in zip(own, saved, strict=True):
         target[:n].copy_(source)
-    if isinstance(stack.step.optimizer, Alone):
+    if isinstance(stack.step.optimizer, Unstacked):
+        # Its moments lie in the optimizer's own state, of which `tensors` gives copies: hand them over by name.
         first = len(stack.parameters) + len(list(stack.model.buffers()))
         count = len(stack.step.optimizer.moments1)
         moments = saved[first : first + count], saved[first + count : first + 2 * count]
         stack.step.optimizer.restore(state["number"], *moments)
     stack.step.number.fill_(state["number"])
     if state["ledger_asked"] is not None:
-        stack.ledger = Ledger(*(_widened(state[f"ledger_{name}"], stack) for name in ("asked", "applied")))
+        stack.ledger = DecayLedger(*(_widened(state[f"ledger_{name}"], stack) for name in ("asked", "applied")))
     run.epoch, run.step, run.recorded = state["epoch"], state["step"], state["recorded"]
-    run.progress = None if state["progress"] is None else Progress(**state["progress"])
+    run.stats = None if state["progress"] is None else EpochStats(**state["progress"])
     run.seconds = state["seconds"]
-    run.watch.best, run.watch.best_epoch = state["best"], state["best_epoch"]
-    run.watch.target_epoch = state["target_epoch"]
+    run.best.best, run.best.best_epoch = state["best"], state["best_epoch"]
+    run.best.target_epoch = state["target_epoch"]
     return True
 
 
@@ -100,7 +109,7 @@ def resumed(fresh: Callable[[], Run], state: State, discard: Callable[[str], Non
     try:
         if restore(run, state):
             return run
-    except Exception as error:  # whatever is in it; it says nothing about the trials
+    except Exception as error:  # a file may hold anything, and its fault says nothing about the trials
         if is_shortage(error):
             raise
         reason = f"cannot be gone on from ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
@@ -113,21 +122,21 @@ def resumed(fresh: Callable[[], Run], state: State, discard: Callable[[str], Non
 def tensors(stack: Stack) -> list[Tensor]:
     """Everything that training changes, with the trial axis first, in a fixed order."""
     step = stack.step
-    found = [p.detach() for p in stack.parameters]
-    found += list(stack.model.buffers())
-    found += step.optimizer.moments1 + step.optimizer.moments2
-    found += [step.live, step.died, step.total]
+    changed = [p.detach() for p in stack.parameters]
+    changed += list(stack.model.buffers())
+    changed += step.optimizer.moments1 + step.optimizer.moments2
+    changed += [step.live, step.died, step.total]
     if step.slow is not None:
-        found += step.slow.slow
+        changed += step.slow.slow
     if step.scale is not None:
-        found += [step.scale.value, step.scale.good]
+        changed += [step.scale.value, step.scale.good]
     if step.diagnostics is not None:
-        found += step.diagnostics.penalty + step.diagnostics.old
-    return found
+        changed += step.diagnostics.penalty + step.diagnostics.old
+    return changed
 
 
 def _widened(saved: Tensor, stack: Stack) -> Any:
-    """A ledger of the trials with room for the padding, which is never stepped: [2, slots]."""
+    """DecayLedger sums [2, trials] as [2, slots]: zeros for the slots of padding, which are never stepped."""
     wide = torch.zeros(*saved.shape[:-1], len(stack.trials), dtype=torch.float64)
     wide[..., : saved.shape[-1]] = saved
     return wide.numpy()

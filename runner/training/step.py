@@ -16,35 +16,41 @@ from runner.models.lanes import Lanes
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import losses
 from runner.training.feed import Batch
-from runner.training.scaling import LossScale
-from runner.training.unstacked import Alone
+from runner.training.precision import LossScale
+from runner.training.unstacked import Unstacked
 
 
 class Step:
-    """`live`: bool [R], which trials still train; `died`: int64 [R], the step that killed a trial, from 0, or -1;
-    `total`: float64 [R], training loss summed over the examples of an epoch; `number`: int64, the step's number.
+    """One step of all trials: forward, backward, finite checks, optimizer.
+
+    Args:
+        model: the network, [R, ...] in and out.
+        optimizer: over its parameters.
+        live: bool [R], which trials still train; changed in place when one diverges.
+        autocast: the context of the forward pass.
+        half: whether the loss is scaled, as float16 needs.
+        multiplier: [R], what each trial's loss is multiplied by; None: 1.
     """
 
     def __init__(
         self,
         model: Model | Lanes,
-        optimizer: Stacked | Alone,
+        optimizer: Stacked | Unstacked,
         live: Tensor,
         autocast: torch.autocast,
         half: bool,
         multiplier: Tensor | None = None,
     ) -> None:
-        """`half`: the loss is scaled, as float16 needs. `multiplier` [R]: what each trial's loss is multiplied by."""
         self.multiplier = multiplier
         self.model, self.optimizer, self.autocast = model, optimizer, autocast
         trials, device = len(live), live.device
         self.live = live
-        self.died = torch.full((trials,), -1, device=device)
-        self.total = torch.zeros(trials, dtype=torch.float64, device=device)
-        self.number = torch.zeros((), dtype=torch.int64, device=device)
+        self.died = torch.full((trials,), -1, device=device)  # the step at which each trial diverged, from 0; -1: none
+        self.total = torch.zeros(trials, dtype=torch.float64, device=device)  # loss summed over the epoch's examples
+        self.number = torch.zeros((), dtype=torch.int64, device=device)  # of the step, from 0 over all epochs
         self.scale = LossScale(trials, device) if half else None
-        self.slow: Slow | None = None
-        self.diagnostics: Diagnostics | None = None  # told of every step's coefficients, where set
+        self.slow: Slow | None = None  # Lookahead's slow weights, where a trial has them
+        self.diagnostics: Diagnostics | None = None  # called before every optimizer step, where set
 
     def begin(self, number: int) -> None:
         """A new epoch, whose first step has this number."""
@@ -52,18 +58,20 @@ class Step:
         self.number.fill_(number)
 
     def __call__(self, batch: Batch, rows: Tensor, clock: Tensor | None = None) -> None:
-        """`rows`: coefficients of this step, or of many, of which `clock` says the one (see `optim.cuda.launch`)."""
+        """Take the step: `batch` as `Feed.batch` gives it, `rows` its coefficients, [2, COLUMNS, R].
+
+        With `clock`, int32 [1], `rows` are those of many steps, and the clock says which (see `optim.cuda.launch`).
+        """
         x, y, noise = batch
         for p in self.optimizer.sources:
             p.grad = None
         with self.autocast:
             logits = self.model(x, noise)
         loss = losses(logits, y).mean(1)
-        alone = self.optimizer if isinstance(self.optimizer, Alone) else None
-        if alone is not None:
-            alone.prepare(rows, self.live & torch.isfinite(loss.detach()))
+        if isinstance(self.optimizer, Unstacked):  # LOMO moves weights in the backward pass, and needs its rate before
+            self.optimizer.prepare(rows, self.live & torch.isfinite(loss.detach()))
         wanted = loss if self.multiplier is None else loss * self.multiplier
-        # A sum over trials keeps their gradients apart.
+        # No trial's loss depends on another's weights, so the gradient of the sum is that of each trial's own loss.
         (wanted if self.scale is None else wanted * self.scale.value).sum().backward()
         if isinstance(self.model, Lanes):
             self.model.gather()
@@ -75,6 +83,7 @@ class Step:
             self.freeze(torch.isfinite(loss) & finite)
             self.optimizer.step(rows, self.live, clock=clock)
         else:
+            # A gradient that overflows skips the step and lowers the scale. It ends the trial only at the lowest scale.
             self.freeze(torch.isfinite(loss) & (finite | ~self.scale.exhausted()))
             self.optimizer.step(rows, self.live & finite, self.scale.inverse(), clock)
             self.scale.update(finite)
@@ -84,9 +93,12 @@ class Step:
             self.slow.step(self.number, self.live)
 
     def freeze(self, healthy: Tensor, before: int = 0) -> None:
-        """Stop the trials that are not `healthy`, since the step `before` this one; they keep their bits from here."""
+        """Stop the live trials that are not `healthy`, bool [R]: from now on they keep their weights to the bit.
+
+        `before`: how many steps before the present one they diverged.
+        """
         if self.optimizer.launch is None and healthy.device.type == "cpu" and bool(healthy.all()):
-            return  # as in nearly every step; a look would wait for a GPU
+            return  # as in nearly every step; on a GPU asking would make the host wait
         dying = self.live & ~healthy
         self.died.copy_(torch.where(dying, self.number - before, self.died))
         self.live.logical_and_(healthy)

@@ -1,7 +1,8 @@
-"""Optimizers that cannot be stacked, behind the face of `optim.stacked.Stacked`: `Alone(...)` for a stack of one.
+"""Optimizers that cannot be stacked, with the methods of `optim.stacked.Stacked`: `Unstacked(...)` for a stack of one.
 
 sparse_adamw steps only the rows of embeddings that a batch has touched; lomo updates within the backward pass. Both are
-`optim`'s own classes; here they get a step's coefficients and the one trial's parameters, [1, ...], as theirs, [...].
+classes of `optim` for one network, without a trial axis. Here they get a step's coefficients, and for the trial's
+parameters [1, ...] tensors [...] in the same memory.
 """
 
 from __future__ import annotations
@@ -18,25 +19,33 @@ from optim.sparse import SparseAdamW
 from runner.models.layers import Embedding
 
 
-class Alone:
-    """`moments1` and `moments2` are [1, ...], to be saved and restored; if it is `lazy`, those of the last `settle`."""
+class Unstacked:
+    """The optimizer of one trial. `moments1` and `moments2` are lists of tensors [1, ...], to be saved and restored.
 
-    launch: Any = None  # as for a stack without a kernel of its own
+    Args:
+        model: a network of one trial, whose embeddings are made sparse for sparse_adamw.
+        rule: the trial's optimizer and numbers.
+        weights: for each parameter whether it is a weight, or else a norm's scale or a bias (see `optim.rules`).
+
+    A `lazy` one leaves rows behind between two calls of `settle`: then weights and moments must not be looked at.
+    """
+
+    launch: Any = None  # no kernel of its own, as a stack on the CPU
 
     def __init__(self, model: nn.Module, rule: Rule, weights: Sequence[bool]) -> None:
-        """`weights[i]` says whether parameter i is a weight or a norm's scale or bias (see `optim.rules`)."""
         self.parameters = self.sources = list(model.parameters())
         self.kinds = [0 if weight else 1 for weight in weights]
         self.count = 0
         self.in_backward = rule.optimizer == "lomo"
-        self.lazy = not self.in_backward  # between two calls of `settle` rows wait, and must not be looked at
+        self.lazy = not self.in_backward
         groups: list[dict[str, Any]] = [{"params": [], "kind": kind} for kind in (0, 1)]
-        self.own: list[Tensor] = list(self.parameters)  # whose gradients trigger the update, for LOMO
+        # What the optimizer steps. LOMO hooks the leaves themselves, for only they tell when a gradient is complete.
+        self.own: list[Tensor] = list(self.parameters)
         if not self.in_backward:
             for module in model.modules():
                 if isinstance(module, Embedding):
                     module.sparse = True
-            self.own = [p.detach()[0] for p in self.parameters]  # the same memory
+            self.own = [p.detach()[0] for p in self.parameters]  # [...], in the same memory
             self._follow(model)
         for kind, p in zip(self.kinds, self.own, strict=True):
             groups[kind]["params"].append(p)
@@ -48,45 +57,46 @@ class Alone:
         )
 
     def _follow(self, model: nn.Module) -> None:
-        """Rows that a forward pass looks up are brought up to date before it."""
-        whose = dict(zip(self.parameters, self.own, strict=True))
+        """Bring the rows that a forward pass looks up up to date before it, from now on."""
+        own = dict(zip(self.parameters, self.own, strict=True))
         for module in model.modules():
             if isinstance(module, Embedding):
-                mine = whose[module.weight]
-                module.register_forward_pre_hook(lambda _, args, mine=mine: self.optimizer.catch_up(mine, args[0]))
+                table = own[module.weight]
+                module.register_forward_pre_hook(lambda _, args, table=table: self.optimizer.catch_up(table, args[0]))
 
     def prepare(self, rows: Tensor, live: Tensor) -> None:
         """Before the backward pass: the coefficients of the step, rows [2, COLUMNS, 1], and whether it is taken."""
         for group in self.optimizer.param_groups:
             lr, decay = float(rows[group["kind"], LR, 0]), float(rows[group["kind"], DECAY, 0])
             group["lr"], group["weight_decay"] = lr, decay / lr if lr else 0.0
-            if self.in_backward and not bool(live.any()):  # it updates whatever is asked; what has diverged stays so
+            # LOMO moves weights in every backward pass: at rate 0 those of a trial that has diverged stay as they are.
+            if self.in_backward and not bool(live.any()):
                 group["lr"] = group["weight_decay"] = 0.0
 
     def finite(self) -> Tensor:
-        """Whether the gradients are: bool [1]. LOMO's are gone, and show in the weights."""
-        found = [
+        """Whether all gradients are finite: bool [1]. LOMO has freed them; the weights show at the end of the epoch."""
+        gradients = [
             p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in self.parameters if p.grad is not None
         ]
-        if not found:
+        if not gradients:
             return torch.ones(1, dtype=torch.bool, device=self.parameters[0].device)
-        return torch.stack([torch.isfinite(g).all() for g in found]).all()[None]
+        return torch.stack([torch.isfinite(g).all() for g in gradients]).all()[None]
 
     @torch.no_grad()
     def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None, clock: Tensor | None = None) -> None:
-        """After the backward pass, with the rows that `prepare` had."""
-        assert scale is None
-        assert clock is None
+        """After the backward pass, with the rows that `prepare` had; `live` bool [1]."""
+        assert scale is None, "settings refuse fp16 for these optimizers"
+        assert clock is None, "without a kernel no step is recorded"
         if not bool(live.any()) and not self.in_backward:
             return
         if not self.in_backward:
-            for mine, p in zip(self.own, self.parameters, strict=True):
-                mine.grad = _without_trial(p.grad)
+            for own, p in zip(self.own, self.parameters, strict=True):
+                own.grad = _without_trial(p.grad)
         self.optimizer.step()
         self.count += 1
 
     def settle(self) -> None:
-        """Bring rows that have not been touched for a while up to date, for whoever looks at the weights."""
+        """Bring all rows up to date, so that the weights may be looked at."""
         if not self.in_backward:
             self.optimizer.catch_up()
 
@@ -104,22 +114,12 @@ class Alone:
         return [self.optimizer.state[p].get(name, torch.zeros_like(p))[None] for p in self.own]
 
     def restore(self, steps: int, moments1: Sequence[Tensor], moments2: Sequence[Tensor]) -> None:
-        """Go on after so many steps with these moments, [1, ...]."""
+        """Go on after `steps` steps with copies of these moments, [1, ...] each, in a fresh object."""
         self.count = steps
-        if self.in_backward:
-            return
-        packed = self.optimizer.state_dict()
-        order = [p for group in self.optimizer.param_groups for p in group["params"]]
-        at = {id(p): i for i, p in enumerate(self.own)}
-        packed["state"] = {
-            place: {
-                "step": torch.tensor(float(steps)),
-                "exp_avg": moments1[at[id(p)]][0].clone(),
-                "exp_avg_sq": moments2[at[id(p)]][0].clone(),
-            }
-            for place, p in enumerate(order)
-        }
-        self.optimizer.load_state_dict(packed)
+        if not self.in_backward:
+            for p, m, v in zip(self.own, moments1, moments2, strict=True):
+                step = torch.tensor(float(steps))
+                self.optimizer.state[p] = {"step": step, "exp_avg": m[0].clone(), "exp_avg_sq": v[0].clone()}
 
 
 def _without_trial(gradient: Tensor | None) -> Tensor | None:

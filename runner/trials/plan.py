@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from optim.rules import ALONE
 from runner.config.settings import COMPUTE, FULL, LANES, LOOSE, UNSTACKED
 from runner.records import parts
 from runner.records.schema import FILES
@@ -56,7 +55,7 @@ def plan(
         groups[trial.shape].append(trial)
     stacks: Plan = []
     for group in groups.values():
-        if not device.startswith("cuda") and group[0].optimizer.name not in ALONE:
+        if not device.startswith("cuda") and group[0].stackable:
             some = packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
             stacks += _in_lanes(some) if compute == "lanes" else some
             continue
@@ -68,7 +67,7 @@ def plan(
         edges = [len(group) * i // count for i in range(count + 1)]
         some = [group[i:j] for i, j in pairwise(edges)]
         way = COMPUTE[compute] or chosen.way or gpu_way(group[0].model)
-        stacks += _in_lanes(some) if way == LANES and group[0].optimizer.name not in ALONE else some
+        stacks += _in_lanes(some) if way == LANES and group[0].stackable else some
     return stacks
 
 
@@ -78,7 +77,7 @@ def _in_lanes(stacks: Plan) -> Plan:
 
 def stack_size(trial: Trial, device: str, size: int) -> int:
     """The trials of this shape that share a stack, where the user asks for `size` (0: auto)."""
-    if trial.optimizer.name in ALONE:
+    if not trial.stackable:
         return 1
     shape = (trial.model, trial.batch_size, trial.positions)
     if device.startswith("cuda"):
@@ -106,7 +105,7 @@ def way_of(name: str) -> str:
 
 def _ruled_out(trial: Trial, device: str, exact: bool, compute: str) -> bool:
     """Whether what was planned for this trial's way of computing is not what is asked for now, or possible."""
-    if trial.optimizer.name in ALONE:
+    if not trial.stackable:
         return False
     if compute != "auto" and (trial.way == LANES) != (compute == "lanes"):
         return True

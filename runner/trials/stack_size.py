@@ -59,7 +59,7 @@ def slots(model: ModelSettings, batch: int, positions: int, trials: int, way: st
 
     A grouped convolution of one group takes another path, with other roundings, than one of several; and batch
     normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently in its
-    backward pass. A FULL stack has no rest, a LOOSE one has that pass from `runner.models.ways.loosen`, and what is
+    backward pass. A FULL stack has no rest, a LOOSE one has that pass from `runner.models.build.loosen`, and what is
     UNSTACKED or in LANES is a network of ordinary layers. What is trained one by one for its size is in no other stack.
     """
     if way in (UNSTACKED, LANES) or (trials == 1 and alone(model, batch, positions)):

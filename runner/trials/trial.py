@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from optim.conventions import L2, equivalents
-from optim.rules import ALONE, COUPLED, Rule
+from optim.rules import COUPLED, UNSTACKABLE, Rule
 from runner.config.schedules import ScheduleSettings, cycle_epochs
 from runner.config.settings import FULL, AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
 from runner.data.dataset import Dataset
@@ -80,6 +80,11 @@ class Trial:
         if isinstance(self.model, TransformerSettings) and isinstance(self.dataset, ImageSettings):
             return max(1, self.facts.pixels // self.model.patch**2)
         return self.facts.pixels
+
+    @property
+    def stackable(self) -> bool:
+        """Whether its optimizer can step a stack of networks; otherwise the trial is trained by itself."""
+        return self.optimizer.name not in UNSTACKABLE
 
     @cached_property
     def rule(self) -> Rule:
@@ -184,7 +189,7 @@ def normal(trial: Trial) -> Trial:
     if (trial.wd == 0 or trial.wd_convention == L2) and trial.wd_schedule != "follow_lr":
         trial = replace(trial, wd_schedule="follow_lr")
     name = trial.optimizer.name
-    if name in ALONE:
+    if not trial.stackable:
         return trial
     if trial.wd == 0 and (name not in COUPLED or trial.optimizer.decay_params != "all"):
         plain = replace(trial.optimizer, name=_TWINS.get(name, name), decay_params="all")

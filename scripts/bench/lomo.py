@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from optim.lomo import LOMO
-from runner.training.peak import peak_bytes
+from runner.system.memory import peak_bytes
 from scripts.bench.common import Row, Table, options, whole, wholes
 
 SHOWN = "parameters:, tokens gradient_bytes:, sgd_peak_bytes:, lomo_peak_bytes:, saving_bytes:, share:.1%"

@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from runner.system.memory import peak_mib
 from runner.training.graph import WARM
-from runner.training.peak import peak_mib
 from runner.training.stack import Stack
 from runner.trials.trial import Trial
 from scripts.bench.cases import NAMES, Case, make

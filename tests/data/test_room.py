@@ -92,7 +92,7 @@ def test_version_one_of_control_groups_counts(tmp_path: Path, monkeypatch: pytes
 def test_a_machine_that_says_nothing_has_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "MACHINE", tmp_path / "none")
     monkeypatch.setattr(room, "OWN", tmp_path / "none")
-    assert room._machine() == room._groups() == float("inf")
+    assert room.machine_memory() == room._groups() == float("inf")
 
 
 def limited() -> None:

@@ -16,7 +16,7 @@ import torch
 from runner.config.settings import FULL, LANES, Settings
 from runner.data.dataset import Dataset
 from runner.execution import estimate, gpu_stack_size, local
-from runner.execution.gpu_stack_size import Size, best, measured
+from runner.execution.gpu_stack_size import Size, measure_stack_sizes, search_size
 from runner.execution.local import Given
 from runner.models.settings import ShakeShakeSettings
 from runner.training import memory
@@ -60,20 +60,20 @@ def always(seconds: float) -> bool:
     ],
 )
 def test_the_size_is_where_a_trial_takes_least(seconds: Seconds, first: int, most: int, expected: int) -> None:
-    found = best(seconds, first, most, always)
+    found = search_size(seconds, first, most, always)
     assert found.trials == expected
     assert found.seconds == pytest.approx(seconds(expected) / expected)
     assert found.seconds * gpu_stack_size.BETTER <= min(found.tried.values())
 
 
 def test_what_has_no_room_is_halved_and_never_chosen() -> None:
-    found = best(lambda n: math.inf if n > 6 else saturating(100)(n), 32, 100, always)
+    found = search_size(lambda n: math.inf if n > 6 else saturating(100)(n), 32, 100, always)
     assert (found.trials, found.tried[32]) == (4, math.inf)
-    assert not math.isfinite(best(lambda n: math.inf, 4, 4, always).seconds)
+    assert not math.isfinite(search_size(lambda n: math.inf, 4, 4, always).seconds)
 
 
 def test_where_little_is_to_be_won_the_first_guess_stays() -> None:
-    found = best(saturating(64), 8, 100, lambda each: False)
+    found = search_size(saturating(64), 8, 100, lambda each: False)
     assert (found.trials, list(found.tried)) == (8, [8])
 
 
@@ -97,7 +97,7 @@ def trials(count: int, **more: Any) -> list[Trial]:
 
 
 def sized(wanted: list[Trial], processes: int = 1, deadline: float | None = None) -> dict[Any, Size]:
-    return measured(wanted, {t.dataset: DATASET for t in wanted}, "cpu", processes, Options(), deadline)
+    return measure_stack_sizes(wanted, {t.dataset: DATASET for t in wanted}, "cpu", processes, Options(), deadline)
 
 
 def test_every_shape_is_measured_and_several_gpus_share_its_trials(tried: list[int]) -> None:
@@ -150,8 +150,8 @@ def test_a_size_that_no_graph_serves_leaves_the_others_theirs(monkeypatch: pytes
 
 @pytest.mark.campaign
 def test_several_gpus_leave_the_parent_without_any() -> None:
-    assert gpu_stack_size.elsewhere([], {}, "cpu", 2, Options(), None) == {}
-    assert gpu_stack_size.elsewhere("nonsense") == {}
+    assert gpu_stack_size.measure_in_subprocess([], {}, "cpu", 2, Options(), None) == {}
+    assert gpu_stack_size.measure_in_subprocess("nonsense") == {}
 
 
 def test_without_room_for_a_trial_nothing_is_said(tried: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,11 @@ def test_a_command_measures_a_shape_once_and_says_what_it_found(
     tried: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(local, "watched", lambda settings: Options())
-    monkeypatch.setattr(local, "measured", lambda new, datasets, device, *more: measured(new, datasets, "cpu", *more))
+    monkeypatch.setattr(
+        local,
+        "measure_stack_sizes",
+        lambda new, datasets, device, *more: measure_stack_sizes(new, datasets, "cpu", *more),
+    )
     wanted = trials(20)
     given = Given({wanted[0].dataset: DATASET}, ("cuda",))
     settings = object.__new__(Settings)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from optim.cpu import GATHERED
+from optim.cpu_rows import GATHERED
 from optim.rules import Rule, coefficients
 from optim.stacked import Stacked
 

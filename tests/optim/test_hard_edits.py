@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 import optim
-from optim import cpu, numbers, threads
+from optim import cpu
+from optim.base import numbers
 from tests.optim.citizens import OURS
 
 MOMENTS = {"AdamW": "exp_avg_sq", "Adam": "exp_avg", "SGD": "momentum_buffer", "SGDW": "momentum_buffer"}
@@ -114,17 +115,17 @@ def test_in_the_papers_convention_a_group_may_be_given_any_number() -> None:
 
 
 def test_a_look_that_was_interrupted_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    import optim.optimizer
+    import optim.base.optimizer
 
     optimizer, p = stepped(optim.AdamW, 3)
     optimizer.state[p]["exp_avg"] = torch.zeros(3)
-    made = optim.optimizer.Snapshot
+    made = optim.base.optimizer.Snapshot
 
     def interrupted(*args: Any) -> Any:
         made(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optim.optimizer, "Snapshot", interrupted)
+    monkeypatch.setattr(optim.base.optimizer, "Snapshot", interrupted)
     with pytest.raises(KeyboardInterrupt):
         optimizer.step()
     monkeypatch.undo()
@@ -138,7 +139,7 @@ def test_threads_that_an_interrupt_kept_off_are_back_after_the_next_step() -> No
     torch.set_num_threads(2)
     try:
         torch.get_num_threads()
-        threads.threads_off()
+        cpu.threads_off()
         assert torch.get_num_threads() == 1
         p = torch.ones(3)
         cpu.sgd(([p], [torch.ones(3)]), lr=0.1, momentum=0.0, alone=True)

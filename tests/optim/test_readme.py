@@ -14,13 +14,31 @@ PAGE = (Path(optim.__file__).parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_lines_at_the_top_run_and_learn() -> None:
-    code = "\n".join(line[4:] for line in PAGE.splitlines() if line.startswith("    ") or not line)
+    top = PAGE.partition("\n|")[0]
+    code = "\n".join(line[4:] for line in top.splitlines() if line.startswith("    ") or not line)
     torch.manual_seed(0)
-    there: dict[str, Any] = {}
-    exec(code, there)
+    names: dict[str, Any] = {}
+    exec(code, names)
     x = torch.randn(1000, 8)
-    assert (there["model"](x) - x[:, :1]).square().mean() < x[:, 0].square().mean()
+    assert (names["model"](x) - x[:, :1]).square().mean() < x[:, 0].square().mean()
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
+
+
+def test_every_other_example_runs() -> None:
+    examples = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {"torch": torch, "optim": optim}
+    for example in examples:
+        exec(example, names)
+    assert len(examples) == 3
+    assert all(moment.any() for moment in names["stack"].moments1)
+    assert names["optimizer"].state[names["embedding"].weight]["step"] == 1
+
+
+def test_every_file_of_the_package_is_named() -> None:
+    folder = Path(optim.__file__).parent
+    for path in folder.rglob("*.py"):
+        if path.stem != "__init__":
+            assert re.search(rf"`{path.stem}(\.py)?`", PAGE), path.name
 
 
 def test_every_class_is_named() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import optim
-from optim.release import QUANTUM, THRESHOLD, Ledger, release, released_rows
+from optim.release import QUANTUM, THRESHOLD, DecayLedger, release, released_rows
 from optim.rules import DECAY, KEEP, Rule, coefficients
 from optim.stacked import Stacked
 
@@ -53,7 +53,7 @@ def test_a_decay_of_the_threshold_or_more_is_applied_at_every_step_up_to_its_qua
 def test_any_cut_into_segments_gives_the_same_numbers(name: str, cut: int) -> None:
     decay = SEQUENCES[name]
     whole, end = release(decay)
-    parts, ledger = [], Ledger()
+    parts, ledger = [], DecayLedger()
     for part in (decay[:cut], decay[cut:cut], decay[cut:]):
         found, ledger = release(part, ledger)
         parts.append(found)

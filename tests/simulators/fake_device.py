@@ -21,7 +21,7 @@ from runner.training import memory
 from runner.training.evaluate import evaluate
 from runner.training.memory import predicted, room
 from runner.training.stack import Stack
-from runner.training.unstacked import Alone
+from runner.training.unstacked import Unstacked
 from tests.helpers import images, tokens, trial
 
 _setup_privateuseone_for_python_backend("gpu")
@@ -70,7 +70,7 @@ def made(case: str, **more: Any) -> Stack:
 def places(stack: Stack) -> set[str]:
     step = stack.step
     kept = [*stack.parameters, *stack.model.buffers(), *step.optimizer.moments1, step.live, step.died, step.total]
-    return {str(t.device) for t in [*kept, stack.feed.order, stack.feed.place]}
+    return {str(t.device) for t in [*kept, stack.feed.order, stack.feed.seed_index]}
 
 
 def test_numbers_are_refused_here() -> None:
@@ -118,7 +118,7 @@ def test_lookahead_waits_for_nothing() -> None:
 
 
 def test_lomo_says_on_the_device_that_no_gradient_is_left_to_be_infinite() -> None:
-    alone = object.__new__(Alone)  # its making asks for what this device has not
+    alone = object.__new__(Unstacked)  # its making asks for what this device has not
     alone.parameters = [nn.Parameter(torch.zeros(1, 2, device=GPU))]
     assert alone.finite().device == GPU
 

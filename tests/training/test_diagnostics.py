@@ -11,8 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from runner.config.schedules import ScheduleSettings
-from runner.training.diagnostics import Diagnostics
-from runner.training.mechanism import coefficient_of_variation, correlation, turn
+from runner.training.diagnostics import Diagnostics, coefficient_of_variation, correlation, turn
 from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.training.train import train

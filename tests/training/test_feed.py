@@ -48,7 +48,7 @@ def test_batches_that_are_made_together_are_those_made_apart(dataset: Dataset, s
 def test_a_new_epoch_is_drawn_into_the_memory_of_the_last() -> None:
     feed = Feed(images(50, flip=True, pad=1), [0, 1], 16, 4, CPU, torch.float32)
     feed.epoch(0)
-    places, order = [t.data_ptr() for t in (feed.order, feed.how, feed.noise)], feed.order.clone()
+    places, order = [t.data_ptr() for t in (feed.order, feed.augmentation, feed.noise)], feed.order.clone()
     feed.epoch(1)
-    assert [t.data_ptr() for t in (feed.order, feed.how, feed.noise)] == places
+    assert [t.data_ptr() for t in (feed.order, feed.augmentation, feed.noise)] == places
     assert not torch.equal(feed.order, order)

@@ -22,9 +22,9 @@ from runner.config.schedules import OneCycleSettings
 from runner.config.settings import LookaheadSettings
 from runner.data.dataset import Dataset
 from runner.training.graph import Graph, Recorded
+from runner.training.rows import BestEpochs
 from runner.training.stack import Stack
-from runner.training.state import Run, captured, restore, tensors
-from runner.training.watch import Watch
+from runner.training.state import Run, capture, restore, tensors
 from runner.trials.trial import Trial
 from tests import elsewhere
 from tests.helpers import images, tokens, trial
@@ -144,7 +144,7 @@ def test_a_trial_that_diverges_in_a_recorded_step_stops_there_alone() -> None:
 
 def test_a_stack_saved_within_an_epoch_goes_on_in_a_graph_of_its_own() -> None:
     whole = trained(made(*pair("shakeshake")))
-    run = Run(made(*pair("shakeshake")), Watch(2, None), epoch=2)
+    run = Run(made(*pair("shakeshake")), BestEpochs(2, None), epoch=2)
 
     def stop(taken: int) -> None:
         run.step = taken
@@ -155,8 +155,8 @@ def test_a_stack_saved_within_an_epoch_goes_on_in_a_graph_of_its_own() -> None:
     run.stack.run_epoch(1)
     with pytest.raises(KeyboardInterrupt):
         run.stack.run_epoch(2, 0, stop)
-    again = Run(made(*pair("shakeshake")), Watch(2, None))
-    assert restore(again, captured(run, 0.0))
+    again = Run(made(*pair("shakeshake")), BestEpochs(2, None))
+    assert restore(again, capture(run, 0.0))
     again.stack.run_epoch(again.epoch, again.step)
     trained(again.stack, 3)
     assert recorded(again.stack)

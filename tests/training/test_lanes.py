@@ -10,9 +10,9 @@ from runner.data.dataset import Dataset
 from runner.models.lanes import Lanes
 from runner.models.layers import Conv2d
 from runner.training.memory import predicted
+from runner.training.rows import BestEpochs
 from runner.training.stack import Stack
-from runner.training.state import Run, captured, restore
-from runner.training.watch import Watch
+from runner.training.state import Run, capture, restore
 from runner.trials.trial import Trial
 from tests.helpers import images, tokens, trial
 
@@ -74,8 +74,8 @@ def test_lanes_go_on_from_a_saved_state_as_if_nothing_had_happened() -> None:
     some = trials(case, True)
     whole = trained(case, some, torch.float32)
     first = trained(case, some, torch.float32, epochs=2)
-    later = Run(Stack(some, CASES[case][0], CPU), Watch(len(some), None))
-    assert restore(later, captured(Run(first, Watch(len(some), None), epoch=2), 0.0))
+    later = Run(Stack(some, CASES[case][0], CPU), BestEpochs(len(some), None))
+    assert restore(later, capture(Run(first, BestEpochs(len(some), None), epoch=2), 0.0))
     later.stack.run_epoch(2)
     assert all(torch.equal(a, b) for a, b in zip(kept(whole), kept(later.stack), strict=True))
 

@@ -17,10 +17,10 @@ from runner import rerun
 from runner.config.settings import FULL, LOOSE, UNSTACKED
 from runner.models.settings import ResNetSettings
 from runner.records.read import read
+from runner.training.rows import BestEpochs
 from runner.training.stack import Stack
-from runner.training.state import Run, captured, restore, tensors
+from runner.training.state import Run, capture, restore, tensors
 from runner.training.train import train
-from runner.training.watch import Watch
 from runner.trials.plan import StoredPlan, name, plan
 from runner.trials.stack_size import slots
 from runner.trials.trial import Trial
@@ -176,14 +176,14 @@ def test_a_stack_that_goes_on_from_a_saved_state_ends_in_the_bits_of_an_undistur
     some = [trial(DATA[8], seed=s, epochs=3, way=way) for s in range(1 if way == UNSTACKED else 3)]
 
     def run() -> Run:
-        return Run(Stack(some, DATA[8], CPU), Watch(len(some), None))
+        return Run(Stack(some, DATA[8], CPU), BestEpochs(len(some), None))
 
     whole, before, after = run(), run(), run()
     for epoch in range(3):
         whole.stack.run_epoch(epoch)
     before.stack.run_epoch(0)
     before.epoch = 1
-    assert restore(after, captured(before, 0.0))
+    assert restore(after, capture(before, 0.0))
     for epoch in (1, 2):
         after.stack.run_epoch(epoch)
     for a, b in zip(tensors(whole.stack), tensors(after.stack), strict=True):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from optim.cuda.launch import kernel_for
 from optim.cuda.layout import Controls, arranged, blocks, dense, refuse_unserved
-from optim.cuda.loading import kernel_for
 from optim.rules import COLUMNS
 from optim.stacked import Stacked
 
@@ -37,7 +37,7 @@ def test_triton_without_a_compiler_is_refused_with_what_is_missing(monkeypatch: 
             raise RuntimeError("Failed to find C compiler.\nSee the documentation")
 
     monkeypatch.setattr(runtime, "driver", Driver())
-    with pytest.raises(ImportError, match=r"needs Triton, and that a C compiler, such as gcc: Failed to find C.*\.$"):
+    with pytest.raises(ImportError, match=r"needs a C compiler \(install gcc or set CC\): Failed to find C.*\.$"):
         kernel_for(torch.device("cuda"))
 
 
@@ -46,7 +46,7 @@ def test_a_stack_whose_kernel_is_missing_says_so_and_steps_without(monkeypatch: 
         raise ImportError("the step on a GPU needs Triton: pip install triton")
 
     monkeypatch.setattr("optim.cuda.launch.kernel_for", missing)
-    monkeypatch.setattr("optim.cpu.serves", lambda parameters: False)
+    monkeypatch.setattr("optim.cpu_rows.serves", lambda parameters: False)
     stacks = []
     for on_gpu in (False, True):
         monkeypatch.setattr(Tensor, "is_cuda", on_gpu)

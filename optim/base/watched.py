@@ -1,9 +1,8 @@
 """State that knows when it was edited: `State` of a parameter, `States` of all, `Marks` that they share.
 
-An optimizer here caches what it finds in its state, and people edit that state: they reset moments, move them to
-another parameter, set a count. To look at every entry before every step would cost a tenth of the step of a small
-network, so the dicts say themselves that they were written to, and that a tensor in them may have been given other
-data since it was read.
+An optimizer here caches the tensors of its state, and people edit that state: they reset moments, move them to another
+parameter, set a count. Looking at every entry before every step would cost a tenth of the step of a small network. So
+the dicts count how often they were written to, and how often read, for who has read a tensor may give it other data.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class States(defaultdict):
     __slots__ = ("marks",)
 
     def __init__(self, *content: Any) -> None:
-        """`content`: a dict at the end, if any; what a defaultdict is given before it is passed over."""
+        """`content`: as a defaultdict takes it, of which only a dict at the end is read: missing ones are `State`s."""
         self.marks = Marks()
         super().__init__(dict, *(some for some in content[-1:] if some is not dict))
 
@@ -81,9 +80,10 @@ def _reading(name: str) -> Callable[..., Any]:
 for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
     setattr(State, _name, _writing(dict, _name))
     setattr(States, _name, _writing(defaultdict, _name))
-for _name in ("__getitem__", "__iter__", "get", "items", "values", "copy"):  # by the second also dict(state)
+for _name in ("__getitem__", "__iter__", "get", "items", "values", "copy"):  # dict(state) goes by __iter__
     setattr(State, _name, _reading(_name))
-for _kind in (State, States):  # tools that map a function over all tensors in nested dicts know exact types only
+# Tools that map a function over all tensors in nested dicts (torch's pytree) know exact types only, no subclasses.
+for _kind in (State, States):
     register_pytree_node(
         _kind, lambda d: (list(d.values()), list(d)), lambda values, keys: dict(zip(keys, values, strict=True))
     )

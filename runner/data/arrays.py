@@ -1,8 +1,11 @@
-"""Arrays that worker processes map instead of copying: `empty(shape, dtype)`, `shared(array)`, `packed(array)`.
+"""Large arrays: in memory that processes share, and a piece at a time.
 
-Such an array lies in a region: a file without a name, or one of the cache, mapped into memory. A process that is
-started gets the file's descriptor, so that all processes together hold the array once. The system frees what has no
-name when the last process that has it open ends, however it ends.
+`empty(shape, dtype)`, `shared(array)` and `packed(array)`: an array that worker processes map instead of copying lies
+in a region, which is a file without a name, or one of the cache, mapped into memory. A process that is started gets the
+file's descriptor, so that all processes together hold the array once. The system frees a file without a name when the
+last process that has it open ends, however it ends.
+
+`chunks(array)` goes through an array in pieces, so that what is computed from it takes little memory.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from typing import Any
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 
 SMALL = 2**20  # bytes; a smaller array is not worth a file
+CHUNK = 2**22  # bytes in a piece
 
 
 class Region(mmap.mmap):
@@ -71,9 +75,9 @@ def shared(array: np.ndarray) -> np.ndarray:
     """The array itself if it is small or lies in a region, else a copy in one."""
     if array.nbytes < SMALL or region_of(array) is not None:
         return array
-    there = empty(array.shape, array.dtype)
-    there[...] = array
-    return there
+    copy = empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def packed(array: np.ndarray) -> Any:
@@ -117,3 +121,14 @@ def _nameless() -> int:
 
 def _reopened(descriptor: Any) -> Region:
     return Region.of(descriptor.detach(), private=True)
+
+
+def chunks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Pieces along the first axis, at least one example each; none of an empty array."""
+    count = rows(array)
+    return (array[start : start + count] for start in range(0, len(array), count))
+
+
+def rows(array: np.ndarray) -> int:
+    """Examples in a piece."""
+    return max(1, CHUNK * len(array) // max(1, array.nbytes))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runner.training import scaling
-from runner.training.scaling import LossScale
+from runner.training import precision
+from runner.training.precision import LossScale
 from runner.training.stack import Stack
 from runner.training.train import train
 from tests.helpers import images, trial
@@ -21,7 +21,7 @@ def torchs_scales(finite: list[bool]) -> list[float]:
     """GradScaler's scale after each of these steps."""
     p = torch.ones(1, requires_grad=True)
     optimizer, found = torch.optim.SGD([p], 0.0), []
-    scaler = torch.amp.GradScaler("cpu", growth_interval=scaling.INTERVAL)
+    scaler = torch.amp.GradScaler("cpu", growth_interval=precision.INTERVAL)
     for good in finite:
         optimizer.zero_grad()
         scaler.scale(p.sum() * (1.0 if good else float("inf"))).backward()
@@ -32,7 +32,7 @@ def torchs_scales(finite: list[bool]) -> list[float]:
 
 
 def test_each_trials_scale_moves_as_gradscalers(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(scaling, "INTERVAL", 5)
+    monkeypatch.setattr(precision, "INTERVAL", 5)
     pattern = np.random.default_rng(0).random((60, 4)) < 0.85
     scale, mine = LossScale(4, CPU), []
     for finite in pattern:
@@ -69,8 +69,8 @@ def test_an_overflow_makes_its_trial_skip_a_step_and_nobody_else() -> None:
 def test_fp16_training_ends_near_fp32_training() -> None:
     dataset = images(size=8)
     found = []
-    for precision in ("fp32", "fp16"):
-        *_, last = train([trial(dataset, precision=precision, epochs=8, seed=s) for s in range(2)], dataset, CPU)
+    for kind in ("fp32", "fp16"):
+        *_, last = train([trial(dataset, precision=kind, epochs=8, seed=s) for s in range(2)], dataset, CPU)
         found.append([(row["status"], row["train_loss"]) for row in last.trials])
     for (status, loss), (other, wanted) in zip(found[1], found[0], strict=True):
         assert status == other == "ok"

@@ -1,4 +1,8 @@
-"""A number for each parameter, such as its count of steps, in one array that tensors of the state share: `Numbers`."""
+"""A number for each parameter, such as its count of steps, in one array: `Numbers`.
+
+torch.optim keeps a tensor [] for each parameter, which users may read, replace and set. Here these tensors are views of
+one NumPy array, so that counting a step of all parameters is one addition.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,15 @@ import torch
 from torch import Tensor
 
 ALL = slice(None)
-Places = slice | np.ndarray  # of some parameters of a cohort; `ALL` of them, or indices
+Places = slice | np.ndarray  # which parameters of a cohort: `ALL` of them, or their indices
 _REAL = {np.dtype(np.float32): torch.float32, np.dtype(np.float64): torch.float64}
 
 
 class Numbers:
-    """The entry `key` of every one of `states`, an array [n] and n tensors [] in its memory.
+    """The entry `key` of every one of `states`: `values` [n], and n tensors [] in its memory.
 
-    So a step of all parameters is counted by one call, while each has a tensor of its own that anybody may set. Mostly
-    all have the same number: then a step needs neither to read nor to pass on n of them.
+    Mostly all parameters have the same number. Then a step neither reads nor hands over n of them: `common` says the
+    number, and compares the bytes of the array with those it saw last, for a user may have set any of the tensors.
     """
 
     def __init__(self, states: list[dict[str, Any]], key: str, dtype: type) -> None:
@@ -29,13 +33,13 @@ class Numbers:
             state[key] = _placed(state.get(key, 0.0), self.values[i : i + 1].reshape(()), taken)
             self.tensors.append(state[key])
         self._places = [t.data_ptr() for t in self.tensors]
-        self._first = [self.tensors[0]] * len(states)
-        self._one: float | None = None
+        self._first = [self.tensors[0]] * len(states)  # what `advance` returns where all are equal
+        self._one: float | None = None  # the number of all, if they had one when the array held these bytes
         self._bytes = b""
 
     @classmethod
     def of(cls, states: list[dict[str, Any]], key: str, dtype: type, before: Numbers | None) -> Numbers:
-        """These, or those that were there `before` if they are the same: to move all of them takes a while."""
+        """New numbers, or `before` if the states still hold its tensors: moving them all takes a while."""
         now = [state.get(key) for state in states]
         same = before is not None and len(now) == len(before.tensors) and all(map(is_, now, before.tensors))
         return before if before is not None and same and before.are_in_place() else cls(states, key, dtype)
@@ -57,7 +61,7 @@ class Numbers:
         self._one, self._bytes = one, self.values.tobytes()
 
     def advance(self, places: Places) -> list[Tensor]:
-        """Add 1. Returns the tensors of these places; one of them for all if they are equal."""
+        """Add 1 at `places`. Returns their tensors; where all are equal, the first one for all of them."""
         one = self.common()
         if places is ALL and one is not None:
             self.set_all(one + 1)
@@ -66,19 +70,18 @@ class Numbers:
         return self.tensors if places is ALL else [self.tensors[i] for i in np.arange(len(self.values))[places]]
 
 
-def _placed(there: Any, place: np.ndarray, taken: set[int]) -> Tensor:
-    """The number `there`, a tensor or a plain one, as a tensor whose memory is from now on `place` [] of an array.
+def _placed(entry: Any, element: np.ndarray, taken: set[int]) -> Tensor:
+    """The number `entry`, a tensor or a plain one, as a tensor whose memory is `element` [] of an array.
 
-    So one addition counts a step of all parameters, while each has a tensor of its own that anybody may set. A tensor
-    that can be moved there stays the object that it was; `taken` has those that were, for what two parameters share
-    becomes two.
+    A tensor that can be moved into the array stays the object that it was, for a user may hold it. `taken` has the ids
+    of those that were moved: a tensor that two parameters share becomes two.
     """
-    place[...] = float(there)
-    mine = torch.from_numpy(place)
-    if type(there) is not Tensor or there.dtype != _REAL[place.dtype] or there.dim() or id(there) in taken:
-        return mine
-    if there.device.type != "cpu" or there.requires_grad or there.is_inference():
-        return mine
-    taken.add(id(there))
-    there.data = mine
-    return there
+    element[...] = float(entry)
+    view = torch.from_numpy(element)
+    if type(entry) is not Tensor or entry.dtype != _REAL[element.dtype] or entry.dim() or id(entry) in taken:
+        return view
+    if entry.device.type != "cpu" or entry.requires_grad or entry.is_inference():
+        return view
+    taken.add(id(entry))
+    entry.data = view
+    return entry

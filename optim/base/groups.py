@@ -1,44 +1,65 @@
-"""What all optimizers here that keep state share: their groups, and the files that these and their state go to."""
+"""Groups that are checked, and the files that they and the state go to: `Grouped`, for optimizers that keep state.
+
+`outside_graphs` marks a step that torch.compile leaves uncompiled.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
-from optim import refusals
-from optim import state_dict as interchange
+from optim.base import refusals
+from optim.base import state_dict as interchange
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+def outside_graphs(step: Step) -> Step:
+    """Mark a function so that torch.compile breaks its graph there and leaves it, and what it calls, uncompiled.
+
+    The mark is on the function's code object. Put it below decorators, for wrappers of other functions share theirs.
+    `torch._dynamo.disable` does the same by a wrapper, but imports the compiler, in every process that steps.
+    """
+    frames = torch._C._dynamo.eval_frame
+    never = frames._FrameExecStrategy(frames._FrameAction.SKIP, frames._FrameAction.SKIP)
+    frames.set_code_exec_strategy(step.__code__, never)
+    step._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return step
 
 
 class Grouped(torch.optim.Optimizer):
-    """A torch.optim.Optimizer whose groups are checked, and whose files torch.optim's class of that name reads."""
+    """A torch.optim.Optimizer with checked groups, whose files torch.optim's class of the same name reads."""
 
-    decoupled: ClassVar[bool]
+    decoupled: ClassVar[bool]  # whether decay acts on the weights, rather than on the gradient
     counted: ClassVar[bool]  # whether the state holds the number of steps
     unserved: ClassVar[dict[str, Any]]  # options of torch's class, with the value that means what is done here
-    own: ClassVar[tuple[str, ...]] = ()  # options that torch has no word for
-    is_torchs: ClassVar[bool] = True  # whether torch.optim has a class that decays so
-    _warned = False
+    own: ClassVar[tuple[str, ...]] = ()  # options that torch's class does not have
+    is_torchs: ClassVar[bool] = True  # whether weight_decay means the same in torch.optim's class of this name
+    _warned = False  # whether `refusals.far_from_base` was said
 
     def __init__(self, parameters: Any, defaults: dict[str, Any], options: dict[str, Any]) -> None:
-        """`options`: what the caller gave of `unserved`."""
+        """`parameters`: as torch.optim takes them; `defaults`: of groups; `options`: given values of `unserved`."""
         refusals.unserved_options(options, self.unserved, type(self).__name__, at_start=True)
         self._loading: list[dict[str, Any]] | None = None  # the groups before, while a state_dict is loaded
         super().__init__(parameters, defaults | self.unserved)
 
     def state_names(self, group: dict[str, Any]) -> Sequence[str]:
-        """The tensors beside each parameter, by the names that torch.optim gives them."""
+        """The names, as in torch.optim, of the tensors that are kept beside each parameter of a group."""
         raise NotImplementedError
 
     @property
     def refused(self) -> dict[str, Any]:
-        """What a group or a file must not say otherwise."""
+        """Options of a group or a file, with the only values that are served."""
         return {**self.unserved, "decoupled_weight_decay": self.decoupled}
 
     def option(self, group: dict[str, Any], name: str) -> Any:
-        """One of `own`. A group that was not given its own has none, as torch's have none: tools that copy a
-        checkpoint key by key ask a file for what they find in a group."""
+        """The value of one of `own` in a group, or else the default.
+
+        A group that was not given such an option does not hold it, as torch's do not. Tools that copy a checkpoint key
+        by key ask a file for every key of a group, and a file of torch's has no such key.
+        """
         return group.get(name, self.defaults[name])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -56,7 +77,7 @@ class Grouped(torch.optim.Optimizer):
                 param_group.pop(name, None)
 
     def check_groups(self) -> None:
-        """Refuse what somebody has made of the groups since; one that was put into the list by hand is completed."""
+        """Check the groups after an edit; a group that was put into the list by hand gets the defaults it lacks."""
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 if name not in self.own:
@@ -88,19 +109,19 @@ class Grouped(torch.optim.Optimizer):
         """
         self._loading = self.param_groups
         try:
-            with torch.inference_mode(False):  # what is copied here is for steps outside of it too
+            with torch.inference_mode(False):  # tensors made in inference mode could not be stepped outside of it
                 super().load_state_dict(state_dict)
         finally:
             self._loading = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         before = self._loading = self.__dict__.get("_loading")
-        if before is not None:  # what torch.optim's load_state_dict has made of a file
+        if before is not None:  # torch.optim's load_state_dict hands over here what it has made of a file
             interchange.settled(self, state["state"], before, state["param_groups"])
         super().__setstate__(state)
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:
-        """Refuse a group's options; `at_start`: before schedulers may have set what they like."""
+        """Refuse a group's options. `at_start`: also numbers out of their range, which schedulers may set later."""
         refusals.unserved_options(group, self.refused, type(self).__name__)
         if at_start:
             refusals.non_negative(group, "lr", "weight_decay")

@@ -1,7 +1,8 @@
-"""What an optimizer found in its groups and state when it last looked: `Snapshot`, and whether it still `holds`.
+"""Groups and state of an optimizer as they were when it last looked: `Snapshot`, and whether it still `holds`.
 
 Frozen layers are unfrozen, points are added and pruned, embeddings swapped, moments reset: people edit the lists and
-dicts of an optimizer, and torch.optim reads them anew at every step. Here they are compared with what they were.
+dicts of an optimizer, and torch.optim reads them anew at every step. Here a step compares them with the snapshot, which
+is much faster, and makes a new one only after an edit.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optim import refusals
-from optim.cohort import OWED, Cohort
+from optim.base import refusals
+from optim.base.cohort import OWED, Cohort
+from optim.base.watched import Marks, State, States
 from optim.cuda.layout import laid_alike
 from optim.release import owed_of
-from optim.watched import Marks, State, States
 
 Groups = Sequence[dict[str, Any]]
 # Of a group: the names of its tensors, whether its decay is released, and the options that would be refused.
@@ -27,8 +28,19 @@ Signature = Callable[[dict[str, Any]], tuple[Any, ...]]
 class Snapshot:
     """The cohorts of an optimizer, and the groups and the state of which they were made.
 
-    Making one gives a first state to parameters that have a gradient and none, and takes over what is there: ValueError
-    if that is not the state of `name`, or does not fit its parameter. `before`: the cohorts of the last one.
+    Making one gives a first state to parameters that have a gradient and no state, and takes over existing states.
+
+    Args:
+        groups: the optimizer's parameter groups.
+        state: its state by parameter; `States`, or a dict that somebody has put in its place.
+        signature: what of a group, beside its parameters, a cohort depends on (see `Signature`).
+        counted: whether a state holds the number of its steps.
+        name: of the optimizer's class, for messages.
+        before: the cohorts of the last snapshot, whose arrays of numbers are taken over where they are the same.
+
+    Raises:
+        ValueError: for a state that is not one of optim.`name`, or does not fit its parameter.
+        TypeError: for a gradient that does not fit its parameter.
     """
 
     def __init__(
@@ -46,10 +58,10 @@ class Snapshot:
         self.members = [list(group["params"]) for group in groups]
         self.signatures = [signature(group) for group in groups]
         self.cohorts: list[Cohort] = []
-        self.plain: list[tuple[dict[str, Any], list[Any]]] = []  # states that somebody else made, and their entries
-        self.waiting: list[Tensor] = []  # have had no gradient yet
+        self.plain: list[tuple[dict[str, Any], list[Any]]] = []  # states that are no `State`, and their entries
+        self.waiting: list[Tensor] = []  # parameters that have had no gradient yet
         for index, group in enumerate(groups):
-            found: dict[Any, list[Tensor]] = {}
+            of_kind: dict[Any, list[Tensor]] = {}  # parameters by device and dtype, each of which is a cohort
             for place, p in enumerate(self.members[index]):
                 if p.grad is not None and p.grad.shape != p.shape:
                     refusals.gradient(name, p)
@@ -59,13 +71,14 @@ class Snapshot:
                 if counted or any(self.signatures[index][:2]):
                     where = f"parameter {place} of group {index}"
                     _complete(state[p], p, self.signatures[index][0], counted, name, where)
-                found.setdefault((p.device, p.dtype), []).append(p)
-            for (_, dtype), some in found.items():
-                of = [state.get(p, {}) for p in some]
+                of_kind.setdefault((p.device, p.dtype), []).append(p)
+            for (_, dtype), some in of_kind.items():
+                states = [state.get(p, {}) for p in some]
                 released = self.signatures[index][1] and dtype is torch.float32  # float64 expresses any decay
                 old = before[len(self.cohorts)] if len(self.cohorts) < len(before) else None
-                self.cohorts.append(Cohort(group, some, of, self.signatures[index][0], counted, released, old))
-        # A dict that somebody else has put in the place of ours does not tell, so it is looked through at every step.
+                self.cohorts.append(Cohort(group, some, states, self.signatures[index][0], counted, released, old))
+        # A dict that somebody has put in the place of `States` does not say that it was edited, so its keys and values
+        # are compared at every step. The same goes for the states in it.
         self.unwatched = None if isinstance(state, States) else (list(state), list(state.values()))
         for entries in state.values():
             if isinstance(entries, State):
@@ -75,7 +88,7 @@ class Snapshot:
         self.edits, self.reads = self.marks.edits, self.marks.reads
 
     def holds(self, groups: Groups, state: Any, signature: Signature) -> bool:
-        """Whether nothing was edited since, and no parameter has got its first gradient."""
+        """Whether nothing was edited since, and no parameter has got its first gradient. Called at every step."""
         if self.edits != self.marks.edits or state is not self.state or len(groups) != len(self.groups):
             return False
         for i, group in enumerate(groups):
@@ -97,7 +110,8 @@ class Snapshot:
                 return False
         if self.reads == self.marks.reads and not self.plain:
             return True
-        self.reads = self.marks.reads  # who has read a tensor of the state may have given it other data
+        # Whoever has read a tensor of the state may have given it other data, which the tensors themselves show.
+        self.reads = self.marks.reads
         return all(cohort.is_sound() for cohort in self.cohorts)
 
 
@@ -118,11 +132,11 @@ def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: b
             state[entry] = torch.zeros_like(p, memory_format=torch.preserve_format)
             continue
         refusals.moment(entry, moment, p, where)
-        if not laid_alike(moment, p):  # it gets the parameter's layout, and stays the tensor that it was
+        if not laid_alike(moment, p):  # it gets the parameter's layout, and stays the object that it was
             moment.data = torch.empty_like(p, memory_format=torch.preserve_format).copy_(moment)
     if counted and begins:
         state["step"] = torch.tensor(0.0)
-    if "decay_asked" in state:
+    if "decay_asked" in state:  # from a file of an earlier version
         state[OWED] = owed_of(state)
 
 

@@ -132,7 +132,7 @@ def test_without_descriptors_the_data_is_copied(tmp_path: Path, monkeypatch: pyt
     def refuse(*_: object) -> int:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("runner.data.shared._nameless", refuse)
+    monkeypatch.setattr("runner.data.arrays._nameless", refuse)
     dataset = load(replace(npz(tmp_path), cache="false"))
     with worker(dataset, METHODS[0]) as (_, _, sums):
         assert sums[0] == int(dataset.train.x.sum())

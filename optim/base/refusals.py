@@ -14,8 +14,8 @@ from torch import Tensor
 from optim.cuda.layout import dense
 
 CONVENTIONS = ("torch", "paper")
-FAR = 10.0  # a rate that is this many times the one that the group began with was not meant as its schedule
-# Options of torch's classes that say how a step is computed and not what it computes: any answer is served.
+FAR = 10.0  # times the first rate of a group: a larger rate was not meant as a schedule of that one
+# Options of torch's classes that say how a step is computed and not what it computes: any value is served.
 WAYS = ("foreach", "fused")
 OF_ONE_FAMILY = ("betas", "momentum", "clip_value")  # options that only Adam's, SGD's and LOMO's relatives have
 
@@ -37,7 +37,7 @@ def two_betas(group: dict[str, Any]) -> None:
 
 
 def betas_now(group: dict[str, Any]) -> tuple[float, float]:
-    """The two numbers as a step reads them, for OneCycleLR and others set them; ValueError as `two_betas`."""
+    """The betas as a step reads them, since OneCycleLR and others set them; ValueError as `two_betas`."""
     try:
         beta1, beta2 = map(float, group["betas"])
     except (TypeError, ValueError):
@@ -71,7 +71,7 @@ def unserved_options(options: dict[str, Any], served: dict[str, Any], name: str,
     `at_start`: the caller asks for it, rather than a file whose run had it.
     """
     if not isinstance(options, dict):
-        return  # torch.optim's constructor says so
+        return  # no group at all: torch.optim's constructor will refuse it
     for key, value in served.items():
         if key not in (WAYS if at_start else (*WAYS, "capturable")) and options.get(key, value) not in (value, None):
             raise ValueError(f"{key}={options[key]!r} is not served by optim.{name}")
@@ -140,10 +140,13 @@ def agreement(p: Tensor, g: Tensor) -> None:
         raise TypeError(f"a parameter is {_kind(p)}, and its gradient {_kind(g)}: they must agree")
 
 
-def moment(entry: str, there: Any, p: Tensor, where: str) -> None:
-    """ValueError for an entry of the state that does not fit its parameter, which was replaced or cast since."""
-    if not isinstance(there, Tensor) or (there.shape, there.dtype, there.device) != (p.shape, p.dtype, p.device):
-        what = _kind(there) if isinstance(there, Tensor) else type(there).__name__
+def moment(entry: str, value: Any, p: Tensor, where: str) -> None:
+    """ValueError if the `value` of an entry of the state does not fit its parameter, which was replaced or cast since.
+
+    `where`: what the message calls the parameter.
+    """
+    if not isinstance(value, Tensor) or (value.shape, value.dtype, value.device) != (p.shape, p.dtype, p.device):
+        what = _kind(value) if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(
             f"{entry} of {where} is {what}, the parameter {_kind(p)}: they must agree; delete the parameter's "
             "state to begin anew"
@@ -151,7 +154,7 @@ def moment(entry: str, there: Any, p: Tensor, where: str) -> None:
 
 
 def is_fake(tensor: Any) -> bool:
-    """Whether it is one of FakeTensorMode, which stands for numbers and has none."""
+    """Whether it is a tensor of torch's FakeTensorMode, which has a shape and no numbers."""
     return type(tensor).__name__ == "FakeTensor"
 
 
@@ -161,10 +164,7 @@ def _kind(tensor: Tensor) -> str:
 
 def sparse_gradient(p: Tensor, gradient: Tensor) -> None:
     """TypeError for a gradient that optim.SparseAdamW does not take: neither dense nor sparse along the first axis."""
-    if gradient.layout is torch.strided:
-        agreement(p, gradient)
-        return
-    if gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1:
+    if gradient.layout is not torch.strided and (gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1):
         dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
         raise TypeError(
             "optim.SparseAdamW serves dense gradients and torch.sparse_coo ones that are sparse along dimension 0; "
