@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-Tell = Callable[[str, Any], None]
+Tell = Callable[[str, Any], None]  # how a process that trains tells what happens: the kind of event, and its content
 
 
 class Failures:

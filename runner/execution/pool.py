@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from runner.errors import UserError
-from runner.execution.worker import Job, Tell, work
+from runner.execution.failures import Tell
+from runner.execution.worker import Job, work
 from runner.system import signals
 from runner.system.locks import advice
 from runner.system.shortage import is_shortage, reason

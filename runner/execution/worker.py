@@ -9,16 +9,16 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.execution import provenance, saved
-from runner.execution.failures import Failures
+from runner.execution.failures import Failures, Tell
 from runner.execution.trial_locks import TrialLocks
 from runner.records.records import Records
 from runner.system.shortage import Patience, ShortError, is_shortage, reason
@@ -30,8 +30,6 @@ from runner.trials.trial import Shape, Trial
 if TYPE_CHECKING:
     from runner.training.checkpoint import Checkpoints
     from runner.training.rows import EpochRows
-
-Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
 
 
 @dataclass(frozen=True)

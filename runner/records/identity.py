@@ -63,22 +63,20 @@ def names(trial: str, settings: str) -> bool:
     True also where neither the id nor the settings are of the kind that this program writes: then nobody can say.
     """
     if not _ID.fullmatch(trial):
-        return _unreadable(settings)
+        return not parsed(settings)
     if (hashed := digest_of(cut(settings))) and hashed.startswith(trial):
         return True
+    flat = parsed(settings)
+    return flat is not None and digest(flat).startswith(trial)
+
+
+def parsed(settings: str) -> dict[str, Any] | None:
+    """Settings from their JSON; None where they cannot be read."""
     try:
         flat = json.loads(settings)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(flat, dict) and digest(flat).startswith(trial)
-
-
-def _unreadable(settings: str) -> bool:
-    try:
-        flat = json.loads(settings)
-    except (ValueError, RecursionError):
-        return True
-    return not isinstance(flat, dict) or not flat
+        return None
+    return flat if isinstance(flat, dict) else None
 
 
 class Cut(NamedTuple):
@@ -111,11 +109,7 @@ def digest_of(settings: Cut) -> str:
 
 def framed(frame: Sequence[str], keys: Sequence[str]) -> dict[str, Any] | None:
     """The settings of a frame, with a key's name in place of each value that is cut out; None where they are none."""
-    try:
-        flat = json.loads("".join(f'{text}"{key}":"{key}"' for text, key in zip(frame, keys, strict=False)) + frame[-1])
-    except (ValueError, RecursionError):
-        return None
-    return flat if isinstance(flat, dict) else None
+    return parsed("".join(f'{text}"{key}":"{key}"' for text, key in zip(frame, keys, strict=False)) + frame[-1])
 
 
 @lru_cache(maxsize=4096)

@@ -88,7 +88,7 @@ class Records:
         takes no longer however many others there are.
         """
         with self._locked():
-            return {trial for trial, last in self._closed(among).items() if last.status != "failed"}
+            return set(self._results(among))
 
     def failed(self) -> frozenset[str]:
         """Marks of the failed rows that there are: what `ended` is to be told, so that their trials are tried again."""
@@ -98,19 +98,17 @@ class Records:
     def ended(self, before: Collection[str] = (), among: Collection[str] | None = None) -> set[str]:
         """Ids of the trials that are done, or have failed since there were the failed rows `before`."""
         with self._locked():
-            done = {trial for trial, last in self._closed(among).items() if last.status != "failed"}
             failures = [_chosen(table.failures, among) for table in self._looked("trials")]
-            return done | {trial for one in failures for trial, mark in one.items() if mark not in before}
+            failed = {trial for one in failures for trial, mark in one.items() if mark not in before}
+            return failed.union(self._results(among))
 
     def reopen(self, trials: Iterable[str]) -> set[str]:
         """Let these be trained again though they have a result, which stays valid until then; the ids that had one."""
         with self._locked():
-            last = self._closed(set(trials))
-            marks = {trial: row.mark for trial, row in last.items() if row.status != "failed"}
+            results = self._results(set(trials))
             self.reopened.refresh(mend=True)
-            pairs = [{"trial": trial, "row": row} for trial, row in sorted(marks.items())]
-            self.reopened.append(pair for pair in pairs if self.reopened.key(pair) not in self.reopened.seen)
-        return set(marks)
+            self.reopened.append({"trial": trial, "row": row.mark} for trial, row in sorted(results.items()))
+        return set(results)
 
     def last(self) -> dict[str, Last]:
         """The row of trials.csv that counts for each trial, in short."""
@@ -139,12 +137,8 @@ class Records:
         """A row whose trial is done is left out, and one that says of such a trial that it failed."""
         with self._locked():
             rows = list(rows)
-            closed = self._closed([str(row["trial"]) for row in rows])
-            fresh = []
-            for row in rows:
-                last = closed.get(str(row["trial"]))
-                if last is None or last.status == "failed":
-                    fresh.append(row)
+            results = self._results([str(row["trial"]) for row in rows])
+            fresh = [row for row in rows if str(row["trial"]) not in results]
             own = self.own["trials"]
             lines = [own.line(row) for row in fresh]
             own.append_lines(b"".join(line for line in dict.fromkeys(lines) if mark(line) not in own.marks))
@@ -167,11 +161,12 @@ class Records:
         study, *jobs = self._looked("trials")
         return last_rows(study, jobs, among)
 
-    def _closed(self, among: Collection[str] | None = None) -> dict[str, Last]:
-        """Without what is open again."""
+    def _results(self, among: Collection[str] | None = None) -> dict[str, Last]:
+        """The rows that are results, without those that are open again."""
         self.reopened.refresh(mend=False)
-        opened, last = self.reopened.seen, self._last(among)
-        return {trial: row for trial, row in last.items() if f"{trial},{row.mark}" not in opened} if opened else last
+        opened = self.reopened.seen
+        last = self._last(among)
+        return {t: row for t, row in last.items() if row.status != "failed" and f"{t},{row.mark}" not in opened}
 
     def _locked(self) -> Lock:
         """The lock. UserError where the part's folder is gone, which taking its lock would make anew."""

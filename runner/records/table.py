@@ -136,7 +136,7 @@ class Table:
         """The file behind what has been seen of it, if there is one with a header."""
         try:
             file = self.path.open("rb")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self.forget()
             return None
         status = os.fstat(file.fileno())

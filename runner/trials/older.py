@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,8 +61,5 @@ def _followed(folder: Path) -> set[str]:
 
 def _of(settings: str, trial: Trial) -> bool:
     """Whether they are this trial's; also where they cannot be read, for then the id is all there is."""
-    try:
-        flat = json.loads(settings)
-    except (ValueError, RecursionError):
-        return True
-    return not isinstance(flat, dict) or identity.digest(flat) == trial.digest
+    flat = identity.parsed(settings)
+    return flat is None or identity.digest(flat) == trial.digest

@@ -8,6 +8,7 @@ imports included in the memory. --quick stops at a hundredth.
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 import tempfile
@@ -31,12 +32,9 @@ from runner.records import read, records
 folder = Path(sys.argv[1])
 """
 DRY = """
-import resource, runpy, sys
-sys.argv[0] = "runner"
-try:
-    runpy.run_module("runner", run_name="__main__")
-finally:
-    print("MIB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+import resource, subprocess, sys
+subprocess.run([sys.executable, "-m", "runner", *sys.argv[1:]])
+print("MIB", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 """
 DONE, ENDS = "what is done (trials.csv, under the lock)", "where curves.csv ends (before an append)"
 
@@ -59,29 +57,33 @@ def read(what: str, work: str, folder: Path, rows: int) -> Row:
     """One of the calls below, in its own process."""
     code = MEASURED.format(imports=READ, work=work)
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
-    seconds, mib, count = done.stdout.split()
+    seconds, mib, count = done.stdout.splitlines()[-1].split()  # notes on the study come before
     if int(float(count)) != rows:
         raise SystemExit(f"{what}: {count} of {rows} rows were read")
     return {"what": what, "rows": rows, "seconds": float(seconds), "mib": float(mib)}
 
 
 def made_up(folder: Path, trials: int, epochs: int) -> Path:
-    """A study with so many rows, made from one row of the committed digits study."""
+    """A study with so many rows, made from one row of the committed digits study; the first 100 ids stand in `ids`."""
+    from runner.records import identity
     from runner.records.schema import CURVES, TRIALS
 
     folder.mkdir(parents=True)
     with (ROOT / "results" / "digits-cpu" / "trials.csv").open() as file:
         row = next(csv.DictReader(file))
+    settings = [json.loads(row["settings"]) | {"seed": seed} for seed in range(trials)]
+    ids = [identity.id_of(flat) for flat in settings]
+    (folder / "ids").write_text("\n".join(ids[:100]))
     with (folder / "trials.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, TRIALS, lineterminator="\n")
         writer.writeheader()
-        for number in range(trials):
-            writer.writerow(row | {"trial": f"{number:010x}", "seed": str(number)})
+        for name, flat in zip(ids, settings, strict=True):
+            writer.writerow(row | {"trial": name, "seed": flat["seed"], "settings": identity.text(flat)})
     tail = "0.01,0.001,0.12345678901234567,,,0.2345678901234567,3.4068136272545093,,,18.757717408857665,0.02558,0.41\n"
     with (folder / "curves.csv").open("w") as file:
         file.write(",".join(CURVES) + "\n")
-        for number in range(trials):
-            file.write("".join(f"{number:010x},{epoch},{13 * epoch},{tail}" for epoch in range(1, epochs + 1)))
+        for name in ids:
+            file.write("".join(f"{name},{epoch},{13 * epoch},{tail}" for epoch in range(1, epochs + 1)))
     return folder
 
 
@@ -96,15 +98,15 @@ def measured(quick: bool) -> Iterator[Row]:
             yield read("read curves.csv", "count = len(read.read(folder, 'curves'))", folder, trials * epochs)
             yield read(
                 "read curves.csv, 100 trials of it",
-                "count = len(read.read(folder, 'curves', only=[f'{n:010x}' for n in range(100)]))",
+                "count = len(read.read(folder, 'curves', only=(folder / 'ids').read_text().split()))",
                 folder,
                 100 * epochs,
             )
             yield read(DONE, "count = len(records.Records(folder).done())", folder, trials)
             yield read(
                 ENDS,
-                "r = records.Records(folder); r.has_curves(['0000000000'], 1); "
-                "count = sum(bits.bit_count() for bits in r.own['curves'].seen.values())",
+                "r = records.Records(folder); r.has_curves(['0000000000'], {1}); "
+                "count = sum(map(len, r.own['curves'].seen.values()))",
                 folder,
                 trials * epochs,
             )
