@@ -30,11 +30,16 @@ def exists(folder: Path, table: str = "trials") -> bool:
 
 
 def read(folder: Path, table: str = "trials", only: Collection[str] | None = None) -> pd.DataFrame:
-    """`trials`, `curves`, `cycles` or `dynamics` of a study as a DataFrame; empty cells and `nan` both become NaN.
+    """A table of a study as a DataFrame; empty cells and `nan` both become NaN.
 
-    Rows of jobs that still run are among them. `only`: the trials whose rows are wanted, which takes little memory
-    however long the file is. Damaged lines, and repeated ones, are left out, and said so. Raises UserError where there
-    is no such study.
+    Rows of jobs that still run are among them. Damaged lines, and repeated ones, are left out, and said so.
+
+    Args:
+        folder: of the study.
+        table: `trials`, `curves`, `cycles` or `dynamics`.
+        only: ids of the trials whose rows are wanted, which takes little memory however long the file is.
+
+    Raises: UserError where there is no such study, or a row that cannot be.
     """
     import pandas as pd
 
@@ -103,11 +108,12 @@ _checked: set[tuple[int, ...]] = set()
 
 
 def vouch(file: os.stat_result) -> None:
-    """Every row of a file of trials in this state may be, as somebody has seen: `read` need not look at them again."""
+    """Say that every row of a file of trials in this state has been checked: `read` need not check them again."""
     _checked.add(_state(file))
 
 
 def _vouched(path: Path) -> bool:
+    """Whether the rows of the file, as it is now, have been checked."""
     try:
         return _state(path.stat()) in _checked
     except OSError:  # reading the file will say why

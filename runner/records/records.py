@@ -82,28 +82,38 @@ class Records:
         self.redone, self.reopened = Redone(), reopened(folder)
 
     def done(self, among: Collection[str] | None = None) -> set[str]:
-        """Ids of the trials that have a result on record, whoever wrote it: a row that is not to be superseded.
+        """Ids of the trials that have a result on record, whoever wrote it.
 
-        A failed row is no result, and one that was opened again is none any more. `among`: of these trials alone, which
-        takes no longer however many others there are.
+        A failed row is no result, and neither is one that was opened again.
+
+        Args:
+            among: these trials alone, which takes no longer however many others there are; all where it is not given.
         """
         with self._locked():
             return set(self._results(among))
 
     def failed(self) -> frozenset[str]:
-        """Marks of the failed rows that there are: what `ended` is to be told, so that their trials are tried again."""
+        """Marks of the failed rows that there are now. `ended` gets them, so that their trials are tried again."""
         with self._locked():
             return frozenset(mark for table in self._looked("trials") for mark in table.failures.values())
 
     def ended(self, before: Collection[str] = (), among: Collection[str] | None = None) -> set[str]:
-        """Ids of the trials that are done, or have failed since there were the failed rows `before`."""
+        """Ids of the trials that need no training by this command: they are done, or have failed under it.
+
+        Args:
+            before: marks of the failed rows that there were when the command began.
+            among: these trials alone; all where it is not given.
+        """
         with self._locked():
             failures = [_chosen(table.failures, among) for table in self._looked("trials")]
             failed = {trial for one in failures for trial, mark in one.items() if mark not in before}
             return failed.union(self._results(among))
 
     def reopen(self, trials: Iterable[str]) -> set[str]:
-        """Let these be trained again though they have a result, which stays valid until then; the ids that had one."""
+        """Have `trials` trained again although they have a result, which stays valid until there is a new one.
+
+        Returns: the ids of those that had a result.
+        """
         with self._locked():
             results = self._results(set(trials))
             self.reopened.refresh(mend=True)
@@ -121,7 +131,7 @@ class Records:
             return counts_of(self._looked(table))
 
     def has_curves(self, trials: Iterable[str], epochs: Collection[int]) -> bool:
-        """Whether curves.csv has a row of each of these trials for all `epochs`."""
+        """Whether curves.csv has a row of each of these trials for each of these `epochs`, counted from 1."""
         with self._locked():
             tables = self._looked("curves")
             return all(self._has(tables, trial, epochs) for trial in trials)
@@ -134,7 +144,13 @@ class Records:
         return not lost
 
     def append_trials(self, rows: Iterable[Row]) -> None:
-        """A row whose trial is done is left out, and one that says of such a trial that it failed."""
+        """Add rows of trials.csv. Rows of trials that are done are left out, and so is one that is there already.
+
+        Args:
+            rows: cells by column; a column that is not there gets an empty cell.
+
+        Raises: UserError where the disk does not take them; the file is then as it was.
+        """
         with self._locked():
             rows = list(rows)
             results = self._results([str(row["trial"]) for row in rows])
@@ -145,15 +161,19 @@ class Records:
             self.redone.forget(str(row["trial"]) for row in fresh)
 
     def append_curves(self, rows: Iterable[Row]) -> None:
+        """Add rows of curves.csv."""
         self._append("curves", rows)
 
     def append_cycles(self, rows: Iterable[Row]) -> None:
+        """Add rows of cycles.csv."""
         self._append("cycles", rows)
 
     def append_dynamics(self, rows: Iterable[Row]) -> None:
+        """Add rows of dynamics.csv."""
         self._append("dynamics", rows)
 
     def _append(self, name: str, rows: Iterable[Row]) -> None:
+        """Add rows, but those that repeat what is there in all but the time that it took."""
         with self._locked():
             self.own[name].append(self.redone.fresh(self._looked(name), rows))
 

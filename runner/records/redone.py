@@ -16,7 +16,10 @@ Rows = dict[tuple[str, ...], list[str]]  # cells of the rows that count, by thei
 
 
 class Redone:
-    """Remembers the rows of a trial that is redone while it is."""
+    """Which rows of trials that are trained again repeat what is on record.
+
+    It remembers the rows of such a trial until its last has been written.
+    """
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Rows] = {}
@@ -63,14 +66,17 @@ class Redone:
 
 
 def _key(table: Table, row: Sequence[str]) -> tuple[str, ...]:
+    """The words and the count that name a row."""
     return (*(row[i] for i in table.words), row[table.at])
 
 
 def _untimed(table: Table, row: Sequence[str]) -> list[str]:
+    """The cells that two runs of the same trial have in common."""
     return [text for name, text in zip(table.columns, row, strict=True) if name not in TIMING]
 
 
 def _supersede(rows: Rows, name: tuple[str, ...], row: list[str]) -> None:
+    """Add a row. Where its name is there a new attempt begins: all rows from its count on are removed."""
     if name in rows:
         for other in [o for o in rows if o[:-1] == name[:-1] and int(o[-1]) >= int(name[-1])]:
             del rows[other]

@@ -22,17 +22,19 @@ STATUS, STEPS = TRIALS.index("status"), TRIALS.index("steps")
 
 
 class Last(NamedTuple):
-    """The row of trials.csv that counts for a trial; `mark` tells it from any other row of that trial."""
+    """The row of trials.csv that counts for a trial, in short."""
 
     status: str
     steps: str
-    mark: str
+    mark: str  # of the row, which tells it from any other of that trial
 
     @classmethod
     def of(cls, row: Sequence[str], line: bytes) -> Last:
+        """Of a row with these cells, which stands in the file as `line`."""
         return cls(row[STATUS], row[STEPS], mark(line))
 
     def superseded_by(self, later: Last) -> bool:
+        """Whether a row that was written later takes its place: a failure takes that of no result."""
         return later.status != "failed" or self.status == "failed"
 
 
@@ -86,12 +88,14 @@ def current(table: str, own: pd.DataFrame, jobs: Sequence[pd.DataFrame]) -> tupl
 
 
 def _latest(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Of each row of trials.csv whether it counts: it is its trial's last result, or last failure if there is none."""
     result = frame["status"] != "failed"
     has = result.groupby(frame["trial"]).transform("any") if len(frame) else result
     return ~frame[["trial"]].assign(result=result).duplicated(keep="last") & (result | ~has)
 
 
 def _last_attempts(frame: pd.DataFrame, table: str) -> pd.Series[Any]:
+    """Of each row of another table whether it counts: no later row of its trial begins an attempt at or before it."""
     import numpy as np
     import pandas as pd
 
