@@ -82,15 +82,10 @@ class Adam(Optimizer):
         return ("exp_avg", "exp_avg_sq")
 
     def numbers(self, group: dict[str, Any]) -> dict[str, float]:
+        finite = refusals.finite
         beta1, beta2 = refusals.betas_now(group)
-        wd = refusals.finite(group, "weight_decay")
-        return {
-            "lr": refusals.finite(group, "lr"),
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": refusals.finite(group, "eps"),
-            "l2": 0.0 if self.decoupled else wd,
-        }
+        wd, lr, eps = finite(group, "weight_decay"), finite(group, "lr"), finite(group, "eps")
+        return {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps, "l2": 0.0 if self.decoupled else wd}
 
     def step_cohort(
         self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]

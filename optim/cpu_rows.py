@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optim.arithmetic import ceil_div
 from optim.cpu import Tensors, adam, sgd
 from optim.cuda.layout import alike, dense, flat
 from optim.rules import BETA1, BETA2, COUNT, DECAY, EPS, L2, LR
@@ -88,7 +89,7 @@ class _Kind:
         self.small = [i for i in chosen if sizes[i] < limit]
         self.large = [i for i in chosen if sizes[i] >= limit]
         self.parameters, self.moments = parameters, moments
-        padded = [-(-sizes[i] // ALIGN) * ALIGN for i in self.small]
+        padded = [ceil_div(sizes[i], ALIGN) * ALIGN for i in self.small]
         rows = [torch.zeros(trials, sum(padded)) for _ in range(2 + len(moments))]
         # Views [R, ...] of the rows, in the shape and order of memory of each small parameter.
         self.weights, self.gradients, *views = (

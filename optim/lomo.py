@@ -24,10 +24,9 @@ class LOMO(torch.optim.Optimizer):
 
         theta <- (1 - lr weight_decay) theta - lr g          g limited to [-clip_value, clip_value] if that is given
 
-    Source: Lv et al. 2023, arXiv:2306.09782, Algorithm 1. Each parameter is updated as soon as backward has its
-    whole gradient (shared weights: after the last of their uses), and the gradient is freed at once: `.grad` is None
-    after backward. Without decay the weights are those of torch.optim.SGD to the bit; decay is decoupled, in torch's
-    convention.
+    Source: Lv et al. 2023, arXiv:2306.09782, Algorithm 1. Each parameter is updated as soon as backward has its whole
+    gradient (shared weights: after the last of their uses), and the gradient is freed at once: `.grad` is None then.
+    Without decay the weights are those of torch.optim.SGD to the bit; decay is decoupled, in torch's convention.
 
         optimizer = LOMO(model.parameters(), lr)
         loss.backward()         # moves the weights
@@ -60,7 +59,7 @@ class LOMO(torch.optim.Optimizer):
     ) -> None:
         self._handles: dict[Tensor, RemovableHandle] = {}  # of the hooked parameters
         self._group_of: dict[Tensor, dict[str, Any]] = {}
-        # Parameters and groups when `_look` last saw them: a step compares, and hooks anew only after an edit.
+        # Parameters and groups as `_look` last saw them: a step compares, and sets hooks only after an edit.
         self._members: list[Tensor] = []
         self._groups: list[dict[str, Any]] = []
         self._moved: set[Tensor] = set()  # parameters that were moved since the last `step`
@@ -97,6 +96,7 @@ class LOMO(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self._look()
+        # Parameters without a hook in this backward pass still have their gradients.
         for p in self._members:
             if p.grad is not None and p not in self._moved:
                 self._apply(p)
@@ -146,6 +146,7 @@ class LOMO(torch.optim.Optimizer):
                 group.setdefault(name, self.defaults[name])
             _check(group, at_start=False)
         refusals.repeated(self.param_groups)
+        # Lookahead's slow weights of a new parameter begin as the weights before their first step, which is now.
         if self.around is not None and (begin := self.around()) is not None:
             begin()
         self._members, self._groups = members, list(self.param_groups)
@@ -180,6 +181,7 @@ class LOMO(torch.optim.Optimizer):
                 torch.autograd.Variable._execution_engine.queue_callback(self._end)
         if p not in self._group_of:
             return  # the parameter has left its group since it was hooked: its gradient stays
+        # The gradient is taken off the parameter first: whatever is refused below, no gradient stays to be added to.
         gradient, group = p.grad, self._group_of[p]
         if gradient is None:
             raise RuntimeError("LOMO: another one steps the same parameter, and has taken its gradient: remove() that")
@@ -198,7 +200,7 @@ class LOMO(torch.optim.Optimizer):
             if gradient.layout is not torch.strided:
                 raise TypeError(f"clip_value={clip!r}: is for dense gradients; got {gradient.layout}")
             gradient = gradient.clamp(-clip, clip)
-        if wd:
+        if wd:  # or else a multiplication by 1 would be one more pass over the weights
             p.mul_(1 - lr * wd)
         p.add_(gradient, alpha=-lr)
         self._moved.add(p)
@@ -237,9 +239,8 @@ def _refuse_data_parallel(parameters: dict[Tensor, Any]) -> None:
     It averages gradients after the hooks of parameters have run. A parameter does not know the modules that hold it, so
     all modules of that class in this process are looked through, once.
     """
-    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
-        return
-    if torch.distributed.get_world_size() == 1:
+    distributed = torch.distributed
+    if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
         return
     for thing in gc.get_objects():
         # isinstance would ask proxies for their class, and some of them fail at it.

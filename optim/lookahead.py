@@ -26,11 +26,7 @@ _latest: WeakKeyDictionary[torch.optim.Optimizer, ref[Lookahead]] = WeakKeyDicti
 
 
 class _OfFast:
-    """An attribute of `Lookahead` that is its fast optimizer's.
-
-    torch.optim's constructor sets these on every optimizer. Until it has ended the wrapper has values of its own, so
-    that those of the fast one stay what they are.
-    """
+    """An attribute of the fast optimizer. Only what torch.optim's constructor sets goes to the wrapper itself."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -56,14 +52,12 @@ class Lookahead(torch.optim.Optimizer):
     a model's weights before. The moments of `fast` are kept as they are. `param_groups`, `state` and `defaults` are
     those of `fast`, so LR schedulers, clipping and edits work on either, and so do its step hooks; hooks of this
     object run around the step of both. Of two that are made around one optimizer the earlier is refused from then on.
-    Memory: 4 bytes per float32 parameter besides those of `fast`.
+    Memory: 4 bytes per float32 parameter. The first group's "lookahead_k" and "lookahead_alpha" may be set anew.
 
     Args:
         fast: any torch.optim optimizer, but no Lookahead.
         k: how many steps of `fast` there are between two pulls, 1 or more. Default 5.
         alpha: the part of the way that the slow weights go, between 0 and 1. Default 0.5.
-
-    `k` and `alpha` may be set anew between steps, as "lookahead_k" and "lookahead_alpha" of the first group.
 
     Raises:
         ValueError: for a number out of its range, or a Lookahead as `fast`.
@@ -86,7 +80,7 @@ class Lookahead(torch.optim.Optimizer):
         if isinstance(fast, LOMO):  # moves a new parameter in backward, before `step`: its slow weights begin before
             fast.around = WeakMethod(self._begin)
 
-    # What is read of this object is read of `fast`, which replaces its own when it loads a file.
+    # Read of `fast` every time, for it replaces them when it loads a file.
     param_groups: Any = _OfFast()
     state: Any = _OfFast()
     defaults: Any = _OfFast()
@@ -105,6 +99,7 @@ class Lookahead(torch.optim.Optimizer):
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """A step of `fast`, and after every `k` of them the pull. Returns what `fast.step` returns."""
+        # Where there is no entry yet, this wrapper is the latest.
         latest = _latest.setdefault(self.fast, ref(self))()
         if latest is not None and latest is not self:
             raise RuntimeError(
@@ -112,6 +107,7 @@ class Lookahead(torch.optim.Optimizer):
                 "pulled: step that one"
             )
         self._begin()
+        # Tools that load a file key by key write these into the groups: what stands there counts.
         group = self.param_groups[0]
         self.k, self.alpha = group.get("lookahead_k", self.k), group.get("lookahead_alpha", self.alpha)
         _check(self.k, self.alpha)
@@ -122,18 +118,15 @@ class Lookahead(torch.optim.Optimizer):
                     f"{self.slow[p].dtype}, when its slow weights began: make a new Lookahead"
                 )
         loss = self.fast.step(closure)
-        self.count += 1
+        self.count += 1  # after the step: one that was refused does not count
         if self.count % self.k == 0:
             self._pull()
         self._show()
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """That of `fast`, with more entries, which `fast` and torch.optim pass over.
-
-        The state of each parameter has its slow weights as "slow", and each group has k, alpha and count as
-        "lookahead_k", "lookahead_alpha" and "lookahead_count".
-        """
+        """That of `fast`, with entries that torch.optim passes over: "slow", the slow weights, in each state, and
+        "lookahead_k", "lookahead_alpha" and "lookahead_count" in each group."""
         self._begin()
         self._show()
         for before in self._optimizer_state_dict_pre_hooks.values():
@@ -153,8 +146,7 @@ class Lookahead(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, into a wrapper of the same optimizer over parameters of the same shapes.
 
-        Slow weights that are not in it begin as the parameters are now. ValueError, and nothing is loaded, for another
-        file.
+        Slow weights that are not in it begin as the parameters are now. ValueError for another file: nothing is loaded.
         """
         state_dict = dict(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
@@ -179,8 +171,9 @@ class Lookahead(torch.optim.Optimizer):
             if entries:
                 state[number] = entries
         self.fast.load_state_dict({**state_dict, "state": state})
+        # Only now, when `fast` has taken the file and nothing can be refused any more.
         self.k, self.alpha, self.count = k, alpha, count
-        self.slow, self._known = slow, []
+        self.slow, self._known = slow, []  # with nothing known, `_begin` looks at all parameters
         self._begin()
         self._show()
         for loaded in self._optimizer_load_state_dict_post_hooks.values():
@@ -190,6 +183,7 @@ class Lookahead(torch.optim.Optimizer):
         return {name: getattr(self, name) for name in ("fast", "k", "alpha", "count", "slow")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # The constructor begins with slow weights that equal the parameters; then come those that were pickled.
         self._made = False
         Lookahead.__init__(self, state["fast"], state["k"], state["alpha"])
         self.count, self.slow, self._known = state["count"], state["slow"], []

@@ -115,6 +115,23 @@ class Resting:
         for start in range(0, len(p), count):
             self.bring(p, slice(start, start + count))
 
+    def step(self, p: Tensor, gradient: Tensor, lr: float, betas: tuple[float, float], decay: float) -> None:
+        """AdamW's step of the rows that a sparse gradient names; all others rest.
+
+        The rows are brought up to the step before this one, stepped as dense AdamW does, and written back.
+        """
+        gradient = gradient.coalesce()  # each row once, with the sum of its gradients
+        rows, g = gradient.indices()[0], gradient.values()
+        new, m, v = self.read(p, rows)
+        self.history.append(lr, betas, decay)
+        count = self.history.step
+        self.counted.fill_(count)
+        m.lerp_(g, 1 - betas[0])
+        v.mul_(betas[1]).addcmul_(g, g, value=1 - betas[1])
+        below = (v.sqrt() / (1 - betas[1] ** count) ** 0.5).add_(self.history.eps)
+        new.mul_(1 - decay).addcdiv_(m, below, value=-lr / (1 - betas[0] ** count))
+        self.write(p, rows, (new, m, v))
+
     def read(self, p: Tensor, rows: Tensor | slice) -> list[Tensor]:
         """(p, m, v) of the rows, as they are after the latest step; not written back."""
         tensors = (p, *self.moments)

@@ -7,10 +7,12 @@ multiplies and adds, and every trial of a stack may have its own optimizer, rate
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from optim import conventions
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Rules of one family can share a stack: their steps differ only in coefficients.
 FAMILIES = {"adam": "adam", "adamw": "adam", "sgd": "sgd", "sgdw": "sgd", "sparse_adamw": "sparse", "lomo": "lomo"}
@@ -66,6 +68,8 @@ class Rule:
             eta: the schedule's multipliers.
             updates: B * T / b, with T the epochs of the run or the current cycle; only "normalized" reads it.
         """
+        import numpy as np  # a tenth of a second, which a command line that is only read does not wait for
+
         if self.optimizer in COUPLED:
             return np.full(len(eta), self.wd)
         if self.wd_schedule == "constant":
@@ -82,6 +86,8 @@ def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndar
 
     The middle axis holds the row of weights first and then that of norms and biases.
     """
+    import numpy as np
+
     rows = np.zeros((len(step), 2, COLUMNS))
     decay = rule.decay(step, eta, updates)
     spared = np.array([1.0, float(rule.decay_all)])

@@ -79,12 +79,9 @@ class SGD(Optimizer):
         return ("momentum_buffer",) if group["momentum"] else ()
 
     def numbers(self, group: dict[str, Any]) -> dict[str, float]:
-        wd = refusals.finite(group, "weight_decay")
-        return {
-            "lr": refusals.finite(group, "lr"),
-            "momentum": refusals.finite(group, "momentum"),
-            "l2": 0.0 if self.decoupled else wd,
-        }
+        finite = refusals.finite
+        wd, lr, momentum = finite(group, "weight_decay"), finite(group, "lr"), finite(group, "momentum")
+        return {"lr": lr, "momentum": momentum, "l2": 0.0 if self.decoupled else wd}
 
     def step_cohort(
         self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]

@@ -30,20 +30,18 @@ class SparseAdamW(Grouped):
         m <- beta1 m + (1 - beta1) g     v <- beta2 v + (1 - beta2) g^2
         theta <- (1 - decay) theta - lr m_hat / (sqrt(v_hat) + eps)
 
-    Source: Loshchilov & Hutter 2019, Algorithm 2, the decoupled branch; how untouched rows are caught up: here.
-
-    For rows that a `torch.sparse_coo` gradient leaves out g is 0. Dense AdamW goes on moving them by their momentum and
-    decaying them, each step at that step's own lr. Here they are left alone, and what they are owed is caught up when
-    they are next touched, exactly but for rounding (see `optim.catch_up`). torch.optim.SparseAdam never applies it.
+    Source: Loshchilov & Hutter 2019, Algorithm 2, the decoupled branch. For rows that a `torch.sparse_coo` gradient
+    leaves out g is 0. Dense AdamW goes on moving them by their momentum and decaying them, each step at that step's own
+    lr. Here they are left alone, and what they are owed is caught up when they are next touched, exactly but for
+    rounding (see `optim.catch_up`). torch.optim.SparseAdam never applies it.
 
     A forward pass must not read rows that are behind. `follow(embedding)` sees to that, also before evaluation and
-    before the module's state_dict; without it call `catch_up(weight, indices)` before each forward pass, and
-    `catch_up()` before anything else reads the weights. `state_dict()` calls it itself, so it is one that
-    torch.optim.AdamW loads; the weights that go with it are those after the call.
+    before the module's state_dict. Without it call `catch_up(weight, indices)` before each forward pass, and
+    `catch_up()` before anything else reads the weights. `state_dict()`, which torch.optim.AdamW loads, calls it too.
 
-    Parameters with dense gradients get the plain dense step, so one optimizer serves a whole network. Groups and state
-    may be edited between steps, as those of torch.optim; rows at rest are caught up first, with the moments that they
-    had. Moments or rows that are changed in place while they rest are refused (RuntimeError): `catch_up()` before.
+    Parameters with dense gradients get the plain dense step. Groups and state may be edited between steps, as those of
+    torch.optim; rows at rest are caught up first, with the moments that they had. Moments or rows that are changed in
+    place while they rest are refused (RuntimeError): `catch_up()` before.
 
     State: 8 bytes per float32 parameter, as in AdamW, 8 bytes per row and about 120 bytes per step since the last
     `catch_up()`. All numbers may differ between parameter groups and be set anew between steps.
@@ -54,7 +52,7 @@ class SparseAdamW(Grouped):
         betas: decay rates of the moments m and v: 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1. Default (0.9, 0.999).
         eps: added to the root of the second moment, above 0. Default 1e-8.
         weight_decay: 0 or more, in the unit that `convention` says; the decay of a step must be below 1. Default 1e-2.
-        amsgrad: a variant of torch.optim's class that is not served: must be False.
+        amsgrad: not served: must be False.
         convention: the decay of a step is lr * weight_decay ("torch"), or lr / base_lr * weight_decay ("paper") with
             base_lr the `lr` that a group was given; see `optim.AdamW`. Default "torch".
         foreach: how torch.optim would compute the same step; accepted and without effect. Default None.
@@ -133,14 +131,11 @@ class SparseAdamW(Grouped):
 
     @torch.no_grad()
     def catch_up(self, parameter: Tensor | None = None, rows: Tensor | None = None) -> None:
-        """Bring rows up to the latest step, in place.
+        """Bring rows up to the latest step, in place; RuntimeError for rows that were changed while they were behind.
 
         Args:
-            parameter: whose rows; None: of all parameters.
+            parameter: whose rows; None: of all parameters. One that has nothing to catch up is left alone.
             rows: indices of rows, int64 in any shape; None: all rows.
-
-        A parameter that has nothing to catch up is left alone. RuntimeError for rows that were changed while they were
-        behind.
         """
         if parameter is not None:
             self._followed.add(parameter)
@@ -177,10 +172,7 @@ class SparseAdamW(Grouped):
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a file from here or from torch.optim.AdamW; what the file does not hold keeps its value.
-
-        The caller loads the weights that go with it. What rows at rest were owed is forgotten.
-        """
+        """Load a file from here or from torch.optim.AdamW; what rows at rest were owed is forgotten."""
         super().load_state_dict(state_dict)
         self._resting.clear()
 
@@ -193,6 +185,7 @@ class SparseAdamW(Grouped):
         for name in MOMENTS:
             if state.get(name) is not None:
                 refusals.moment(name, state[name], p, "a parameter")
+        # Somebody has given the state other moments: the rows are owed what the old ones say.
         if resting is not None and not resting.belongs_to(p, state):
             self._bring([p])
         if not state:
@@ -220,17 +213,7 @@ class SparseAdamW(Grouped):
         if p not in self._resting:
             state = self.state[p]
             self._resting[p] = Resting(p, (state["exp_avg"], state["exp_avg_sq"]), state["step"], betas, eps)
-        resting, gradient = self._resting[p], gradient.coalesce()
-        rows, g = gradient.indices()[0], gradient.values()
-        now, m, v = resting.read(p, rows)
-        resting.history.append(lr, betas, decay)
-        step = resting.history.step
-        resting.counted.fill_(step)
-        m.lerp_(g, 1 - betas[0])
-        v.mul_(betas[1]).addcmul_(g, g, value=1 - betas[1])
-        below = (v.sqrt() / (1 - betas[1] ** step) ** 0.5).add_(eps)
-        now.mul_(1 - decay).addcdiv_(m, below, value=-lr / (1 - betas[0] ** step))
-        resting.write(p, rows, (now, m, v))
+        self._resting[p].step(p, gradient, lr, betas, decay)
         if decay > STRONG:
             self._bring([p])
 
@@ -238,6 +221,7 @@ class SparseAdamW(Grouped):
         """Step parameters with dense gradients by torch.optim's own function."""
         lr, decay = float(group["lr"]), float(group["weight_decay"])
         beta1, beta2 = refusals.betas_now(group)
+        # torch's function multiplies by 1 - lr * weight_decay.
         if self.option(group, "convention") == "paper":
             decay = self._decay(group) / lr if lr else 0.0
         moments1, moments2, steps = ([self.state[p][key] for p in parameters] for key in (*MOMENTS, "step"))

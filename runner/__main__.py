@@ -19,23 +19,18 @@ from runner.system import called, signals
 if __name__ == "__main__" or Path(sys.argv[0]).name == "runner":  # the command; before what takes long to import
     signals.install()
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.cli.config_files import only_small_files
-from runner.cli.typed import keep_as_typed
+from runner.cli.hydra_main import run_hydra
 from runner.config.compose import from_config
 from runner.config.groups import check_choices
 from runner.config.keys import check_dashes
 from runner.config.messages import one_line, printable
 from runner.config.settings import Settings
 from runner.errors import UserError
-from runner.execution import provenance
-from runner.system.place import CONFIGS
 from runner.system.shortage import is_shortage, reason
 from runner.system.signals import Interrupted
 from runner.system.streams import guarded
@@ -43,93 +38,100 @@ from runner.system.streams import guarded
 if TYPE_CHECKING:
     from runner.execution.cluster.launch import Launch
 
-Plugins.instance()  # before the sweeper's base class is subclassed
-
-training = False  # whether anything may have been recorded: with dry_run=true, or --help, all there is is a text
-codes: list[int] = []  # one exit status for each call of `sweep`; empty until the command line is understood
-
-
-def sweep(settings: Sequence[Settings], launch: Launch | None = None) -> float | None:
-    """Train everything that these settings ask for, by jobs of a launcher if there is one; what selection uses."""
-    global training
-    training = not settings[0].dry_run
-    codes.append(1)  # what a crash from here on leaves behind
-    from runner.study import run
-
-    outcome = run(settings, launch)
-    codes[-1] = outcome.code
-    return outcome.value
-
 
 class Refused(BaseException):
     """A UserError on its way out of a Hydra job; as an Exception Hydra would print it a second time."""
 
 
-def job(cfg: DictConfig) -> float | None:
-    """Hydra's job: one composed configuration. Its value is what `hydra/sweeper=optuna` minimises."""
-    try:
-        known = HydraConfig.get()
-        check_choices(known.runtime.choices)
-        chosen = known.runtime.choices.get("hydra/launcher", "basic")
-        if known.mode == RunMode.RUN and chosen != "basic":
-            raise UserError(f"hydra/launcher={chosen}: is for a sweep; give -m too ({called.command('-m')} ...)")
-        settings = from_config(cfg)
-        sweeper = known.runtime.choices.get("hydra/sweeper")
-        if known.mode == RunMode.MULTIRUN and sweeper != "basic" and settings.dry_run:
-            raise UserError(
-                f"dry_run=true: not with hydra/sweeper={sweeper}, which goes by the errors of what is trained"
-            )
-        value = sweep([settings])
-        return math.inf if value is None else value  # a sweeper must go on where nothing could be trained
-    except UserError as error:
-        raise Refused(str(error)) from error
-    except OmegaConfBaseException as error:
-        raise Refused(one_line(error)) from error
+class CommandLine:
+    """What has become of a command line so far.
+
+    Attributes:
+        code: the exit status; None until the command line is understood and its work begins.
+        trains: whether anything may have been recorded. With dry_run=true, or --help, all there is is a text.
+    """
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self.trains = False
+
+    def sweep(self, settings: Sequence[Settings], launch: Launch | None = None) -> float | None:
+        """Train everything that these settings ask for, by jobs of a launcher if there is one; what selection uses."""
+        self.trains = not settings[0].run.dry_run
+        before, self.code = self.code or 0, 1  # what a crash from here on leaves behind
+        from runner.study import run
+
+        outcome = run(settings, launch)
+        self.code = max(before, outcome.code)
+        return outcome.value
+
+    def job(self, cfg: DictConfig) -> float | None:
+        """Hydra's job: one composed configuration. Its value is what `hydra/sweeper=optuna` minimises."""
+        try:
+            value = self.sweep([_composed(cfg)])
+            return math.inf if value is None else value  # a sweeper must go on where nothing could be trained
+        except UserError as error:
+            raise Refused(str(error)) from error
+        except OmegaConfBaseException as error:
+            raise Refused(one_line(error)) from error
+
+
+def _composed(cfg: DictConfig) -> Settings:
+    """The settings of a job. UserError for what Hydra would take, and what cannot be done."""
+    hydra = HydraConfig.get()
+    choices = hydra.runtime.choices
+    check_choices(choices)
+    launcher, sweeper = choices.get("hydra/launcher", "basic"), choices.get("hydra/sweeper")
+    if hydra.mode == RunMode.RUN and launcher != "basic":
+        raise UserError(f"hydra/launcher={launcher}: is for a sweep; give -m too ({called.command('-m')} ...)")
+    settings = from_config(cfg)
+    if hydra.mode == RunMode.MULTIRUN and sweeper != "basic" and settings.run.dry_run:
+        raise UserError(f"dry_run=true: not with hydra/sweeper={sweeper}, which goes by the errors of what is trained")
+    return settings
 
 
 def main() -> None:
     """Exits with the status of the command line."""
-    with guarded("runner", lambda: training):
-        _main()
+    line = CommandLine()
+    with guarded("runner", lambda: line.trains):
+        sys.exit(_run(sys.argv[1:], line))
 
 
-def _main() -> None:
-    from runner.cli.sweeper import register
-
-    register(train=sweep)
-    keep_as_typed()
-    only_small_files()
-    # argparse takes KEY=VALUE only in one run of them: `lr=1 -m wd=2` would be refused.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: "=" in word and not word.startswith("-"))
-    verbose = "HYDRA_FULL_ERROR" in os.environ
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors come here instead of being printed as tracebacks
+def _run(words: Sequence[str], line: CommandLine) -> int:
+    """Do what the words of a command line say; the exit status."""
     signals.install()
-    if "--version" in sys.argv[1:]:  # Hydra would say its own
-        print(f"adamw-runner {provenance.version()} ({provenance.commit() or 'installed'})")
-        return
     try:
-        check_dashes(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")(job)()
+        if "--version" in words:  # Hydra would say its own
+            return _version()
+        check_dashes(words)
+        run_hydra(words, line.job, line.sweep)
+        return line.code or 0
     except (UserError, Refused) as error:
-        _refuse(str(error))
+        return _refused(str(error))
     except Exception as error:
         # Before a job has begun every error is about the command line.
         short = is_shortage(error)
-        if verbose or (codes and not short):
+        if "HYDRA_FULL_ERROR" in os.environ or (line.code is not None and not short):
             raise
         # Rows are on record long before.
         wanting = f"not enough memory ({reason(error)}); nothing is lost, the same command goes on"
-        _refuse(wanting if short else one_line(error))
+        return _refused(wanting if short else one_line(error))
     except Interrupted as error:
         signals.leave(error.number)
     except KeyboardInterrupt:
         signals.leave(signal.SIGINT)
-    sys.exit(max(codes, default=0))
 
 
-def _refuse(text: str) -> None:
+def _version() -> int:
+    from runner.execution import provenance
+
+    print(f"adamw-runner {provenance.version()} ({provenance.commit() or 'installed'})")
+    return 0
+
+
+def _refused(text: str) -> int:
     print(f"runner: {printable(text)}", file=sys.stderr)
-    sys.exit(2)
+    return 2
 
 
 def command() -> NoReturn:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.config.settings import OPTIMIZERS, OptimizerSettings
+from runner.errors import UserError
 from runner.execution.progress import counted
-from runner.records import identity
 from runner.records.read import exists, read
 from runner.trials.described import described
 from runner.trials.older import as_on_record
@@ -87,8 +86,8 @@ def foreseen(
     used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
     fresh = set(_fresh(used, seeds))
     most = sum(_most(block, fresh, replicate, done) for block in blocks)
-    here = blocks_of(folder, search, planned=False)
-    if [block.arms for block in here] != [block.arms for block in blocks]:
+    recorded = blocks_of(folder, search, planned=False)
+    if [block.arms for block in recorded] != [block.arms for block in blocks]:
         return most, most
     return most, min(most, len(set(known) - set(done)))
 
@@ -97,10 +96,10 @@ def _most(block: Block, fresh: Collection[int], replicate: int, done: Collection
     """The most that is left if each arm's best cell, and `replicate` others, are those of which the least is done."""
     rows = block.rows
     ran = rows[(rows["phase"] == "final") & rows["seed"].isin(list(fresh)) & rows["trial"].isin(list(done))]
-    there = ran.groupby("cell")["seed"].nunique()
+    count_done = ran.groupby("cell")["seed"].nunique()
     searched = rows[rows["phase"] == "search"].drop_duplicates("cell")
     left = {
-        arm: sorted((len(fresh) - int(there.get(cell, 0)) for cell in cells), reverse=True)
+        arm: sorted((len(fresh) - int(count_done.get(cell, 0)) for cell in cells), reverse=True)
         for arm, cells in searched.groupby("arm")["cell"]
     }
     others = sorted((one for counts in left.values() for one in counts[1:]), reverse=True)
@@ -142,25 +141,16 @@ def rebuilt(row: Mapping[str, Any], like: Trial) -> Trial | None:
     None where the trial would have another id than the row, as may be with rows of another version.
     """
     try:
-        flat = identity.whole(json.loads(row["settings"]))
-        trial = replace(
-            like,
-            optimizer=_optimizer(flat),
-            wd_convention=flat["wd_convention"],
-            wd_schedule=flat["wd_schedule"],
-            lr=flat["lr"],
-            wd=flat["wd"],
-            seed=flat["seed"],
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):  # settings that are none, or of another version
+        trial = Trial.from_flat(json.loads(row["settings"]), like.dataset, like.facts)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        UserError,
+    ):  # settings that are none, or of another version
         return None
     return trial if trial.digest.startswith(row["trial"]) else None
-
-
-def _optimizer(flat: Mapping[str, Any]) -> OptimizerSettings:
-    kind = OPTIMIZERS[flat["optimizer"]]
-    own = {f.name: flat[f"optimizer.{f.name}"] for f in fields(kind) if f"optimizer.{f.name}" in flat}
-    return kind(**({"name": flat["optimizer"], "lr": flat["lr"]} | own))
 
 
 def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
@@ -171,9 +161,9 @@ def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> S
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     if planned:
-        there = set(rows["trial"])
+        recorded = set(rows["trial"])
         planned_rows = [
-            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in there
+            described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in recorded
         ]
         new = pd.DataFrame(planned_rows, columns=TRIALS)
         rows = pd.concat([frame for frame in (rows, new) if len(frame)] or [rows], ignore_index=True)

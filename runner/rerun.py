@@ -16,18 +16,17 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from runner.config.schedules import SCHEDULES
-from runner.config.settings import FULL, LANES, LOOSE, OPTIMIZERS, UNSTACKED, LookaheadSettings
+from runner.config.flat import group_from_flat
+from runner.config.settings import FULL, LANES, LOOSE, UNSTACKED, RunSettings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DATASETS, DatasetSettings, shown
 from runner.errors import UserError
 from runner.execution import provenance
-from runner.models.settings import MODELS
 from runner.records import identity
 from runner.records.commands import entries
 from runner.records.read import read
@@ -52,114 +51,100 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="how far numbers may be apart, relatively, where equal bits cannot be expected",
     )
     parser.add_argument("--dataset", metavar="KEY=VALUE", action="append", default=[], help="such as path=FILE")
-    given = parser.parse_args(arguments)
     try:
-        if given.tolerance is not None and not given.tolerance >= 0:
-            raise UserError(f"--tolerance {given.tolerance}: must be a number from 0")
-        if not re.fullmatch(DEVICE, given.device):
-            raise UserError(f"--device {given.device}: must be cpu, cuda or cuda:N")
-        resolve(given.device, 1)
-        row = _row(given.study, given.trial)
-        if row["status"] == "failed":
-            raise UserError(f"{row['trial']}: it failed ({row['note']}), so there is nothing to compare with")
-        recorded = settings_of(row)
-        trial, dataset = rebuilt(
-            recorded, given.study, dict(word.split("=", 1) for word in given.dataset if "=" in word), row["dataset"]
-        )
-        if not trial.digest.startswith(row["trial"]):
-            raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
-        ways = [word for word in str(row["note"]).split("; ") if word in (LOOSE, UNSTACKED, LANES)]
-        trial = trial.computed(ways[0] if ways else FULL)
-        return _compare(row, _trained(trial, dataset, given.device), given.tolerance)
+        return _rerun(parser.parse_args(arguments))
     except UserError as error:
         print(f"runner.rerun: {error}", file=sys.stderr)
         return 2
 
 
+def _rerun(typed: argparse.Namespace) -> int:
+    """Train the trial of a row again and compare; the exit status."""
+    if typed.tolerance is not None and not typed.tolerance >= 0:
+        raise UserError(f"--tolerance {typed.tolerance}: must be a number from 0")
+    if not re.fullmatch(DEVICE, typed.device):
+        raise UserError(f"--device {typed.device}: must be cpu, cuda or cuda:N")
+    resolve(typed.device, 1)
+    row = _row(typed.study, typed.trial)
+    if row["status"] == "failed":
+        raise UserError(f"{row['trial']}: it failed ({row['note']}), so there is nothing to compare with")
+    place = dict(word.split("=", 1) for word in typed.dataset if "=" in word)
+    trial, dataset = rebuilt(settings_of(row), typed.study, place, row["dataset"])
+    if not trial.digest.startswith(row["trial"]):
+        raise UserError(f"{row['trial']}: another version made this row; its settings now are trial {trial.id}")
+    ways = [word for word in str(row["note"]).split("; ") if word in (LOOSE, UNSTACKED, LANES)]
+    trial = trial.computed(ways[0] if ways else FULL)
+    return _compare(row, _trained(trial, dataset, typed.device), typed.tolerance)
+
+
 def _row(folder: Path, name: str) -> dict[str, Any]:
     check_files(folder)
     rows = read(folder)
-    found = rows[rows["trial"].str.startswith(name)] if name else rows[:0]
-    if len(found) != 1:
-        raise UserError(f"{folder / 'trials.csv'}: {len(found)} trials begin with {name!r}; give the id of one")
-    return {str(key): value for key, value in found.iloc[0].to_dict().items()}
+    matching = rows[rows["trial"].str.startswith(name)] if name else rows[:0]
+    if len(matching) != 1:
+        raise UserError(f"{folder / 'trials.csv'}: {len(matching)} trials begin with {name!r}; give the id of one")
+    return {str(key): value for key, value in matching.iloc[0].to_dict().items()}
 
 
 def settings_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The `settings` cell of a row."""
     try:
-        found = json.loads(row["settings"])
+        flat = json.loads(row["settings"])
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        flat = None
+    if not isinstance(flat, dict):
         raise UserError(f"{row['trial']}: its settings cannot be read")
-    return found
+    return flat
 
 
 def rebuilt(flat: Mapping[str, Any], folder: Path, typed: Mapping[str, str], data: str = "") -> tuple[Trial, Dataset]:
-    """The trial that these settings describe, and its dataset, looked for where study.yaml says, or `typed`.
+    """The trial that these settings describe, and its dataset.
 
-    `data`: what its row calls the dataset, by which two files of one study are told apart.
-    What a row of version 0.1.0 does not list is what it was then (records/baseline.py), whatever the default is now.
+    Args:
+        flat: the `settings` of a row.
+        folder: of its study, whose study.yaml says where the data lies.
+        typed: settings of the dataset that say it better.
+        data: what the row calls the dataset, by which two files of one study are told apart.
+
+    Raises:
+        UserError: for settings of another version, and for data that is not there or not what the trial saw.
     """
-    flat = identity.whole(flat)
     place = _place(folder, str(flat.get("dataset")), data) | dict(typed)
     try:
-        own, dataset = _dataset(flat, place)
-        optimizer = _group(OPTIMIZERS, "optimizer", flat, {"lr": flat["lr"]})
-        model, schedule = (
-            _group(known, name, flat, {}) for known, name in ((MODELS, "model"), (SCHEDULES, "schedule"))
-        )
-        single = {key: flat[key] for key in ("wd_convention", "lr", "wd", "seed", "epochs", "batch_size", "precision")}
-        single |= {f.name: flat[f.name] for f in fields(Trial) if f.default is not MISSING and f.name in flat}
-        single["lookahead"] = LookaheadSettings(flat["lookahead.k"], flat["lookahead.alpha"])
+        try:
+            own = group_from_flat("dataset", identity.whole(flat), place)
+            dataset = load(own)
+        except UserError as error:
+            raise UserError(f"{error}; here a setting of the dataset is given as --dataset KEY=VALUE") from error
+        trial = Trial.from_flat(flat, own, Facts.of(dataset))
     except (KeyError, TypeError) as error:
         raise UserError(f"these settings are of another version ({error})") from error
-    facts = Facts.of(dataset)
-    if facts.hash != flat.get("dataset.hash"):
+    if trial.facts.hash != flat.get("dataset.hash"):
         raise UserError(
-            f"dataset={own.name}: its content is not what the trial saw (hash {facts.hash}); --dataset helps"
+            f"dataset={own.name}: its content is not what the trial saw (hash {trial.facts.hash}); --dataset helps"
         )
-    return Trial(model, own, facts, optimizer, schedule, **single), dataset
-
-
-def _dataset(flat: Mapping[str, Any], place: Mapping[str, Any]) -> tuple[DatasetSettings, Dataset]:
-    try:
-        own = _group(DATASETS, "dataset", flat, place)
-        return own, load(own)
-    except UserError as error:
-        raise UserError(f"{error}; here a setting of the dataset is given as --dataset KEY=VALUE") from error
+    return trial, dataset
 
 
 def _place(folder: Path, name: str, data: str) -> dict[str, Any]:
     """The settings in study.yaml that say where the data lies."""
     where = {f.name for f in fields(DATASETS.get(name, DatasetSettings)) if not f.metadata.get("result", True)}
     try:
-        all_settings = [
-            s["dataset"] for entry in entries(folder) for s in entry["settings"] if s["dataset"]["name"] == name
-        ]
-        own = [one for one in all_settings if shown(one) == data]
-        return {key: value for key, value in (own or all_settings)[-1].items() if key in where}
+        noted = [s["dataset"] for entry in entries(folder) for s in entry["settings"] if s["dataset"]["name"] == name]
+        same = [one for one in noted if shown(one) == data]
+        return {key: value for key, value in (same or noted)[-1].items() if key in where}
     except (TypeError, AttributeError, LookupError):
         return {}
-
-
-def _group(registry: Mapping[str, type], group: str, flat: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
-    kind = registry[flat[group]]
-    keys = {key.partition(".")[2]: value for key, value in flat.items() if key.startswith(f"{group}.")}
-    names = {f.name for f in fields(kind)}
-    return kind(**{"name": flat[group]} | dict(more) | {key: value for key, value in keys.items() if key in names})
 
 
 def _trained(trial: Trial, dataset: Dataset, device: str) -> dict[str, Any]:
     import torch
 
-    from runner.training.options import Options
     from runner.training.train import train
 
     torch.set_num_threads(1)
     place = torch.device(device)
-    *_, last = train([trial], dataset, place, Options(eval_every=trial.epochs))
+    *_, last = train([trial], dataset, place, RunSettings(eval_every=trial.epochs))
     return last.trials[0] | {"device": provenance.device(place)}
 
 

@@ -25,12 +25,12 @@ from hydra.errors import HydraException
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runner.config.compose import from_config
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.errors import UserError
 from runner.execution.estimate import stack_seconds
-from runner.training.options import Options
-from runner.trials.plan import plan
+from runner.trials.plan import Layout, plan
 from runner.trials.trial import Facts, Trial, expand, unique
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,12 +52,12 @@ class Pace:
 
 def words(chosen: argparse.Namespace, more: list[str]) -> list[str]:
     """The runner's command line, without epochs and study."""
-    found = ["dataset=npz", f"dataset.path={chosen.images.resolve()}", f"dataset.label='{chosen.label}'"]
-    found += ["dataset.flip=true", "dataset.pad=4", "model=resnet", "model.depth=20", "model.width=16"]
-    found += ["grid=paper", "wd_convention=paper", "optimizer=adam,adamw", "batch_size=128", "checkpoint_every=600"]
-    found += [f"precision={'bf16' if chosen.device == 'cuda' else 'fp32'}", f"device={chosen.device}"]
+    usual = ["dataset=npz", f"dataset.path={chosen.images.resolve()}", f"dataset.label='{chosen.label}'"]
+    usual += ["dataset.flip=true", "dataset.pad=4", "model=resnet", "model.depth=20", "model.width=16"]
+    usual += ["grid=paper", "wd_convention=paper", "optimizer=adam,adamw", "batch_size=128", "checkpoint_every=600"]
+    usual += [f"precision={'bf16' if chosen.device == 'cuda' else 'fp32'}", f"device={chosen.device}"]
     typed = {word.partition("=")[0] for word in more}
-    return [word for word in found if word.partition("=")[0] not in typed] + more
+    return [word for word in usual if word.partition("=")[0] not in typed] + more
 
 
 def trials_of(line: list[str]) -> tuple[list[Trial], Dataset]:
@@ -75,24 +75,24 @@ def measured(trials: list[Trial], dataset: Dataset, device: str) -> Pace:
     """From a few steps and evaluations of the largest stack of each shape."""
     where, processes = torch.device(device), 1 if device == "cuda" else os.cpu_count() or 1
     torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
-    found = Pace(0.0, 0.0)
+    pace = Pace(0.0, 0.0)
     shapes: dict[object, list[list[Trial]]] = {}
-    for stack in plan(trials, device, 0, processes):
-        shapes.setdefault(stack[0].shape, []).append(stack)
+    for stack in plan(trials, Layout(device, 0, processes)):
+        shapes.setdefault(stack[0].stack_key, []).append(stack)
     for stacks in shapes.values():
         largest = max(stacks, key=len)
-        rounds = -(-len(stacks) // processes)
+        rounds = math.ceil(len(stacks) / processes)
         one, many = (
-            rounds * stack_seconds([replace(t, epochs=n) for t in largest], dataset, where, Options(eval_every=n))
+            rounds * stack_seconds([replace(t, epochs=n) for t in largest], dataset, where, RunSettings(eval_every=n))
             for n in (1, LONG)
         )
         each = max((many - one) / (LONG - 1), one / LONG)
-        found = Pace(found.once + max(0.0, one - each), found.epoch + each)
-    return found
+        pace = Pace(pace.once + max(0.0, one - each), pace.epoch + each)
+    return pace
 
 
 def begun(results: Path) -> int:
-    """The epochs of the study there that was begun; 0 where there is none."""
+    """The epochs of the study in this folder that was begun; 0 where none was."""
     names = [re.fullmatch(r"figure2-(\d+)-epochs", path.name) for path in sorted(results.glob("figure2-*-epochs"))]
     return max((int(name[1]) for name in names if name), default=0)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from runner.config.schedules import RestartsSettings
+from runner.config.settings import RunSettings
 from runner.execution.worker import Job, work
 from runner.training import train  # noqa: F401 (imported here, so that no victim has to)
-from runner.training.options import Options
 from tests.helpers import images, optimizer, trial
 
 
@@ -29,9 +29,9 @@ def job(folder: Path) -> Job:
     adam = replace(base, optimizer=optimizer("adam"), wd_convention="l2")
     trials = [replace(t, seed=seed) for seed in range(3) for t in (base, replace(base, lr=1e300), adam)]
     # Every pulse saves: most kills come while a checkpoint is being written.
-    options = Options(eval_every=2, checkpoint_every=0.0, diagnostics=True)
+    run = RunSettings(eval_every=2, checkpoint_every=0.0, diagnostics=True)
     stamps = {"study": folder.name, "phase": "search"}
-    return Job(folder, [trials[:4], trials[4:6], trials[6:]], {base.dataset: dataset}, "cpu", stamps, options=options)
+    return Job(folder, [trials[:4], trials[4:6], trials[6:]], {base.dataset: dataset}, "cpu", stamps, run=run)
 
 
 def victim(folder: Path) -> int:

@@ -51,7 +51,7 @@ def finals(study: Path) -> pd.DataFrame:
 
 def reported(study: Path) -> dict[str, str]:
     (block,) = split(read(study))
-    return {result.arm: result.phase for result in results(block)}
+    return {result.arm: result.phase for result in results(block).arms}
 
 
 def test_fresh_seeds_are_for_the_best_cells_of_the_whole_study(study: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_search_seed_that_was_a_fresh_one_removes_no_result(study: Path) -> No
     assert len(read(study)) > len(before)
     assert set(reported(study).values()) == {"final"}
     (block,) = split(read(study))
-    assert all(result.seeds == (1000, 1001) for result in results(block))
+    assert all(result.seeds == (1000, 1001) for result in results(block).arms)
 
 
 def test_the_last_line_of_a_command_and_of_its_report_is_the_answer(study: Path) -> None:

@@ -111,7 +111,7 @@ def test_other_good_cells_are_trained_again_too_where_that_is_asked(tmp_path: Pa
 def test_a_best_cell_of_another_version_is_said_and_gets_no_seeds(tmp_path: Path) -> None:
     asked = study(tmp_path, grid("adamw"))
     later = next(iter(asked.values()))
-    settings = later.settings | {"optimizer.invented": 1, "seed": 0}
+    settings = later.to_flat() | {"optimizer.invented": 1, "seed": 0}
     new = row(later, 0.5) | {"settings": identity.text(settings), "trial": identity.id_of(settings)}
     Records(tmp_path).append_trials([new])
     finals = finalists(tmp_path, asked, 2, 0)

@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
-    "optim runner.errors runner.system runner.data runner.models runner.config runner.records runner.trials "
-    "runner.analysis runner.training runner.execution runner.claims runner.report runner.finalists runner.study "
-    "runner.cli runner.rerun runner.folklore runner.__main__"
+    "optim runner.errors runner.fields runner.system runner.data runner.models runner.config runner.records "
+    "runner.trials runner.analysis runner.training runner.execution runner.claims runner.report runner.finalists "
+    "runner.dry_run runner.study runner.cli runner.rerun runner.folklore runner.__main__"
 ).split()
 # What these import at the top, by themselves or through others, takes no part in the second that torch takes.
 LIGHT = ("config", "trials", "records", "analysis", "cli")

@@ -58,10 +58,11 @@ class Cohort:
     ) -> None:
         self.group, self.parameters = group, parameters
         self.device, self.dtype = parameters[0].device, parameters[0].dtype
-        self.moments = [[state[name] for state in states] for name in names]
+        self.moments = [[state[name] for state in states] for name in names]  # a list of n tensors for each name
         self.sizes, self.strides = list(map(_numel, parameters)), list(map(_stride, parameters))
         # FSDP2 makes DTensors of parameters, of which torch's fused operators take the local shards only.
         self.is_sharded = any(hasattr(p, "to_local") for p in parameters)
+        # A mean, since the operator is called once for all: one large tensor among many small ones is shared out.
         self.is_small = sum(p.numel() for p in parameters) < SMALL * len(parameters)
         # Contiguous tensors lie in memory as the operators read them, so that a step need not look at their strides.
         every = (tensor for some in (parameters, *self.moments) for tensor in some)
@@ -82,6 +83,7 @@ class Cohort:
         a step: torch checks them when `.grad` is assigned, and `Snapshot` when a parameter has changed its size.
         """
         gradients: list[Any] = [p.grad for p in self.parameters]
+        # Nearly every step of nearly every network: all have gradients, and everything is contiguous.
         try:
             if self.in_order and all(map(_is_contiguous, gradients)):
                 return Part(self.parameters, gradients, self.moments, ALL)
@@ -94,6 +96,7 @@ class Cohort:
         parameters, gradients, *moments = (
             [some[i] for i in chosen] for some in (self.parameters, gradients, *self.moments)
         )
+        # Checked on this way only, which takes longer anyway.
         if list(map(_numel, gradients)) != list(map(_numel, parameters)):
             raise ValueError("a gradient has not the size of its parameter")
         part = Part(parameters, gradients, moments, places if len(chosen) < len(self.sizes) else ALL)
@@ -151,6 +154,7 @@ class Cohort:
             paid = math.floor(one / QUANTUM) * QUANTUM if one >= THRESHOLD else 0.0
             self.owed.set_all(one - paid)
             return paid
+        # Parameters that had no gradient in some steps owe less than the others.
         owed = self.owed.values[places] + decay
         self.owed.values[places] = owed
         return self.pay(np.where(owed < THRESHOLD, 0.0, owed), places)
@@ -168,6 +172,7 @@ class Cohort:
         assert self.owed is not None, "only what is released is owed"
         paid = np.floor(owed / QUANTUM) * QUANTUM
         self.owed.values[places] -= paid
+        # One number is passed on where it is the same for all, as the operators take a single decay for all tensors.
         first = float(paid[0])
         return first if (paid == first).all() else paid
 
@@ -182,6 +187,7 @@ def local(tensor: Any, p: Any) -> Tensor:
     """What this process holds of a sharded tensor, cut along the same axes as `p`; other tensors as they are."""
     if not hasattr(tensor, "to_local"):
         return tensor
+    # A gradient may be a partial sum on each rank, or be cut along another axis, until it is redistributed.
     if tensor.placements != p.placements:
         tensor = tensor.redistribute(p.device_mesh, p.placements)
     return tensor.to_local()
@@ -201,6 +207,7 @@ def in_memory_order(*tensors: Sequence[Tensor]) -> tuple[list[Tensor], ...]:
             for done, tensor in zip(ordered, (p, gradient, *moments), strict=True):
                 done.append(tensor)
             continue
+        # Axes by falling stride are in the order of memory; permuted so, a tensor without gaps is contiguous.
         axes = sorted(range(p.dim()), key=p.stride, reverse=True)
         if not p.permute(axes).is_contiguous():
             raise TypeError(f"a parameter of shape {tuple(p.shape)} overlaps itself or has gaps; clone() it")

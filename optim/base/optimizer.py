@@ -99,10 +99,12 @@ class Optimizer(Grouped):
 
     def _ready(self) -> list[tuple[Cohort, Part, dict[str, float], float]]:
         """What to step now: (cohort, its part with gradients, the numbers of its group, the decay asked for)."""
+        # Cheap where nothing was edited; a new snapshot checks the groups, and makes cohorts of what they hold now.
         if self._snapshot is None or not self._snapshot.holds(self.param_groups, self.state, self._signature):
             self._snapshot = self._take_snapshot()
         ready = []
         for cohort in self._snapshot.cohorts:
+            # Numbers are read at every step, for schedulers set them in the groups.
             try:
                 part = cohort.part()
             except (ValueError, RuntimeError):

@@ -63,9 +63,11 @@ class Snapshot:
         for index, group in enumerate(groups):
             of_kind: dict[Any, list[Tensor]] = {}  # parameters by device and dtype, each of which is a cohort
             for place, p in enumerate(self.members[index]):
+                # torch checks a gradient when it is assigned, but the parameter may have got other data since.
                 if p.grad is not None and p.grad.shape != p.shape:
                     refusals.gradient(name, p)
                 if not state.get(p) and p.grad is None:
+                    # torch.optim makes a state at the first gradient, and counts steps from there.
                     self.waiting.append(p)
                     continue
                 if counted or any(self.signatures[index][:2]):

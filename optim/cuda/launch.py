@@ -28,30 +28,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from optim.cuda import kernel_for
 from optim.cuda.layout import Controls, arranged, blocks, refuse_unserved, upload
-
-
-def kernel_for(device: torch.device) -> Any:
-    """The module `optim.cuda.kernel`, ready to run on `device`; ImportError says what is missing for that."""
-    try:
-        import triton
-
-        from optim.cuda import kernel
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("triton"):
-            raise
-        raise ImportError("the step on a GPU needs Triton: pip install triton") from error
-    if device.type == "cuda":
-        try:
-            _ = triton.runtime.driver.active  # Triton compiles its driver when this is first read
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ImportError(
-                "the GPU step needs Triton, and Triton needs a C compiler (install gcc or set CC): " + reason
-            ) from error
-    elif isinstance(kernel.step, triton.JITFunction):
-        raise ValueError(f"parameters are on {device}: one launch steps CUDA tensors")
-    return kernel
 
 
 class Launch:
@@ -129,9 +107,11 @@ class Launch:
             RuntimeError: for a step under capture that could not be replayed.
         """
         controls = self._controls(rows, live, scale, clock)
-        if self._capturing():
+        if self._capturing():  # the gradients' addresses are not final yet, so that their table is filled later
             return self._record(gradients, controls)
         self._place()
+        # Mostly autograd hands out the same memory at every step. Then the table on the device is still right, and
+        # nothing is uploaded.
         try:
             seen = (
                 [0 if g is None else g.data_ptr() for g in gradients],
@@ -212,7 +192,7 @@ class Launch:
     def _place(self) -> None:
         """Bring the table of tensors up to date if parameters have moved."""
         if [p.data_ptr() for p in self.parameters] == self._homes:
-            return
+            return  # moments do not move, so the parameters alone are asked at every step
         self.check()
         refuse_unserved(self.parameters, self.moments1, self.moments2, self.trials)
         self._placed = self._facts()
@@ -227,6 +207,7 @@ class Launch:
         tables, addresses = self._recording
         if len(addresses) == len(tables):
             raise RuntimeError(f"only {len(tables)} steps were announced: launch.capture(steps=...)")
+        # What a graph does is fixed when it is captured: a tensor without a gradient then would never be stepped.
         missing = [index for index, g in enumerate(gradients) if g is None]
         if missing:
             raise RuntimeError(f"parameters {missing} have no gradient: the graph would never step them")
@@ -235,6 +216,7 @@ class Launch:
         served = arranged(gradients, self.parameters)
         if controls.kinds() not in self._loaded:
             raise RuntimeError("nothing can be compiled under capture: launch.prepare(...) with these arguments first")
+        # The graph reads these tensors by address at every replay, so that they must not be freed before it is.
         self._graphs.append((tables, controls))
         addresses.append([g.data_ptr() for g in served if g is not None])
         self._start(len(self._blocks), tables[len(addresses) - 1], controls)
@@ -256,6 +238,6 @@ class Launch:
                 ADAM=self.family == "adam",
                 BLOCK=self._kernel.BLOCK,
                 num_warps=self._kernel.WARPS,
-                enable_fp_fusion=False,
+                enable_fp_fusion=False,  # a fused multiplication and addition would be rounded once, not twice
             )
         self._loaded[controls.kinds()] = compiled

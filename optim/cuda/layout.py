@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from optim.arithmetic import ceil_div
 from optim.rules import COLUMNS
 
 
@@ -138,7 +139,7 @@ def blocks(sizes: Sequence[int], groups: Sequence[int], trials: int, block: int)
     """
     parts = [np.empty((0, 5), np.int32)]
     for tensor, (size, group) in enumerate(zip(sizes, groups, strict=True)):
-        number = np.arange(-(-size // block))
+        number = np.arange(ceil_div(size, block))
         part = np.empty((trials, len(number), 5), np.int32)
         part[:, :, 0], part[:, :, 1], part[:, :, 2] = tensor, np.arange(trials)[:, None], group
         part[:, :, 3], part[:, :, 4] = number, np.minimum(block, size - number * block)

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from runner.analysis.measures import Measure, measure_of, short
 from runner.records import baseline, identity
 from runner.records.schema import PLACE
 
+NO_DECAY, L2, W, DECOUPLED = KINDS = ("no decay", "L2", "W", "decoupled")
 NAMES = {"adam": "Adam", "sgd": "SGD", "sparse_adam": "Sparse Adam", "lomo": "LOMO"}
 # Columns that make a block, as fallback for rows without readable settings.
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
@@ -32,13 +35,53 @@ _NUMBERS = (
 ).split()
 
 
+@dataclass(frozen=True)
+class Arm:
+    """An optimizer and what it does about decay: what a study compares.
+
+    Args:
+        family: the optimizer with L2 (adam, sgd, ...); its decoupled twin shares its runs at wd = 0.
+        kind: NO_DECAY; L2; W, decoupled by a twin with its own name (adamw); or DECOUPLED, by the optimizer itself.
+        convention: that of `wd`; like the next two '' where all arms of this optimizer in the study share it.
+        schedule: the course of the decay.
+        params: the parameters that decay.
+    """
+
+    family: str
+    kind: str
+    convention: str = ""
+    schedule: str = ""
+    params: str = ""
+
+    @property
+    def base(self) -> str:
+        """The label without what tells several arms of one optimizer apart: 'AdamW' of 'AdamW (torch)'."""
+        ends = {NO_DECAY: ", no decay", L2: " + L2", W: "W", DECOUPLED: ", decoupled"}
+        return family_name(self.family) + ends[self.kind]
+
+    @property
+    def label(self) -> str:
+        """What tables call it: 'Adam + L2', or 'AdamW (torch)' where the study has AdamW in several conventions."""
+        apart = ", ".join(word for word in (self.convention, self.schedule, self.params) if word)
+        return f"{self.base} ({apart})" if apart else self.base
+
+    @property
+    def prose(self) -> str:
+        """What sentences call it: 'Adam without decay'."""
+        return f"{family_name(self.family)} without decay" if self.kind == NO_DECAY else self.label
+
+
+Given = TypeVar("Given")
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Rows of `trials.csv` that may be compared.
 
-    `rows` has, beside the file's columns: `family` (adam, sgd), `decoupled` (bool), `arm` (its name) and
+    `rows` has, beside the file's columns: `family` (adam, sgd), `decoupled` (bool), `arm` (its label) and
     `cell` (the search point, equal for all its seeds). `label` names what differs from the other blocks of
     the study and is empty when there is one block; `id` is six hex digits that do not depend on the others.
+    `arm_of` has the `Arm` of each label, in the order of the tables: by family, then no decay, L2, decoupled.
     """
 
     id: str
@@ -48,18 +91,37 @@ class Block:
     rows: pd.DataFrame
     measure: Measure
     test_size: int | None
+    arm_of: Mapping[str, Arm]
     classes: int | None = None
 
     @property
     def arms(self) -> list[str]:
-        """Names in the order of the tables: by family, then no decay, L2, decoupled."""
-        return list(dict.fromkeys(self.rows.sort_values(["family_rank", "family", "rank", "arm"])["arm"]))
+        """The labels in the order of the tables."""
+        return list(self.arm_of)
+
+    @property
+    def marked_title(self) -> str:
+        """The title, and the measure's remark where it has one."""
+        return f"{self.title} ({self.measure.remark})" if self.measure.remark else self.title
+
+
+def per_block(function: Callable[[Block], Given]) -> Callable[[Block], Given]:
+    """Remember what a function gives for a block: a report asks again and again, and a block's rows never change."""
+    known: WeakKeyDictionary[Block, Given] = WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def remembered(block: Block) -> Given:
+        if block not in known:
+            known[block] = function(block)
+        return known[block]
+
+    return remembered
 
 
 def split(trials: pd.DataFrame) -> list[Block]:
     """The blocks of a study in the order of their first rows; [] for an empty one.
 
-    `trials` is `reading.read(folder)`. Rows that lack something of `PLACE` cannot be placed and are left out.
+    `trials` is `read.read(folder)`. Rows that lack something of `PLACE` cannot be placed and are left out.
     """
     frame = trials.copy()
     for name in _NUMBERS:
@@ -67,9 +129,9 @@ def split(trials: pd.DataFrame) -> list[Block]:
     frame = frame[(frame[PLACE].notna() & (frame[PLACE] != "")).all(axis=1)].drop_duplicates("trial", keep="last")
     if frame.empty:
         return []
-    parsed = [_settings(text) for text in frame["settings"]]
+    settings = [_settings(text) for text in frame["settings"]]
     records = frame[[*_BLOCK_COLUMNS, *_HYPER_COLUMNS]].to_dict("records")
-    keys = [_block_settings(row, found) for row, found in zip(records, parsed, strict=True)]
+    keys = [_block_settings(row, own) for row, own in zip(records, settings, strict=True)]
     names: dict[str, str] = {}
     for key in keys:  # the same data is compared under whatever names it has
         if "dataset.hash" in key:
@@ -77,39 +139,46 @@ def split(trials: pd.DataFrame) -> list[Block]:
     frame["block"] = [json.dumps(key, sort_keys=True) for key in keys]
     frame["seed"] = frame["seed"].astype(int)
     frame["decoupled"] = (frame["wd"] > 0) & ~frame["wd_convention"].isin(["l2", ""])
-    frame["family"] = [
-        _family(name, kind) for name, kind in zip(frame["optimizer"], frame["wd_convention"], strict=True)
-    ]
-    frame["wd_schedule"] = [str((settings or {}).get("wd_schedule", "follow_lr")) for settings in parsed]
-    frame["arm"] = _names(frame)
-    frame["rank"] = (frame["wd"] > 0).astype(int) + frame["decoupled"].astype(int)
-    frame["family_rank"] = [[*NAMES, name].index(name) for name in frame["family"]]
-    hyper = [_hyper(row, found) for row, found in zip(records, parsed, strict=True)]
-    points = zip(frame["arm"], frame["lr"], frame["wd"], hyper, strict=True)
-    frame["cell"] = [f"{arm}|{lr!r}|{wd!r}|{rest}" for arm, lr, wd, rest in points]
-    frame["hyper"] = hyper
+    frame["wd_schedule"] = [str((own or {}).get("wd_schedule", "follow_lr")) for own in settings]
+    arms = _arms(frame)
+    frame["family"], frame["arm"] = [arm.family for arm in arms], [arm.label for arm in arms]
+    frame["hyper"] = [_hyper(row, own) for row, own in zip(records, settings, strict=True)]
+    points = zip(*(frame[name] for name in ("arm", "lr", "wd", "hyper")), strict=True)
+    frame["cell"] = [f"{arm}|{lr!r}|{wd!r}|{hyper}" for arm, lr, wd, hyper in points]
 
+    by_label = {arm.label: arm for arm in sorted(dict.fromkeys(arms), key=_order)}
     by_key = dict(zip(frame["block"], keys, strict=True))
     labels = _labels(list(by_key.values()))
     blocks = []
     for label, (text, key) in zip(labels, by_key.items(), strict=True):
-        rows = frame[frame["block"] == text].drop(columns="block")
-        found = [settings for settings, mine in zip(parsed, frame["block"] == text, strict=True) if mine]
-        name = hashlib.sha256(text.encode()).hexdigest()[:6]
-        text_data = any((settings or {}).get("dataset") == "text" for settings in found)
-        measure, size = measure_of(rows, text_data), _test_size(key, found)
-        classes = _count("dataset.classes", found) or (10 if key["dataset"] == "digits" else None)
-        blocks.append(Block(name, label, _title(key, label), key, rows, measure, size, classes))
+        chosen = frame["block"] == text
+        rows = frame[chosen].drop(columns="block")
+        own_settings = [one or {} for one, within in zip(settings, chosen, strict=True) if within]
+        measure = measure_of(rows, any(one.get("dataset") == "text" for one in own_settings))
+        present = set(rows["arm"])
+        blocks.append(
+            Block(
+                id=hashlib.sha256(text.encode()).hexdigest()[:6],
+                label=label,
+                title=_title(key, label),
+                settings=key,
+                rows=rows,
+                measure=measure,
+                test_size=_test_size(key, own_settings),
+                arm_of={name: arm for name, arm in by_label.items() if name in present},
+                classes=_count("dataset.classes", own_settings) or (10 if key["dataset"] == "digits" else None),
+            )
+        )
     return blocks
 
 
 def _settings(text: object) -> dict[str, object] | None:
     """The settings of a row that differ from the baseline, or None if they cannot be read: the columns must then do."""
     try:
-        found = json.loads(str(text))
+        flat = json.loads(str(text))
     except ValueError:
         return None
-    return identity.differing(found) if isinstance(found, dict) else None
+    return identity.differing(flat) if isinstance(flat, dict) else None
 
 
 def _plain(value: object) -> str:
@@ -131,42 +200,42 @@ def _block_settings(row: Mapping[Any, Any], settings: dict[str, object] | None) 
 def _hyper(row: Mapping[Any, Any], settings: dict[str, object] | None) -> str:
     """Hyperparameters of the optimizer beside lr and wd: 'beta2=0.99'; '' at the defaults."""
     if settings is None:
-        found = {name: row[name] for name in _HYPER_COLUMNS}
+        values = {name: row[name] for name in _HYPER_COLUMNS}
     else:
-        found = {name.removeprefix("optimizer."): value for name, value in settings.items() if name in _HYPER_COLUMNS}
-        found |= {name[10:]: value for name, value in settings.items() if name.startswith("optimizer.")}
-        found |= {name: settings[name] for name in ("wd_schedule",) if name in settings}
+        values = {name: value for name, value in settings.items() if name in (*_HYPER_COLUMNS, "wd_schedule")}
+        values |= {name[10:]: value for name, value in settings.items() if name.startswith("optimizer.")}
     skip = ("name", "lr", "wd", "wd_convention", "seed")
-    return " ".join(f"{name}={_plain(value)}" for name, value in sorted(found.items()) if name not in skip)
-
-
-def _family(optimizer: str, convention: str) -> str:
-    """adamw -> adam: the twin that shares its runs at wd = 0."""
-    return optimizer[:-1] if convention not in ("l2", "") and optimizer.endswith("w") else optimizer
+    return " ".join(f"{name}={_plain(value)}" for name, value in sorted(values.items()) if name not in skip)
 
 
 def family_name(family: str) -> str:
     return NAMES.get(family, family.capitalize())
 
 
-def _names(frame: pd.DataFrame) -> list[str]:
-    """The arm of each row. Where there are several it names what is decayed, and a decoupled one its convention and
-    the course of its decay."""
-    ways = ("wd_convention", "wd_schedule", "decay_params")
-    several = frame[frame["wd"] > 0].groupby(["optimizer", "decoupled"])[list(ways)].nunique() > 1
-    wanted = several.to_dict("index")
-    names = []
-    columns = ("family", "optimizer", "wd", "decoupled", *ways)
-    for family, optimizer, wd, own, *way in zip(*(frame[name] for name in columns), strict=True):
-        base = family_name(family)
+def _arms(frame: pd.DataFrame) -> list[Arm]:
+    """The arm of each row. It names its convention, course of decay and decaying parameters where there are several."""
+    ways = ["wd_convention", "wd_schedule", "decay_params"]
+    several = frame[frame["wd"] > 0].groupby(["optimizer", "decoupled"])[ways].nunique() > 1
+    named = several.to_dict("index")
+    arms = []
+    columns = ("optimizer", "wd", "decoupled", *ways)
+    for optimizer, wd, decoupled, *way in zip(*(frame[name] for name in columns), strict=True):
+        # adamw -> adam, also at wd = 0, where both twins have the same runs.
+        twin = way[0] not in ("l2", "") and optimizer.endswith("w")
+        family = optimizer[:-1] if twin else optimizer
         if wd == 0:
-            names.append(f"{base}, no decay")
+            arms.append(Arm(family, NO_DECAY))
             continue
-        kind = f"{base} + L2" if not own else f"{base}W" if optimizer != family else f"{base}, decoupled"
-        asked = wanted[optimizer, own]
-        told = [word for name, word in zip(ways, way, strict=True) if asked[name]]
-        names.append(f"{kind} ({', '.join(told)})" if told else kind)
-    return names
+        kind = L2 if not decoupled else W if twin else DECOUPLED
+        told = [str(word) if named[optimizer, decoupled][name] else "" for name, word in zip(ways, way, strict=True)]
+        arms.append(Arm(family, kind, *told))
+    return arms
+
+
+def _order(arm: Arm) -> tuple[int, str, int, str]:
+    """By family, those of NAMES first; then no decay, L2, decoupled."""
+    rank = min(KINDS.index(arm.kind), KINDS.index(W))
+    return [*NAMES, arm.family].index(arm.family), arm.family, rank, arm.label
 
 
 def _labels(keys: Sequence[Mapping[str, str]]) -> list[str]:
@@ -198,19 +267,14 @@ def _title(key: Mapping[str, str], label: str) -> str:
     return " | ".join([title, *(part for part in rest if not part.startswith("model="))])
 
 
-def _test_size(key: Mapping[str, str], settings: Sequence[dict[str, object] | None]) -> int | None:
+def _test_size(key: Mapping[str, str], settings: Sequence[Mapping[str, object]]) -> int | None:
     """Number of test examples, or None where the file does not tell."""
     of_digits = key["dataset"] == "digits"
     size = _count("dataset.test_size", settings) or (_count("dataset.test", settings) if of_digits else None)
     return size or (898 if of_digits else None)
 
 
-def _count(name: str, settings: Sequence[dict[str, object] | None]) -> int | None:
+def _count(name: str, settings: Sequence[Mapping[str, object]]) -> int | None:
     """The first number under this key, or None where none of the settings tells."""
-    values = ((found or {}).get(name) for found in settings)
+    values = (one.get(name) for one in settings)
     return next((int(value) for value in values if isinstance(value, (int, float)) and value >= 1), None)
-
-
-def prose(arm: str) -> str:
-    """'Adam, no decay' -> 'Adam without decay'."""
-    return arm.replace(", no decay", " without decay")

@@ -61,11 +61,14 @@ class Landscape:
     def is_complete(self) -> bool:
         return bool(np.isfinite(self.log_error).all())
 
-    def spread(self, statistic: Callable[[np.ndarray], float], stream: int = 0) -> np.ndarray:
-        """The statistic of DRAWS maps with fresh noise, the same for every call with one `stream`."""
+    def drawn(self, stream: int = 0) -> np.ndarray:
+        """[DRAWS, L, W]: the map with fresh noise, the same for every call with one `stream`."""
         noise = np.random.default_rng(stream).standard_normal((DRAWS, *self.log_error.shape))
-        scale = self.noise.sd / np.sqrt(np.maximum(self.seeds, 1))
-        return np.array([statistic(self.log_error + scale * draw) for draw in noise])
+        return self.log_error + self.noise.sd / np.sqrt(np.maximum(self.seeds, 1)) * noise
+
+    def spread(self, statistic: Callable[[np.ndarray], float], stream: int = 0) -> np.ndarray:
+        """The statistic of each map of `drawn`."""
+        return np.array([statistic(log_error) for log_error in self.drawn(stream)])
 
 
 def noise_of(block: Block) -> Noise:
@@ -159,8 +162,8 @@ def regret_starts(land: Landscape) -> list[int]:
 
 def regret(log_error: np.ndarray, starts: list[int]) -> float:
     """Mean log ratio to the grid's best error of: the best decay at a badly chosen rate, then the best rate with it."""
-    found = [log_error[:, int(np.argmin(log_error[i]))].min() for i in starts]
-    return float(np.mean(found) - log_error.min())
+    reached = [log_error[:, int(np.argmin(log_error[i]))].min() for i in starts]
+    return float(np.mean(reached) - log_error.min())
 
 
 def profile(log_error: np.ndarray) -> np.ndarray:

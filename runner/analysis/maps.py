@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.arms import Block, per_block
 from runner.analysis.select import cells
 
 
@@ -29,20 +29,21 @@ class Map:
         return sorted(set(self.cells["wd"]))
 
 
+@per_block
 def maps(block: Block) -> list[Map]:
     """One map per arm with decay; its wd = 0 column is the family's 'no decay' arm, which both twins share."""
     table = cells(block)
     table = table.sort_values(["complete", "score_key", "tie_key"], ascending=[False, True, True])
-    found = []
+    panels = []
     for arm in block.arms:
-        mine = table[(table["arm"] == arm) & (table["wd"] > 0)]
-        if mine.empty:
+        decayed = table[(table["arm"] == arm) & (table["wd"] > 0)]
+        if decayed.empty:
             continue
-        first = mine.iloc[0]
-        zero = table[(table["family"] == first["family"]) & (table["wd"] == 0) & table["lr"].isin(mine["lr"])]
-        both = pd.concat([zero, mine]).drop_duplicates(["lr", "wd"])
-        found.append(Map(arm, str(first["family"]), str(first["wd_convention"]), both))
-    return found
+        first = decayed.iloc[0]
+        zero = table[(table["family"] == first["family"]) & (table["wd"] == 0) & table["lr"].isin(decayed["lr"])]
+        both = pd.concat([zero, decayed]).drop_duplicates(["lr", "wd"])
+        panels.append(Map(arm, str(first["family"]), str(first["wd_convention"]), both))
+    return panels
 
 
 def best_cells(map_: Map) -> pd.DataFrame:

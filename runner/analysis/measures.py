@@ -56,6 +56,15 @@ class Measure:
         return NAMES[self.report]
 
     @property
+    def select_quantity(self) -> str:
+        """'validation error', without its unit."""
+        return NAMES[self.select].partition(" (")[0]
+
+    @property
+    def report_quantity(self) -> str:
+        return NAMES[self.report].partition(" (")[0]
+
+    @property
     def remark(self) -> str:
         """Goes into every table and plot title; empty with a validation split."""
         return "selected on test" if self.on_test else ""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from runner.analysis import paper
-from runner.analysis.arms import Block
+from runner.analysis.arms import Block, per_block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.measures import number, short
 from runner.analysis.select import search_seeds
@@ -30,7 +30,7 @@ class Overlay:
     """One map of ours and the paper's circles in it; cells are (lr, wd) in the map's own unit.
 
     `ours` are the best by validation error, as in the heat map, `ours_by_test` as many by test error (the paper
-    selected on test). `theirs` are the paper's, decoupled ones times `factor`, which gives them the lambda_norm
+    selected on test). `paper_cells` are the paper's, decoupled ones times `factor`, which gives them the lambda_norm
     that they had in the paper; `full` says that the run is the paper's own, so that its cells can be compared.
     """
 
@@ -38,14 +38,14 @@ class Overlay:
     ours: tuple[Cell, ...]
     ours_by_test: tuple[Cell, ...]
     seed_overlap: float  # mean share of best cells that two search seeds of ours have in common; NaN with one seed
-    theirs: tuple[Cell, ...]
+    paper_cells: tuple[Cell, ...]
     factor: float
     full: bool
 
     @property
     def inside(self) -> int:
         """How many of the paper's circles lie within our grid (half a cell around it)."""
-        return sum(bool(np.isfinite(self.place(cell)).all()) for cell in self.theirs)
+        return sum(bool(np.isfinite(self.place(cell)).all()) for cell in self.paper_cells)
 
     def place(self, cell: Cell) -> tuple[float, float]:
         """(column, row) of a cell in our map, counted from 0, fractions between columns; NaN where it is outside."""
@@ -60,25 +60,26 @@ class Overlay:
         """'' where it makes sense to count cells that coincide."""
         if not self.full:
             return NOT_JUDGED
-        mine = self.map.cells[self.map.cells["complete"]]
-        have = _common(list(zip(mine["lr"], mine["wd"], strict=True)), self.theirs)
-        return "" if have == len(self.theirs) else f"only {have} of the paper's cells were trained: not judged"
+        trained = self.map.cells[self.map.cells["complete"]]
+        have = _common(list(zip(trained["lr"], trained["wd"], strict=True)), self.paper_cells)
+        return "" if have == len(self.paper_cells) else f"only {have} of the paper's cells were trained: not judged"
 
     @property
     def coincide(self) -> int | None:
-        return None if self.why_not_judged else _common(self.ours, self.theirs)
+        return None if self.why_not_judged else _common(self.ours, self.paper_cells)
 
     @property
     def coincide_by_test(self) -> int | None:
-        return None if self.why_not_judged else _common(self.ours_by_test, self.theirs)
+        return None if self.why_not_judged else _common(self.ours_by_test, self.paper_cells)
 
     @property
     def shift(self) -> Cell:
         """Centroid of ours minus the paper's in octaves, (log2 lr, log2 wd); no decay has no place on the second."""
-        (lr, wd), (their_lr, their_wd) = _centroid(self.ours), _centroid(self.theirs)
-        return lr - their_lr, wd - their_wd
+        (lr, wd), (papers_lr, papers_wd) = _centroid(self.ours), _centroid(self.paper_cells)
+        return lr - papers_lr, wd - papers_wd
 
 
+@per_block
 def overlays(block: Block) -> dict[str, Overlay]:
     """By arm, for the maps that Figure 2 has a twin of; {} for any other study.
 
@@ -88,28 +89,28 @@ def overlays(block: Block) -> dict[str, Overlay]:
     settings = block.settings
     if settings["schedule"] != paper.SCHEDULE or settings["dataset"] == "modular" or not block.measure.is_error:
         return {}
-    factor, found = scale(block), {}
+    factor, by_arm = scale(block), {}
     for map_ in maps(block):
         optimizer = map_.family + ("w" if map_.convention == "paper" else "")
         circles = paper.FIGURE_2.get(optimizer) if map_.convention in ("paper", "l2") else None
         if circles is None or not factor > 0 or not _same_kind(map_, circles):
             continue
         full = _full_scale(block) and (map_.cells["hyper"] == "").all()
-        mine = factor if map_.convention == "paper" and not full else 1.0
+        drawn = factor if map_.convention == "paper" and not full else 1.0
         ours = best_cells(map_)
         seeds = search_seeds(block)[0]
         by_seed = [_best(block, map_, block.measure.select, [seed], len(ours)) for seed in seeds]
         shared = [len(set(a) & set(b)) / len(ours) for a, b in combinations(by_seed, 2) if len(ours)]
-        found[map_.arm] = Overlay(
+        by_arm[map_.arm] = Overlay(
             map_,
             tuple(zip(ours["lr"], ours["wd"], strict=True)),
             _best(block, map_, block.measure.report, seeds, len(ours)),
             float(np.mean(shared)) if shared else math.nan,
-            tuple((lr, wd * mine) for lr, wd in circles.cells),
-            mine,
+            tuple((lr, wd * drawn) for lr, wd in circles.cells),
+            drawn,
             bool(full),
         )
-    return found
+    return by_arm
 
 
 def scale(block: Block) -> float:
@@ -145,8 +146,9 @@ def _same(a: float, b: float) -> bool:
     return a == b or (min(a, b) > 0 and max(a, b) / min(a, b) < FACTOR)
 
 
-def _common(mine: Sequence[Cell], theirs: Sequence[Cell]) -> int:
-    return sum(any(_same(lr, x) and _same(wd, y) for x, y in mine) for lr, wd in theirs)
+def _common(ours: Sequence[Cell], papers: Sequence[Cell]) -> int:
+    """How many of the paper's cells are among ours."""
+    return sum(any(_same(lr, x) and _same(wd, y) for x, y in ours) for lr, wd in papers)
 
 
 def _position(value: float, axis: Sequence[float]) -> float:
@@ -198,7 +200,7 @@ def _row(block: Block, arm: str, overlay: Overlay) -> dict[str, object]:
         "ours": _cells(overlay.ours),
         "ours_selected_by": block.measure.select,
         "ours_by_test": _cells(overlay.ours_by_test),
-        "paper": _cells(overlay.theirs),
+        "paper": _cells(overlay.paper_cells),
         "paper_inside": overlay.inside,
         "coincide": overlay.coincide,
         "coincide_by_test": overlay.coincide_by_test,
@@ -207,7 +209,7 @@ def _row(block: Block, arm: str, overlay: Overlay) -> dict[str, object]:
         "shift_wd_octaves": overlay.shift[1],
         "distance_octaves": math.hypot(*overlay.shift),
         "ours_without_decay": sum(wd == 0 for _, wd in overlay.ours),
-        "paper_without_decay": sum(wd == 0 for _, wd in overlay.theirs),
+        "paper_without_decay": sum(wd == 0 for _, wd in overlay.paper_cells),
     }
 
 
@@ -215,35 +217,39 @@ def _cells(cells: Sequence[Cell]) -> str:
     return " ".join(f"{lr:.6g}:{wd:.6g}" for lr, wd in sorted(cells, reverse=True))
 
 
-def sentences(block: Block, found: Mapping[str, Overlay]) -> list[str]:
+def sentences(block: Block, over: Mapping[str, Overlay]) -> list[str]:
     """What the caption of an overlaid map says, in words; [] without an overlay."""
-    if not found:
+    if not over:
         return []
-    mine = block.measure.select_name.partition(" (")[0]
+    circles = block.measure.select_quantity
     lines = [
-        f"diamonds: the paper's ten best cells, read off its Figure 2 (chosen on test error; our circles on {mine})"
+        f"diamonds: the paper's ten best cells, read off its Figure 2 (chosen on test error; our circles on {circles})"
     ]
-    factors = sorted({overlay.factor for overlay in found.values() if overlay.factor != 1})
+    factors = sorted({overlay.factor for overlay in over.values() if overlay.factor != 1})
     if factors:
-        l2 = any(overlay.map.convention == "l2" for overlay in found.values())
+        l2 = any(overlay.map.convention == "l2" for overlay in over.values())
         lines.append(
             f"scaled run: their decoupled decays are drawn times {short(factors[0], 3)}, at equal lambda_norm"
             + ("; their L2 coefficients are drawn as they are" if l2 else "")
         )
-    reasons = {overlay.why_not_judged for overlay in found.values()} - {""}
-    counts = [f"{arm} {one.coincide} of {len(one.theirs)}" for arm, one in found.items() if one.coincide is not None]
+    reasons = {overlay.why_not_judged for overlay in over.values()} - {""}
+    counts = [
+        f"{arm} {one.coincide} of {len(one.paper_cells)}" for arm, one in over.items() if one.coincide is not None
+    ]
     if counts:
         lines.append(f"coincide: {', '.join(counts)}")
     lines += [f"cells that coincide: {reason}" for reason in sorted(reasons)]
     shifts = [
         f"{arm} {number(one.shift[0], 1, True)} in lr, {number(one.shift[1], 1, True)} in wd "
         f"(distance {number(math.hypot(*one.shift), 1)})"
-        for arm, one in found.items()
+        for arm, one in over.items()
     ]
     lines.append(f"centroid of ours minus theirs, octaves: {'; '.join(shifts)}")
-    if any(wd == 0 for one in found.values() for _, wd in (*one.ours, *one.theirs)):
+    if any(wd == 0 for one in over.values() for _, wd in (*one.ours, *one.paper_cells)):
         lines.append("cells without decay are left out of the centroid's wd")
-    outside = [f"{arm} {len(one.theirs) - one.inside}" for arm, one in found.items() if one.inside < len(one.theirs)]
+    outside = [
+        f"{arm} {len(one.paper_cells) - one.inside}" for arm, one in over.items() if one.inside < len(one.paper_cells)
+    ]
     if outside:
         lines.append(f"diamonds outside the grid: {', '.join(outside)}")
     return lines

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 TRAIN_SIZE, EPOCHS, BATCH = 50_000, 100, 128
 UPDATES = TRAIN_SIZE * EPOCHS / BATCH  # B * T / b of Figures 1 and 2
 PARAMS = 11_653_978  # of 26 2x64d with ten classes
+# Parameters of the networks of all figures (26 2x64d and 26 2x96d), and the epochs that the paper gave them.
+BUDGETS: Mapping[int, tuple[int, ...]] = {PARAMS: (25, EPOCHS, 400), 26_192_922: (1800,)}
 MODEL, DATASET, SCHEDULE = "26 2x64d (shake-shake)", "cifar10", "cosine"
 OCTAVES = 11  # learning rates on an axis: the unit times 1, 1/2, ..., 1/1024
 
@@ -38,17 +40,14 @@ class Circles:
         return tuple(self.lr_unit / 2**k for k in range(OCTAVES))
 
 
-WDS = (0.0, *(0.001 / 2**k for k in range(5, -5, -1)))
-
-
 def _circles(optimizer: str, lr_unit: float, best: float, cells: str) -> Circles:
     """`cells` as in the figure: '64:1/32' is lr_unit / 64 and 0.001 / 32."""
-    found = []
+    pairs = []
     for cell in cells.split():
         lr, _, wd = cell.partition(":")
         top, _, bottom = wd.partition("/")
-        found.append((lr_unit / int(lr), 0.001 * int(top) / int(bottom or 1)))
-    return Circles(optimizer, lr_unit, tuple(found), best)
+        pairs.append((lr_unit / int(lr), 0.001 * int(top) / int(bottom or 1)))
+    return Circles(optimizer, lr_unit, tuple(pairs), best)
 
 
 FIGURE_2: Mapping[str, Circles] = {
@@ -70,24 +69,6 @@ FIGURE_1: Mapping[tuple[str, str], float] = {
     ("adamw", "cosine"): 3.8,
 }
 
-# Figure 3, bottom left: 26 2x96d, CIFAR-10, 1800 epochs, learning rate 0.001: decay -> final test error.
-# Adam by lambda' = 0.001 / 2^k, k from 12 to 1; AdamW by lambda_norm.
-FIGURE_3_ADAM: Mapping[float, float] = {
-    0.001 / 2**k: error
-    for k, error in zip(
-        range(12, 0, -1), (3.83, 3.67, 3.55, 3.77, 3.57, 3.68, 3.82, 3.98, 4.31, 4.83, 5.10, 6.13), strict=True
-    )
-}
-FIGURE_3_ADAMW: Mapping[float, float] = {
-    0.00625: 3.48,
-    0.0125: 3.38,
-    0.025: 3.13,
-    0.05: 3.24,
-    0.1: 3.16,
-    0.2: 3.26,
-    0.4: 3.57,
-}
-
 # Figure 4: arm -> epoch -> error. The WR arms at the end of each restart cycle, the others at the end of the run.
 FIGURE_4_CIFAR10: Mapping[str, Mapping[int, float]] = {
     "AdamWR": {100: 4.0, 300: 3.4, 700: 3.1, 1500: 3.3},
@@ -95,13 +76,6 @@ FIGURE_4_CIFAR10: Mapping[str, Mapping[int, float]] = {
     "Adam": {1800: 3.55},
     "AdamW": {1800: 3.13},
     "SGDW": {1800: 2.92},
-}
-FIGURE_4_IMAGENET32: Mapping[str, Mapping[int, float]] = {
-    "AdamWR": {10: 22.0, 30: 17.9, 70: 16.1, 150: 15.5},
-    "SGDWR": {10: 21.9, 30: 17.9, 70: 16.1, 150: 15.3},
-    "Adam": {150: 17.75},
-    "AdamW": {150: 15.9},
-    "SGDW": {150: 15.5},
 }
 
 

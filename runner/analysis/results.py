@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from runner.analysis.arms import Block
 from runner.analysis.measures import short
 from runner.analysis.references import l2_of, references
 from runner.analysis.select import block_winners, cells, seeds_text
-from runner.analysis.statistics import Estimate, Paired, detectable, estimate, paired, wilson
+from runner.analysis.statistics import Estimate, detectable, estimate, paired, wilson
+from runner.analysis.study_results import ArmResult, BlockResults
 
 MEASURED = (
     "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error epochs_to_target"
@@ -25,47 +26,7 @@ OPTIMISTIC = "selected and reported on the same seeds: optimistic"
 EDGE = "undecided (on the grid's edge)"
 
 
-@dataclass(frozen=True, eq=False)
-class ArmResult:
-    """One row of the report. Errors in percent; `values` holds an Estimate per column of MEASURED.
-
-    `phase` is 'final', 'search' or '' (no winner); `rows` are the runs that the estimates are over.
-    """
-
-    arm: str
-    reference: str  # the arm that it is compared with
-    family: str
-    optimizer: str
-    wd_convention: str
-    trials: int
-    cells: int
-    complete_cells: int
-    search_diverged: int
-    search_failed: int
-    l2: str = ""  # the L2 of its family, which the paper's claims compare it with
-    lr: float = math.nan
-    wd: float = math.nan
-    hyper: str = ""
-    edge: str = ""
-    not_searched: str = ""
-    phase: str = ""
-    seeds: tuple[int, ...] = ()
-    diverged: int = 0
-    failed: int = 0
-    values: Mapping[str, Estimate] = field(default_factory=dict)
-    sampling: tuple[float, float] = (math.nan, math.nan)  # Wilson interval of the mean test error
-    difference: Paired | None = None  # None for the reference itself and where there is none
-    detectable: float = math.nan
-    verdict: str = ""
-    remark: str = ""
-    rows: pd.DataFrame | None = None
-
-    @property
-    def n(self) -> int:
-        return len(self.seeds)
-
-
-def results(block: Block, reference: str = "") -> list[ArmResult]:
+def results(block: Block, reference: str = "") -> BlockResults:
     """One result per arm, in the order of `block.arms`, for all arms, with or without a winner.
 
     `reference` names the arm that the others are compared with; `runner.analysis.references` says which is by default.
@@ -73,9 +34,9 @@ def results(block: Block, reference: str = "") -> list[ArmResult]:
     table = cells(block)
     best = {str(row["arm"]): row for row in block_winners(block)}
     against = references(block, reference)
-    found = [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
-    by_arm = {result.arm: result for result in found}
-    return [_compare(block, result, by_arm[result.reference]) for result in found]
+    arms = [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
+    by_label = {result.arm: result for result in arms}
+    return BlockResults(block, tuple(_compare(block, result, by_label[result.reference]) for result in arms))
 
 
 def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Mapping[str, object] | None) -> ArmResult:
@@ -100,8 +61,7 @@ def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Ma
     final = rows[(rows["phase"] == "final") & ~used]
     remarks = []
     if winner is None:
-        whole = final["cell"].unique()
-        if len(table) or len(whole) != 1:
+        if len(table) or final["cell"].nunique() != 1:
             return replace(result, remark=_no_winner(result, table))
         # Only final runs, of one cell: nothing was selected from these rows.
         chosen, edge, not_searched = final.iloc[0], "", "lr wd"
@@ -175,10 +135,7 @@ def _compare(block: Block, result: ArmResult, reference: ArmResult) -> ArmResult
     if result.arm == result.reference or result.rows is None or reference.rows is None:
         return result
     name = block.measure.report
-    mine, other = (
-        dict(zip(x.rows["seed"], x.rows[name], strict=True)) for x in (result, reference) if x.rows is not None
-    )
-    pairs = paired(mine, other)
+    pairs = paired(result.by_seed(name), reference.by_seed(name))
     return replace(
         result,
         difference=pairs,

@@ -45,9 +45,9 @@ class Cell:
         Means of the same numbers in another order may differ in the last bit: that is a tie. Where nothing converged
         chance is no result, though some networks that learn do worse.
         """
-        mine = [self.runs[seed] for seed in seeds]
-        score, tie = mean([run.score for run in mine]), mean([run.tie for run in mine])
-        if all(run.diverged for run in mine):
+        chosen = [self.runs[seed] for seed in seeds]
+        score, tie = mean([run.score for run in chosen]), mean([run.tie for run in chosen])
+        if all(run.diverged for run in chosen):
             score = math.inf
         return _order(score), _order(tie), self.lr, self.wd, self.hyper
 
@@ -105,7 +105,7 @@ def serving(sets: Iterable[frozenset[int]]) -> tuple[int, ...]:
         tried |= {a & b for a, b in combinations(count, 2)}
 
     def worth(seeds: frozenset[int]) -> tuple[int, int, list[int]]:
-        cells = sum(n for mine, n in count.items() if seeds <= mine)
+        cells = sum(n for of_cells, n in count.items() if seeds <= of_cells)
         return cells * len(seeds), len(seeds), [-seed for seed in sorted(seeds)]
 
     best = max(tried, key=worth, default=frozenset[int]())

@@ -9,11 +9,10 @@ import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 
-from runner.analysis.arms import Block, split
+from runner.analysis.arms import Block, per_block, split
 from runner.analysis.seeds import Cell, Choice, Run, choose, mean
 
 NONE_BETTER = "no decay is better than any"
@@ -22,10 +21,6 @@ WINNER_COLUMNS = (
     "score tie_score trials cells complete_cells on_edge edge not_searched"
 ).split()
 _KEPT = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_paper cell".split()
-
-# A report asks for them again and again; the rows of a block never change.
-_runs: WeakKeyDictionary[Block, dict[str, list[Cell]]] = WeakKeyDictionary()
-_choices: WeakKeyDictionary[Block, dict[str, Choice]] = WeakKeyDictionary()
 
 
 def winners(trials: pd.DataFrame) -> pd.DataFrame:
@@ -41,19 +36,18 @@ def winners(trials: pd.DataFrame) -> pd.DataFrame:
     or test_loss without a validation split); `edge` says where the winner touches the edge of its grid ('' =
     nowhere), `not_searched` which axes have one value ('lr', 'wd', 'lr wd' or '').
     """
-    found = [row for block in split(trials) for row in block_winners(block)]
-    return pd.DataFrame(found, columns=WINNER_COLUMNS)
+    return pd.DataFrame([row for block in split(trials) for row in block_winners(block)], columns=WINNER_COLUMNS)
 
 
 def block_winners(block: Block) -> list[dict[str, object]]:
     """The rows of `winners` for one block, in the order of `block.arms`."""
-    table, found = cells(block), []
+    table, rows = cells(block), []
     for arm, choice in choices(block).items():
-        mine = table[table["arm"] == arm]
-        best = mine[mine["cell"] == choice.winner.name].iloc[0]
+        of_arm = table[table["arm"] == arm]
+        best = of_arm[of_arm["cell"] == choice.winner.name].iloc[0]
         runs = [choice.winner.runs[seed] for seed in choice.seeds]
         edge, not_searched = _edge(block, table, best, choice.winner)
-        found.append(
+        rows.append(
             {name: best[name] for name in WINNER_COLUMNS if name in best.index}
             | {
                 "block": block.id,
@@ -64,15 +58,15 @@ def block_winners(block: Block) -> list[dict[str, object]]:
                 "selected_by": block.measure.select,
                 "score": mean([run.score for run in runs]),
                 "tie_score": mean([run.tie for run in runs]),
-                "trials": mine["trials"].sum(),
-                "cells": len(mine),
-                "complete_cells": mine["complete"].sum(),
+                "trials": of_arm["trials"].sum(),
+                "cells": len(of_arm),
+                "complete_cells": of_arm["complete"].sum(),
                 "on_edge": bool(edge),
                 "edge": edge,
                 "not_searched": not_searched,
             }
         )
-    return found
+    return rows
 
 
 def replicated(block: Block, count: int) -> list[str]:
@@ -87,41 +81,36 @@ def replicated(block: Block, count: int) -> list[str]:
     return [ranked[i * len(ranked) // wanted] for i in range(wanted)]
 
 
+@per_block
 def choices(block: Block) -> dict[str, Choice]:
     """The choice among each arm's cells, for the arms that have a usable search run, in the order of `block.arms`."""
-    if block not in _choices:
-        found = ((arm, choose(mine)) for arm, mine in runs(block).items())
-        _choices[block] = {arm: choice for arm, choice in found if choice}
-    return _choices[block]
+    return {arm: choice for arm, of_arm in runs(block).items() if (choice := choose(of_arm))}
 
 
+@per_block
 def runs(block: Block) -> dict[str, list[Cell]]:
     """The search cells of each arm, with their usable runs: a failed run has no numbers, a diverged one always counts.
 
     A diverged run without a number is infinitely bad.
     """
-    if block in _runs:
-        return _runs[block]
     select, tie = block.measure.select, block.measure.tie
-    found: dict[str, dict[str, Cell]] = {arm: {} for arm in block.arms}
+    by_arm: dict[str, dict[str, Cell]] = {arm: {} for arm in block.arms}
     # Plain dictionaries: a frame per cell would take most of the report's time.
     for row in _search_rows(block):
-        mine: dict[int, Run] = {}
-        cell = found[row["arm"]].setdefault(row["cell"], Cell(row["cell"], row["lr"], row["wd"], row["hyper"], mine))
+        cell = by_arm[row["arm"]].setdefault(row["cell"], Cell(row["cell"], row["lr"], row["wd"], row["hyper"], {}))
         diverged = row["status"] == "diverged"
         if diverged or (row["status"] != "failed" and row[select] == row[select]):
             score, second = (math.inf if diverged and row[name] != row[name] else row[name] for name in (select, tie))
             assert isinstance(cell.runs, dict)
             cell.runs[row["seed"]] = Run(score, second, diverged, row["trial"])
-    _runs[block] = {arm: list(mine.values()) for arm, mine in found.items()}
-    return _runs[block]
+    return {arm: list(of_arm.values()) for arm, of_arm in by_arm.items()}
 
 
 def search_seeds(block: Block) -> tuple[list[int], list[int]]:
     """(seeds that the winners are chosen by, seeds of search runs that no arm's choice rests on)."""
     needed = {seed for choice in choices(block).values() for seed in choice.shared}
-    there = {seed for mine in runs(block).values() for cell in mine for seed in cell.runs}
-    return sorted(needed), sorted(there - needed)
+    searched = {seed for of_arm in runs(block).values() for cell in of_arm for seed in cell.runs}
+    return sorted(needed), sorted(searched - needed)
 
 
 def seed_count(block: Block) -> str:
@@ -131,22 +120,23 @@ def seed_count(block: Block) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
+@per_block
 def cells(block: Block) -> pd.DataFrame:
     """One row per cell of the search: arm, lr, wd, ..., `seeds`, `n_seeds`, `trials`, `diverged`, `failed`, `score`.
 
-    `score` and `tie_score` are means over those of the arm's shared seeds (`runner.analysis.seeds`) that are there (inf
-    where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether all are there.
+    `score` and `tie_score` are means over those of the arm's shared seeds (`runner.analysis.seeds`) that the cell has
+    (inf where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether it has all.
     """
-    chosen, by_name = choices(block), {cell.name: cell for mine in runs(block).values() for cell in mine}
+    chosen, by_name = choices(block), {cell.name: cell for of_arm in runs(block).values() for cell in of_arm}
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in _search_rows(block):
         groups.setdefault(row["cell"], []).append(row)
-    found = []
+    rows = []
     for name, group in groups.items():
         cell, choice = by_name[name], chosen.get(group[0]["arm"])
         seeds = tuple(seed for seed in choice.shared if seed in cell.runs) if choice else ()
         key = cell.key(seeds)
-        found.append(
+        rows.append(
             {name: group[0][name] for name in _KEPT}
             | {
                 "trial": cell.runs[seeds[0]].trial if seeds else group[0]["trial"],
@@ -164,7 +154,7 @@ def cells(block: Block) -> pd.DataFrame:
         )
     columns = [*_KEPT, *"trial seeds n_seeds trials diverged failed score tie_score score_key tie_key complete".split()]
     numbers = dict.fromkeys(("lr", "wd", "score", "tie_score", "score_key", "tie_key"), float)
-    return pd.DataFrame(found, columns=columns).astype(numbers | {"complete": bool})
+    return pd.DataFrame(rows, columns=columns).astype(numbers | {"complete": bool})
 
 
 def _search_rows(block: Block) -> list[dict[str, Any]]:
@@ -182,16 +172,16 @@ def _edge(block: Block, table: pd.DataFrame, best: pd.Series, winner: Cell) -> t
     usable run of a seed of the winner's was not compared with it, and is no neighbour.
     """
     table = table[table["cell"].isin({cell.name for cell in chain(*runs(block).values()) if winner.common(cell)})]
-    mine = table[table["arm"] == best["arm"]]
+    of_arm = table[table["arm"] == best["arm"]]
     edge, single = [], []
-    lrs = sorted(set(mine["lr"]))
+    lrs = sorted(set(of_arm["lr"]))
     if len(lrs) == 1:
         single.append("lr")
     elif best["lr"] in (lrs[0], lrs[-1]):
         edge.append("lr smallest" if best["lr"] == lrs[0] else "lr largest")
     if best["wd"] > 0:
         zero = table[(table["family"] == best["family"]) & (table["wd"] == 0)]
-        wds = sorted(set(mine["wd"]))
+        wds = sorted(set(of_arm["wd"]))
         if len(wds) == 1:
             single.append("wd")
         elif best["wd"] == wds[-1]:

@@ -7,225 +7,204 @@ from dataclasses import replace
 
 import numpy as np
 
-from runner.analysis.arms import prose
+from runner.analysis import paper
 from runner.analysis.measures import number
-from runner.analysis.results import ArmResult
 from runner.analysis.select import NONE_BETTER
+from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import ON_PAR, Claim, Evidence, above, below, jointly, within
-from runner.claims.scene import Arena, Scene, by_seed, differences, groups, obstacle
-
-# Figure 1, best colours: Adam + L2 and AdamW by schedule; Figure 2 is the cosine column.
-_FIGURE_1 = {"constant": ("6.2 and 6.1", -0.1), "step": ("5.8 and 5.0", -0.8), "cosine": ("4.8 and 3.8", -1.0)}
-NOT_THERE = "not in the paper"
+from runner.claims.comparison import by_seed, differences, gain, gap, obstacle
+from runner.claims.listed import LISTED
 
 
-def claims(scene: Scene) -> Iterator[Claim]:
+def claims(study: StudyResults) -> Iterator[Claim]:
     """All rows that the study's arms allow."""
-    for arena in scene.arenas:
+    for results in study.blocks:
         for family in ("adam", "sgd"):
-            yield from _better(arena, family)
-            yield from _l2_gives(arena, family)
-        yield from _on_par_with_sgd(arena)
-    for group in groups(scene, "schedule"):
-        yield from _schedules(group)
-    yield from _long_constant(scene)
+            yield from _better(results, family)
+        yield from _l2_gives(results)
+        yield from _on_par_with_sgd(results)
+    for group in study.groups("schedule"):
+        yield from _schedules({results.block.settings["schedule"]: results for results in group})
+    yield from _long_constant(study)
     for key, papers, changed in (("model.shake", "true", "false"), ("model.norm", "batch", "none")):
-        for group in groups(scene, key):
+        for group in study.groups(key):
             yield from _control(group, key, papers, changed)
 
 
-def unit(arena: Arena) -> str:
-    return "points" if arena.block.measure.is_error else "nats"
+def _figure_1_gain(schedule: str) -> float:
+    """How much lower AdamW's best error is than Adam's in the paper's Figure 1."""
+    return paper.FIGURE_1["adam", schedule] - paper.FIGURE_1["adamw", schedule]
 
 
-def _better(arena: Arena, family: str) -> Iterator[Claim]:
-    schedule = arena.block.settings["schedule"]
-    for w in arena.decoupled(family):
-        l2 = arena.l2(family, beside=w)
-        if l2 is None or max(l2.cells, w.cells) < 2:  # nothing was searched: these are no bests
+def _better(results: BlockResults, family: str) -> Iterator[Claim]:
+    block, schedule = results.block, results.block.settings["schedule"]
+    for decoupled in results.decoupled(family):
+        l2 = results.l2(family, beside=decoupled)
+        if l2 is None or max(l2.cells, decoupled.cells) < 2:  # Nothing was searched: these are no bests.
             continue
         # Where no L2 is better than any, that is the best which L2 offers.
-        plain = arena.no_decay(family) if l2.edge == NONE_BETTER else None
+        plain = results.no_decay(family) if l2.edge == NONE_BETTER else None
         rival = plain or l2
-        mine, other = by_seed(arena, w), by_seed(arena, rival)
+        errors, rivals = by_seed(results, decoupled), by_seed(results, rival)
+        reduced, papers, text = _reduction(errors, rivals), "", ""
+        if family == "adam" and ("adam", schedule) in paper.FIGURE_1:
+            both = " and ".join(str(paper.FIGURE_1[name, schedule]) for name in ("adam", "adamw"))
+            papers, text = f"{-_figure_1_gain(schedule):.1f} points ({both} %)", "; the paper's text: 15 %"
+        if family == "sgd" and schedule == paper.SCHEDULE:
+            papers = LISTED["adamw-rivals-sgdw"].value
         instead = f"in place of {l2.arm}, none of which that was tried is better" if plain else ""
-        reduced, papers, text = _reduction(mine, other), NOT_THERE, ""
-        if family == "adam" and schedule in _FIGURE_1:
-            papers = f"{_FIGURE_1[schedule][1]} points ({_FIGURE_1[schedule][0]} %)"
-            text = "; the paper's text: 15 %"
-        if family == "sgd" and schedule == "cosine":
-            papers = "about 0 (both about 3.8 %)"
+        beaten = f"that of {block.arm_of[plain.arm].prose}" if plain else f"{l2.arm}'s"
         yield Claim(
-            "1" if family == "adam" else "1 (SGD)",
-            f"{w.arm}'s best cell beats " + (f"that of {prose(plain.arm)}" if plain else f"{l2.arm}'s"),
-            "Figures 1, 2, 3" if family == "adam" else "Figure 2",
-            f"{arena.block.measure.report_name}, {w.arm} minus {rival.arm} ({unit(arena)})",
-            below(differences(mine, other)),
-            papers,
-            arena.scope,
-            obstacle([(arena, w), (arena, rival)]),
+            "best-cell" if family == "adam" else "best-cell-sgd",
+            f"{decoupled.arm}'s best cell beats {beaten}",
+            f"{block.measure.report_name}, {decoupled.arm} minus {rival.arm} ({results.unit})",
+            below(differences(errors, rivals)),
+            (results,),
+            obstacle([(results, decoupled), (results, rival)]),
             "; ".join(remark for remark in (instead, reduced + text if reduced else "") if remark),
+            variant="" if family == "adam" else "SGD",
+            papers=papers,
+            family=family,
         )
 
 
-def _reduction(mine: dict[int, float], other: dict[int, float]) -> str:
+def _reduction(errors: dict[int, float], rivals: dict[int, float]) -> str:
     """The relative reduction of the mean, as the paper gives it (15 % in its text, 21 % read off Figure 2)."""
-    seeds = sorted(mine.keys() & other.keys())
-    a, b = (float(np.mean([x[seed] for seed in seeds])) if seeds else float("nan") for x in (mine, other))
+    seeds = sorted(errors.keys() & rivals.keys())
+    a, b = (float(np.mean([x[seed] for seed in seeds])) if seeds else float("nan") for x in (errors, rivals))
     return f"relative reduction {number(100 * (1 - a / b), 0, True)} %" if b > 0 else ""
 
 
-def _l2_gives(arena: Arena, family: str) -> Iterator[Claim]:
-    l2, plain = arena.l2(family), arena.no_decay(family)
-    if l2 is None or plain is None or family != "adam" or max(l2.cells, plain.cells) < 2:
+def _l2_gives(results: BlockResults) -> Iterator[Claim]:
+    l2, plain = results.l2("adam"), results.no_decay("adam")
+    if l2 is None or plain is None or max(l2.cells, plain.cells) < 2:
         return
-    margin = arena.block.measure.is_error
     yield Claim(
-        "4",
+        "l2-gives-nothing",
         "Adam gets nothing from L2",
-        "Figure 2",
-        f"{arena.block.measure.report_name}, {l2.arm} minus {plain.arm} ({unit(arena)}; equal within {ON_PAR})",
-        within(differences(by_seed(arena, l2), by_seed(arena, plain))),
-        "about 0 (three of the ten best cells have wd 0 or 1/32)",
-        arena.scope,
-        obstacle([(arena, l2), (arena, plain)], with_none=True) or ("" if margin else "no margin is known for losses"),
+        f"{results.block.measure.report_name}, {l2.arm} minus {plain.arm} ({results.unit}; equal within {ON_PAR})",
+        within(gap(results, l2, plain)),
+        (results,),
+        obstacle([(results, l2), (results, plain)], with_none=True, margin=True),
     )
 
 
-def _on_par_with_sgd(arena: Arena) -> Iterator[Claim]:
-    pairs = [(a, s) for a in arena.decoupled("adam") for s in arena.decoupled("sgd")]
-    name = arena.block.measure.report_name
-    margin = "" if arena.block.measure.is_error else "no margin is known for losses"
-    for adamw, sgdw in pairs[:1] if max(r.cells for r in arena.results) > 1 else []:
+def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
+    name = results.block.measure.report_name
+    adamw, sgdw = (next(iter(results.decoupled(family)), None) for family in ("adam", "sgd"))
+    if adamw and sgdw and max(arm.cells for arm in results.arms) > 1:
         yield Claim(
-            "9",
+            "adamw-rivals-sgdw",
             "AdamW rivals SGDW",
-            "Figure 2",
-            f"{name}, {adamw.arm} minus {sgdw.arm} ({unit(arena)}; equal within {ON_PAR})",
-            within(differences(by_seed(arena, adamw), by_seed(arena, sgdw))),
-            "about 0 (both about 3.8 %)",
-            arena.scope,
-            obstacle([(arena, adamw), (arena, sgdw)]) or margin,
+            f"{name}, {adamw.arm} minus {sgdw.arm} ({results.unit}; equal within {ON_PAR})",
+            within(gap(results, adamw, sgdw)),
+            (results,),
+            obstacle([(results, adamw), (results, sgdw)], margin=True),
         )
-    adam, sgd = arena.l2("adam"), arena.l2("sgd")
+    adam, sgd = results.l2("adam"), results.l2("sgd")
     if adam is not None and sgd is not None:
+        worse, better = (paper.FIGURE_2[family].best_error for family in ("adam", "sgd"))
         yield Claim(
-            "9",
+            "adam-worse-than-sgd",
             f"{adam.arm} is worse than {sgd.arm}",
-            "Figure 2",
-            f"{name}, {adam.arm} minus {sgd.arm} ({unit(arena)})",
-            above(differences(by_seed(arena, adam), by_seed(arena, sgd))),
-            "+1.0 points (4.8 and 3.8 %)",
-            arena.scope,
-            obstacle([(arena, adam), (arena, sgd)]),
+            f"{name}, {adam.arm} minus {sgd.arm} ({results.unit})",
+            above(gap(results, adam, sgd)),
+            (results,),
+            obstacle([(results, adam), (results, sgd)]),
+            papers=f"{worse - better:+.1f} points ({worse} and {better} %)",
         )
 
 
-def _schedules(group: list[Arena]) -> Iterator[Claim]:
+def _schedules(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
     """Claims 2 and 3: the same study under several schedules."""
-    by_name = {arena.block.settings["schedule"]: arena for arena in group}
-    gaps: dict[str, tuple[dict[int, float], list[tuple[Arena, ArmResult]]]] = {}
-    what: dict[str, str] = {}
-    for name, arena in by_name.items():
-        l2, decoupled = arena.l2("adam"), arena.decoupled("adam")
-        if l2 is not None and decoupled:
-            a, b = by_seed(arena, l2), by_seed(arena, decoupled[0])
-            gaps[name] = ({s: a[s] - b[s] for s in a.keys() & b.keys()}, [(arena, l2), (arena, decoupled[0])])
-            what[name] = f"gain of {decoupled[0].arm} over {l2.arm}"
-    for better, worse, papers in (("cosine", "step", "+0.2"), ("step", "constant", "+0.7")):
-        if better in gaps and worse in gaps:
+    gains = {name: both for name, results in by_name.items() if (both := gain(results))}
+    for better, worse in (("cosine", "step"), ("step", "constant")):
+        if better in gains and worse in gains:
+            (more, (l2, decoupled)), (less, _) = gains[better], gains[worse]
             yield Claim(
-                "2",
+                "gain-by-schedule",
                 f"AdamW's gain is larger under {better} than under {worse}",
-                "Figure 1",
-                f"{what[better]}, {better} minus {worse} ({unit(by_name[better])})",
-                above(differences(gaps[better][0], gaps[worse][0])),
-                f"{papers} points",
-                by_name[better].scope,
-                obstacle(gaps[better][1] + gaps[worse][1]),
+                f"gain of {decoupled.arm} over {l2.arm}, {better} minus {worse} ({by_name[better].unit})",
+                above(differences(more, less)),
+                (by_name[better],),
+                obstacle([(by_name[name], arm) for name in (better, worse) for arm in gains[name][1]]),
+                papers=f"{_figure_1_gain(better) - _figure_1_gain(worse):+.1f} points",
             )
     if "cosine" in by_name:
         yield from _cosine_best(by_name)
 
 
-def _cosine_best(by_name: dict[str, Arena]) -> Iterator[Claim]:
+def _cosine_best(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
     cosine = by_name["cosine"]
-    for mine in cosine.results:
+    for arm in cosine.arms:
         rivals = [
-            (name, arena, other)
-            for name, arena in by_name.items()
+            (name, results, other)
+            for name, results in by_name.items()
             if name in ("constant", "step")
-            for other in arena.results
-            if other.arm == mine.arm and mine.wd_convention
+            for other in results.arms
+            if other.arm == arm.arm and arm.wd_convention
         ]
-        found = [below(differences(by_seed(cosine, mine), by_seed(arena, other))) for _, arena, other in rivals]
-        tested = [e for e in found if e is not None]
         if not rivals:
             continue
+        errors = by_seed(cosine, arm)
+        compared = [below(differences(errors, by_seed(results, other))) for _, results, other in rivals]
+        tested = [e for e in compared if e is not None]
         evidence: Evidence | None = None
-        if tested and len(tested) == len(rivals):
+        if len(tested) == len(rivals):
+            against_null, against_claim = jointly(tested)
             worst = max(tested, key=lambda e: e.value)
-            p = jointly(tested)
-            evidence = replace(worst, against_null=p[0], against_claim=p[1])
+            evidence = replace(worst, against_null=against_null, against_claim=against_claim)
+        figure_1 = {name: best for (optimizer, name), best in paper.FIGURE_1.items() if optimizer == arm.optimizer}
+        papers = f"{figure_1.pop('cosine') - min(figure_1.values()):.1f} points" if figure_1 else ""
         yield Claim(
-            "3",
-            f"Cosine is the best schedule for {mine.arm}",
-            "Figure 1",
-            f"{cosine.block.measure.report_name}, cosine minus the best of {', '.join(n for n, *_ in rivals)} "
-            f"({unit(cosine)})",
+            "cosine-best",
+            f"Cosine is the best schedule for {arm.arm}",
+            f"{cosine.block.measure.report_name}, cosine minus the best of {', '.join(name for name, *_ in rivals)} "
+            f"({cosine.unit})",
             evidence,
-            f"-{1.0 if mine.wd_convention == 'l2' else 1.2} points" if mine.family == "adam" else NOT_THERE,
-            cosine.scope,
-            obstacle([(cosine, mine), *((arena, other) for _, arena, other in rivals)]),
+            (cosine,),
+            obstacle([(cosine, arm), *((results, other) for _, results, other in rivals)]),
+            papers=papers,
         )
 
 
-def _long_constant(scene: Scene) -> Iterator[Claim]:
+def _long_constant(study: StudyResults) -> Iterator[Claim]:
     """Claim 16: Adam at a fixed rate with many more epochs against AdamW with a cosine; the networks may differ."""
-    fixed = [a for a in scene.arenas if a.block.settings["schedule"] == "constant" and a.l2("adam")]
-    cosines = [a for a in scene.arenas if a.block.settings["schedule"] == "cosine" and a.decoupled("adam")]
+    fixed = [a for a in study.blocks if a.block.settings["schedule"] == "constant"]
+    cosines = [a for a in study.blocks if a.block.settings["schedule"] == "cosine"]
     for long in fixed:
         for short in cosines:
             times = float(long.block.settings["epochs"]) / float(short.block.settings["epochs"])
             same = all(long.block.settings.get(k) == short.block.settings.get(k) for k in ("dataset", "dataset.hash"))
-            adam, adamw = long.l2("adam"), short.decoupled("adam")[0]
-            if times < 4 or not same or adam is None:
+            adam, adamw = long.l2("adam"), next(iter(short.decoupled("adam")), None)
+            if times < 4 or not same or adam is None or adamw is None:
                 continue
             yield Claim(
-                "16",
+                "long-constant",
                 f"Adam at a fixed rate does not replace AdamW with cosine in {number(times, 0)} times the epochs",
-                "Supplementary Figure 2",
                 f"{long.block.measure.report_name}, {adam.arm} at a fixed rate minus {adamw.arm} with cosine "
-                f"({unit(long)}; not better by {ON_PAR})",
+                f"({long.unit}; not better by {ON_PAR})",
                 above(differences(by_seed(long, adam), by_seed(short, adamw)), -ON_PAR),
-                "at best comparable (18 times the epochs, a larger network)",
-                f"{long.scope}; {short.scope}",
+                (long, short),
                 obstacle([(long, adam), (short, adamw)]),
             )
 
 
-def _control(group: list[Arena], key: str, papers: str, changed: str) -> Iterator[Claim]:
+def _control(group: list[BlockResults], key: str, papers: str, changed: str) -> Iterator[Claim]:
     """Claim 23: whether AdamW's gain is larger without shake, or without normalization."""
-    by_value = {arena.block.settings.get(key, papers).lower(): arena for arena in group}
+    by_value = {results.block.settings.get(key, papers).lower(): results for results in group}
     if changed not in by_value or papers not in by_value:
         return
-    gaps, pairs = [], []
-    for value in (changed, papers):
-        arena = by_value[value]
-        l2, decoupled = arena.l2("adam"), arena.decoupled("adam")
-        if l2 is None or not decoupled:
-            return
-        a, b = by_seed(arena, l2), by_seed(arena, decoupled[0])
-        gaps.append({s: a[s] - b[s] for s in a.keys() & b.keys()})
-        pairs += [(arena, l2), (arena, decoupled[0])]
+    gains = [gain(by_value[value]) for value in (changed, papers)]
+    if gains[0] is None or gains[1] is None:
+        return
+    (more, (l2, decoupled)), (less, arms) = gains[0], gains[1]
     what = "shake regularization" if key == "model.shake" else "BatchNorm"
     yield Claim(
-        "23",
+        "gain-in-control",
         f"AdamW's gain is larger without {what}",
-        "not in the paper (Zhuang et al. 2022)",
-        f"gain of {pairs[1][1].arm} over {pairs[0][1].arm}, {key}={changed} minus {papers} ({unit(by_value[changed])})",
-        above(differences(*gaps)),
-        NOT_THERE,
-        by_value[changed].scope,
-        obstacle(pairs),
+        f"gain of {decoupled.arm} over {l2.arm}, {key}={changed} minus {papers} ({by_value[changed].unit})",
+        above(differences(more, less)),
+        (by_value[changed],),
+        obstacle([*((by_value[changed], arm) for arm in (l2, decoupled)), *((by_value[papers], arm) for arm in arms)]),
     )

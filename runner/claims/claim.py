@@ -16,6 +16,8 @@ import numpy as np
 from scipy import special
 
 from runner.analysis.statistics import LEVEL, estimate, t_quantile
+from runner.analysis.study_results import BlockResults
+from runner.claims.listed import LISTED
 
 ALPHA = (1 - LEVEL) / 2
 ON_PAR = 0.2  # points: two errors this close are called equal
@@ -37,18 +39,65 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """A row of claims.csv. `why` says what leaves it undecided; without evidence nothing could be computed."""
+    """A row of claims.csv.
 
-    claim: str  # number in the list of claims
+    Args:
+        id: a key of LISTED, by which other code finds it; several claims of a study may share it, on different blocks
+            or about different families.
+        name: what it says.
+        statistic: what the evidence's value is, with its unit.
+        evidence: None where nothing could be computed.
+        places: the blocks that it was judged on.
+        why: what forbids a verdict, whatever the numbers say.
+        remark: goes behind the verdict.
+        among: what was varied between the blocks: '5, 20, 80 epochs'.
+        papers: what the paper has for the statistic, where LISTED does not tell.
+        variant: tells it from the paper's own claim of this number: 'SGD'.
+        family: the optimizers that it is about.
+        verdict: CONFIRMED, REFUTED or UNDECIDED (`decided`).
+    """
+
+    id: str
     name: str
-    figure: str
-    statistic: str  # what `value` is, with its unit
+    statistic: str
     evidence: Evidence | None
-    paper_value: str
-    scope: str
-    why: str = ""  # what forbids a verdict, whatever the numbers say
-    remark: str = ""  # goes behind the verdict
+    places: tuple[BlockResults, ...]
+    why: str = ""
+    remark: str = ""
+    among: str = ""
+    papers: str = ""
+    variant: str = ""
+    family: str = "adam"
     verdict: str = UNDECIDED
+
+    @property
+    def number(self) -> int:
+        """In the list of claims."""
+        return LISTED[self.id].number
+
+    @property
+    def figure(self) -> str:
+        """Where the paper says so."""
+        return LISTED[self.id].figure
+
+    @property
+    def paper_value(self) -> str:
+        return self.papers or LISTED[self.id].value
+
+    @property
+    def claim(self) -> str:
+        """What the tables call it: '1', or '1 (SGD)'."""
+        return f"{self.number} ({self.variant})" if self.variant else str(self.number)
+
+    @property
+    def scope(self) -> str:
+        """Where it was judged, and at what scale."""
+        return "; ".join([*dict.fromkeys(one.scope for one in self.places), *([self.among] if self.among else [])])
+
+    @property
+    def because(self) -> str:
+        """The reason of an undecided one, and whatever else is to be said."""
+        return "; ".join(part for part in (self.why, self.remark) if part)
 
 
 P = Callable[[float, int], float]  # p(threshold, side); side 1: the mean is above the threshold, -1: below
@@ -80,18 +129,24 @@ def _inside(p: P, low: float, high: float) -> tuple[float, float]:
 
 def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) -> Evidence | None:
     """`tests` makes the two p-values of an evidence from p."""
-    found = estimate(values)
-    if found.n < 2 or not math.isfinite(found.mean):
+    mean = estimate(values)
+    if mean.n < 2 or not math.isfinite(mean.mean):
         return None
-    error = found.half / t_quantile((1 + LEVEL) / 2, found.n - 1)
+    error = mean.half / t_quantile((1 + LEVEL) / 2, mean.n - 1)
+    p = _p_value(mean.mean, error, lambda t: special.stdtr(mean.n - 1, t))
+    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p))
+
+
+def _p_value(value: float, error: float, cumulative: Callable[[float], float]) -> P:
+    """p(threshold, side) of a value with a standard error, by the cumulative distribution of their ratio."""
 
     def p(threshold: float, side: int) -> float:
-        distance = side * (found.mean - threshold)
-        if error == 0:  # equal numbers: certain, but for the threshold itself
+        distance = side * (value - threshold)
+        if error == 0:  # Equal numbers are certain, but for the threshold itself.
             return 0.5 if distance == 0 else float(distance < 0)
-        return float(special.stdtr(found.n - 1, -distance / error))
+        return float(cumulative(-distance / error))
 
-    return Evidence(found.mean, found.low, found.high, found.n, *tests(p))
+    return p
 
 
 def from_bootstrap(value: float, drawn: np.ndarray, n: int, low: float, high: float) -> Evidence:
@@ -102,18 +157,13 @@ def from_bootstrap(value: float, drawn: np.ndarray, n: int, low: float, high: fl
     """
     error = float(np.std(drawn, ddof=1))
     half = float(special.ndtri((1 + LEVEL) / 2)) * error
-
-    def p(threshold: float, side: int) -> float:
-        distance = side * (value - threshold)
-        return (0.5 if distance == 0 else float(distance < 0)) if error == 0 else float(special.ndtr(-distance / error))
-
-    return Evidence(value, value - half, value + half, n, *_inside(p, low, high))
+    return Evidence(value, value - half, value + half, n, *_inside(_p_value(value, error, special.ndtr), low, high))
 
 
-def jointly(found: Sequence[Evidence]) -> tuple[float, float]:
+def jointly(all_of: Sequence[Evidence]) -> tuple[float, float]:
     """p-values of "all of these hold": the worst for the claim; against it the best, times their number."""
-    against = min(1.0, len(found) * min(e.against_claim for e in found))
-    return max(e.against_null for e in found), against
+    against = min(1.0, len(all_of) * min(e.against_claim for e in all_of))
+    return max(e.against_null for e in all_of), against
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -128,21 +178,22 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def decided(claims: Sequence[Claim]) -> list[Claim]:
     """The claims with their verdicts, corrected for being several; those with a `why` stay undecided and count not."""
-    judged = [i for i, claim in enumerate(claims) if claim.evidence is not None and not claim.why]
-    evidence = [claims[i].evidence for i in judged]
-    confirming = holm([e.against_null for e in evidence if e])
-    refuting = holm([e.against_claim for e in evidence if e])
-    found = [claim if claim.why or claim.evidence else replace(claim, why="no numbers") for claim in claims]
-    for place, i in enumerate(judged):
-        found[i] = _decide(found[i], confirming[place], refuting[place])
-    return found
+    judged = [claim.evidence for claim in claims if claim.evidence is not None and not claim.why]
+    corrected = zip(holm([e.against_null for e in judged]), holm([e.against_claim for e in judged]), strict=True)
+    return [
+        claim
+        if claim.why
+        else _decide(claim, claim.evidence, *next(corrected))
+        if claim.evidence
+        else replace(claim, why="no numbers")
+        for claim in claims
+    ]
 
 
-def _decide(claim: Claim, confirming: float, refuting: float) -> Claim:
-    assert claim.evidence is not None
+def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float) -> Claim:
     if confirming <= ALPHA:
         return replace(claim, verdict=CONFIRMED)
     if refuting <= ALPHA:
         return replace(claim, verdict=REFUTED)
-    alone = min(claim.evidence.against_null, claim.evidence.against_claim) <= ALPHA
+    alone = min(evidence.against_null, evidence.against_claim) <= ALPHA
     return replace(claim, why="not after Holm's correction" if alone else "the interval leaves it open")

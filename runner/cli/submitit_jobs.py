@@ -1,4 +1,4 @@
-"""Waiting for all of submitit's jobs: `with all_waited_for():` around a launch, one that fails becomes an `Ended`.
+"""Waiting for all of submitit's jobs: `with all_waited_for():` around a launch, a failed one is a `ShardOutcome`.
 
 Hydra's plugin stops waiting at the first job that failed, and looks at the first task of each alone.
 """
@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runner.execution.cluster.launch import Ended
+from runner.execution.cluster.launch import ShardOutcome
 
 
 @dataclass(frozen=True)
 class Returned:
     """As Hydra's JobReturn, of which `return_value` is read."""
 
-    return_value: Ended
+    return_value: ShardOutcome
 
 
 def reason(error: BaseException) -> str:
@@ -28,9 +28,10 @@ def reason(error: BaseException) -> str:
     return raised[-1] if raised else " ".join([type(error).__name__ + ":", *lines[:2]])
 
 
-def together(ended: Sequence[Ended]) -> Ended:
+def together(outcomes: Sequence[ShardOutcome]) -> ShardOutcome:
     """The tasks of a job share its shard: what one left to the others is not late."""
-    return Ended(min(end.late for end in ended), "; ".join(sorted({end.problem for end in ended if end.problem})))
+    problems = sorted({outcome.problem for outcome in outcomes if outcome.problem})
+    return ShardOutcome(min(outcome.late for outcome in outcomes), "; ".join(problems))
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def all_waited_for() -> Iterator[None]:
         try:
             return [Returned(together([found.return_value for found in honest(job)]))]
         except Exception as error:  # whatever a job can die of
-            return [Returned(Ended(problem=f"job {job.job_id}: {reason(error)}"))]
+            return [Returned(ShardOutcome(problem=f"job {job.job_id}: {reason(error)}"))]
 
     Job.results = results  # type: ignore[method-assign, assignment]
     try:

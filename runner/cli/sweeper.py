@@ -23,12 +23,12 @@ from omegaconf import open_dict
 
 from runner.config.axes import without_long_axes
 from runner.config.compose import from_config, with_axes
-from runner.config.groups import AXES, check_choices
-from runner.config.settings import Settings
+from runner.config.groups import check_choices
+from runner.config.settings import AXES, Settings
 from runner.errors import UserError
 
 if TYPE_CHECKING:
-    from runner.execution.cluster.launch import Ended, Launch, Shards
+    from runner.execution.cluster.launch import Launch, ShardOutcome, Shards
 
 TARGET = "hydra_plugins.runner.StackSweeper"  # the name in configs/hydra/sweeper/stack.yaml
 SUBMITIT_FOLDER = "./.submitit/%j"  # where that plugin keeps its files unless told otherwise
@@ -56,7 +56,7 @@ class StackSweeper(BasicSweeper):
             settings.append(with_axes(from_config(cfg), long))
         return StackSweeper.train(settings, None if isinstance(self.launcher, BasicLauncher) else self._launch)
 
-    def _launch(self, task: Shards, folder: Path) -> list[Ended]:
+    def _launch(self, task: Shards, folder: Path) -> list[ShardOutcome]:
         """One job of the launcher for each of the shares of a task."""
         assert self.config is not None
         assert self.hydra_context is not None

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep, Transformer
 
-from runner.config.groups import AXES
+from runner.config.settings import AXES
 from runner.errors import UserError
 
 MOST = 200_000  # trials of a command; planning them takes a minute, and their report is read by nobody

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import Field, fields, replace
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,10 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from optim.conventions import DECOUPLED, L2
 from optim.rules import FAMILIES
 from runner.config.float32 import check_steps
-from runner.config.groups import GROUPS, check_text
-from runner.config.keys import KEYS, OWN, unknown
+from runner.config.groups import check_text
+from runner.config.keys import KEYS, unknown
 from runner.config.messages import explain
-from runner.config.settings import LookaheadSettings, OptimizerSettings, Settings
+from runner.config.settings import GROUPS, LookaheadSettings, OptimizerSettings, RunSettings, Settings
 from runner.errors import UserError
 
 
@@ -32,19 +32,21 @@ def from_config(cfg: DictConfig) -> Settings:
     check_text(cfg)
     groups = {name: _group(cfg, name, registry) for name, registry in GROUPS.items()}
     optimizer: OptimizerSettings = groups["optimizer"]
-    convention = str(cfg.get("wd_convention"))
+    own, shared = _scalars(cfg, Settings), _scalars(cfg, RunSettings)
+    convention = own.pop("wd_convention")
     if convention not in DECOUPLED:
         raise UserError(f"wd_convention={convention}: must be one of {', '.join(DECOUPLED)} (adam and sgd: always L2)")
     if not optimizer.decoupled:
         convention = L2
-    scalars = {f.name: _scalar(cfg, f.name) for f in fields(Settings) if f.name not in (*GROUPS, *OWN)}
     lr, wd = _axes(cfg, optimizer, convention)
     seed = tuple(_numbers(cfg, "seed", _seed) or ())
     if not seed:
         raise UserError("seed: give at least one whole number")
     lookahead = _structured(cfg, "lookahead", LookaheadSettings)
-    scalars["results"] = _folder("results", scalars["results"])
-    settings = Settings(**groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, **scalars)
+    run = RunSettings(**shared | {"results": _folder("results", shared["results"])})
+    settings = Settings(
+        **groups, wd_convention=convention, lr=lr, wd=wd, seed=seed, lookahead=lookahead, run=run, **own
+    )
     check_steps(settings)
     return settings
 
@@ -94,64 +96,53 @@ def _one_zero(settings: Any) -> Any:
     return replace(settings, **changed)
 
 
-_SCALARS: dict[str, type] = {
-    "epochs": int,
-    "batch_size": int,
-    "precision": str,
-    "eval_every": int,
-    "eval_all": bool,
-    "target_error": float,
-    "final_seeds": int,
-    "replicate": int,
-    "loss_multiplier": float,
-    "wd_schedule": str,
-    "wd_rule": str,
-    "wd_rule_constant": float,
-    "study": str,
-    "results": str,
-    "reference": str,
-    "device": str,
-    "devices": int,
-    "stack": int,
-    "workers": int,
-    "shards": int,
-    "exact": bool,
-    "compute": str,
-    "resume": bool,
-    "fresh": bool,
-    "dry_run": bool,
-    "checkpoint_every": float,
-    "record_host": bool,
-    "diagnostics": bool,
-    "max_minutes": float,
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plus_zero(value: float) -> float:
+    """As a float; -0.0 becomes 0.0, which means the same and would be written differently."""
+    return float(value) + 0.0
+
+
+class _Kind(NamedTuple):
+    """What a key of the top level takes, by the annotation of its field."""
+
+    words: str
+    takes: Callable[[Any], bool]
+    convert: Callable[[Any], Any]
+
+
+# OmegaConf's own conversion is not used here: it takes `resume=1` for true, and the text "20" for a number.
+_KINDS = {
+    "int": _Kind("a whole number", lambda v: _is_number(v) and math.isfinite(v) and v == int(v), int),
+    "float": _Kind("a number", _is_number, _plus_zero),
+    "bool": _Kind("true or false", lambda v: isinstance(v, bool), bool),
+    "str": _Kind("a name", lambda v: isinstance(v, str), str),
 }
 
 
-_ZERO: dict[str, tuple[object, ...]] = {  # words that mean 0
-    "stack": ("auto", None),
-    "workers": ("auto", None),
-    "shards": ("auto", None),
-    "devices": ("all",),
-}
+def _scalars(cfg: DictConfig, kind: type) -> dict[str, Any]:
+    """The values of those fields of a dataclass that hold one number, name or truth value."""
+    values = {}
+    for f in fields(kind):
+        type_ = str(f.type).removesuffix(" | None")  # as written: annotations are not evaluated
+        if type_ in _KINDS:
+            values[f.name] = _scalar(cfg.get(f.name), f, _KINDS[type_])
+    return values
 
 
-def _scalar(cfg: DictConfig, key: str) -> Any:
-    value, kind = cfg.get(key), _SCALARS[key]
-    if value is None and key in ("target_error", "max_minutes", "wd_rule_constant"):
+def _scalar(value: Any, f: Field[Any], kind: _Kind) -> Any:
+    """The value of a key as its field has it; UserError for one of another type."""
+    if value is None and f.default is None:
         return None
-    if value in _ZERO.get(key, ()):
+    zero = f.metadata.get("zero", ())
+    if value in zero:
         return 0
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is bool and not isinstance(value, bool):
-        raise UserError(f"{key}={value}: must be true or false")
-    if kind is int and not (number and math.isfinite(value) and value == int(value)):
-        word = f" or {_ZERO[key][0]}" if key in _ZERO else ""
-        raise UserError(f"{key}={value}: must be a whole number{word}")
-    if kind is float and not number:
-        raise UserError(f"{key}={value}: must be a number")
-    if kind is str and not isinstance(value, str | int | float):
-        raise UserError(f"{key}={value!r}: must be a name")
-    return kind(value) + 0.0 if kind is float else kind(value)
+    if kind.takes(value):
+        return kind.convert(value)
+    names = f.metadata["right"].words if kind.convert is str and "right" in f.metadata else kind.words
+    raise UserError(f"{f.name}={value}: must be {names}{f' or {zero[0]}' if zero else ''}")
 
 
 def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -> list[Any] | None:
@@ -165,10 +156,10 @@ def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -
     return list(dict.fromkeys(convert(key, v) for v in values))
 
 
-def _number(key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number(key: str, value: Any) -> float:
+    if not _is_number(value):
         raise UserError(f"{key}={value}: must be a number or a list of numbers")
-    return float(value) + 0.0  # -0.0 becomes 0.0
+    return _plus_zero(value)
 
 
 def _lr(key: str, value: object) -> float:

@@ -11,18 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from runner.config.schedules import SCHEDULES
-from runner.config.settings import OPTIMIZERS, Settings
-from runner.data.settings import DATASETS
+from runner.config.settings import AXES, GROUPS, RunSettings, Settings
 from runner.errors import UserError
-from runner.models.settings import MODELS
-
-GROUPS: dict[str, Mapping[str, type]] = {
-    "model": MODELS,
-    "dataset": DATASETS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
 
 
 def text_fields(kind: type) -> list[str]:
@@ -30,11 +20,11 @@ def text_fields(kind: type) -> list[str]:
     return [f.name for f in fields(kind) if f.type == "str"]
 
 
-AXES = ("lr", "wd", "seed")  # keys that take a value or a list
 ONE_EACH = (*GROUPS, "grid")  # groups of which there is always one choice
-# The keys that take text: those of Settings, and the text fields of the groups' dataclasses.
+# The keys that take text: those of the top level, and the text fields of the groups' dataclasses.
 TEXT = frozenset(
     text_fields(Settings)
+    + text_fields(RunSettings)
     + [f"{name}.{key}" for name, kinds in GROUPS.items() for kind in kinds.values() for key in text_fields(kind)]
 )
 

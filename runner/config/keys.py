@@ -7,13 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 
-from runner.config.groups import GROUPS
-from runner.config.settings import Settings
+from runner.config.settings import AXES, GROUPS, RunSettings, Settings
 from runner.errors import UserError
 from runner.system import called
 
-OWN = ("grid", "lr", "wd", "seed", "wd_convention", "lookahead")  # keys that are more than a scalar
-KEYS = (*GROUPS, *OWN, *(f.name for f in fields(Settings) if f.name not in (*GROUPS, *OWN)))
+# The keys of the top level, the groups first.
+KEYS = tuple(
+    dict.fromkeys(
+        [*GROUPS, "grid", *AXES] + [f.name for kind in (Settings, RunSettings) for f in fields(kind) if f.name != "run"]
+    )
+)
 # What other programs call some of them, without its strokes and case.
 _ELSEWHERE = {
     "weightdecay": "wd",

@@ -7,8 +7,8 @@ import re
 from hydra.errors import OverrideParseException
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from runner.config.groups import AXES, GROUPS
 from runner.config.keys import near, unknown
+from runner.config.settings import AXES, GROUPS
 
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of the extra `cluster`
 

@@ -1,17 +1,17 @@
-"""Learning-rate schedules as multipliers eta of the base rate, one per step; `multiplier` is the call to know.
+"""What can be set about a learning-rate schedule, and its restart cycles: `cycles(settings, epochs)`.
 
-Every schedule may begin with a linear warm-up, which multiplies it: eta(s) * min(1, (s + 1) / warm-up steps).
+`runner.training.multiplier` makes numbers of it. Imports nothing that is slow, and so no numpy.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from runner.errors import UserError
+from runner.fields import check, right
+
+_FROM_1 = right(lambda value: 1 <= value < math.inf, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,11 @@ class ScheduleSettings:
     """`constant`, and what all have: a warm-up in steps or in epochs, not both."""
 
     name: str
-    warmup_steps: int = 0
-    warmup_epochs: float = 0.0
+    warmup_steps: int = field(default=0, metadata=right(lambda value: value >= 0, "0 or more"))
+    warmup_epochs: float = field(default=0.0, metadata=right(lambda value: 0 <= value < math.inf, "0 or more"))
 
     def __post_init__(self) -> None:
-        _check("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more")
-        _check("warmup_epochs", self.warmup_epochs, 0 <= self.warmup_epochs < math.inf, "0 or more")
+        check(self, "schedule")
         if self.warmup_steps and self.warmup_epochs:
             raise UserError("schedule.warmup_steps and schedule.warmup_epochs are both set: give one of them")
 
@@ -34,38 +33,30 @@ class StepSettings(ScheduleSettings):
     """Multiplied by `factor` at each fraction of the run in `drops`; the paper's are epochs 30, 60, 80 of 100."""
 
     drops: tuple[float, ...] = (0.3, 0.6, 0.8)
-    factor: float = 0.1
+    factor: float = field(default=0.1, metadata=right(lambda value: 0 < value < 1, "between 0 and 1"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "drops", tuple(self.drops))
-        rising = all(0 < d < 1 for d in self.drops) and list(self.drops) == sorted(set(self.drops))
-        _check("drops", list(self.drops), rising, "rising fractions of the run between 0 and 1")
-        _check("factor", self.factor, 0 < self.factor < 1, "between 0 and 1")
+        if not all(0 < d < 1 for d in self.drops) or list(self.drops) != sorted(set(self.drops)):
+            raise UserError(f"schedule.drops={list(self.drops)}: must be rising fractions of the run between 0 and 1")
 
 
 @dataclass(frozen=True)
 class CosineSettings(ScheduleSettings):
     """eta_min + (1 - eta_min) (1 + cos(pi s / S)) / 2 over the S steps of the run (paper, eq. 14)."""
 
-    eta_min: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check("eta_min", self.eta_min, 0 <= self.eta_min < 1, "0 to below 1, a fraction of the base rate")
+    eta_min: float = field(
+        default=0.0, metadata=right(lambda value: 0 <= value < 1, "0 to below 1, a fraction of the base rate")
+    )
 
 
 @dataclass(frozen=True)
 class RestartsSettings(CosineSettings):
     """Cosine with warm restarts (AdamWR, SGDWR): cycles of t_0, t_0 * t_mult, t_0 * t_mult^2, ... epochs."""
 
-    t_0: int = 10
-    t_mult: int = 2
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check("t_0", self.t_0, self.t_0 >= 1, "1 epoch or more")
-        _check("t_mult", self.t_mult, self.t_mult >= 1, "1 or more")
+    t_0: int = field(default=10, metadata=right(lambda value: value >= 1, "1 epoch or more"))
+    t_mult: int = field(default=2, metadata=right(lambda value: value >= 1, "1 or more"))
 
 
 @dataclass(frozen=True)
@@ -75,15 +66,11 @@ class OneCycleSettings(ScheduleSettings):
     The base rate is the peak. Momentum and betas stay as they are.
     """
 
-    rise: float = 0.3
-    div: float = 25.0
-    final_div: float = 1e4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check("rise", self.rise, 0 < self.rise < 1, "a fraction of the run between 0 and 1")
-        _check("div", self.div, 1 <= self.div < math.inf, "1 or more")
-        _check("final_div", self.final_div, 1 <= self.final_div < math.inf, "1 or more")
+    rise: float = field(
+        default=0.3, metadata=right(lambda value: 0 < value < 1, "a fraction of the run between 0 and 1")
+    )
+    div: float = field(default=25.0, metadata=_FROM_1)
+    final_div: float = field(default=1e4, metadata=_FROM_1)
 
 
 SCHEDULES: dict[str, type[ScheduleSettings]] = {
@@ -93,25 +80,6 @@ SCHEDULES: dict[str, type[ScheduleSettings]] = {
     "restarts": RestartsSettings,
     "onecycle": OneCycleSettings,
 }
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a run is: `per_epoch` steps in each of `epochs` epochs."""
-
-    epochs: int
-    per_epoch: int
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.per_epoch
-
-
-def multiplier(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    """eta at each `step` (counted from 0), float64, in [0, 1]."""
-    eta = _SHAPES[settings.name](settings, step.astype(np.float64), length)
-    warmup = settings.warmup_steps or settings.warmup_epochs * length.per_epoch
-    return eta * np.minimum(1.0, (step + 1) / warmup) if warmup else eta
 
 
 def cycles(settings: ScheduleSettings, epochs: int) -> list[tuple[int, int]]:
@@ -131,53 +99,3 @@ def cycles(settings: ScheduleSettings, epochs: int) -> list[tuple[int, int]]:
 def cycle_epochs(settings: ScheduleSettings, epoch: int, epochs: int) -> int:
     """T of normalized weight decay in `epoch` (from 0): the length of its cycle, or of the run."""
     return next(size for first, size in cycles(settings, epochs) if epoch < first + size)
-
-
-def _constant(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    return np.ones(len(step))
-
-
-def _step(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, StepSettings)
-    drops = np.array([math.ceil(d * length.steps - 1e-9) for d in settings.drops])
-    return settings.factor ** (step[:, None] >= drops).sum(1)
-
-
-def _cosine(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, CosineSettings)
-    return settings.eta_min + (1 - settings.eta_min) * _fall(step / length.steps)
-
-
-def _restarts(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, RestartsSettings)
-    place = np.array(cycles(settings, length.epochs), dtype=np.float64) * length.per_epoch
-    current = place[np.searchsorted(place[:, 0], step, side="right") - 1]
-    return settings.eta_min + (1 - settings.eta_min) * _fall((step - current[:, 0]) / current[:, 1])
-
-
-def _onecycle(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, OneCycleSettings)
-    top, last = settings.rise * length.steps - 1, length.steps - 1
-    low, end = 1 / settings.div, 1 / (settings.div * settings.final_div)
-    up = low + (1 - low) * (1 - _fall(np.clip(step / max(top, 1e-9), 0, 1)))
-    down = end + (1 - end) * _fall(np.clip((step - top) / max(last - top, 1e-9), 0, 1))
-    return np.where(step <= top, up, down)
-
-
-def _fall(x: np.ndarray) -> np.ndarray:
-    """Half a cosine from 1 at x = 0 to 0 at x = 1."""
-    return 0.5 * (1 + np.cos(np.pi * x))
-
-
-def _check(key: str, value: object, right: bool, wanted: str) -> None:
-    if not right:
-        raise UserError(f"schedule.{key}={value}: must be {wanted}")
-
-
-_SHAPES: dict[str, Callable[[ScheduleSettings, np.ndarray, Length], np.ndarray]] = {
-    "constant": _constant,
-    "step": _step,
-    "cosine": _cosine,
-    "restarts": _restarts,
-    "onecycle": _onecycle,
-}

@@ -1,19 +1,33 @@
-"""The settings of a study: the frozen dataclasses behind the YAML, whose ranges are checked when they are made.
+"""The settings of a study: the frozen dataclasses behind the YAML, whose values are checked when they are made.
 
-`runner.config.compose.from_config` makes a `Settings` from a composed configuration. Imports nothing that is slow.
+`TrialSettings` is what makes a trial's result, `RunSettings` how a study is run and watched, and `Settings` what one
+composed configuration says; `runner.config.compose.from_config` makes it. Imports nothing that is slow.
+
+A new setting of a trial takes three places:
+
+1. a field of `TrialSettings`, with its default, `before(VALUE)` for the value that means "as before it was there" (so
+   that ids on record stay what they are), what values are right (`runner.fields`), and PER_TRIAL if the trials of one
+   stack may differ in it;
+2. a line of configs/config.yaml with the same default;
+3. where it is used, as `trial.NAME`.
+
+A new setting of a run is a field of `RunSettings`, its line in configs/config.yaml, and its use as `run.NAME`.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from optim.conventions import DECOUPLED, L2
 from optim.rules import COUPLED, UNSTACKABLE, WD_SCHEDULES
-from runner.config.schedules import ScheduleSettings
-from runner.data.settings import DatasetSettings
+from runner.config.schedules import SCHEDULES, ScheduleSettings
+from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
-from runner.models.settings import ModelSettings
+from runner.fields import BELOW_1, FROM_0, POSITIVE, before, check, one_of, right, whole, zero_words
+from runner.models.settings import MODELS, ModelSettings
 
 WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -22,6 +36,7 @@ DECAY_PARAMS = ("all", "weights")
 # devices, where each trial is an ordinary network (see `runner.models.lanes`).
 FULL, LOOSE, UNSTACKED, LANES = "full", "loose", "unstacked", "lanes"
 COMPUTE = {"auto": "", "stack": FULL, "lanes": LANES}  # values of the key `compute`, and the ways that they ask for
+PER_TRIAL = {"per_trial": True}  # metadata of what may differ between the trials of one stack
 
 
 @dataclass(frozen=True)
@@ -29,37 +44,33 @@ class OptimizerSettings:
     """An optimizer variant; `wd` maps each convention to the decay that is used where none is given."""
 
     name: str
-    lr: float
+    lr: float = field(metadata=POSITIVE)
     wd: dict[str, float] = field(default_factory=dict, hash=False)
-    decay_params: str = "all"  # as in the paper; "weights" spares norms and biases
+    # All parameters decay, as in the paper; "weights" spares norms and biases.
+    decay_params: str = field(default="all", metadata=one_of(DECAY_PARAMS))
 
     def __post_init__(self) -> None:
-        if not 0 < self.lr < math.inf:
-            raise UserError(f"optimizer.lr={self.lr}: must be a positive number")
+        check(self, "optimizer")
         for convention, wd in self.wd.items():
             if not 0 <= wd < math.inf:
                 raise UserError(f"optimizer.wd.{convention}={wd}: must be a number from 0")
-        if self.decay_params not in DECAY_PARAMS:
-            raise UserError(f"optimizer.decay_params={self.decay_params}: must be one of {', '.join(DECAY_PARAMS)}")
 
     @property
     def decoupled(self) -> bool:
+        """Whether weights shrink beside the gradient's step, not through the gradient as in L2."""
         return self.name not in COUPLED
 
 
 @dataclass(frozen=True)
 class AdamSettings(OptimizerSettings):
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    """Adam and its variants: decay rates of the two moments, and what is added to the root of the second."""
+
+    beta1: float = field(default=0.9, metadata=BELOW_1)
+    beta2: float = field(default=0.999, metadata=BELOW_1)
+    eps: float = field(default=1e-8, metadata=FROM_0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key, value in (("beta1", self.beta1), ("beta2", self.beta2)):
-            if not 0 <= value < 1:
-                raise UserError(f"optimizer.{key}={value}: must be from 0 to below 1")
-        if not 0 <= self.eps < math.inf:
-            raise UserError(f"optimizer.eps={self.eps}: must be a number from 0")
         if self.name == "sparse_adamw" and not (self.eps and self.beta2 and self.beta1**2 < self.beta2):
             raise UserError(
                 f"optimizer.beta1={self.beta1} beta2={self.beta2} eps={self.eps}: sparse_adamw needs eps and beta2 "
@@ -69,26 +80,24 @@ class AdamSettings(OptimizerSettings):
 
 @dataclass(frozen=True)
 class SGDSettings(OptimizerSettings):
-    momentum: float = 0.9
+    """SGD with momentum, coupled or decoupled decay."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.momentum < 1:
-            raise UserError(f"optimizer.momentum={self.momentum}: must be from 0 to below 1")
+    momentum: float = field(default=0.9, metadata=BELOW_1)
+
+
+_STEPS = right(lambda k: 0 <= k <= 10**6, "a whole number from 0 (none) to 1000000")
+_UP_TO_1 = right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1")
 
 
 @dataclass(frozen=True)
 class LookaheadSettings:
     """`k` fast steps for each slow one, 0: none; `alpha`, the slow step's size. The paper's are 5 and 0.5."""
 
-    k: int = 0
-    alpha: float = 0.5
+    k: int = field(default=0, metadata=_STEPS | before(0))
+    alpha: float = field(default=0.5, metadata=_UP_TO_1 | before(0.5))
 
     def __post_init__(self) -> None:
-        if not 0 <= self.k <= 10**6:
-            raise UserError(f"lookahead.k={self.k}: must be a whole number from 0 (none) to 1000000")
-        if not 0 < self.alpha <= 1:
-            raise UserError(f"lookahead.alpha={self.alpha}: must be above 0, at most 1")
+        check(self, "lookahead")
         if not self.k and self.alpha != LookaheadSettings.alpha:
             raise UserError(f"lookahead.alpha={self.alpha}: is for lookahead.k=N, which is 0 (none)")
 
@@ -101,116 +110,117 @@ OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
     "sparse_adamw": AdamSettings,
     "lomo": OptimizerSettings,
 }
-
-
-_RANGES = {
-    "epochs": (1, 10**6),
-    "batch_size": (1, 10**7),
-    "eval_every": (1, 10**6),
-    "final_seeds": (0, 1000),
-    "replicate": (0, 10**4),
-    "stack": (0, 10**4),
-    "workers": (0, 1024),
-    "devices": (0, 1024),
-    "shards": (0, 10**4),
+AXES = ("lr", "wd", "seed")  # keys that take a value or a list
+# The config groups that a trial is made of, and the dataclass of each of their choices.
+GROUPS: dict[str, Mapping[str, type]] = {
+    "model": MODELS,
+    "dataset": DATASETS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
 }
-# How a study is run and watched: the same for all its trials, so these cannot be swept.
-RUN_KEYS = tuple(
-    "eval_every eval_all target_error diagnostics checkpoint_every final_seeds replicate device devices stack workers "
-    "shards exact compute resume fresh dry_run max_minutes record_host results reference".split()
-)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything one composed configuration says. `lr`, `wd` and `seed` are axes: their product is trained."""
+@dataclass(frozen=True, kw_only=True)
+class TrialSettings:
+    """What makes a trial's result, beside lr, wd, seed and the data's content; `Settings` and `Trial` share it."""
 
     model: ModelSettings
     dataset: DatasetSettings
-    optimizer: OptimizerSettings
-    schedule: ScheduleSettings
-    wd_convention: str  # of this optimizer: "l2" for adam and sgd
-    lr: tuple[float, ...]
-    wd: tuple[float, ...]
-    seed: tuple[int, ...]
-    epochs: int = 20
-    batch_size: int = 32
-    precision: str = "fp32"
-    loss_multiplier: float = 1.0
-    wd_schedule: str = "follow_lr"
-    lookahead: LookaheadSettings = field(default_factory=LookaheadSettings)
-    wd_rule: str = "none"
-    wd_rule_constant: float | None = None
-    eval_every: int = 1
-    eval_all: bool = False
-    target_error: float | None = None
-    final_seeds: int = 0
-    replicate: int = 0
-    study: str = ""
+    optimizer: OptimizerSettings = field(metadata=PER_TRIAL)
+    schedule: ScheduleSettings = field(metadata=PER_TRIAL)
+    wd_convention: str = field(metadata=one_of((*DECOUPLED, L2)) | PER_TRIAL)  # L2 for adam and sgd, and only there
+    epochs: int = field(default=20, metadata=whole(1, 10**6))
+    batch_size: int = field(default=32, metadata=whole(1, 10**7))
+    precision: str = field(default="fp32", metadata=one_of(PRECISIONS))
+    loss_multiplier: float = field(default=1.0, metadata=POSITIVE | before(1.0) | PER_TRIAL)
+    wd_schedule: str = field(default="follow_lr", metadata=one_of(WD_SCHEDULES) | before("follow_lr") | PER_TRIAL)
+    lookahead: LookaheadSettings = field(default=LookaheadSettings(), metadata=PER_TRIAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How a study is run and watched: the same for all its trials, so none of it can be swept or changes a result."""
+
+    eval_every: int = field(default=1, metadata=whole(1, 10**6))  # epochs
+    eval_all: bool = False  # every split, at every evaluation
+    target_error: float | None = field(
+        default=None, metadata=right(lambda error: 0 <= error <= 100, "a percentage from 0 to 100")
+    )
+    diagnostics: bool = False
+    final_seeds: int = field(default=0, metadata=whole(0, 1000))
+    replicate: int = field(default=0, metadata=whole(0, 10**4))
     results: str = "results"
     reference: str = ""  # the arm that the report compares the others with
-    device: str = "auto"
-    devices: int = 1  # 0: all
-    stack: int = 0  # 0: auto
-    workers: int = 0  # 0: auto
-    shards: int = 0  # 0: auto
+    device: str = field(
+        default="auto",
+        metadata=right(lambda name: re.fullmatch(r"auto|cpu|cuda(:\d+)?", name), "auto, cpu, cuda or cuda:N"),
+    )
+    devices: int = field(default=1, metadata=whole(0, 1024) | zero_words("all"))
+    stack: int = field(default=0, metadata=whole(0, 10**4) | zero_words("auto", None))
+    workers: int = field(default=0, metadata=whole(0, 1024) | zero_words("auto", None))
+    shards: int = field(default=0, metadata=whole(0, 10**4) | zero_words("auto", None))
     exact: bool = False
-    compute: str = "auto"  # how a stack is computed: as one network or in lanes
+    compute: str = field(default="auto", metadata=one_of(COMPUTE))  # a stack as one network or in lanes
     resume: bool = True
     fresh: bool = False
     dry_run: bool = False
-    diagnostics: bool = False
-    checkpoint_every: float = 30.0
+    checkpoint_every: float = field(
+        default=30.0, metadata=right(lambda seconds: 0 <= seconds < math.inf, "a number of seconds from 0")
+    )
     record_host: bool = True
-    max_minutes: float | None = None
+    max_minutes: float | None = field(default=None, metadata=POSITIVE)
 
     def __post_init__(self) -> None:
-        for key, (least, most) in _RANGES.items():
-            if not least <= getattr(self, key) <= most:
-                raise UserError(f"{key}={getattr(self, key)}: must be a whole number from {least} to {most}")
-        if self.precision not in PRECISIONS:
-            raise UserError(f"precision={self.precision}: must be one of {', '.join(PRECISIONS)}")
-        if not 0 < self.loss_multiplier < math.inf:
-            raise UserError(f"loss_multiplier={self.loss_multiplier}: must be a positive number")
-        if self.optimizer.name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
+        check(self)
+        if self.replicate and not self.final_seeds:
+            raise UserError(f"replicate={self.replicate}: needs final_seeds=N, the seeds to train those cells with")
+        if self.compute == "lanes" and self.exact:
+            raise UserError("exact=true compute=lanes: exact trials are computed as in a full stack; give one of them")
+
+
+_STUDY = right(
+    lambda name: not name or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name),
+    "a folder name of letters, digits, '.', '_' and '-'",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(TrialSettings):
+    """Everything one composed configuration says. `lr`, `wd` and `seed` are axes: their product is trained."""
+
+    lr: tuple[float, ...]
+    wd: tuple[float, ...]
+    seed: tuple[int, ...]
+    wd_rule: str = field(default="none", metadata=one_of(WD_RULES))
+    wd_rule_constant: float | None = field(default=None, metadata=FROM_0)
+    study: str = field(default="", metadata=_STUDY)
+    run: RunSettings = field(default=RunSettings())
+
+    def __post_init__(self) -> None:
+        check(self)
+        name = self.optimizer.name
+        if name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"
-            raise UserError(f"{key}: not with optimizer={self.optimizer.name}, whose trials are trained alone")
-        if self.optimizer.name in UNSTACKABLE and self.diagnostics:
-            raise UserError(f"diagnostics=true: cannot follow optimizer={self.optimizer.name}; use adamw or sgdw")
-        if self.wd_schedule not in WD_SCHEDULES:
-            raise UserError(f"wd_schedule={self.wd_schedule}: must be one of {', '.join(WD_SCHEDULES)}")
+            raise UserError(f"{key}: not with optimizer={name}, whose trials are trained alone")
+        if name in UNSTACKABLE and self.run.diagnostics:
+            raise UserError(f"diagnostics=true: cannot follow optimizer={name}; use adamw or sgdw")
         if self.wd_schedule == "beta2_ramp" and not isinstance(self.optimizer, AdamSettings):
-            raise UserError(f"wd_schedule=beta2_ramp: {self.optimizer.name} has no beta2; use constant or follow_lr")
-        if self.wd_rule not in WD_RULES:
-            raise UserError(f"wd_rule={self.wd_rule}: must be one of {', '.join(WD_RULES)}")
-        if self.wd_rule_constant is not None and not 0 <= self.wd_rule_constant < math.inf:
-            raise UserError(f"wd_rule_constant={self.wd_rule_constant}: must be a number from 0")
-        if self.wd_rule_constant is not None and self.wd_rule == "none":
-            raise UserError(f"wd_rule_constant={self.wd_rule_constant}: is for wd_rule=product or batch")
-        if self.wd_rule != "none" and self.wd_convention != "torch":
+            raise UserError(f"wd_schedule=beta2_ramp: {name} has no beta2; use constant or follow_lr")
+        self._check_wd_rule()
+
+    def _check_wd_rule(self) -> None:
+        if self.wd_rule == "none":
+            if self.wd_rule_constant is not None:
+                raise UserError(f"wd_rule_constant={self.wd_rule_constant}: is for wd_rule=product or batch")
+            return
+        if self.wd_convention != "torch":
             raise UserError(
                 f"wd_rule={self.wd_rule}: is about decoupled decay in torch's convention, not {self.wd_convention}; "
                 "use optimizer=adamw or sgdw with wd_convention=torch"
             )
-        for lr in self.lr if self.wd_rule != "none" else ():
+        for lr in self.lr:
             if not all(map(math.isfinite, self.wds(lr))):
                 raise UserError(f"wd_rule={self.wd_rule}: at lr={lr:g} the decay would not be a finite number")
-        if self.replicate and not self.final_seeds:
-            raise UserError(f"replicate={self.replicate}: needs final_seeds=N, the seeds to train those cells with")
-        if self.target_error is not None and not 0 <= self.target_error <= 100:
-            raise UserError(f"target_error={self.target_error}: must be a percentage from 0 to 100")
-        if not 0 <= self.checkpoint_every < math.inf:
-            raise UserError(f"checkpoint_every={self.checkpoint_every}: must be a number of seconds from 0")
-        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
-            raise UserError(f"max_minutes={self.max_minutes}: must be a positive number")
-        if self.study and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", self.study):
-            raise UserError(f"study={self.study}: must be a folder name of letters, digits, '.', '_' and '-'")
-        if self.compute not in COMPUTE:
-            raise UserError(f"compute={self.compute}: must be one of {', '.join(COMPUTE)}")
-        if self.compute == "lanes" and self.exact:
-            raise UserError("exact=true compute=lanes: exact trials are computed as in a full stack; give one of them")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UserError(f"device={self.device}: must be auto, cpu, cuda or cuda:N")
 
     def wds(self, lr: float) -> tuple[float, ...]:
         """The weight decays to train with at this learning rate: the axis, or what a rule of thumb makes of lr."""

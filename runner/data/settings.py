@@ -12,9 +12,21 @@ from pathlib import PurePath
 from typing import Any
 
 from runner.errors import UserError
+from runner.fields import check, one_of, right
 
 PLACE = {"result": False}
 OPERATIONS = ("add", "sub", "mul", "div")
+_FRACTION = right(lambda value: 0 <= value <= 1, "a fraction from 0 to 1")
+_EXAMPLES = right(lambda value: value >= 1, "a number of training examples from 1, or null for all")
+
+
+def _between(least: int, most: int, what: str) -> dict[str, Any]:
+    """Metadata of a size from `least` to `most`; `what` it counts."""
+    return right(lambda value: least <= value <= most, f"{least} to {most} {what}")
+
+
+def _is_prime(p: int) -> bool:
+    return 3 <= p <= 499 and all(p % d for d in range(2, int(p**0.5) + 1))
 
 
 def shown(settings: Mapping[str, Any]) -> str:
@@ -33,17 +45,12 @@ class DatasetSettings:
     """
 
     name: str
-    validation: float = 0.1
+    validation: float = field(default=0.1, metadata=_FRACTION)
     label: str = field(default="", metadata=PLACE)  # the name in tables; if empty that of the file, or the group's
-    train: int | None = None
+    train: int | None = field(default=None, metadata=_EXAMPLES)
 
     def __post_init__(self) -> None:
-        if self.train is not None and self.train < 1:
-            raise UserError(
-                f"dataset.train={self.train}: must be a number of training examples from 1, or null for all"
-            )
-        if not 0 <= self.validation <= 1:
-            raise UserError(f"dataset.validation={self.validation}: must be a fraction from 0 to 1")
+        check(self, "dataset")
 
     @property
     def shown(self) -> str:
@@ -56,12 +63,7 @@ class ImageSettings(DatasetSettings):
     """Images: `flip` mirrors at random, `pad` shifts by random crops after padding with `pad` pixels."""
 
     flip: bool = False
-    pad: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.pad <= 64:
-            raise UserError(f"dataset.pad={self.pad}: must be 0 to 64 pixels")
+    pad: int = field(default=0, metadata=_between(0, 64, "pixels"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class DigitsSettings(ImageSettings):
     The rest is never trained on, whatever `validation` is.
     """
 
-    validation: float = 1.0
+    validation: float = field(default=1.0, metadata=_FRACTION)
     train: int = 400
     test: int = 898
     cache: str = field(default="", metadata=PLACE)
@@ -105,12 +107,7 @@ class FileSettings(ImageSettings):
 class FolderSettings(FileSettings):
     """A folder of image files, made `size` x `size` pixels."""
 
-    size: int = 32
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 4 <= self.size <= 512:
-            raise UserError(f"dataset.size={self.size}: must be 4 to 512 pixels")
+    size: int = field(default=32, metadata=_between(4, 512, "pixels"))
 
 
 @dataclass(frozen=True)
@@ -120,19 +117,10 @@ class ModularSettings(DatasetSettings):
     Of the other pairs `validation` are for validation; what is left is the test set.
     """
 
-    validation: float = 0.5
-    p: int = 97
-    operation: str = "add"
-    fraction: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.operation not in OPERATIONS:
-            raise UserError(f"dataset.operation={self.operation}: must be one of {', '.join(OPERATIONS)}")
-        if not (3 <= self.p <= 499 and all(self.p % d for d in range(2, int(self.p**0.5) + 1))):
-            raise UserError(f"dataset.p={self.p}: must be a prime from 3 to 499")
-        if not 0 < self.fraction < 1:
-            raise UserError(f"dataset.fraction={self.fraction}: must be between 0 and 1")
+    validation: float = field(default=0.5, metadata=_FRACTION)
+    p: int = field(default=97, metadata=right(_is_prime, "a prime from 3 to 499"))
+    operation: str = field(default="add", metadata=one_of(OPERATIONS))
+    fraction: float = field(default=0.5, metadata=right(lambda value: 0 < value < 1, "between 0 and 1"))
 
 
 @dataclass(frozen=True)
@@ -141,15 +129,10 @@ class TextSettings(DatasetSettings):
 
     path: str = field(default="", metadata=PLACE)
     cache: str = field(default="", metadata=PLACE)
-    context: int = 64
-    test: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 2 <= self.context <= 4096:
-            raise UserError(f"dataset.context={self.context}: must be 2 to 4096 bytes")
-        if not 0 < self.test < 1:
-            raise UserError(f"dataset.test={self.test}: must be between 0 and 1, a fraction of the file")
+    context: int = field(default=64, metadata=_between(2, 4096, "bytes"))
+    test: float = field(
+        default=0.1, metadata=right(lambda value: 0 < value < 1, "between 0 and 1, a fraction of the file")
+    )
 
 
 DATASETS: dict[str, type[DatasetSettings]] = {

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from optim.arithmetic import ceil_div
 from runner.data.arrays import Region, chunks
 from runner.data.dataset import Dataset, Split
 
@@ -69,7 +70,7 @@ def _arrays(dataset: Dataset) -> Iterator[np.ndarray]:
 
 
 def _aligned(size: int) -> int:
-    return -(-size // ALIGNED) * ALIGNED
+    return ceil_div(size, ALIGNED) * ALIGNED
 
 
 def _write(descriptor: int, data: Any, offset: int) -> None:

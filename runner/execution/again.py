@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from runner.config.schedules import RestartsSettings, cycles
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings
 from runner.execution import saved
 from runner.execution.local import say
 from runner.execution.progress import counted
@@ -28,16 +28,16 @@ from runner.records.table import Table
 from runner.trials.trial import Trial
 
 
-def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings: Settings, records: Records) -> None:
+def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, run: RunSettings, records: Records) -> None:
     """Open those of `trials` again that have a result and are to be trained all the same; say which and why."""
-    if settings.resume:
-        lacking = lost(folder, trials, settings, records)
+    if run.resume:
+        lacking = lost(folder, trials, run, records)
         opened = records.reopen({trial for some in lacking.values() for trial in some})
         if opened:
             each = ", ".join(f"{name}.csv of {len(some & opened)}" for name, some in lacking.items() if some & opened)
             many = counted(len(opened), f"{phase} trial")
             say(f"note: {folder.name}: rows are missing in {each}: {many} trained again")
-        for line in unmeasured(folder, trials.keys() - opened, phase, settings, records):
+        for line in unmeasured(folder, trials.keys() - opened, phase, run, records):
             say(f"note: {folder.name}: {line}")
         return
     opened = records.reopen(trials)
@@ -49,20 +49,20 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, settings:
         )
 
 
-def unmeasured(folder: Path, trials: Collection[str], phase: str, settings: Settings, records: Records) -> list[str]:
+def unmeasured(folder: Path, trials: Collection[str], phase: str, run: RunSettings, records: Records) -> list[str]:
     """A line for each of diagnostics, eval_every and eval_all that some of the finished `trials` were trained without.
 
     Args:
         folder: of the study, whose study.yaml has this command too.
         trials: ids of the trials of this command that are not trained again.
         phase: "search" or "final", for the lines.
-        settings: what this command asks for.
+        run: what this command asks for.
         records: of the study.
     """
     ended = {key: row for key, row in records.last().items() if row.status == "ok" and key in trials}
-    without, every = left_out(folder), settings.eval_every
+    without, every = left_out(folder), run.eval_every
     lacking: dict[str, set[str]] = {}
-    if settings.diagnostics and "dynamics" not in without:
+    if run.diagnostics and "dynamics" not in without:
         followed = {name.partition(",")[0] for name in records.counts("dynamics")}
         lacking["dynamics.csv has nothing"] = ended.keys() - followed
     if "curves" not in without and not agreed(folder, "eval_every", every):
@@ -70,7 +70,7 @@ def unmeasured(folder: Path, trials: Collection[str], phase: str, settings: Sett
         lacking[f"curves.csv has not every epoch of eval_every={every}"] = {
             key for key, epochs in curves.items() if not set(range(every, epochs[-1], every)).issubset(epochs)
         }
-    if settings.eval_all and "curves" not in without and not agreed(folder, "eval_all", True):
+    if run.eval_all and "curves" not in without and not agreed(folder, "eval_all", True):
         rows = read(folder, "curves", ended)
         lacking["curves.csv has no test errors in some epochs"] = set(rows["trial"][rows["test_error"].isna()])
     return [
@@ -81,7 +81,7 @@ def unmeasured(folder: Path, trials: Collection[str], phase: str, settings: Sett
     ]
 
 
-def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records: Records | Look) -> dict[str, set[str]]:
+def lost(folder: Path, trials: Mapping[str, Trial], run: RunSettings, records: Records | Look) -> dict[str, set[str]]:
     """The trials that have a result and lack rows in another table, by table; one that was left out lacks none."""
     last = {key: row for key, row in records.last().items() if key in trials and row.status != "failed"}
     lacking: dict[str, set[str]] = {"curves": set(), "cycles": set(), "dynamics": set()}
@@ -89,8 +89,8 @@ def lost(folder: Path, trials: Mapping[str, Trial], settings: Settings, records:
         return {}
     counts = {table: records.counts(table) for table in lacking}
     # Where commands validated at other epochs, or did not all follow the layers, only what all must have is missed.
-    every = settings.eval_every if agreed(folder, "eval_every", settings.eval_every) else 0
-    followed = settings.diagnostics and agreed(folder, "diagnostics", True)
+    every = run.eval_every if agreed(folder, "eval_every", run.eval_every) else 0
+    followed = run.diagnostics and agreed(folder, "diagnostics", True)
     layers: dict[str, list[Sequence[int]]] = {}
     for name, epochs in counts["dynamics"].items():
         layers.setdefault(name.partition(",")[0], []).append(epochs)
@@ -152,14 +152,14 @@ class Look:
         return [study, *jobs]
 
 
-def finished(folder: Path, trials: Mapping[str, Trial], settings: Settings) -> set[str]:
+def finished(folder: Path, trials: Mapping[str, Trial], run: RunSettings) -> set[str]:
     """The trials of a study that have a result; those of `trials` that `begin_again` would open are not among them."""
     if not exists(folder):
         return set()
     look, opened = Look(folder), reopened(folder)
     opened.refresh(mend=False)
     done = {t for t, row in look.last().items() if row.status != "failed" and f"{t},{row.mark}" not in opened.seen}
-    return done.difference(*lost(folder, trials, settings, look).values())
+    return done.difference(*lost(folder, trials, run, look).values())
 
 
 def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:

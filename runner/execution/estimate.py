@@ -15,13 +15,14 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from optim.arithmetic import ceil_div
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DatasetSettings
 from runner.models.build import build
 from runner.system.memory import keep_freed_memory
 from runner.training.evaluate import losses
 from runner.training.memory import predicted, room
-from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials.plan import Plan
 from runner.trials.stack_size import evaluation_batch
@@ -54,7 +55,7 @@ def estimate(
     device: str,
     processes: int,
     final: float,
-    options: Options,
+    run: RunSettings,
 ) -> Estimate:
     """What the stacks of a plan will take.
 
@@ -64,11 +65,11 @@ def estimate(
         device: "cpu", or a CUDA device that stands for all.
         processes: how many share the stacks.
         final: how many trials of fresh seeds follow, as a multiple of the plan's.
-        options: how often to evaluate.
+        run: how often to evaluate.
     """
     shapes: dict[tuple[object, ...], Plan] = {}
     for stack in plan:
-        shapes.setdefault(stack[0].shape, []).append(stack)
+        shapes.setdefault(stack[0].stack_key, []).append(stack)
     torch_device = torch.device(device)
     flops, seconds, most, short = 0.0, 0.0, 0, ""
     if torch_device.type == "cpu":  # as a worker process does
@@ -83,8 +84,8 @@ def estimate(
         if short := room(largest[:1], dataset, torch_device, 1):
             continue
         # The processes take the stacks of a key in rounds. A stack smaller than the largest takes less than this.
-        rounds = -(-len(stacks) // processes)
-        seconds += rounds * stack_seconds(largest, dataset, torch_device, options)
+        rounds = ceil_div(len(stacks), processes)
+        seconds += rounds * stack_seconds(largest, dataset, torch_device, run)
     return Estimate(flops * (1 + final), None if short else seconds * (1 + final), most, short)
 
 
@@ -105,7 +106,7 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
         return float(counter.get_total_flops())
 
 
-def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
+def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, run: RunSettings) -> float:
     """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
     first = stack[0]
     on_cpu = device.type == "cpu"
@@ -121,8 +122,8 @@ def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device
     # The other splits are evaluated at the end, or with `eval_all` each time.
     some = len(dataset.val) or len(dataset.test)
     others = len(dataset.train) + len(dataset.val) + len(dataset.test) - some
-    times = -(-first.epochs // options.eval_every)
-    examples = times * some + (times if options.eval_all else 1) * others
+    times = ceil_div(first.epochs, run.eval_every)
+    examples = times * some + (times if run.eval_all else 1) * others
     return first.epochs * (per_epoch * step + drawing) + examples * example
 
 
@@ -145,7 +146,7 @@ def _median(work: Callable[[], object], first: int) -> float:
     return statistics.median(took)
 
 
-def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, options: Options) -> float:
+def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, run: RunSettings) -> float:
     """About how long `stack` takes, for each of its trials; 0 where it cannot be run, which training will report.
 
     `processes`: how many share the device's memory.
@@ -156,7 +157,7 @@ def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, pro
     try:
         if room(stack, dataset, torch_device, processes):
             return 0.0
-        return stack_seconds(stack, dataset, torch_device, options) / len(stack)
+        return stack_seconds(stack, dataset, torch_device, run) / len(stack)
     except Exception:  # a stack that fails must not keep the others from being timed
         return 0.0
 

@@ -1,4 +1,4 @@
-"""How many trials share a stack on a GPU, and how they are computed: `measure_stack_sizes(trials, datasets, ...)`.
+"""How many trials share a stack on a GPU, and how they are computed: `measure_stack_sizes(...)`.
 
 Where throughput stops growing depends on the GPU, the network, and how well libraries compute many small convolutions
 as one. `runner.trials.stack_size` makes a first guess. From that size on, stacks are timed and doubled or halved as
@@ -19,15 +19,18 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.config.settings import COMPUTE, FULL, LANES
+from optim.arithmetic import ceil_div
+from runner.config.settings import COMPUTE, FULL, LANES, RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.models.settings import TransformerSettings
-from runner.training.options import Options
 from runner.trials.plan import stack_size
-from runner.trials.trial import Shape, Trial
+from runner.trials.trial import StackKey, Trial
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = 50_000  # of all trials together: with fewer, training takes a minute at most, and measuring does not pay
 WORTH = 60.0  # seconds of training from which on it pays to compare sizes: trying one takes about five
@@ -55,10 +58,9 @@ def measure_stack_sizes(
     datasets: Mapping[DatasetSettings, Dataset],
     device: str,
     processes: int,
-    options: Options,
+    run: RunSettings,
     deadline: float | None = None,
-    compute: str = "auto",
-) -> dict[Shape, Size]:
+) -> dict[StackKey, Size]:
     """The best size and way for every stack key of which there is enough to train.
 
     Args:
@@ -66,54 +68,65 @@ def measure_stack_sizes(
         datasets: by their settings.
         device: a CUDA device.
         processes: how many share the trials of a key, so that none gets more of them in one stack than its share.
-        options: how often to evaluate.
+        run: how often to evaluate, and which way of computing is asked for; with "auto" both may be tried.
         deadline: the time, as `time.time()` counts, at which training ends; None: none.
-        compute: a key of `runner.config.settings.COMPUTE`; with "auto" both ways may be tried.
     """
+    groups: dict[StackKey, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.stack_key].append(trial)
+    sizes: dict[StackKey, Size] = {}
+    for key, group in groups.items():
+        first, most = group[0], ceil_div(len(group), processes)
+        if not first.stackable or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
+            continue
+        size = _measure(group, datasets[first.dataset], device, most, run, deadline)
+        if math.isfinite(size.seconds):
+            sizes[key] = size
+    return sizes
+
+
+def _measure(
+    group: Sequence[Trial], dataset: Dataset, device: str, most: int, run: RunSettings, deadline: float | None
+) -> Size:
+    """The best size and way of stacks of `group`, trials of one stack key, with at most `most` trials in each."""
     import torch
 
-    from runner.execution.estimate import stack_seconds
     from runner.training.cuda import ready
+
+    where = torch.device(device)
+
+    def worth(each: float) -> bool:
+        left = math.inf if deadline is None else deadline - time.time()
+        return min(each * most, left) > WORTH
+
+    first, asked = group[0], COMPUTE[run.compute]
+    sizes = []
+    for way in [asked] if asked else ways_of(first):
+        seconds = partial(_seconds, group, way, dataset, where, run)
+        sizes.append(replace(search_size(seconds, stack_size(first, device, 0), most, worth), way=way))
+    with suppress(Exception):
+        ready(where)  # which gives back the memory
+    return min(sizes, key=lambda size: size.seconds)
+
+
+def _seconds(
+    group: Sequence[Trial], way: str, dataset: Dataset, device: torch.device, run: RunSettings, count: int
+) -> float:
+    """Seconds that a stack of the first `count` trials takes, computed in this way; infinite where it cannot be."""
+    from runner.execution.estimate import stack_seconds
     from runner.training.graph import Graph
     from runner.training.memory import room
 
-    torch_device, refused = torch.device(device), Graph.refused
-    groups: dict[Shape, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        groups[trial.shape].append(trial)
-    sizes: dict[Shape, Size] = {}
-    for shape, group in groups.items():
-        first, most = group[0], -(-len(group) // processes)
-        if not first.stackable or most == 1 or len(group) * first.epochs * first.per_epoch < STEPS:
-            continue
-        dataset = datasets[first.dataset]
-
-        def seconds(count: int, way: str, group: Sequence[Trial] = group, dataset: Dataset = dataset) -> float:
-            stack = [trial.computed(way) for trial in group[:count]]
-            try:
-                if room(stack, dataset, torch_device, 1):
-                    return math.inf
-                return stack_seconds(stack, dataset, torch_device, options)
-            except Exception:  # no memory, or a size that some library refuses; training will report anything else
-                return math.inf
-            finally:
-                # A size that cannot be recorded, for it is too large, says nothing about the others.
-                Graph.refused = refused
-                gc.collect()
-
-        def worth(each: float, most: int = most) -> bool:
-            left = math.inf if deadline is None else deadline - time.time()
-            return min(each * most, left) > WORTH
-
-        ways = [COMPUTE[compute]] if COMPUTE[compute] else ways_of(first)
-        first_size = stack_size(first, device, 0)
-        best = [replace(search_size(partial(seconds, way=way), first_size, most, worth), way=way) for way in ways]
-        size = min(best, key=lambda tried: tried.seconds)
-        if math.isfinite(size.seconds):
-            sizes[shape] = size
-        with suppress(Exception):
-            ready(torch_device)  # gives the memory of the last stack back
-    return sizes
+    refused = Graph.refused
+    stack = [trial.computed(way) for trial in group[:count]]
+    try:
+        return math.inf if room(stack, dataset, device, 1) else stack_seconds(stack, dataset, device, run)
+    except Exception:  # no memory, or a size that some library refuses; training will report anything else
+        return math.inf
+    finally:
+        # A size that cannot be recorded, for it is too large, says nothing about the others.
+        Graph.refused = refused
+        gc.collect()
 
 
 def ways_of(trial: Trial) -> list[str]:
@@ -121,11 +134,11 @@ def ways_of(trial: Trial) -> list[str]:
     return [FULL] if isinstance(trial.model, TransformerSettings) else [FULL, LANES]
 
 
-def measure_in_subprocess(*given: Any) -> dict[Shape, Size]:
+def measure_in_subprocess(*arguments: Any) -> dict[StackKey, Size]:
     """`measure_stack_sizes` in a process of its own, so that this one holds no GPU memory while others train."""
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            return pool.submit(measure_stack_sizes, *given).result()
+            return pool.submit(measure_stack_sizes, *arguments).result()
     except Exception:  # whatever went wrong, the sizes that are guessed without a measurement will do
         return {}
 

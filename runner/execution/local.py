@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.execution import pool, provenance, worker
@@ -19,127 +19,163 @@ from runner.execution.progress import Progress, counted
 from runner.execution.saved import sweep_up
 from runner.records.read import exists, read
 from runner.records.records import Records
-from runner.system.devices import worker_count
-from runner.training.options import Options
+from runner.system.devices import train_apart, worker_count
 from runner.trials import plan
-from runner.trials.trial import Shape, Trial
+from runner.trials.trial import StackKey, Trial
 
 
 @dataclass(frozen=True)
-class Given:
-    """What all studies of a command share."""
+class Resources:
+    """What all studies of a command share: how they are run, their data, and what they are trained on.
 
+    Args:
+        run: the command's settings that are the same for all trials.
+        datasets: loaded, by their settings.
+        devices: names of the devices that train, one process each; one name where there is one device.
+        meanwhile: called once, while other processes train.
+        sizes: of stacks, as far as measured, by `Trial.stack_key`.
+    """
+
+    run: RunSettings
     datasets: Mapping[DatasetSettings, Dataset]
     devices: tuple[str, ...]
-    meanwhile: Callable[[], None] = lambda: None  # called once, while other processes train
-    sizes: dict[Shape, Size] = field(default_factory=dict)  # of stacks, as far as measured, by shape
+    meanwhile: Callable[[], None] = lambda: None
+    sizes: dict[StackKey, Size] = field(default_factory=dict)
 
     @property
     def device(self) -> str:
         """The kind of device, or the only one."""
         return self.devices[0] if len(self.devices) == 1 else "cuda"
 
-    def measure(self, trials: Iterable[Trial], settings: Settings, deadline: float | None = None) -> plan.Sizes:
-        """Size and way of stacks, for shapes of `trials` for which a GPU is to say them; {} where it is not."""
-        if settings.stack or not self.device.startswith("cuda"):
+    def processes(self, stacks: int) -> int:
+        """How many processes train so many stacks."""
+        return worker_count(self.run.workers, self.devices, stacks)
+
+    def layout(self, trials: Iterable[Trial], workers: int, deadline: float | None = None) -> plan.Layout:
+        """How to lay trials into stacks for so many processes.
+
+        Args:
+            trials: whose stacks a GPU is to be measured with, where the user gives no size.
+            workers: processes that share the stacks.
+            deadline: time.time() by which training ends, if it must.
+        """
+        run = self.run
+        return plan.Layout(self.device, run.stack, workers, self._measured(trials, deadline), run.exact, run.compute)
+
+    def _measured(self, trials: Iterable[Trial], deadline: float | None) -> plan.Sizes:
+        """Size and way of stacks, for keys of `trials` for which a GPU is to say them; {} where it is not."""
+        if self.run.stack or not self.device.startswith("cuda"):
             return {}
-        new = [trial for trial in trials if trial.shape not in self.sizes]
-        count = worker_count(settings.workers, self.devices, len(new))
-        given = (new, self.datasets, self.devices[0], count, watched(settings), deadline, settings.compute)
-        found = measure_stack_sizes(*given) if count == 1 else measure_in_subprocess(*given)
-        for size in found.values():
+        new = [trial for trial in trials if trial.stack_key not in self.sizes]
+        count = self.processes(len(new))
+        arguments = (new, self.datasets, self.devices[0], count, self.run, deadline)
+        sizes = measure_stack_sizes(*arguments) if count == 1 else measure_in_subprocess(*arguments)
+        for size in sizes.values():
             say(size.text())
-        self.sizes.update(found)
-        return {shape: plan.Chosen(size.trials, size.way) for shape, size in self.sizes.items()}
+        self.sizes.update(sizes)
+        return {key: plan.Chosen(size.trials, size.way) for key, size in self.sizes.items()}
 
 
 @dataclass(frozen=True)
-class Trained:
+class PhaseOutcome:
     """`count` trials were trained, `late` were not because of max_minutes, `lost` for another reason."""
 
     count: int = 0
     late: int = 0
     lost: int = 0
 
-    def __add__(self, other: Trained) -> Trained:
-        return Trained(self.count + other.count, self.late + other.late, self.lost + other.lost)
+    def __add__(self, other: PhaseOutcome) -> PhaseOutcome:
+        return PhaseOutcome(self.count + other.count, self.late + other.late, self.lost + other.lost)
 
 
 def train(
-    folder: Path,
     trials: Mapping[str, Trial],
     phase: str,
-    settings: Settings,
-    given: Given,
-    deadline: float | None,
-    part: str = "",
-    records: Records | None = None,
-) -> Trained:
-    """Train what has no row yet. `part`: for the job of a launcher, which leaves to others what they are training.
+    resources: Resources,
+    records: Records,
+    deadline: float | None = None,
+) -> PhaseOutcome:
+    """Train what has no row yet.
 
-    `records`: those of the folder and part, where they have been looked at, which takes a while for many rows.
+    Args:
+        trials: all trials of the phase, by id.
+        phase: "search" or "final".
+        resources: what the command trains with.
+        records: of the study; of a part of it for the job of a launcher, which leaves to others what they are training.
+        deadline: time.time() after which no stack should still run.
     """
-    records = records or Records(folder, part)
+    folder = records.folder
     done, failed = records.done(), records.failed()
     missing = [trial for key, trial in trials.items() if key not in done]
     if not missing:
         sweep_up(folder, records)
-        return Trained()
-    workers_wanted = worker_count(settings.workers, given.devices, len(missing))
-    stored = plan.StoredPlan(folder, records.lock, part)
-    sizes = given.measure(stored.known(missing)[1], settings, deadline)
-    stacks = stored.follow(
-        missing, given.device, settings.stack, workers_wanted, sizes, settings.exact, settings.compute
-    )
-    count = worker_count(settings.workers, given.devices, len(stacks))
+        return PhaseOutcome()
+    stored = plan.StoredPlan(folder, records.lock, records.part)
+    layout = resources.layout(stored.known(missing)[1], resources.processes(len(missing)), deadline)
+    stacks = stored.follow(missing, layout)
+    count = resources.processes(len(stacks))
     for name in sorted({trial.optimizer.name for trial in missing if not trial.stackable}):
         say(f"{name}: cannot be stacked, so its trials run one by one")
+    pace = {key: size.seconds for key, size in resources.sizes.items()} | _pace(folder, trials) if deadline else {}
     job = worker.Job(
         folder=folder,
         plan=stacks,
-        datasets=given.datasets,
-        device=given.devices[0],
-        devices=given.devices if len(given.devices) > 1 else (),
-        stamps={
-            "study": folder.name,
-            "phase": phase,
-            "commit": provenance.commit(),
-            "version": provenance.version(),
-            "code": provenance.fingerprint(),
-            "host": provenance.host() if settings.record_host else "",
-        },
-        options=watched(settings),
+        datasets=resources.datasets,
+        device=resources.devices[0],
+        devices=resources.devices if len(resources.devices) > 1 else (),
+        stamps=_stamps(folder.name, phase, resources.run.record_host),
+        run=resources.run,
         deadline=deadline,
-        processes=1 if given.device.startswith("cuda") else count,
-        pace={shape: size.seconds for shape, size in given.sizes.items()} | _pace(folder, trials) if deadline else {},
-        part=part,
+        processes=1 if resources.device.startswith("cuda") else count,
+        pace=pace,
+        part=records.part,
         failed=failed,
     )
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(
         f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(stacks), 'stack')}, "
-        f"{counted(count, 'process')} on {', '.join(given.devices)}"
+        f"{counted(count, 'process')} on {', '.join(resources.devices)}"
     )
     progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
     starved = Starved(once(progress.tell))
     try:
-        pool.run(job, count, starved.tell, given.meanwhile, wait=not part)
+        apart = train_apart(resources.run.workers, resources.devices, len(stacks))
+        pool.run(job, count if apart else 0, starved.tell, resources.meanwhile, wait=not records.part)
     finally:
         progress.close()
-    # What one process thought too late another may have had a pace for.
+    sweep_up(folder, records)
+    return _outcome(len(missing), phase, resources.run, records, progress, starved)
+
+
+def _stamps(study: str, phase: str, with_host: bool) -> dict[str, str]:
+    """The columns that all rows of a phase share."""
+    return {
+        "study": study,
+        "phase": phase,
+        "commit": provenance.commit(),
+        "version": provenance.version(),
+        "code": provenance.fingerprint(),
+        "host": provenance.host() if with_host else "",
+    }
+
+
+def _outcome(
+    missing: int, phase: str, run: RunSettings, records: Records, progress: Progress, starved: Starved
+) -> PhaseOutcome:
+    """How many of the `missing` trials were trained; says why the others were not."""
+    # A trial that one process skipped as too late may have been trained by another that had timed its shape.
     late = len(progress.late - records.done()) if progress.late else 0
     lost = starved.left(records)
-    count = len(missing) - late - lost
+    count = missing - late - lost
     if late:
-        left = f"max_minutes={settings.max_minutes:g}: {counted(late, f'{phase} trial')} left"
+        left = f"max_minutes={run.max_minutes:g}: {counted(late, f'{phase} trial')} left"
         say(f"{left}; {'the same command goes on' if count else _too_short(progress.needed)}")
-    sweep_up(folder, records)
     if lost:
         say(
             f"{counted(lost, f'{phase} trial')} left open for want of memory ({starved.reason}): close what else runs, "
             "or give workers=1, a smaller batch_size or model; the same command goes on"
         )
-    return Trained(count, late, lost)
+    return PhaseOutcome(count, late, lost)
 
 
 def _too_short(needed: float) -> str:
@@ -170,23 +206,16 @@ class Starved:
         return len(self.trials - records.done(self.trials)) if self.trials else 0
 
 
-def watched(settings: Settings) -> Options:
-    """How these settings want a run watched."""
-    return Options(
-        settings.eval_every, settings.target_error, settings.eval_all, settings.diagnostics, settings.checkpoint_every
-    )
-
-
-def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[Shape, float]:
-    """Seconds for each trial of a shape, from those that have been trained before."""
+def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[StackKey, float]:
+    """Seconds for each trial of a stack key, from those that have been trained before."""
     if not exists(folder):
         return {}
     rows = read(folder)
-    seconds: dict[Shape, list[float]] = defaultdict(list)
+    seconds: dict[StackKey, list[float]] = defaultdict(list)
     for key, took in zip(rows["trial"], rows["seconds"], strict=True):
         if key in trials and took == took:
-            seconds[trials[key].shape].append(took)
-    return {shape: sum(found) / len(found) for shape, found in seconds.items()}
+            seconds[trials[key].stack_key].append(took)
+    return {key: sum(times) / len(times) for key, times in seconds.items()}
 
 
 def say(text: str) -> None:

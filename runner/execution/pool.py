@@ -47,18 +47,22 @@ def warm_up() -> None:
 
 
 def run(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None] = lambda: None, wait: bool = True) -> None:
-    """Train `job` with `count` processes, this one alone if `count` is 1; returns when every trial has its row.
+    """Train `job`; returns when every trial has its row.
 
-    `meanwhile` is called in this process while others train. Without `wait`, trials that another command has claimed
-    are left to it.
+    Args:
+        job: what is to be trained.
+        count: processes that are started for it; 0: this one trains alone.
+        tell: hears of what happens (`runner.execution.worker.work`).
+        meanwhile: called in this process while others train.
+        wait: whether to wait for trials that another command has claimed, not leave them to it.
     """
-    if count > 1 and _METHOD == "forkserver" and not short_folder():
+    if count and _METHOD == "forkserver" and not short_folder():
         tell(
             "note",
             f"TMPDIR={os.environ.get('TMPDIR', '')}: too long for the socket of worker processes, and no other place "
             "is writable; training in one process, and with TMPDIR=/tmp in several",
         )
-    elif count > 1:
+    elif count:
         with deferred():
             _run_workers(job, count, tell, meanwhile)
     # Alone, or after the workers: this process trains what a killed worker has left, and waits for other commands.

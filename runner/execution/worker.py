@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
@@ -23,9 +24,8 @@ from runner.execution.trial_locks import TrialLocks
 from runner.records.records import Records
 from runner.system.shortage import Patience, ShortError, is_shortage, reason
 from runner.system.signals import deferred
-from runner.training.options import Options
 from runner.trials.plan import Plan, StoredPlan
-from runner.trials.trial import Shape, Trial
+from runner.trials.trial import StackKey, Trial
 
 if TYPE_CHECKING:
     from runner.training.checkpoint import Checkpoints
@@ -41,12 +41,12 @@ class Job:
     datasets: Mapping[DatasetSettings, Dataset]
     device: str  # of this process; `devices` for several
     stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version, code, host
-    options: Options = field(default_factory=Options)
+    run: RunSettings = field(default_factory=RunSettings)
     deadline: float | None = None  # time.time() after which no stack should still run
     threads: int = 1
     processes: int = 1  # that share the device's memory
     devices: tuple[str, ...] = ()  # one process each, where there are several
-    pace: dict[Shape, float] = field(default_factory=dict)  # seconds per trial, by shape
+    pace: dict[StackKey, float] = field(default_factory=dict)  # seconds per trial
     part: str = ""  # of the records, which it writes: "" for the study's own tables
     failed: frozenset[str] = frozenset()  # marks of the failed rows that are tried again, once
 
@@ -127,8 +127,8 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
     left = job.deadline - time.time()
     if left < 0:
         return 0.0
-    shape = stack[0].shape
-    if shape not in job.pace:  # nothing of this shape has been trained yet
+    key = stack[0].stack_key
+    if key not in job.pace:  # no stack with this key has been trained yet
         import torch
 
         from runner.execution.estimate import seconds_per_trial
@@ -136,11 +136,11 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
         torch.set_num_threads(job.threads)
         dataset = job.datasets[stack[0].dataset]
         try:
-            job.pace[shape] = seconds_per_trial(stack, dataset, job.device, job.processes, job.options)
+            job.pace[key] = seconds_per_trial(stack, dataset, job.device, job.processes, job.run)
         except Exception:  # training the stack will raise it again, and record it
             return None
         left = job.deadline - time.time()
-    needed = job.pace[shape] * len(stack) * saved.share_left(job.folder, stack)
+    needed = job.pace[key] * len(stack) * saved.share_left(job.folder, stack)
     return needed if needed > left else None
 
 
@@ -184,7 +184,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
             records.append_trials([row])
             tell("trials", [(row["trial"], "failed", row["note"])])
         checkpoints.remove()
-        job.pace[stack[0].shape] = (time.time() - clock) / len(stack)
+        job.pace[stack[0].stack_key] = (time.time() - clock) / len(stack)
         return []
 
 
@@ -208,12 +208,12 @@ def _wrong(
     try:
         state = saved.to_go_on_from(checkpoints, records)
         if state is not None:
-            target = job.options.target_error
+            target = job.run.target_error
             state["target_epoch"] = saved.reached(job.folder, checkpoints.ids, state["recorded"], target)
         recording = False
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
-        for report in train(stack, dataset, device, job.options, checkpoints=checkpoints, saved=state):
+        for report in train(stack, dataset, device, job.run, checkpoints=checkpoints, saved=state):
             recording = True
             _record(report, row_stamps, records, tell)
             errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
@@ -231,7 +231,7 @@ def _wrong(
 
 
 def _checkpoints(job: Job, stack: Sequence[Trial], tell: Tell) -> Checkpoints:
-    return saved.checkpoints(job.folder, stack, job.options.checkpoint_every, tell)
+    return saved.checkpoints(job.folder, stack, job.run.checkpoint_every, tell)
 
 
 def _record(report: EpochRows, stamps: Mapping[str, str], records: Records, tell: Tell) -> None:

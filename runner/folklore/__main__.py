@@ -19,10 +19,11 @@ from runner.errors import UserError
 from runner.folklore.judge import AGAIN, STUDIES, place, read_checks, verdicts
 from runner.folklore.resume import draw, kink, resumed
 from runner.folklore.verdict import Verdict
-from runner.report.table import pipe
+from runner.report.table import Table
 from runner.system.streams import guarded
 
 USAGE = "usage: python -m runner.folklore [FOLDER] [--checks]"
+COSTS = {"step_us": "step", "state_bytes": "state", "peak_kib": "peak"}
 TABLE = "test_error epochs_to_target epochs_to_target_n n train_loss gap_loss".split()
 
 
@@ -40,13 +41,11 @@ def main() -> int:
         for name in STUDIES:
             place(folder, name)  # before anything is measured
         _measure(folder, again="--checks" in sys.argv)
-        found = verdicts(folder)
-        costs = table(folder)
+        rows, costs, resumes = verdicts(folder), table(folder), _resumes(folder)
         costs.to_csv(folder / "table.csv", index=False, lineterminator="\n")
-        rows = pd.DataFrame([asdict(verdict) for verdict in found])
-        rows.to_csv(folder / "folklore.csv", index=False, lineterminator="\n")
-        text = markdown(found, costs, _resumes(folder))
-        draw(_resumes(folder), folder / "resume.png")
+        pd.DataFrame([asdict(row) for row in rows]).to_csv(folder / "folklore.csv", index=False, lineterminator="\n")
+        text = markdown(rows, costs, resumes)
+        draw(resumes, folder / "resume.png")
         (folder / "folklore.md").write_text(text, encoding="utf-8")
     except (UserError, OSError) as error:
         print(f"runner.folklore: {error}", file=sys.stderr)
@@ -68,11 +67,11 @@ def _measure(folder: Path, again: bool) -> None:
 def _resumes(folder: Path) -> pd.DataFrame:
     path = folder / "resume.csv"
     try:
-        found = pd.read_csv(path)
-        kink(found)
+        resumes = pd.read_csv(path)
+        kink(resumes)
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not the trajectories of resumed runs ({str(error)[:60]}); {AGAIN}") from error
-    return found
+    return resumes
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -80,31 +79,35 @@ def table(folder: Path) -> pd.DataFrame:
     checks = read_checks(folder)
     rows = []
     for name in STUDIES[:2]:
-        found = pd.read_csv(place(folder, name) / "generalization.csv")
-        for row in found.to_dict("records"):
-            kind = "adamw" if row["arm"].startswith("AdamW") else "adam" if row["arm"].startswith("Adam") else ""
+        for row in pd.read_csv(place(folder, name) / "generalization.csv").to_dict("records"):
+            # Without decay both twins have the same runs, and the checks those of Adam.
+            optimizer = row["optimizer"] if row["wd"] > 0 else row["optimizer"].removesuffix("w")
             rows.append(
                 {"network": name, "setting": row.get("block_label"), "arm": row["arm"]}
                 | {key: row.get(key) if key in row else row.get(f"{key}_mean") for key in TABLE}
-                | {"step_us": checks.get(f"{name}_{kind}_step"), "state_bytes": checks.get(f"{name}_{kind}_state")}
-                | {"peak_kib": checks.get(f"{name}_{kind}_peak")}
+                | {column: checks.get(f"{name}_{optimizer}_{check}") for column, check in COSTS.items()}
             )
     return pd.DataFrame(rows)
 
 
-def markdown(found: list[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame) -> str:
+def markdown(rows: list[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame) -> str:
     """folklore.md."""
     lost = kink(resumes)
-    head = ["#", "said", "what was measured", "value", "verdict", "behind it"]
-    lines = [[str(v.number), v.said, v.measured, v.value, v.verdict, v.behind] for v in found]
-    cost_lines = [[_cell(value) for value in row] for row in costs.to_numpy()]
+    said = Table(
+        "What practitioners say, measured",
+        ("#", "said", "what was measured", "value", "verdict", "behind it"),
+        [[str(v.number), v.said, v.measured, v.value, v.verdict, v.behind] for v in rows],
+        words=(1, 2, 3, 4, 5),
+    )
+    lines = [[_cell(value) for value in row] for row in costs.to_numpy()]
+    costs_table = Table("Costs and errors", list(costs.columns), lines, words=(1, 2))
     return (
         "# What practitioners say, measured\n\n"
         "Verdicts are given by code from the CSV files beside this page (`python -m runner.folklore`), and each check "
         "can come out either way. Distances are relative to how far training moved the weights; in brackets are 95 % "
         "intervals over seeds.\n\n"
-        f"{pipe(head, lines, words=(1, 2, 3, 4, 5))}\n\n## Costs and errors of our own runs (claim 9)\n\n"
-        f"{pipe(list(costs.columns), cost_lines, words=(1, 2))}\n\n"
+        f"{said.markdown()}\n\n## Costs and errors of our own runs (claim 9)\n\n"
+        f"{costs_table.markdown()}\n\n"
         "`epochs_to_target` is the mean over the `epochs_to_target_n` of `n` runs that reached it (claims 9 and 12 "
         "count a run that did not as one epoch more than it had). `step_us`: the fastest of many steps of the "
         "optimizer alone; `state_bytes` for each parameter; `peak_kib`: the most that a training step of batch 32 "

@@ -79,13 +79,13 @@ def by_hand(checks: Mapping[str, float]) -> Verdict:
 
 
 def step_by_step(checks: Mapping[str, float]) -> Verdict:
-    found = [checks[f"linear_model_{name}"] for name in ("adam", "adamw")]
+    adam, adamw = (checks[f"linear_model_{name}"] for name in ("adam", "adamw"))
     return Verdict(
         7,
         "A hand-written Adam and AdamW agree with torch.optim step by step on a small linear model (3 inputs, loss = "
         "(sum of outputs)^2, lr 0.1, random inputs)",
         "largest difference over 100 steps: Adam, AdamW",
-        f"{short(found[0], 2)}, {short(found[1], 2)}",
-        TRUE if max(found) < EQUAL else FALSE,
+        f"{short(adam, 2)}, {short(adamw, 2)}",
+        TRUE if max(adam, adamw) < EQUAL else FALSE,
         "checks.csv: linear_model_*",
     )

@@ -16,20 +16,15 @@ from torch import Tensor
 
 import optim
 from runner.folklore.networks import costs
-from runner.folklore.problem import STEPS, distance, run
+from runner.folklore.problem import STEPS, Row, distance, row, run
 
 LR, WD = 0.01, 0.1
-Row = dict[str, object]
 
 
 def measured() -> list[Row]:
     """One row per check: name, value, unit, what it is."""
     parts = (_l2_and_decay, _formulas, _without_momentum, _momentum, _by_hand, _linear_model, _cost, costs)
-    return [row for part in parts for row in part()]
-
-
-def _row(name: str, value: float, unit: str, what: str) -> Row:
-    return {"check": name, "value": value, "unit": unit, "what": what}
+    return [check for part in parts for check in part()]
 
 
 def _adam(wd: float = 0.0, **more: Any) -> Callable[[Sequence[Tensor]], torch.optim.Optimizer]:
@@ -43,13 +38,13 @@ def _adamw(wd: float = WD, **more: Any) -> Callable[[Sequence[Tensor]], torch.op
 def _l2_and_decay() -> list[Row]:
     in_loss, in_gradient, decoupled = run(_adam(), penalty=WD), run(_adam(WD)), run(_adamw())
     return [
-        _row(
+        row(
             "l2_in_loss_or_gradient",
             distance(in_gradient, in_loss),
             "relative",
             "Adam: L2 in the gradient and in the loss",
         ),
-        _row("adamw_or_l2", distance(in_gradient, decoupled), "relative", "AdamW and Adam + L2 with one coefficient"),
+        row("adamw_or_l2", distance(in_gradient, decoupled), "relative", "AdamW and Adam + L2 with one coefficient"),
     ]
 
 
@@ -80,10 +75,10 @@ def _formulas() -> list[Row]:
     paper = run(lambda p: optim.AdamW(p, lr=LR, weight_decay=LR * WD, convention="paper", release=False))
     l2 = run(_adam(WD))
     return [
-        _row("traditional_adam_is_torch_adamw", distance(torchs, once), "relative", "eta (m / sqrt(v) + lambda theta)"),
-        _row("traditional_adam_is_adam", distance(l2, once), "relative", "the same and torch's Adam with weight_decay"),
-        _row("eta_twice_is_torch_adamw", distance(torchs, twice), "relative", "eta (m / sqrt(v) + lambda eta theta)"),
-        _row("paper_is_torch_adamw", distance(torchs, paper), "relative", "the paper's lambda = eta lambda of torch"),
+        row("traditional_adam_is_torch_adamw", distance(torchs, once), "relative", "eta (m / sqrt(v) + lambda theta)"),
+        row("traditional_adam_is_adam", distance(l2, once), "relative", "the same and torch's Adam with weight_decay"),
+        row("eta_twice_is_torch_adamw", distance(torchs, twice), "relative", "eta (m / sqrt(v) + lambda eta theta)"),
+        row("paper_is_torch_adamw", distance(torchs, paper), "relative", "the paper's lambda = eta lambda of torch"),
     ]
 
 
@@ -94,8 +89,8 @@ def _without_momentum() -> list[Row]:
     huge = 1e8
     flat_v = run(lambda p: optim.AdamW(p, lr=LR * huge, betas=(0.0, 0.999), eps=huge, weight_decay=WD / huge))
     return [
-        _row("beta1_0_is_sgd", distance(sgd, adamw), "relative", "AdamW with beta1 = 0 and SGD with weight decay"),
-        _row("beta1_0_constant_v_is_sgd", distance(sgd, flat_v), "relative", "the same with a constant denominator"),
+        row("beta1_0_is_sgd", distance(sgd, adamw), "relative", "AdamW with beta1 = 0 and SGD with weight decay"),
+        row("beta1_0_constant_v_is_sgd", distance(sgd, flat_v), "relative", "the same with a constant denominator"),
     ]
 
 
@@ -112,8 +107,8 @@ def _momentum() -> list[Row]:
     optimizer.step()
     rate = -math.log(float(theta.detach()) / before) / (1e-4 * WD)
     return [
-        _row("sgd_momentum_l2_or_decay", distance(l2, decoupled), "relative", "SGD with momentum 0.9: L2 and decay"),
-        _row("sgd_momentum_factor", rate, "times", "decay by L2 under momentum 0.9 over lr x wd"),
+        row("sgd_momentum_l2_or_decay", distance(l2, decoupled), "relative", "SGD with momentum 0.9: L2 and decay"),
+        row("sgd_momentum_factor", rate, "times", "decay by L2 under momentum 0.9 over lr x wd"),
     ]
 
 
@@ -126,7 +121,7 @@ def _by_hand() -> list[Row]:
 
     by_hand = run(lambda p: torch.optim.Adam(p, lr=LR), after=shrink)
     return [
-        _row(
+        row(
             f"by_hand_is_{name}",
             distance(run(make), by_hand),
             "relative",
@@ -155,7 +150,7 @@ def _linear_model() -> list[Row]:
             theta = theta * (1 - 0.1 * wd) - 0.1 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
             worst = max(worst, float((theta - p.detach()).abs().max()))
         rows.append(
-            _row(f"linear_model_{name}", worst, "largest difference", f"{name} by hand and torch.optim, 100 steps")
+            row(f"linear_model_{name}", worst, "largest difference", f"{name} by hand and torch.optim, 100 steps")
         )
     return rows
 
@@ -173,8 +168,8 @@ def _cost() -> list[Row]:
             start = time.perf_counter()
             way()
             times[name].append(time.perf_counter() - start)
-    best = {name: min(found) / STEPS for name, found in times.items()}
+    best = {name: min(seconds) / STEPS for name, seconds in times.items()}
     return [
-        _row("time_l2_in_gradient", best["gradient"] / best["adamw"], "times AdamW's", "training step, small network"),
-        _row("time_l2_in_loss", best["loss"] / best["adamw"], "times AdamW's", "training step, small network"),
+        row("time_l2_in_gradient", best["gradient"] / best["adamw"], "times AdamW's", "training step, small network"),
+        row("time_l2_in_loss", best["loss"] / best["adamw"], "times AdamW's", "training step, small network"),
     ]

@@ -35,10 +35,7 @@ def verdicts(folder: Path) -> list[Verdict]:
     """All twelve, in their order; UserError where a study or checks.csv is missing."""
     places = {name: place(folder, name) for name in STUDIES}
     checks = read_checks(folder)
-    larger = [
-        trained.remembered(folder.parent / "claims-cpu", words)
-        for words in ("AdamW's best cell beats", "AdamW rivals SGDW")
-    ]
+    larger = [trained.remembered(folder.parent / "claims-cpu", claim) for claim in ("best-cell", "adamw-rivals-sgdw")]
     resnet, transformer, mechanism = (trained.read(places[name]) for name in STUDIES)
     return [
         trained.uneven(mechanism),
@@ -61,13 +58,13 @@ def read_checks(folder: Path) -> dict[str, float]:
     path = folder / "checks.csv"
     try:
         frame = pd.read_csv(path)
-        found = {str(name): float(value) for name, value in zip(frame["check"], frame["value"], strict=True)}
+        values = {str(name): float(value) for name, value in zip(frame["check"], frame["value"], strict=True)}
     except (KeyError, ValueError) as error:
         raise UserError(f"{path}: not a table of checks ({str(error)[:60]}); {AGAIN}") from error
-    wrong = [name for name in NAMES if not math.isfinite(found.get(name, math.nan))]
+    wrong = [name for name in NAMES if not math.isfinite(values.get(name, math.nan))]
     if wrong:
         raise UserError(f"{path}: no number for {wrong[0]}; {AGAIN}")
-    return found
+    return values
 
 
 def place(folder: Path, name: str) -> Path:

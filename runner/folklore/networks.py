@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 import optim
+from runner.folklore.problem import Row, row
 from runner.models.resnet import ResNet
 from runner.models.settings import ResNetSettings, TransformerSettings
 from runner.models.transformer import Transformer
 from runner.system.memory import peak_bytes
 
-Row = dict[str, object]
 ROUNDS, STEPS = 7, 30
 
 
@@ -46,10 +46,10 @@ def costs() -> list[Row]:
             kept = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
             size = sum(v.numel() * v.element_size() for v in kept if v.numel() > 1)
             per = size / sum(p.numel() for p in parameters if p.numel() > 1)
-            rows.append(_row(f"{name}_{key}_step", 1e6 * min(times[key]), "microseconds", "one step"))
-            rows.append(_row(f"{name}_{key}_state", per, "bytes per parameter", "what the optimizer keeps"))
+            rows.append(row(f"{name}_{key}_step", 1e6 * min(times[key]), "microseconds", "one step"))
+            rows.append(row(f"{name}_{key}_state", per, "bytes per parameter", "what the optimizer keeps"))
             peak = peak_bytes(_training(models[key], optimizer)) / 1024
-            rows.append(_row(f"{name}_{key}_peak", peak, "KiB", "a training step of batch 32, beyond the weights"))
+            rows.append(row(f"{name}_{key}_peak", peak, "KiB", "a training step of batch 32, beyond the weights"))
     return rows
 
 
@@ -74,7 +74,3 @@ def _training(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Calla
     step()
     optimizer.zero_grad()
     return step
-
-
-def _row(name: str, value: float, unit: str, what: str) -> Row:
-    return {"check": name, "value": value, "unit": unit, "what": what}

@@ -11,8 +11,14 @@ import torch
 from torch import Tensor, nn
 
 STEPS = 200
+Row = dict[str, object]
 Make = Callable[[Sequence[Tensor]], torch.optim.Optimizer]
 After = Callable[[Sequence[Tensor], torch.optim.Optimizer], None]
+
+
+def row(check: str, value: float, unit: str, what: str) -> Row:
+    """A row of checks.csv."""
+    return {"check": check, "value": value, "unit": unit, "what": what}
 
 
 def network() -> nn.Module:

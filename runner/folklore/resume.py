@@ -92,9 +92,9 @@ def _drawn(table: pd.DataFrame, path: Path) -> Path:
     loss, moved = figure.subplots(1, 2)
     near = table[table["step"] > BEFORE - AFTER]
     for way, colour in zip(WAYS, ("#0072B2", "#D55E00"), strict=True):
-        mine = near[(near["way"] == way) & ((way == WAYS[0]) | (near["step"] > BEFORE))]
+        shown = near[(near["way"] == way) & ((way == WAYS[0]) | (near["step"] > BEFORE))]
         for axes, column in ((loss, "loss"), (moved, "moved")):
-            by_step = np.log(mine[column]).groupby(mine["step"])
+            by_step = np.log(shown[column]).groupby(shown["step"])
             mean, error = by_step.mean(), by_step.std() / np.sqrt(SEEDS)
             axes.plot(mean.index, np.exp(mean), color=colour, label=way)
             low, high = np.exp(mean - 2 * error), np.exp(mean + 2 * error)

@@ -1,6 +1,6 @@
 """Claims about training, 1 and 8 to 12, judged from studies: `read(folder)` gives one.
 
-Statistics are those of `runner.report.claims`: a one-sided level of 2.5 %, corrected (Holm) over a study's claims.
+Statistics are those of `runner.claims`: a one-sided level of 2.5 %, corrected (Holm) over a study's claims.
 """
 
 from __future__ import annotations
@@ -10,55 +10,55 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from runner.analysis.arms import split
 from runner.analysis.measures import number, short
-from runner.analysis.results import ArmResult, results
+from runner.analysis.results import results
+from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
+from runner.claims.comparison import differences
 from runner.claims.judge import judge
-from runner.claims.scene import Arena, by_seed, differences
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE, Verdict
-from runner.records import read as reading
+from runner.records.read import read as read_table
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One of the studies: its arenas (blocks with results) and what the paper's claims say about it."""
+    """One of the studies: its blocks with their results, and what the paper's claims say about it."""
 
-    arenas: tuple[Arena, ...]
+    blocks: tuple[BlockResults, ...]
     claims: Sequence[Claim]
 
-    def arena(self, schedule: str = "") -> Arena | None:
-        return next((a for a in self.arenas if not schedule or a.block.settings["schedule"] == schedule), None)
+    def on(self, schedule: str) -> BlockResults | None:
+        """The first block that was trained with this schedule."""
+        return next((one for one in self.blocks if one.block.settings["schedule"] == schedule), None)
 
-    def claim(self, words: str, schedule: str = "") -> Claim | None:
-        return next((c for c in self.claims if words in c.name and f"{schedule} schedule" in c.scope), None)
+    def claim(self, id: str, schedule: str = "") -> Claim | None:
+        """The first claim of this id about Adam's family, on a block with this schedule where one is given."""
+        claims = (claim for claim in self.claims if (claim.id, claim.family) == (id, "adam"))
+        return next((c for c in claims if schedule in ("", c.places[0].block.settings["schedule"])), None)
+
+
+def judged(study: StudyResults) -> Study:
+    return Study(study.blocks, judge(study))
 
 
 def read(folder: Path) -> Study:
     """A study's folder as the judge wants it."""
-    blocks = split(reading.read(folder))
-    reported = [(block, results(block)) for block in blocks]
-    tables = [reading.read(folder, name) for name in ("curves", "cycles", "dynamics")]
-    return Study(tuple(Arena(block, tuple(found)) for block, found in reported), judge(reported, *tables))
+    blocks = tuple(results(block) for block in split(read_table(folder)))
+    return judged(StudyResults(blocks, *(read_table(folder, name) for name in ("curves", "cycles", "dynamics"))))
 
 
-def remembered(folder: Path, words: str) -> str:
-    """What claims.csv of another study says of a claim under the cosine schedule; nothing where there is none."""
-    path = folder / "claims.csv"
-    if not path.exists():
+def remembered(folder: Path, id: str) -> str:
+    """What another study says of a claim under the cosine schedule; nothing where there is no such study."""
+    claim = read(folder).claim(id, "cosine") if (folder / "trials.csv").exists() else None
+    if claim is None or claim.evidence is None:
         return ""
-    table = pd.read_csv(path)
-    rows = table[table["name"].str.contains(words, regex=False) & table["scope"].str.contains("cosine schedule")]
-    for row in rows[rows["value"].notna()].to_dict("records")[:1]:
-        low, high = short(row["low"], 2), short(row["high"], 2)
-        return f" ({folder.name}: {short(row['value'], 2)} [{low}, {high}], n = {row['n']:.0f}, {row['verdict']})"
-    return ""
+    e = claim.evidence
+    return f" ({folder.name}: {_interval(e)}, n = {e.n}, {claim.verdict})"
 
 
 def uneven(mechanism: Study) -> Verdict:
-    l2, w = mechanism.claim("large gradients less"), mechanism.claim("all weights alike")
+    l2, w = mechanism.claim("decay-by-gradient"), mechanism.claim("decay-alike")
     return Verdict(
         1,
         "AdamW is Adam with decay decoupled from the gradient step; L2 in Adam goes through the moments and is divided "
@@ -73,7 +73,7 @@ def uneven(mechanism: Study) -> Verdict:
 
 def generalizes(resnet: Study, transformer: Study, larger: str = "") -> Verdict:
     """`larger`: what a larger study of the ResNet says, see `remembered`."""
-    claims = [study.claim("AdamW's best cell beats", "cosine") for study in (resnet, transformer)]
+    claims = [study.claim("best-cell", "cosine") for study in (resnet, transformer)]
     won = [claim is not None and claim.verdict == CONFIRMED for claim in claims]
     lost = [claim is not None and claim.verdict == REFUTED for claim in claims]
     verdict = TRUE if all(won) else FALSE if any(lost) and not any(won) else PARTLY if any(won) else OPEN
@@ -91,12 +91,14 @@ def cheaper(resnet: Study, transformer: Study, checks: Mapping[str, float]) -> V
     """Fewer epochs and less memory, as a blog's table for ResNet-50 has it."""
     parts, fewer = [], []
     for name, study in (("resnet", resnet), ("transformer", transformer)):
-        pair = _twins(study.arena("cosine"))
-        if pair is None:
+        cosine = study.on("cosine")
+        twins = cosine.twins() if cosine else None
+        if cosine is None or twins is None:
             continue
-        arena, l2, w = pair
-        reached = [_reached(r) for r in (w, l2)]
-        gap = below(_epochs(arena, w, l2)) if min(got / max(1, n) for got, n in reached) >= 0.5 else None
+        l2, w = twins
+        reached = [_reached(arm) for arm in (w, l2)]
+        most_reached = min(got / max(1, n) for got, n in reached) >= 0.5
+        gap = below(_between(cosine, w, l2)) if most_reached else None
         fewer.append(gap is not None and gap.against_null <= 0.0125)  # two networks
         told = " and ".join(f"{got} of {n}" for got, n in reached)
         parts.append(f"{name}: epochs to target {_signed(gap) if gap else 'not measured'} (reached by {told})")
@@ -117,22 +119,22 @@ def cheaper(resnet: Study, transformer: Study, checks: Mapping[str, float]) -> V
 
 def strength(**studies: Study) -> Verdict:
     """Whether the best decay moves with the rate. In torch's units AdamW's slope is one less than in the paper's."""
-    found = {name: _slopes(study) for name, study in studies.items()}
-    said = {verdict for verdict, _ in found.values()}
+    slopes = {name: _slopes(study) for name, study in studies.items()}
+    verdicts = {verdict for verdict, _ in slopes.values()}
     return Verdict(
         10,
         "Learning rate influences the strength of decay in Adam + L2, not in AdamW",
         "slope of log2(best wd) on log2(lr): Adam + L2; AdamW in paper units (partly true: so there; in torch's units, "
         "where lr multiplies the decay, it is one less)",
-        "; ".join(f"{name}: {value}" for name, (_, value) in found.items()),
-        said.pop() if len(said) == 1 else FALSE if FALSE in said else OPEN,
+        "; ".join(f"{name}: {value}" for name, (_, value) in slopes.items()),
+        verdicts.pop() if len(verdicts) == 1 else FALSE if FALSE in verdicts else OPEN,
         "claims.csv of the two studies: claims 5 and 6; plots/heatmap*.png",
     )
 
 
 def _slopes(study: Study) -> tuple[str, str]:
     """The verdict of one study, and its slopes."""
-    l2, w = study.claim("Adam + L2's basin", "cosine"), study.claim("AdamW's basin", "cosine")
+    l2, w = study.claim("basin-l2", "cosine"), study.claim("basin-decoupled", "cosine")
     slopes = [claim.evidence for claim in (l2, w) if claim and claim.evidence]
     verdict = OPEN
     if len(slopes) == 2:
@@ -146,7 +148,7 @@ def _slopes(study: Study) -> tuple[str, str]:
 
 
 def no_switching(resnet: Study, larger: str = "") -> Verdict:
-    claim = resnet.claim("AdamW rivals SGDW", "cosine")
+    claim = resnet.claim("adamw-rivals-sgdw", "cosine")
     evidence = claim.evidence if claim and not claim.why.startswith(("selected", "no ")) else None
     verdict = OPEN
     if evidence and claim and "edge" not in claim.why:
@@ -163,21 +165,22 @@ def no_switching(resnet: Study, larger: str = "") -> Verdict:
 
 def fastest(resnet: Study) -> Verdict:
     """Epochs to target of AdamW with one cycle against every other arm."""
-    one, cosine = resnet.arena("onecycle"), resnet.arena("cosine")
-    mine = next(iter(one.decoupled("adam")), None) if one else None
-    rivals: list[tuple[str, Arena, ArmResult]] = []
-    for arena in (one, cosine):
-        if arena is not None:
-            name = arena.block.settings["schedule"]
-            rivals += [(f"{r.arm}, {name}", arena, r) for r in arena.results if r is not mine]
+    cycle = resnet.on("onecycle")
+    fast = next(iter(cycle.decoupled("adam")), None) if cycle else None
     verdict, value = OPEN, "–"
-    if one is not None and mine is not None and rivals:
-        found = {name: below(_between(one, mine, arena, r)) for name, arena, r in rivals}
-        tested = {name: e for name, e in found.items() if e is not None}
+    if cycle and fast:
+        gaps = {
+            f"{arm.arm}, {rivals.block.settings['schedule']}": below(_between(cycle, fast, arm))
+            for rivals in (cycle, resnet.on("cosine"))
+            if rivals is not None
+            for arm in rivals.arms
+            if arm is not fast
+        }
+        tested = {name: e for name, e in gaps.items() if e is not None}
         if tested:
             name, worst = max(tested.items(), key=lambda item: item[1].value)
             value = f"{_signed(worst)} ({name})"
-            wins = len(tested) == len(found) and max(e.against_null for e in tested.values()) <= 0.025
+            wins = len(tested) == len(gaps) and max(e.against_null for e in tested.values()) <= 0.025
             loses = min(e.against_claim for e in tested.values()) * len(tested) <= 0.025
             verdict = TRUE if wins else FALSE if loses else OPEN
     return Verdict(
@@ -198,21 +201,11 @@ def _reached(result: ArmResult) -> tuple[int, int]:
     return int(result.rows["epochs_to_target"].notna().sum()), len(result.rows)
 
 
-def _twins(arena: Arena | None) -> tuple[Arena, ArmResult, ArmResult] | None:
-    l2 = arena.l2("adam") if arena else None
-    w = next(iter(arena.decoupled("adam")), None) if arena else None
-    return (arena, l2, w) if arena and l2 and w else None
-
-
-def _epochs(arena: Arena, w: ArmResult, l2: ArmResult) -> list[float]:
-    return _between(arena, w, arena, l2)
-
-
-def _between(here: Arena, mine: ArmResult, there: Arena, other: ArmResult) -> list[float]:
-    """Differences in epochs to target; a run that never got there took one epoch more than it had."""
-    last = float(here.block.settings["epochs"]) + 1
-    found = [by_seed(arena, r, "epochs_to_target") for arena, r in ((here, mine), (there, other))]
-    return differences(*({seed: last if math.isnan(e) else e for seed, e in one.items()} for one in found))
+def _between(results: BlockResults, arm: ArmResult, rival: ArmResult) -> list[float]:
+    """Differences in epochs to target; a run that never reached it took one epoch more than `results` had."""
+    last = float(results.block.settings["epochs"]) + 1
+    epochs = [one.by_seed("epochs_to_target") for one in (arm, rival)]
+    return differences(*({seed: last if math.isnan(e) else e for seed, e in one.items()} for one in epochs))
 
 
 def _signed(e: Evidence) -> str:
@@ -232,4 +225,8 @@ def _value(claim: Claim | None, verdict: str = OPEN) -> str:
         return f"– ({claim.why})" if claim and claim.why else "–"
     e = claim.evidence
     because = f" ({claim.why})" if claim.why and verdict == OPEN else ""
-    return f"{short(e.value, 2)} [{short(e.low, 2)}, {short(e.high, 2)}], n = {e.n}{because}"
+    return f"{_interval(e)}, n = {e.n}{because}"
+
+
+def _interval(e: Evidence) -> str:
+    return f"{short(e.value, 2)} [{short(e.low, 2)}, {short(e.high, 2)}]"

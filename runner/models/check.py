@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from optim.arithmetic import ceil_div
 from runner.data.dataset import Dataset
 from runner.errors import UserError
 from runner.models.settings import ModelSettings, TransformerSettings
@@ -32,7 +33,7 @@ def check(settings: ModelSettings, dataset: Dataset, batch_size: int = 0) -> Non
 
 def _check_batches(settings: ModelSettings, height: int, width: int, count: int, batch_size: int) -> None:
     """Batch normalisation needs two values for each channel: no batch of one image where the last maps are 1x1."""
-    rows, columns = (-(-side // 2**HALVINGS) for side in (height, width))
+    rows, columns = (ceil_div(side, 2**HALVINGS) for side in (height, width))
     if rows * columns > 1 or _smallest(count, batch_size) > 1:
         return
     sizes = (size for step in range(1, count) for size in (batch_size + step, batch_size - step) if size > 1)

@@ -147,6 +147,7 @@ class Linear(Layer):
         return {"weight": weight, "bias": torch.zeros(shape[0])}
 
     def forward(self, x: Tensor) -> Tensor:
+        # Of one trial all axes but the last are rows: one ordinary product of two matrices.
         if self.own:
             flat = F.linear(x.reshape(-1, x.shape[-1]), self.own["weight"], self.own["bias"])
             return flat.view(*x.shape[:-1], flat.shape[-1])
@@ -165,6 +166,7 @@ class LayerNorm(Layer):
     def forward(self, x: Tensor) -> Tensor:
         if self.own:
             return F.layer_norm(x, x.shape[-1:], self.own["weight"], self.own["bias"])
+        # Scale and bias differ between trials, so that they are applied after normalising all at once.
         shape = (self.trials,) + (1,) * (x.dim() - 2) + (-1,)
         return torch.addcmul(self.bias.view(shape), F.layer_norm(x, x.shape[-1:]), self.weight.view(shape))
 
@@ -187,6 +189,7 @@ class Embedding(Layer):
         if self.sparse:
             looked_up: Tensor = _Rows.apply(self.weight, tokens)
             return looked_up
+        # One table of all trials' rows, in which each trial's tokens begin behind those of the trial before.
         first = torch.arange(self.trials, device=tokens.device) * self.weight.shape[1]
         shape = (self.trials,) + (1,) * (tokens.dim() - 1)
         return F.embedding(tokens + first.view(shape), self.weight.flatten(0, 1))

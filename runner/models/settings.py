@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runner.errors import UserError
+from runner.fields import check, one_of, right, whole
 
 NORMS = ("batch", "none")
 
 
 @dataclass(frozen=True)
 class ModelSettings:
+    """Common to all models; a kind of model adds its own fields."""
+
     name: str
 
+    def __post_init__(self) -> None:
+        check(self, "model")
 
-def _at_least(key: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise UserError(f"model.{key}={value}: must be a whole number from {low} to {high}")
+
+def _depth(examples: str) -> dict[str, object]:
+    """Metadata of a depth of three stages of n blocks: 6n+2, at least 8."""
+    return right(lambda depth: 8 <= depth <= 1202 and not (depth - 2) % 6, f"6n+2{examples}")
 
 
 @dataclass(frozen=True)
@@ -26,50 +32,37 @@ class ResNetSettings(ModelSettings):
     `norm=none` has a bias for each channel in place of batch normalisation.
     """
 
-    depth: int = 8
-    width: int = 8
-    norm: str = "batch"
-
-    def __post_init__(self) -> None:
-        if self.norm not in NORMS:
-            raise UserError(f"model.norm={self.norm}: must be one of {', '.join(NORMS)}")
-        _at_least("width", self.width, 1, 1024)
-        if not 8 <= self.depth <= 1202 or (self.depth - 2) % 6:
-            raise UserError(f"model.depth={self.depth}: must be 6n+2: 8, 14, 20, 26, 32, ...")
+    depth: int = field(default=8, metadata=_depth(": 8, 14, 20, 26, 32, ..."))
+    width: int = field(default=8, metadata=whole(1, 1024))
+    norm: str = field(default="batch", metadata=one_of(NORMS))
 
 
 @dataclass(frozen=True)
 class ShakeShakeSettings(ModelSettings):
     """The paper's 26 2 x `width`d network (Gastaldi 2017); `shake=false` uses 0.5 for every branch."""
 
-    depth: int = 26
-    width: int = 64
+    depth: int = field(default=26, metadata=_depth("; the paper uses 26"))
+    width: int = field(default=64, metadata=whole(2, 1024))
     shake: bool = True
 
     def __post_init__(self) -> None:
-        _at_least("width", self.width, 2, 1024)
+        super().__post_init__()
         if self.width % 2:
             raise UserError(f"model.width={self.width}: must be even (its shortcut joins two halves)")
-        if not 8 <= self.depth <= 1202 or (self.depth - 2) % 6:
-            raise UserError(f"model.depth={self.depth}: must be 6n+2; the paper uses 26")
 
 
 @dataclass(frozen=True)
 class TransformerSettings(ModelSettings):
     """Pre-norm Transformer: `layers` blocks of width `dim`; images are cut into `patch` x `patch` squares."""
 
-    layers: int = 2
-    dim: int = 128
-    heads: int = 4
-    mlp: int = 4
-    patch: int = 4
+    layers: int = field(default=2, metadata=whole(1, 128))
+    dim: int = field(default=128, metadata=whole(1, 16384))
+    heads: int = field(default=4, metadata=whole(1, 256))
+    mlp: int = field(default=4, metadata=whole(1, 16))
+    patch: int = field(default=4, metadata=whole(1, 64))
 
     def __post_init__(self) -> None:
-        _at_least("layers", self.layers, 1, 128)
-        _at_least("dim", self.dim, 1, 16384)
-        _at_least("heads", self.heads, 1, 256)
-        _at_least("mlp", self.mlp, 1, 16)
-        _at_least("patch", self.patch, 1, 64)
+        super().__post_init__()
         if self.dim % self.heads:
             raise UserError(f"model.heads={self.heads}: must divide model.dim={self.dim}")
 

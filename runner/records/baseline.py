@@ -2,18 +2,30 @@
 
 A trial's id hashes every setting whose value differs from `of(...)`. So the values here never change, also when a
 default does: the command that used to mean the old default then gets another id, and rows that are on record keep
-theirs. A setting that is added later gets an entry here whose value means "as before it was there"; a kind of model,
-dataset, optimizer or schedule that is added later needs none, and its ids name all its values.
+theirs. A setting that is added later says beside its field what means "as before it was there"
+(`runner.fields.before`); a kind of model, dataset, optimizer or schedule that is added later needs none, and its ids
+name all its values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
+
+from runner.config import settings
 
 Values = Mapping[str, Any]
 
-TOP: Values = {"loss_multiplier": 1.0, "wd_schedule": "follow_lr", "lookahead.k": 0, "lookahead.alpha": 0.5}
+
+def added_later(kind: type) -> dict[str, Any]:
+    """The values of those fields of a settings class that are younger than this list."""
+    return {f.name: f.metadata["before"] for f in fields(kind) if "before" in f.metadata}
+
+
+TOP: Values = added_later(settings.TrialSettings) | {
+    f"lookahead.{name}": value for name, value in added_later(settings.LookaheadSettings).items()
+}
 
 _ADAM: Values = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay_params": "all"}
 _SGD: Values = {"momentum": 0.9, "decay_params": "all"}
@@ -59,5 +71,7 @@ GROUPS: Mapping[str, Mapping[str, Values]] = {
 
 def of(group: str, name: object) -> dict[str, Any]:
     """The baseline of the kind `name` of a group, by flat keys such as `model.width`; empty for a kind without one."""
-    values = GROUPS[group].get(name, {}) if isinstance(name, str) else {}
+    if not isinstance(name, str) or name not in GROUPS[group]:
+        return {}
+    values = {**GROUPS[group][name], **added_later(settings.GROUPS[group][name])}
     return {f"{group}.{key}": value for key, value in values.items()}

@@ -59,7 +59,9 @@ def _plain(settings: Settings) -> dict[str, object]:
             return {key: plain(v) for key, v in value.items()}
         return [plain(v) for v in value] if isinstance(value, tuple | list) else value
 
-    return {key: plain(value) for key, value in asdict(settings).items()}
+    values = asdict(settings)
+    values |= values.pop("run")  # keys of the top level too
+    return {key: plain(value) for key, value in values.items()}
 
 
 @lru_cache(maxsize=1)  # a command reads it more than once, and a list of 20,000 seeds takes a tenth of a second

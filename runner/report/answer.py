@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from runner.analysis.arms import Block
 from runner.analysis.measures import number, telling
-from runner.analysis.results import EDGE, ArmResult
+from runner.analysis.results import EDGE
+from runner.analysis.study_results import ArmResult, BlockResults
 from runner.claims.claim import SEEDS
 
-Found = Sequence[ArmResult]
 ROOM = 100  # columns: the first of several forms that fits is taken
 _ADVICE = {
     "no fresh seeds": "no fresh seeds (add final_seeds=5)",
@@ -26,29 +25,28 @@ _ADVICE = {
 _TWIN = {"adam": "optimizer=adam,adamw", "sgd": "optimizer=sgd,sgdw"}
 
 
-def answer(blocks: Sequence[tuple[Block, Found]]) -> str:
+def answer(blocks: Sequence[BlockResults]) -> str:
     """One sentence; over several blocks it counts in how many the main arm is better, worse and undecided."""
-    main = [(block, found, result) for block, found in blocks if (result := primary(found)) is not None]
+    main = [result for results in blocks if (result := primary(results.arms)) is not None]
     if not main:
-        return _nothing_to_compare([result for _, found in blocks for result in found])
-    block, _, result = main[0]
-    if len(main) == 1 and len(blocks) == 1:
-        return _of_one(block, result)
-    pair = Counter((one.arm, one.reference) for _, _, one in main).most_common(1)[0][0]
-    mine = [one for _, _, one in main if (one.arm, one.reference) == pair]
-    words = Counter(word_of(one) for one in mine)
+        return _nothing_to_compare([result for results in blocks for result in results.arms])
+    if len(blocks) == 1:
+        return _of_one(blocks[0], main[0])
+    pair = Counter((one.arm, one.reference) for one in main).most_common(1)[0][0]
+    same = [one for one in main if (one.arm, one.reference) == pair]
+    words = Counter(word_of(one) for one in same)
     counts = ", ".join(f"{word} in {words[word]}" for word in ("better", "worse", "undecided") if words[word])
-    have = "has" if len(mine) == 1 else "have"
-    rest = f"; {len(mine)} of {len(blocks)} settings {have} both" if len(mine) < len(blocks) else " settings"
+    have = "has" if len(same) == 1 else "have"
+    rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
     return f"Does {pair[0]} generalize better than {pair[1]}? {counts[0].upper()}{counts[1:]}{rest}."
 
 
-def primary(found: Found) -> ArmResult | None:
+def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
     """The arm that the answer is about: AdamW if it is compared with another, else a decoupled one, else the first.
 
     Of several alike that with the smaller validation error.
     """
-    compared = [result for result in found if result.difference is not None]
+    compared = [result for result in arms if result.difference is not None]
 
     def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, float]:
         value = result.values["val_error"].mean
@@ -70,18 +68,18 @@ def word_of(result: ArmResult) -> str:
     return "undecided" if few else {"lower": "better", "higher": "worse"}.get(result.verdict, "undecided")
 
 
-def _of_one(block: Block, result: ArmResult) -> str:
+def _of_one(results: BlockResults, result: ArmResult) -> str:
     assert result.difference is not None
+    block = results.block
     value, digits = result.difference.difference, block.measure.digits
-    unit = " points" if block.measure.is_error else " nats"
-    name = block.measure.report_name.partition(" (")[0]
+    name = block.measure.report_quantity
     arm, other, word = result.arm, result.reference, word_of(result)
     if word != "undecided":
         digits = telling(value.mean, digits)
     half = f" ± {number(value.half, digits)}" if value.n > 1 else ""
     far = number(abs(value.mean), digits)
     differs = "differs" if far == number(0.0, digits) else "lower" if value.mean < 0 else "higher"
-    size = f"{name} {differs} by {far}{half}{unit}"
+    size = f"{name} {differs} by {far}{half} {results.unit}"
     kind = "fresh seed" if result.phase == "final" else "seed"
     plural = "" if value.n == 1 else "s"
     pairs, few = f"({value.n} paired {kind}{plural})", f"({value.n} {kind}{plural})"
@@ -116,20 +114,22 @@ def _of_one(block: Block, result: ArmResult) -> str:
     )
 
 
-def _nothing_to_compare(found: Found) -> str:
-    arms = list(dict.fromkeys(result.arm for result in found))
-    there = list(dict.fromkeys(result.arm for result in found if result.values))
-    if not there:
+def _nothing_to_compare(results: Sequence[ArmResult]) -> str:
+    arms = list(dict.fromkeys(result.arm for result in results))
+    measured = list(dict.fromkeys(result.arm for result in results if result.values))
+    if not measured:
         return "No trial has a result yet: nothing to compare."
-    if len(there) == 1 and len(arms) > 1:
+    first = measured[0]
+    if len(measured) == 1 and len(arms) > 1:
+        missing = "; ".join(arm for arm in arms if arm != first)
         return _fitting(
-            f"Only {there[0]} has a result: nothing to compare it with; not yet {'; '.join(set(arms) - set(there))}.",
-            f"Only {there[0]} has a result: nothing to compare it with.",
+            f"Only {first} has a result: nothing to compare it with; not yet {missing}.",
+            f"Only {first} has a result: nothing to compare it with.",
         )
-    if len(there) == 1:
-        more = _TWIN.get(found[0].family, "another, such as optimizer=adam,adamw")
-        return f"Only {there[0]} was run: nothing to compare it with; add {more}."
-    return f"Nothing to compare: {' and '.join(there[:2])} share no setting."
+    if len(measured) == 1:
+        more = _TWIN.get(results[0].family, "another, such as optimizer=adam,adamw")
+        return f"Only {first} was run: nothing to compare it with; add {more}."
+    return f"Nothing to compare: {' and '.join(measured[:2])} share no setting."
 
 
 def _fitting(*forms: str) -> str:

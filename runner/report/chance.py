@@ -1,4 +1,4 @@
-"""Says which arms learned nothing: `at_chance(block, found)`.
+"""Says which arms learned nothing: `at_chance(results)`.
 
 A table of winners reads the same whether networks were trained or not. Where the best cell of an arm answers no better
 than somebody who guesses, no choice of lr and wd was compared with another, only noise with noise.
@@ -6,26 +6,24 @@ than somebody who guesses, no choice of lr and wd was compared with another, onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from runner.analysis.arms import Block
 from runner.analysis.measures import number
-from runner.analysis.results import ArmResult
+from runner.analysis.study_results import BlockResults
 
 
-def at_chance(block: Block, found: Sequence[ArmResult]) -> list[str]:
+def at_chance(results: BlockResults) -> list[str]:
     """A line that names the arms whose test error may be that of guessing; none where all have learned something.
 
     Guessing among C classes errs in 1 - 1/C of the cases. An arm may be guessing where the 95 % Wilson interval of its
     mean test error, over the test set's size, reaches that. Arms all of whose runs diverged are left to their own note.
     """
-    if block.classes is None or not block.measure.is_error:
+    classes = results.block.classes
+    if classes is None or not results.block.measure.is_error:
         return []
-    chance = 100 * (1 - 1 / block.classes)
-    guessing = [one.arm for one in found if one.values and one.diverged < one.n and one.sampling[1] >= chance]
+    chance = 100 * (1 - 1 / classes)
+    guessing = [arm.arm for arm in results.arms if arm.values and arm.diverged < arm.n and arm.sampling[1] >= chance]
     if not guessing:
         return []
     return [
-        f"{'; '.join(guessing)}: no better than guessing among {block.classes} classes ({number(chance)} %), so "
+        f"{'; '.join(guessing)}: no better than guessing among {classes} classes ({number(chance)} %), so "
         "nothing was learned; train longer, or search other rates and batch sizes"
     ]

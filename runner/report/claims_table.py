@@ -1,4 +1,4 @@
-"""The paper's claims and their verdicts as claims.csv and claims.md: `table(claims)` and `markdown(claims)`."""
+"""The verdicts on the paper's claims: `frame(claims)` for CSV, `tables(claims)` and `markdown(claims)` for readers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import pandas as pd
 
 from runner.analysis.measures import NOTHING, short
 from runner.claims.claim import ALPHA, CONFIRMED, ON_PAR, REFUTED, SEEDS, UNDECIDED, Claim
-from runner.report.table import pipe
+from runner.report.table import Table
 
 COLUMNS = "claim name figure statistic value low high n verdict why paper_value scope".split()
+HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
 
 
-def table(claims: Sequence[Claim]) -> pd.DataFrame:
+def frame(claims: Sequence[Claim]) -> pd.DataFrame:
     """claims.csv: one row per claim; `why` is the reason of an undecided one and whatever else is to be said."""
     rows = []
     for claim in claims:
         e = claim.evidence
         row: dict[str, object] = {name: getattr(claim, name) for name in COLUMNS if hasattr(claim, name)}
         row |= {"value": e.value, "low": e.low, "high": e.high, "n": e.n} if e else {}
-        row["why"] = "; ".join(part for part in (claim.why, claim.remark) if part)
-        rows.append(row)
+        rows.append(row | {"why": claim.because})
     return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
 
 
@@ -31,32 +31,30 @@ def summary(claims: Sequence[Claim]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
+def tables(claims: Sequence[Claim]) -> list[Table]:
+    """One for each scope."""
+    return [
+        Table(f"On {scope}", HEAD, [_cells(claim) for claim in claims if claim.scope == scope], words=(1, 2, 5, 6))
+        for scope in dict.fromkeys(claim.scope for claim in claims)
+    ]
+
+
 def markdown(claims: Sequence[Claim]) -> str:
     """claims.md: a table for each scope, and the rules by which they were judged."""
-    parts = [f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}."]
-    for scope in dict.fromkeys(claim.scope for claim in claims):
-        mine = [claim for claim in claims if claim.scope == scope]
-        lines = [_cells(claim) for claim in mine]
-        parts.append(f"## On {scope}\n\n{pipe(HEAD, lines, words=(1, 2, 5, 6))}")
-    return "\n\n".join([*parts, f"## Rules\n\n{RULES}"]) + "\n"
-
-
-HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
+    head = f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}."
+    parts = [f"## {table.caption}\n\n{table.markdown()}" for table in tables(claims)]
+    return "\n\n".join([head, *parts, f"## Rules\n\n{RULES}"]) + "\n"
 
 
 def _cells(claim: Claim) -> list[str]:
     e = claim.evidence
-    value = f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING
-    because = "; ".join(part for part in (claim.why, claim.remark) if part)
     verdict = claim.verdict if claim.verdict == UNDECIDED else f"**{claim.verdict}**"
-    says = f"{claim.name}: {claim.statistic}"
-    n = str(e.n) if e else NOTHING
     return [
         claim.claim,
-        says,
-        f"{verdict}: {because}" if because else verdict,
-        value,
-        n,
+        f"{claim.name}: {claim.statistic}",
+        f"{verdict}: {claim.because}" if claim.because else verdict,
+        f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING,
+        str(e.n) if e else NOTHING,
         claim.paper_value,
         claim.figure,
     ]

@@ -1,7 +1,7 @@
 """The commands that extend a grid where a winner is on its edge: `extension(folder, blocks)` is the call to know.
 
-A command names the new cells, the study's own settings and its search seeds, so that its trials land in the same block;
-what it names and is there already is not trained again.
+A command names the new cells, the study's own settings and its search seeds, so that its trials land in the same block.
+Trials that it names and that have a row already are not trained again.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from runner.analysis.arms import Block
 from runner.analysis.select import NONE_BETTER, block_winners
+from runner.analysis.study_results import BlockResults
 from runner.data.settings import shown
 from runner.report.overrides import noted_settings, overrides, typed
-from runner.report.table import Reported
 from runner.system import called
 
 HEAD = "commands that extend the grid where a winner is on its edge:"
@@ -46,16 +46,17 @@ class _Command:
         return called.command("-m", self.words[0], lr, *wd, *self.words[1:])
 
 
-def extension(folder: Path, blocks: Reported) -> str:
+def extension(folder: Path, blocks: Sequence[BlockResults]) -> str:
     """A line for each arm whose winner is on an edge, and below it the command; '' where there is none.
 
     Args:
         folder: of the study; the commands are for the folder in which this path is valid.
-        blocks: its blocks, with `results(block)` for each.
+        blocks: its blocks with their results.
     """
     lines: list[str] = []
-    for block, found in blocks:
-        if any(result.edge for result in found):
+    for results in blocks:
+        block = results.block
+        if any(result.edge for result in results.arms):
             where = f" of {block.label}" if block.label else ""
             for command in _needed([c for row in block_winners(block) if (c := _command(folder, block, row))]):
                 lines += [f"  {command.arm}{where} ({command.edge}):", command.text()]
@@ -68,16 +69,16 @@ def beyond(values: Collection[float], upward: bool) -> list[float]:
     values: at least one, each positive.
     """
     axis = sorted(values, reverse=not upward)
-    found = [*axis]
+    longer = [*axis]
     for _ in range(STEPS):
-        if len(found) > 2 and _alike(found[-1] / found[-2], found[-2] / found[-3]):
-            new = found[-2] * (found[-1] / found[-3])  # the step before the last again: 3 and 3.3 may alternate
-        elif len(found) > 1:
-            new = found[-1] * (found[-1] / found[-2])
+        if len(longer) > 2 and _alike(longer[-1] / longer[-2], longer[-2] / longer[-3]):
+            new = longer[-2] * (longer[-1] / longer[-3])  # The step before the last again: 3 and 3.3 may alternate.
+        elif len(longer) > 1:
+            new = longer[-1] * (longer[-1] / longer[-2])
         else:
-            new = found[-1] * (OCTAVE if upward else 1 / OCTAVE)
-        found.append(float(f"{new:.6g}"))
-    return sorted(value for value in found[len(axis) :] if LEAST <= value <= MOST)
+            new = longer[-1] * (OCTAVE if upward else 1 / OCTAVE)
+        longer.append(float(f"{new:.6g}"))
+    return sorted(value for value in longer[len(axis) :] if LEAST <= value <= MOST)
 
 
 def _alike(one: float, other: float) -> bool:
@@ -121,22 +122,22 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         flat = json.loads(str(cell["settings"].iloc[0]))
         name = str(cell["dataset"].iloc[0])
         noted = noted_settings(folder, flat, name)
-        # The name in tables belongs to the block, whatever another command has called the data.
+        # Blocks are told apart by the name of the data in tables, so the command must give this name too.
         usual = shown({"name": flat["dataset"], **noted.get("dataset", {}), "label": ""})
         label = "" if name in (flat["dataset"], usual) else name
         words = overrides(flat, noted | {"dataset": {**noted.get("dataset", {}), "label": label}})
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
-    # As `select.winners` has it, what was not compared with the winner is not of its grid.
+    # A cell that was not compared with the winner is not part of its grid (`select.winners`).
     rows = rows[rows["seed"].isin(set(rows.loc[rows["cell"] == winner["cell"], "seed"]))]
     pairs, zeros = (
-        set(zip(mine["lr"], mine["wd"], strict=True))
-        for mine in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])
+        set(zip(some["lr"], some["wd"], strict=True))
+        for some in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])
     )
     lrs, wds = extended(edge, (float(winner["lr"]), float(winner["wd"])), pairs, zeros)
     wds = [wd for wd in wds if _possible(wd, lrs, cell.iloc[0])]
     if noted.get("wd_rule") == "product" and winner["wd"] > 0 and "lr" in edge:
-        # The arm's cells lie on a curve: each new rate has a decay of its own.
+        # The arm's cells lie on a curve, so each new rate gets its own decay from the rule.
         lrs, wds = beyond({lr for lr, _ in pairs}, "lr largest" in edge), []
         constant = noted.get("wd_rule_constant")
         words += ["wd_rule=product", *([f"wd_rule_constant={typed(constant)}"] if constant is not None else [])]
@@ -152,9 +153,9 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
 
 
 def _possible(wd: float, lrs: Sequence[float], winner: Mapping[Hashable, Any]) -> bool:
-    """Whether a decoupled decay leaves something of a weight in each step, at one rate at least; L2 may be any.
+    """Whether a decay is below 1 per step at one of the rates at least, as the runner demands; any L2 is possible.
 
-    sparse_adamw refuses what does not do so at all rates.
+    sparse_adamw demands it at all rates.
     """
     if not winner["decoupled"] or wd == 0:
         return True
@@ -164,7 +165,7 @@ def _possible(wd: float, lrs: Sequence[float], winner: Mapping[Hashable, Any]) -
 
 
 def _needed(commands: Sequence[_Command]) -> list[_Command]:
-    """Without those for no decay whose cells a command of the same family trains too."""
+    """Leave out commands for wd = 0 alone, where another command of the same family trains these cells too."""
     return [
         one
         for one in commands

@@ -1,7 +1,8 @@
-"""Whether a report is of the rows that there are: `fingerprint(folder)` of a study, which report.html carries.
+"""Whether a report is up to date with its study's rows: `fingerprint(folder)` of a study, which report.html carries.
 
-What it says on a terminal is kept beside it, so that a finished study says it again at once: `kept(folder)`.
-File times do not tell: a clone or a copy has other ones, and of two reports at once the later may be of fewer rows.
+The report's text for a terminal is kept beside it, so that a finished study shows it again at once: `kept(folder)`.
+File times cannot tell this: a clone or a copy has other times, and of two reports made at once the later may be of
+fewer rows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from runner.system.files import replacing
 
 _FILES = (*(FILES[table] for table in (*RESULT_TABLES, "plan")), "study.yaml")
 _MARK = re.compile(rb"<!-- rows: ([0-9a-f]{32}) -->\s*\Z")
+_SOURCES = (".py", ".j2", ".css")  # of the code, and of the page's templates
 _WRITTEN = ("generalization.csv", "generalization.md", "report.html")
 
 
@@ -29,7 +31,7 @@ def fingerprint(folder: Path, reference: str = "") -> str:
 
     Raises: UserError where a file cannot be read.
     """
-    found = hashlib.blake2b(_code() + reference.encode(), digest_size=16)
+    digest = hashlib.blake2b(_code() + reference.encode(), digest_size=16)
     for path in [*(place / name for place in (folder, *parts.of(folder)) for name in _FILES), folder / FILES["shards"]]:
         try:
             with path.open("rb") as file:
@@ -38,8 +40,8 @@ def fingerprint(folder: Path, reference: str = "") -> str:
             content = b""
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
-        found.update(hashlib.blake2b(f"{path.relative_to(folder)}".encode() + content).digest())
-    return found.hexdigest()
+        digest.update(hashlib.blake2b(f"{path.relative_to(folder)}".encode() + content).digest())
+    return digest.hexdigest()
 
 
 @functools.cache
@@ -47,8 +49,10 @@ def _code() -> bytes:
     """Of what decides how rows become a report."""
     runner = Path(__file__).parents[1]
     rooms = ("analysis", "claims", "config", "records", "report")
-    sources = [path for room in rooms for path in sorted((runner / room).rglob("*.py"))] + sorted(runner.glob("*.py"))
-    return b"".join(hashlib.blake2b(path.read_bytes(), digest_size=16).digest() for path in sources if path.is_file())
+    sources = [path for room in rooms for path in sorted((runner / room).rglob("*"))] + sorted(runner.glob("*.py"))
+    return b"".join(
+        hashlib.blake2b(path.read_bytes(), digest_size=16).digest() for path in sources if path.suffix in _SOURCES
+    )
 
 
 def marked(page: str, rows: str) -> str:
@@ -61,11 +65,11 @@ def is_current(folder: Path, rows: str) -> bool:
     try:
         with (folder / "report.html").open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 64))
-            found = _MARK.search(file.read())
+            mark = _MARK.search(file.read())
     except OSError:
         return False
     whole = all((folder / name).is_file() for name in _WRITTEN)
-    return found is not None and whole and found[1].decode() == rows
+    return mark is not None and whole and mark[1].decode() == rows
 
 
 def keep(folder: Path, rows: str, terminal: str) -> None:

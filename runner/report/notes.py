@@ -1,6 +1,6 @@
 """The plain sentences below a table: how it was selected, what it can and cannot tell.
 
-`notes(block, results)` is the call to know.
+`notes(results)` is the call to know.
 """
 
 from __future__ import annotations
@@ -8,53 +8,60 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from runner.analysis.arms import Block
+from runner.analysis.arms import L2, NO_DECAY
 from runner.analysis.measures import number
-from runner.analysis.results import OPTIMISTIC, ArmResult
+from runner.analysis.results import OPTIMISTIC
 from runner.analysis.select import choices, search_seeds, seeds_text
+from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.chance import at_chance
 from runner.report.ragged import ragged
 
-Found = Sequence[ArmResult]
 
-
-def notes(block: Block, found: Found) -> list[str]:
+def notes(results: BlockResults) -> list[str]:
     """One sentence or two per subject; subjects that do not arise are left out."""
-    return [*_selection(block, found), *_reporting(found), *_precision(block, found), *_warnings(block, found)]
+    return [*_selection(results), *_reporting(results.arms), *_precision(results), *_warnings(results)]
 
 
-def heads(found: Found) -> tuple[str, ...]:
+def heads(results: BlockResults) -> tuple[str, ...]:
     """What the column of differences is called, the longest form first: it names the arm that all are compared with."""
-    others = _compared_with(found)
-    if others and all("+ L2" in other for other in others):  # each with the L2 of its family
+    others = [results.block.arm_of[label] for label in _compared_with(results)]
+    if others and all(other.kind == L2 for other in others):  # each with the L2 of its family
         return ("difference to L2",)
     if len(others) != 1:
         return ("difference",)
-    other = next(iter(others))
-    return (f"difference to {other}", f"difference to {other.rpartition(', ')[2]}", f"to {other}", "difference")
+    other = others[0]
+    short = f"difference to {NO_DECAY if other.kind == NO_DECAY else other.label}"
+    return (f"difference to {other.label}", short, f"to {other.label}", "difference")
 
 
-def against(found: Found) -> list[str]:
+def against(results: BlockResults) -> list[str]:
     """One sentence that says what each arm is compared with, where the head of the column does not."""
-    others = _compared_with(found)
-    if all("+ L2" in other for other in others) or len(others) == 1:
+    others = _compared_with(results)
+    if not others or heads(results) != ("difference",):
         return []
     return ["differences: " + "; ".join(f"{_by_arm(arms)} to {other}" for other, arms in others.items())]
 
 
-def _compared_with(found: Found) -> dict[str, list[ArmResult]]:
+def _compared_with(results: BlockResults) -> dict[str, list[ArmResult]]:
     others: dict[str, list[ArmResult]] = {}
-    for result in found:
-        if result.difference:
-            others.setdefault(result.reference, []).append(result)
+    for arm in results.arms:
+        if arm.difference:
+            others.setdefault(arm.reference, []).append(arm)
     return others
 
 
-def _by_arm(results: Found) -> str:
-    return "; ".join(result.arm for result in results)
+def ended(results: BlockResults, word: str) -> str:
+    """How many of the runs reported are 'diverged' or 'failed', by arm: 'AdamW 1 of 5'; '' for none."""
+    counts = [(result.arm, getattr(result, word), result.n + result.failed) for result in results.arms]
+    return "; ".join(f"{arm} {k} of {n}" for arm, k, n in counts if k)
 
 
-def _selection(block: Block, found: Found) -> list[str]:
+def _by_arm(arms: Sequence[ArmResult]) -> str:
+    return "; ".join(arm.arm for arm in arms)
+
+
+def _selection(results: BlockResults) -> list[str]:
+    block = results.block
     needed, given_up = search_seeds(block)
     if not needed:
         return ["Nothing was selected: there is no search row with numbers."]
@@ -62,9 +69,9 @@ def _selection(block: Block, found: Found) -> list[str]:
     seeds = f"{len(needed)} search seed{'s' if len(needed) > 1 else ''} ({seeds_text(needed)})"
     if len({choice.shared for choice in choices(block).values()}) > 1:
         seeds = "the search seeds of its arm"
-    name = measure.select_name.partition(" (")[0]
+    name = measure.select_quantity
     ties = measure.tie.replace("val_", "validation ").replace("test_", "test ")
-    if all(result.cells <= 1 for result in found):
+    if all(result.cells <= 1 for result in results.arms):
         lines = ["Selection: none, each arm has one cell: what is compared holds for these values of lr and wd only."]
     else:
         lines = [
@@ -76,27 +83,27 @@ def _selection(block: Block, found: Found) -> list[str]:
             "There is no validation split (val_size = 0): everything here is selected on test, so test numbers "
             "are optimistic and no verdict is given."
         )
-    partial = [result for result in found if result.complete_cells < result.cells]
+    partial = [result for result in results.arms if result.complete_cells < result.cells]
     if partial:
         counts = "; ".join(f"{result.arm} {result.complete_cells} of {result.cells}" for result in partial)
         lines.append(f"Partial search: cells that have all {seeds}: {counts}. Cells are compared on common seeds.")
     if given_up:
         lines.append(f"Search seeds {seeds_text(given_up)} are left out of the selection: most cells lack them.")
     lines += [f"{line[:1].upper()}{line[1:]}." for line in ragged(block)]
-    arms = [result for result in found if "no decay" not in result.arm and result.cells]
-    for family in dict.fromkeys(result.family for result in arms):
-        mine = [result for result in arms if result.family == family]
-        if len({result.cells for result in mine}) > 1:
-            counts = "; ".join(f"{result.arm} {result.cells}" for result in mine)
+    searched = [result for result in results.arms if result.wd_convention and result.cells]
+    for family in dict.fromkeys(result.family for result in searched):
+        twins = [result for result in searched if result.family == family]
+        if len({result.cells for result in twins}) > 1:
+            counts = "; ".join(f"{result.arm} {result.cells}" for result in twins)
             lines.append(f"The arms were not searched alike (cells: {counts}): the larger search has an advantage.")
     return lines
 
 
-def _reporting(found: Found) -> list[str]:
+def _reporting(arms: Sequence[ArmResult]) -> list[str]:
     lines = []
-    final = [result for result in found if result.phase == "final"]
-    same = [result for result in found if OPTIMISTIC in result.remark]
-    only = [result for result in found if result.phase == "search" and OPTIMISTIC not in result.remark]
+    final = [result for result in arms if result.phase == "final"]
+    same = [result for result in arms if OPTIMISTIC in result.remark]
+    only = [result for result in arms if result.phase == "search" and OPTIMISTIC not in result.remark]
     if final:
         counts = {result.arm: result.n for result in final}
         each = f"n = {final[0].n}" if len(set(counts.values())) == 1 else f"n = {', '.join(map(str, counts.values()))}"
@@ -112,16 +119,16 @@ def _reporting(found: Found) -> list[str]:
         )
     if only:
         lines.append(f"{_by_arm(only)}: one cell, so nothing was selected and its search seeds are reported.")
-    lines += [f"{result.arm}: {result.remark}." for result in found if result.remark and result not in same]
+    lines += [f"{result.arm}: {result.remark}." for result in arms if result.remark and result not in same]
     lines += [f"{result.arm}: {result.remark.partition('; ')[2]}." for result in same if "; " in result.remark]
     return lines
 
 
-def _precision(block: Block, found: Found) -> list[str]:
-    lines = []
+def _precision(results: BlockResults) -> list[str]:
+    block, lines = results.block, []
     if block.test_size and block.measure.is_error:
         sentence = f"One of the {block.test_size} test examples is worth {number(100 / block.test_size, 3)} points"
-        known = [result for result in found if math.isfinite(result.sampling[0])]
+        known = [result for result in results.arms if math.isfinite(result.sampling[0])]
         if known:
             parts = [
                 f"{result.arm} {number(result.values['test_error'].mean)} % "
@@ -131,11 +138,10 @@ def _precision(block: Block, found: Found) -> list[str]:
             sentence += f"; the size of the test set alone leaves these 95 % (Wilson) intervals: {'; '.join(parts)}"
             sentence += ". More seeds do not narrow them; arms share the test set, so differences suffer less"
         lines.append(sentence + ".")
-    unit = "points" if block.measure.is_error else "nats"
-    compared = [result for result in found if result.difference and math.isfinite(result.detectable)]
+    compared = [result for result in results.arms if result.difference and math.isfinite(result.detectable)]
     if compared:
         parts = [
-            f"{result.arm} against {result.reference} {number(result.detectable, block.measure.digits)} {unit} "
+            f"{result.arm} against {result.reference} {number(result.detectable, block.measure.digits)} {results.unit} "
             f"(n = {result.difference.difference.n} pairs)"
             for result in compared
             if result.difference
@@ -145,8 +151,8 @@ def _precision(block: Block, found: Found) -> list[str]:
             f"at the two-sided 5 % level: {'; '.join(parts)}. Formula: nc * sd / sqrt(n), sd of the paired "
             "differences, nc the noncentrality of Student's t (Cohen 1988)."
         )
-    lines += [f"{line[:1].upper()}{line[1:]}." for line in against(found)]
-    decided = [result for result in found if result.difference]
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in against(results)]
+    decided = [result for result in results.arms if result.difference]
     if len(decided) > 1:
         lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.")
     dropped = sorted({seed for result in decided if result.difference for seed in result.difference.dropped})
@@ -155,25 +161,23 @@ def _precision(block: Block, found: Found) -> list[str]:
     return lines
 
 
-def _warnings(block: Block, found: Found) -> list[str]:
-    lines = [f"{line}." for line in at_chance(block, found)]
-    single = [result for result in found if result.n == 1]
+def _warnings(results: BlockResults) -> list[str]:
+    lines = [f"{line}." for line in at_chance(results)]
+    single = [result for result in results.arms if result.n == 1]
     if single:
         lines.append(f"One seed only: {_by_arm(single)}. No interval can be given; a difference may be chance.")
-    edge = [result for result in found if result.edge]
+    edge = [result for result in results.arms if result.edge]
     if edge:
         where = "; ".join(f"{result.arm} ({result.edge})" for result in edge)
         lines.append(
             f"On the edge of its grid: {where}. A better cell may lie outside; such comparisons stay undecided."
         )
     for word in ("diverged", "failed"):
-        counts = [(result.arm, getattr(result, word), result.n + result.failed) for result in found]
-        hit = "; ".join(f"{arm} {k} of {n}" for arm, k, n in counts if k)
-        if hit:
+        if hit := ended(results, word):
             how = "counted at chance level" if word == "diverged" else "without numbers, so not in any mean"
             lines.append(f"Of the runs reported {word}: {hit}; {how}.")
     for column, what in (("version", "versions of the program"), ("device", "devices"), ("torch", "versions of torch")):
-        seen = sorted({str(value) for value in block.rows[column]} - {""})
+        seen = sorted({str(value) for value in results.block.rows[column]} - {""})
         if len(seen) > 1:
             named = ("cpu (its kind is not on record)" if value == "cpu" else value for value in seen)
             lines.append(f"The rows come from {len(seen)} {what}: {'; '.join(named)}.")

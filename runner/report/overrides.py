@@ -17,22 +17,15 @@ from omegaconf import OmegaConf
 
 from optim.conventions import L2
 from runner.analysis.measures import short
-from runner.config.schedules import SCHEDULES
-from runner.config.settings import OPTIMIZERS
-from runner.data.settings import DATASETS, shown
-from runner.models.settings import MODELS
+from runner.config.settings import GROUPS, TrialSettings
+from runner.data.settings import shown
 from runner.records.commands import entries
 from runner.system.place import CONFIGS
 
-GROUPS: dict[str, Mapping[str, type]] = {
-    "model": MODELS,
-    "dataset": DATASETS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-}
 # What a study is watched and finished by. What is for one command only, such as resume and dry_run, is not repeated.
 WATCHED = ("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "replicate", "device")
-_OWN = ("epochs", "batch_size", "precision", "loss_multiplier", "wd_schedule")
+# A trial's keys at the top level.
+_OWN = [f.name for f in fields(TrialSettings) if f.name not in (*GROUPS, "wd_convention", "lookahead")]
 _LOOKAHEAD = ("lookahead.k", "lookahead.alpha")
 _WORD = re.compile(r"[A-Za-z./][\w./:+-]*")
 _NO_WORDS = ("null", "true", "false", "nan", "inf")  # what Hydra does not read as text
@@ -108,18 +101,18 @@ def typed(value: object) -> str:
 
 def _values(kind: type, group: str, flat: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, Any]:
     """Every field of a group. A result-relevant one that a row does not list has its default; lr and wd are axes."""
-    found = {}
+    values = {}
     for f in fields(kind):
         if f.name == "name" or (group == "optimizer" and f.name in ("lr", "wd")):
             continue
         if not f.metadata.get("result", True):
             if f.name in place:
-                found[f.name] = place[f.name]
+                values[f.name] = place[f.name]
         elif f"{group}.{f.name}" in flat:
-            found[f.name] = flat[f"{group}.{f.name}"]
+            values[f.name] = flat[f"{group}.{f.name}"]
         elif f.default is not MISSING:
-            found[f.name] = f.default
-    return found
+            values[f.name] = f.default
+    return values
 
 
 def _differing(values: Mapping[str, Any], usual: Mapping[str, Any], before: str = "") -> list[str]:
@@ -150,6 +143,6 @@ def _choices() -> dict[str, str]:
 
 
 def _loaded(path: Path) -> dict[str, Any]:
-    found = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}

@@ -28,32 +28,31 @@ def ragged(block: Block) -> list[str]:
 
 
 def _of_arm(arm: str, choice: Choice, cells: Sequence[Cell]) -> list[str]:
-    shared, best, there = set(choice.shared), choice.winner, [cell for cell in cells if cell.runs]
-    others = [cell for cell in there if cell.name != best.name]
-    apart = [cell for cell in others if not any(cell is not other and cell.common(other) for other in there)]
+    shared, best, usable = set(choice.shared), choice.winner, [cell for cell in cells if cell.runs]
+    others = [cell for cell in usable if cell.name != best.name]
+    apart = [cell for cell in others if not any(cell is not other and cell.common(other) for other in usable)]
     more: dict[tuple[int, ...], list[Cell]] = {}
     less: dict[tuple[int, ...], list[Cell]] = {}
-    for cell in there:
+    for cell in usable:
         if cell in apart:
             continue
-        for gap, found in ((more, cell.runs.keys() - shared), (less, shared - cell.runs.keys())):
-            if found:
-                gap.setdefault(tuple(sorted(found)), []).append(cell)
-    served = sum(cell.runs.keys() >= shared for cell in there)
+        for by_seeds, seeds in ((more, cell.runs.keys() - shared), (less, shared - cell.runs.keys())):
+            if seeds:
+                by_seeds.setdefault(tuple(sorted(seeds)), []).append(cell)
+    served = sum(cell.runs.keys() >= shared for cell in usable)
     lines: list[str] = []
     kept = f"{_seeds(choice.shared)}, which {served} of {len(cells)} cells have"
-    for seeds, mine in _few(more):
-        lines.append(f"{arm}: {_seeds(seeds)} left out at {_where(mine)}; selected on {kept}")
-    for seeds, mine in _few(less):
-        lines.append(f"{arm}: {_seeds(seeds)} missing at {_where(mine)}; compared on the seeds in common")
+    for extra, having in _few(more):
+        lines.append(f"{arm}: {_seeds(extra)} left out at {_where(having)}; selected on {kept}")
+    for missing, lacking in _few(less):
+        lines.append(f"{arm}: {_seeds(missing)} missing at {_where(lacking)}; compared on the seeds in common")
     if apart:
         alone = sorted({seed for cell in apart for seed in cell.runs})
         lines.append(f"{arm}: {_seeds(alone)} left out at {_where(apart)}: no other cell has them, nothing to compare")
-    lacking = sorted(shared - best.runs.keys())
-    if lacking:
+    if unseen := sorted(shared - best.runs.keys()):
         lines.append(
             f"{arm}: the best cell ({_place(best)}) won on {_seeds(choice.seeds)} alone; seed="
-            f"{','.join(map(str, lacking))} for it makes that sure"
+            f"{','.join(map(str, unseen))} for it makes that sure"
         )
     if choice.circle:
         lines.append(f"{arm}: cells beat one another in a circle on the seeds in common; decided by {kept}")

@@ -1,173 +1,42 @@
-"""The comparison as a CSV file and as Markdown.
-
-`generalization(blocks)` and `markdown(blocks)` are the calls to know, both over `[(block, results(block)), ...]`.
-"""
+"""A table of text: `Table(caption, header, rows)`, as Markdown and as HTML."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from runner.analysis.arms import Block
-from runner.analysis.measures import NOTHING, SIDES, number, short, telling
-from runner.analysis.results import MEASURED, ArmResult
-from runner.analysis.statistics import Estimate
-from runner.report.notes import heads, notes
-
-Reported = Sequence[tuple[Block, Sequence[ArmResult]]]
-UNITS = {"": "", "l2": "L2", "torch": "torch", "paper": "paper", "normalized": "normalized"}
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
-def generalization(blocks: Reported) -> pd.DataFrame:
-    """One row per block and arm, everything that the other two forms show; empty = not measured or not defined.
+@dataclass(frozen=True)
+class Table:
+    """A table whose first column names the rows.
 
-    Errors in percent, losses in nats. `<name>_low` and `<name>_high` bound the 95 % t interval of `<name>`, the
-    mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
-    `difference` is the arm minus `reference`, paired over `pairs` seeds; `detectable` the smallest difference
-    that so many seeds find with 80 % power.
+    Args:
+        caption: what it shows; HTML has it above the table, Markdown leaves it to the heading.
+        header: the name of each column.
+        rows: one text per column; `**...**` marks strong words, and a line break is one in HTML.
+        words: indices of further columns that hold words; all others hold numbers and are aligned to the right.
     """
-    return pd.DataFrame([_row(block, result) for block, found in blocks for result in found])
 
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: Collection[int] = ()
 
-def _row(block: Block, result: ArmResult) -> dict[str, object]:
-    row: dict[str, object] = {
-        "block": block.id,
-        "block_label": block.label,
-        "model": block.settings["model"],
-        "dataset": block.settings["dataset"],
-        "epochs": block.settings["epochs"],
-        "schedule": block.settings["schedule"],
-        "arm": result.arm,
-        "optimizer": result.optimizer,
-        "trials": result.trials,
-        "cells": result.cells,
-        "complete_cells": result.complete_cells,
-        "selected_by": block.measure.select,
-        "lr": result.lr,
-        "wd": result.wd,
-        "wd_convention": result.wd_convention,
-        "hyper": result.hyper,
-        "edge": result.edge,
-        "not_searched": result.not_searched,
-        "phase": result.phase,
-        "n": result.n,
-        "seeds": " ".join(str(seed) for seed in result.seeds),
-    }
-    for name in MEASURED:
-        value = result.values.get(name, Estimate(math.nan, math.nan, math.nan, math.nan, 0))
-        row |= {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
-    row["epochs_to_target_n"] = result.values["epochs_to_target"].n if result.values else 0
-    row |= {"test_size": block.test_size, "sampling_low": result.sampling[0], "sampling_high": result.sampling[1]}
-    pairs = result.difference
-    empty = Estimate(math.nan, math.nan, math.nan, math.nan, 0)
-    difference = pairs.difference if pairs else empty
-    row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
-    row |= {"difference": difference.mean, "difference_std": difference.std}
-    row |= {"difference_low": difference.low, "difference_high": difference.high, "pairs": difference.n}
-    row |= {"detectable": result.detectable, "verdict": result.verdict}
-    row |= {"search_diverged": result.search_diverged, "search_failed": result.search_failed}
-    row |= {"diverged": result.diverged, "failed": result.failed}
-    return row | {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+    def is_number(self, column: int) -> bool:
+        return column > 0 and column not in self.words
 
+    def markdown(self) -> str:
+        """A pipe table; cells have '/' for '|', which would end them."""
+        marks = ["---:" if self.is_number(k) else "---" for k in range(len(self.header))]
+        lines = (self.header, marks, *self.rows)
+        return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
-def _spread(value: Estimate, digits: int) -> str:
-    """'2.05 ± 0.31 [1.67, 2.43]': mean, std and interval; only the mean for n = 1."""
-    if not math.isfinite(value.std):
-        return number(value.mean, digits)
-    interval = f"[{number(value.low, digits)}, {number(value.high, digits)}]"
-    return f"{number(value.mean, digits)} ± {number(value.std, digits)} {interval}"
+    def html(self) -> Markup:
+        """A table in a box that scrolls by itself; all text is escaped."""
+        from runner.report.page.render import render
 
-
-def decay(result: ArmResult) -> str:
-    """The best wd with its unit: '0.05 (torch)'."""
-    unit = UNITS.get(result.wd_convention, result.wd_convention)
-    return f"{short(result.wd)} ({unit})" if unit and result.wd == result.wd else short(result.wd)
-
-
-def _edge(result: ArmResult) -> str:
-    if not result.phase:
-        return NOTHING
-    fixed = f"{' and '.join(result.not_searched.split())} not searched" if result.not_searched else ""
-    return "; ".join(x for x in (f"yes: {result.edge}" if result.edge else "", fixed) if x) or "no"
-
-
-def _difference(result: ArmResult, digits: int) -> str:
-    if result.difference is None:
-        return NOTHING
-    value = result.difference.difference
-    if result.verdict in SIDES:
-        digits = telling(value.mean, digits)
-    interval = f" [{number(value.low, digits, True)}, {number(value.high, digits, True)}]" if value.n > 1 else ""
-    return f"{number(value.mean, digits, True)}{interval} (n = {value.n})"
-
-
-def _target(result: ArmResult) -> str:
-    value = result.values.get("epochs_to_target")
-    return f"{number(value.mean, 1)} ({value.n} of {result.n})" if value and value.n else NOTHING
-
-
-def pipe(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
-    """A table in Markdown, the first column and those of `words` (indices) aligned to the left, the others right."""
-    right = ["---" if k == 0 or k in words else "---:" for k in range(len(header))]
-    return "\n".join(f"| {' | '.join(x.replace('|', '/') for x in cells)} |" for cells in (header, right, *rows))
-
-
-def markdown(blocks: Reported, plots: Sequence[tuple[str, str]] = ()) -> str:
-    """The whole file: per block the results, the details and the notes; then the plots as (path, caption)."""
-    parts = ["# Generalization"]
-    for block, found in blocks:
-        parts += [f"## {block.title}" + (f" ({block.measure.remark})" if block.measure.remark else "")]
-        parts += [_results(block, found), _details(block, found)]
-        parts += ["Notes", "\n".join(f"- {line}" for line in notes(block, found))]
-    if plots:
-        parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _results(block: Block, found: Sequence[ArmResult]) -> str:
-    digits, mark = block.measure.digits, f" ({block.measure.remark})" if block.measure.remark else ""
-    what = block.measure.report_name.replace("test ", "")
-    header = ["arm", "best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
-    header += [f"test {what}, mean ± std [95 %]{mark}", f"{heads(found)[0]} [95 %]", "verdict"]
-    select = block.measure.report.replace("test", "val")
-    rows = [
-        [
-            result.arm,
-            short(result.lr),
-            decay(result) + (f" {result.hyper}" if result.hyper else ""),
-            _edge(result),
-            result.phase or result.remark,
-            f"n = {result.n}",
-            number(result.values[select].mean, digits) if result.values else NOTHING,
-            _spread(result.values[block.measure.report], digits) if result.values else NOTHING,
-            _difference(result, digits),
-            result.verdict or NOTHING,
-        ]
-        for result in found
-    ]
-    return pipe(header, rows)
-
-
-def _details(block: Block, found: Sequence[ArmResult]) -> str:
-    header = ["arm", "trials searched", "cells", "test top-5 error (%)", "training loss", "gap in loss"]
-    header += ["gap in error (points)", "epochs to target", "diverged (search; reported)", "failed (search; reported)"]
-    rows = []
-    for result in found:
-        mean = {name: value.mean for name, value in result.values.items()}
-        rows.append(
-            [
-                result.arm,
-                f"n = {result.trials}",
-                str(result.cells),
-                number(mean.get("test_top5_error", math.nan)),
-                short(mean.get("train_loss", math.nan), 3),
-                short(mean.get("gap_loss", math.nan), 3),
-                number(mean.get("gap_error", math.nan)),
-                _target(result),
-                f"{result.search_diverged} of {result.trials}; {result.diverged} of {result.n}",
-                f"{result.search_failed} of {result.trials}; {result.failed} of {result.n + result.failed}",
-            ]
-        )
-    return pipe(header, rows)
+        return render("table.html.j2", table=self)

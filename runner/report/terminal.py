@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from runner.analysis.arms import Block
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
-from runner.analysis.results import ArmResult
 from runner.analysis.select import NONE_BETTER
+from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.answer import answer
 from runner.report.chance import at_chance
-from runner.report.notes import against, heads
+from runner.report.notes import against, ended, heads
 from runner.report.ragged import ragged
-from runner.report.table import Reported
 
 COLUMNS = 100
 HEAD = ("arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap")
@@ -21,22 +20,22 @@ _WIDTHS = (9, 14, 6, 7, 14, 7)  # of the columns between the first and the last
 _ARM, _LAST = 18, 17  # of the first and the last, at least
 
 
-def terminal_table(blocks: Reported) -> str:
+def terminal_table(blocks: Sequence[BlockResults]) -> str:
     """± is the half-width of the 95 % interval over seeds, * a winner on its grid's edge; notes below each block.
 
     The last line is the `answer` to the question that the study asks.
     """
     lines: list[str] = []
-    for block, found in blocks:
-        remark = f" ({block.measure.remark})" if block.measure.remark else ""
-        kind, unit = block.measure.kind, "errors in %" if block.measure.is_error else "losses in nats"
-        lines += [*([""] if lines else []), *textwrap.wrap(f"{block.title}{remark}; {unit}", COLUMNS)]
-        first = max(_ARM, *(len(result.arm) + 1 for result in found)) if found else _ARM
+    for results in blocks:
+        block = results.block
+        unit = "errors in %" if block.measure.is_error else "losses in nats"
+        lines += [*([""] if lines else []), *textwrap.wrap(f"{block.marked_title}; {unit}", COLUMNS)]
+        first = max(_ARM, *(len(label) + 1 for label in block.arms))
         last = max(_LAST, COLUMNS - first - sum(_WIDTHS))
-        head = next(head for head in heads(found) if len(head) < last or head == heads(found)[-1])
-        cells = [_cells(block, result, last) for result in found]
+        head = next(head for head in heads(results) if len(head) < last or head == heads(results)[-1])
+        cells = [_cells(block, result, last) for result in results.arms]
         lines += [_line(cells, first, last) for cells in ([*HEAD, head], *cells)]
-        notes = [*_footnotes(kind, found), *at_chance(block, found), *ragged(block), *against(found)]
+        notes = [*_footnotes(results), *at_chance(results), *ragged(block), *against(results)]
         lines += [part for note in notes for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")]
     lines += ["", *textwrap.wrap(answer(blocks), COLUMNS)]
     return "\n".join(lines)
@@ -83,24 +82,23 @@ def _difference(result: ArmResult, digits: int, room: int) -> str:
     return text
 
 
-def _footnotes(kind: str, found: Sequence[ArmResult]) -> list[str]:
+def _footnotes(results: BlockResults) -> list[str]:
     lines = []
-    reported = [result for result in found if result.values]
+    reported = [result for result in results.arms if result.values]
     if any(result.edge for result in reported):
         lines.append("* the winner is on the edge of its grid")
     reasons: dict[str, list[str]] = {}
-    for result in found:
+    for result in results.arms:
         for text in (result.remark, result.verdict if "(" in result.verdict else ""):
             if text:
                 reasons.setdefault(text, []).append(result.arm)
     lines += [f"{'; '.join(arms)}: {text}" for text, arms in reasons.items()]
     if any(result.n == 1 for result in reported):
-        lines.append(f"one seed: no interval; a difference in {kind} between arms may be chance")
+        lines.append(f"one seed: no interval; a difference in {results.block.measure.kind} between arms may be chance")
     for word in ("diverged", "failed"):
-        counts = [(result.arm, getattr(result, f"search_{word}"), result.trials) for result in found]
+        counts = [(result.arm, getattr(result, f"search_{word}"), result.trials) for result in results.arms]
         if any(k for _, k, _ in counts):
             lines.append(f"{word} in the search: " + "; ".join(f"{arm} {k} of {n}" for arm, k, n in counts if k))
-        last = [(result.arm, getattr(result, word), result.n + result.failed) for result in found]
-        if any(k for _, k, _ in last):
-            lines.append(f"{word} in the rows reported: " + "; ".join(f"{arm} {k} of {n}" for arm, k, n in last if k))
+        if hit := ended(results, word):
+            lines.append(f"{word} in the rows reported: {hit}")
     return lines

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.analysis.arms import Block, split
+from runner.analysis.arms import split
+from runner.analysis.overlay import overlay_table
 from runner.analysis.references import check
-from runner.analysis.results import ArmResult, results
+from runner.analysis.results import results
+from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
 from runner.errors import UserError
@@ -23,10 +25,10 @@ from runner.records.schema import PLACE, TEXTS
 from runner.report import claims_table
 from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
-from runner.report.plots.block import Plots
-from runner.report.plots.block import plots as draw
+from runner.report.generalization import generalization, markdown
+from runner.report.plots.block import Drawings, draw_all, remove_stale
+from runner.report.plots.plot import PlotData
 from runner.report.progress import progress_note
-from runner.report.table import Reported, generalization, markdown
 from runner.report.terminal import terminal_table
 from runner.system import called
 from runner.system.files import replacing
@@ -35,8 +37,6 @@ from runner.system.locks import Lock
 SAID = "\nThe paper's claims, judged on this study: {summary} (claims.md, claims.csv).\n"
 PAGE = "\nThe same and more (settings, versions, the paper beside it) as one page for a browser: report.html\n"
 NO_TRIALS = "no trials yet: nothing to report"
-# Names that this module gives; only such files are removed when they are out of date.
-_OURS = re.compile(r"(heatmap(_paper_units|_torch_units)?|error_vs_wd|curves|scatter|mechanism)(-[0-9a-f]{6})?\.png")
 _DRAFT = re.compile(r"\..+\.([1-9]\d*)\.part")
 
 
@@ -67,32 +67,39 @@ def write_report(folder: Path, reference: str = "") -> Report:
 
 
 def _written(folder: Path, reference: str) -> Report:
-    rows = fingerprint(folder, reference)  # before they are read: of what is appended meanwhile the report says nothing
+    # Taken before the rows are read: rows that are appended meanwhile may be missing in the report, and the fingerprint
+    # must not claim them.
+    rows = fingerprint(folder, reference)
     trials = _read(folder, "trials")
     _name_unplaced(folder, trials)
     blocks = split(trials)
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
     check(blocks, reference)
-    reported = [(block, results(block, reference)) for block in blocks]
-    shown = {str(t) for _, found in reported for r in found if r.rows is not None for t in r.rows["trial"]}
+    reported = tuple(results(block, reference) for block in blocks)
+    best = [arm.rows for one in reported for arm in one.arms if arm.rows is not None]
+    shown = {str(trial) for runs in best for trial in runs["trial"]}
     curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
-    dynamics = _read(folder, "dynamics")
-    drawn = Plots()
-    plots = drawn.made
+    study = StudyResults(reported, curves, cycles, _read(folder, "dynamics"))
+    drawings = Drawings()
     try:
         _remove_torn(folder)
-        for block, found in reported:
-            draw(folder / "plots", block, found, (curves, dynamics), len(blocks) > 1, drawn)
-        _remove_stale(folder / "plots", {path.name for path, _ in plots})
-        table = _write(folder / "generalization.csv", generalization(reported).to_csv(index=False, lineterminator="\n"))
-        links = [(path.relative_to(folder).as_posix(), caption) for path, caption in plots]
-        claims = judge(reported, curves, cycles, dynamics)
+        for one in reported:
+            data = PlotData(one, study.curves, study.dynamics)
+            draw_all(folder / "plots", data, len(blocks) > 1, drawings)
+        remove_stale(folder / "plots", drawings)
+        files = [_write_csv(folder / "generalization.csv", generalization(reported))]
+        links = [(plot.path.relative_to(folder).as_posix(), plot.caption) for plot in drawings.made]
+        claims = judge(study)
         said = SAID.format(summary=claims_table.summary(claims)) if claims else ""
-        partial = f"{note}\n\n" if (note := progress_note(folder)) else ""
-        text = _write(folder / "generalization.md", partial + markdown(reported, links) + said + PAGE)
-        judged = _claims(folder, claims)
-        pages = _pages(folder, reported, plots, rows)  # the last: it shows the other files
+        note = progress_note(folder)
+        text = (f"{note}\n\n" if note else "") + markdown(reported, links) + said + PAGE
+        files += [_write(folder / "generalization.md", text), *_claims(folder, claims), *_overlay(folder, reported)]
+        # Imported here, for a finished study's table wants no page. Written last, for it links the other files.
+        from runner.report.page.page import page
+
+        html = page(folder, reported, drawings.made, claims, note)
+        files.append(_write(folder / "report.html", marked(html, rows)))
     except OSError as error:
         where = error.filename2 or error.filename or folder
         raise UserError(
@@ -101,21 +108,22 @@ def _written(folder: Path, reference: str) -> Report:
         ) from error
     terminal = _terminal(folder, reported)
     keep(folder, rows, terminal)
-    terminal = _terminal(folder, reported, drawn.failed) if drawn.failed else terminal
-    return Report(folder, (table, text, *judged, *pages, *(path for path, _ in plots)), terminal, tuple(drawn.skipped))
+    terminal = _terminal(folder, reported, drawings.failed) if drawings.failed else terminal
+    files += [plot.path for plot in drawings.made]
+    return Report(folder, tuple(files), terminal, tuple(drawings.skipped))
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the study's report, where there can be one."""
-    if not folder.is_dir():  # which reading will say
+    """Hold the lock of the study's report, unless the folder does not allow one."""
+    if not folder.is_dir():  # The error comes when the rows are read.
         yield
         return
     try:
         (folder / ".state").mkdir(exist_ok=True)
         lock = Lock(folder / ".state" / "report.lock")
         lock.wait()
-    except (OSError, UserError):  # a folder that may only be read; where nothing can be written, that is said later
+    except (OSError, UserError):  # A read-only folder: the error comes when the first file is written.
         yield
         return
     try:
@@ -125,7 +133,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
-    """Say which rows no table has a place for."""
+    """Name the rows that lack what says which arm and cell they belong to: no table shows them."""
     for name in PLACE:
         lacking = trials["trial"][trials[name].isna() | (trials[name] == "")]
         if len(lacking):
@@ -143,11 +151,10 @@ def summary(folder: Path, reference: str = "", trials: pd.DataFrame | None = Non
     `trials`: the study's rows, where they have been read.
     """
     blocks = split(_read(Path(folder), "trials") if trials is None else trials)
-    found = [(block, results(block, reference)) for block in blocks]
-    return _terminal(folder, found) if blocks else f"{folder}: {NO_TRIALS}"
+    return _terminal(folder, [results(block, reference) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
 
 
-def _terminal(folder: Path, reported: Reported, failed: Sequence[str] = ()) -> str:
+def _terminal(folder: Path, reported: Sequence[BlockResults], failed: Sequence[str] = ()) -> str:
     """The table, plots that failed, the commands that extend grids where a winner is on an edge, and the answer."""
     table, _, answer = terminal_table(reported).rpartition("\n\n")
     more = extension(folder, reported)
@@ -168,30 +175,16 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
         for path in paths:
             path.unlink(missing_ok=True)
         return []
-    texts = (claims_table.table(claims).to_csv(index=False, lineterminator="\n"), claims_table.markdown(claims))
-    return [_write(path, text) for path, text in zip(paths, texts, strict=True)]
+    return [_write_csv(paths[0], claims_table.frame(claims)), _write(paths[1], claims_table.markdown(claims))]
 
 
-def _pages(
-    folder: Path, reported: list[tuple[Block, list[ArmResult]]], plots: list[tuple[Path, str]], rows: str
-) -> list[Path]:
-    """overlay.csv, where the paper's Figure 2 has a map like ours, and report.html."""
-    from runner.analysis.overlay import overlay_table
-    from runner.report.page.page import page
-
-    made, over = [], overlay_table([block for block, _ in reported])
-    if over.empty:
-        (folder / "overlay.csv").unlink(missing_ok=True)
-    else:
-        made.append(_write(folder / "overlay.csv", over.to_csv(index=False, lineterminator="\n")))
-    return [*made, _write(folder / "report.html", marked(page(folder, reported, plots), rows))]
-
-
-def _remove_stale(folder: Path, fresh: set[str]) -> None:
-    """A plot of an earlier report that this one no longer makes would contradict the new table."""
-    for path in folder.glob("*.png") if folder.is_dir() else ():
-        if _OURS.fullmatch(path.name) and path.name not in fresh:
-            path.unlink()
+def _overlay(folder: Path, reported: Sequence[BlockResults]) -> list[Path]:
+    """overlay.csv, where the paper's Figure 2 has a map like ours."""
+    path, table = folder / "overlay.csv", overlay_table([one.block for one in reported])
+    if table.empty:
+        path.unlink(missing_ok=True)
+        return []
+    return [_write_csv(path, table)]
 
 
 def _remove_torn(folder: Path) -> None:
@@ -200,10 +193,14 @@ def _remove_torn(folder: Path) -> None:
     None that is younger than ten seconds: it may be of a process on another machine.
     """
     for path in (*folder.glob(".*.part"), *folder.glob("plots/.*.part")):
-        found = _DRAFT.fullmatch(path.name)
+        draft = _DRAFT.fullmatch(path.name)
         with suppress(OSError):  # another report has removed it
-            if found and not alive(int(found[1])) and time.time() - path.stat().st_mtime > 10:
+            if draft and not alive(int(draft[1])) and time.time() - path.stat().st_mtime > 10:
                 path.unlink()
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> Path:
+    return _write(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _write(path: Path, text: str) -> Path:

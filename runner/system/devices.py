@@ -66,9 +66,27 @@ def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
 
     A job of a launcher such as joblib is itself one of several processes and starts no more.
     """
-    if multiprocessing.current_process().name != "MainProcess":
+    if _in_a_job():
         return 1
     if devices[0].startswith("cuda"):
         return max(1, min(len(devices), stacks))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(wanted or cores, stacks))
+    return max(1, min(wanted or _cores(), stacks))
+
+
+def train_apart(wanted: int, devices: Sequence[str], stacks: int) -> bool:
+    """Whether this process leaves all training to others, and imports meanwhile what the report needs.
+
+    So it is with several processes, and with one where the user leaves their number open and has a core to spare.
+    """
+    if worker_count(wanted, devices, stacks) > 1:
+        return True
+    return not wanted and devices[0] == "cpu" and _cores() > 1 and not _in_a_job()
+
+
+def _in_a_job() -> bool:
+    """Whether this is a process that a launcher such as joblib has started."""
+    return multiprocessing.current_process().name != "MainProcess"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

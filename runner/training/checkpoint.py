@@ -65,10 +65,12 @@ class Checkpoints:
             raise signals.Interrupted(number)
 
     def _interval(self) -> float:
+        """Seconds between two checkpoints: more than `every` where one takes long to save."""
         return max(self.every, RARELY * self.took) if self.every else 0.0
 
     def save(self, state: State) -> None:
         """Write `state`; a disk that is full costs the checkpoint, not the training."""
+        # A kill while the draft is written leaves the last checkpoint as it was.
         began = time.monotonic()
         stored = state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}
         stored["recorded"] = sum(1 << epoch for epoch in state["recorded"])
@@ -76,7 +78,7 @@ class Checkpoints:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path, alone=True) as draft, draft.open("wb") as file:
                 torch.save(stored, file)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
             reason = error.strerror if isinstance(error, OSError) else "it cannot be written whole: is the disk full?"
             if not self.failed:
                 self.tell(f"{self.path}: cannot save a checkpoint ({reason}); going on without")
@@ -177,6 +179,7 @@ def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
         return {name: selected(part, slots, str(name)) for name, part in value.items()}
     if isinstance(value, Tensor) and value.dim():
         return value[..., list(slots)].clone() if key.startswith("ledger") else value[list(slots)].clone()
+    # The list of tensors has no trial axis itself; its tensors have.
     if isinstance(value, list) and key == "tensors":
         return [selected(part, slots) for part in value]
     return [value[slot] for slot in slots] if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optim import rules
-from runner.config.schedules import Length, multiplier
+from runner.training.multiplier import Length, multiplier
 from runner.trials.trial import Trial
 
 STEPS = 1024  # about as many are made at a time

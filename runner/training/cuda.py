@@ -19,6 +19,7 @@ def ready(device: torch.device) -> None:
         torch.cuda.set_device(device)
     # cuDNN attention rebuilds its plan for every batch shape and fails on very short sequences.
     torch.backends.cuda.enable_cudnn_sdp(False)
+    # What the last stack left goes back, so that the peak that is measured is this stack's.
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
 

@@ -59,7 +59,7 @@ class Graph:
         what was queued before, and is waited for once: a wait at each step would cost the host as much as a replay.
         """
         if self.table is None:
-            self.table = rows.clone()
+            self.table = rows.clone()  # the table must keep its address, which the graph reads
         else:
             self.table.copy_(rows, non_blocking=True)
         self.clock.fill_(first - 1)  # a step begins by counting it up
@@ -73,6 +73,7 @@ class Graph:
 
     def run(self, step: int) -> None:
         """Take step `step` of the epoch (from 0), within `epoch`; the steps must be run in order."""
+        # Plain steps come first, then the capture, which takes no step, and from then on replays.
         kind = self.full if step < self.feed.full else self.rest
         if kind.graph is None and not kind.warm and not Graph.refused:
             self._record(kind)
@@ -92,6 +93,7 @@ class Graph:
         """Capture a step into a graph; where that fails for good, go on without graphs, with a warning."""
         assert self.table is not None
         scale = self.step.scale
+        # Nothing can be compiled under capture.
         self.launch.prepare(self.table, self.step.live, None if scale is None else scale.value, self.clock)
         graph = torch.cuda.CUDAGraph()
         pool = self.pool or torch.cuda.graph_pool_handle()
@@ -106,7 +108,7 @@ class Graph:
             # so both graphs begin anew.
             self.full.graph = self.rest.graph = self.pool = None
             self.launch.release()
-            if begun:
+            if begun:  # a capture that never began has nothing to give up
                 give_up(graph, pool, self.device)
             if any(words in str(error) for words in NO_MEMORY):
                 raise torch.OutOfMemoryError(str(error)) from error  # for a smaller stack

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.training import rows
 from runner.training.checkpoint import Checkpoints
-from runner.training.options import Options
 from runner.training.rows import BestEpochs, EpochRows
 from runner.training.stack import Stack
 from runner.training.state import Run, capture, resumed, snapshot
@@ -22,7 +22,7 @@ def train(
     trials: Sequence[Trial],
     dataset: Dataset,
     device: torch.device,
-    options: Options | None = None,
+    settings: RunSettings | None = None,
     checkpoints: Checkpoints | None = None,
     saved: dict[str, Any] | None = None,
 ) -> Iterator[EpochRows]:
@@ -35,7 +35,7 @@ def train(
         trials: of one stack key (`Trial.shape`), so that one program computes them all.
         dataset: theirs, as `runner.data.load.load` gives it.
         device: "cpu" or a CUDA device.
-        options: how often to evaluate, and the like; none of it changes what is trained.
+        settings: how often to evaluate, and the like; none of it changes what is trained.
         checkpoints: where the state is saved from time to time, and before an interrupt; None: nowhere.
         saved: the state to go on from, as `checkpoints.load()` gives it; None: begin.
 
@@ -43,13 +43,13 @@ def train(
         signals.Interrupted: when the end was asked for and the state is saved.
         torch.OutOfMemoryError, MemoryError: where the stack has no room; the last checkpoint stays.
     """
-    options = options or Options()
+    settings = settings or RunSettings()
     clock = time.perf_counter()
     started = rows.now()
 
     def fresh() -> Run:
-        stack = Stack(trials, dataset, device, diagnostics=options.diagnostics)
-        return Run(stack, BestEpochs(len(trials), options.target_error))
+        stack = Stack(trials, dataset, device, diagnostics=settings.diagnostics)
+        return Run(stack, BestEpochs(len(trials), settings.target_error))
 
     run = fresh() if saved is None else resumed(fresh, saved, checkpoints.discard if checkpoints else print)
     stack = run.stack
@@ -72,7 +72,7 @@ def train(
             run.stats = stack.run_epoch(run.epoch, run.step, after)
             run.step, run.kept = stack.per_epoch, None
         pulse()
-        made = _epoch_rows(run, options, elapsed, started, pulse)
+        made = _epoch_rows(run, settings, elapsed, started, pulse)
         yield made
         if made.trials:
             return
@@ -84,17 +84,17 @@ def train(
 
 
 def _epoch_rows(
-    run: Run, options: Options, elapsed: Callable[[], float], started: str, pulse: Callable[[], None]
+    run: Run, settings: RunSettings, elapsed: Callable[[], float], started: str, pulse: Callable[[], None]
 ) -> EpochRows:
     """The rows of an epoch whose steps are taken; `pulse` is called between the batches of its evaluation."""
     stack, trials, epoch, stats = run.stack, run.stack.trials[: run.stack.count], run.epoch + 1, run.stats
     assert stats is not None, "the steps of the epoch are taken"
     final = epoch == stack.epochs or not bool(stack.live.any())
-    if not (epoch % options.eval_every == 0 or final or rows.cycle_ends(trials, epoch)):
+    if not (epoch % settings.eval_every == 0 or final or rows.cycle_ends(trials, epoch)):
         return EpochRows(epoch)
     # Without a validation set the best epoch is chosen on the test set, as in the paper; tables then say so.
     selecting = "val" if "val" in stack.splits else "test"
-    wanted = [selecting, *(name for name in stack.splits if name != selecting and (final or options.eval_all))]
+    wanted = [selecting, *(name for name in stack.splits if name != selecting and (final or settings.eval_all))]
     scores = {name: stack.scores(name, pulse) for name in wanted}
     run.best.see(epoch, scores[selecting].error)
     seconds = elapsed()

@@ -38,6 +38,7 @@ class Unstacked:
         self.count = 0
         self.in_backward = rule.optimizer == "lomo"
         self.lazy = not self.in_backward
+        # One group for weights and one for norms and biases, as the two rows of coefficients.
         groups: list[dict[str, Any]] = [{"params": [], "kind": kind} for kind in (0, 1)]
         # What the optimizer steps. LOMO hooks the leaves themselves, for only they tell when a gradient is complete.
         self.own: list[Tensor] = list(self.parameters)
@@ -68,6 +69,7 @@ class Unstacked:
         """Before the backward pass: the coefficients of the step, rows [2, COLUMNS, 1], and whether it is taken."""
         for group in self.optimizer.param_groups:
             lr, decay = float(rows[group["kind"], LR, 0]), float(rows[group["kind"], DECAY, 0])
+            # The coefficients hold the decay of a step, which these optimizers form as lr * weight_decay.
             group["lr"], group["weight_decay"] = lr, decay / lr if lr else 0.0
             # LOMO moves weights in every backward pass: at rate 0 those of a trial that has diverged stay as they are.
             if self.in_backward and not bool(live.any()):
@@ -128,6 +130,7 @@ def _without_trial(gradient: Tensor | None) -> Tensor | None:
         return None
     if not gradient.is_sparse:
         return gradient[0]
+    # The first row of indices is the trial, 0 everywhere.
     whole = gradient.coalesce()
     shape = gradient.shape[1:]
     return torch.sparse_coo_tensor(

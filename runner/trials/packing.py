@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from optim.arithmetic import ceil_div
 from runner.config.settings import FULL, LOOSE, UNSTACKED
 from runner.models.settings import TransformerSettings
 from runner.trials.stack_size import alone, unit
@@ -53,8 +54,8 @@ def _filled(trials: Sequence[Trial], most: int, workers: int, unit: int) -> list
     """
     size = min(max(2, unit) if most >= unit else 2, most)
     blocks = len(trials) // size
-    count = -(-blocks // (most // size))
+    count = ceil_div(blocks, most // size)
     if workers:  # every worker gets as many stacks as the others
-        count = min(blocks, -(-count // workers) * workers)
+        count = min(blocks, ceil_div(count, workers) * workers)
     edges = [blocks * i // count * size for i in range(count + 1)] if blocks else [0]
     return [list(trials[i:j]) for i, j in pairwise([*edges, len(trials)]) if i < j]

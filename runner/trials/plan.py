@@ -1,4 +1,4 @@
-"""Which trial in which stack: `StoredPlan(folder, lock).follow(trials, ...)` is the call to know.
+"""Which trial in which stack: `StoredPlan(folder, lock).follow(trials, layout)` is the call to know.
 
 A plan is kept in the study's plan.csv before anything is trained, so that another process, a later call and a rerun
 put a trial among the same neighbours. The file only grows: where a trial is named twice, the later line counts.
@@ -10,17 +10,19 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from optim.arithmetic import ceil_div
 from runner.config.settings import COMPUTE, FULL, LANES, LOOSE, UNSTACKED
 from runner.records import parts
 from runner.records.schema import FILES
 from runner.records.table import Table
 from runner.trials.packing import packed
 from runner.trials.stack_size import cpu_stack, gpu_stack, gpu_way
-from runner.trials.trial import Shape, Trial
+from runner.trials.trial import StackKey, Trial
 
 Plan = list[list[Trial]]
 
@@ -32,43 +34,76 @@ class Chosen(NamedTuple):
     way: str = FULL
 
 
-Sizes = Mapping[Shape, Chosen]
-NONE: Sizes = {}
+Sizes = Mapping[StackKey, Chosen]
 
 
-def plan(
-    trials: Iterable[Trial],
-    device: str,
-    size: int,
-    workers: int,
-    measured: Sizes = NONE,
-    exact: bool = False,
-    compute: str = "auto",
-) -> Plan:
-    """Stacks of trials of one shape, at most `size` in each, shared out to `workers` evenly.
+@dataclass(frozen=True)
+class Layout:
+    """What decides how trials are laid into stacks.
 
-    `size` 0: what was `measured` for the shape, or else chosen by it. `exact`: see `packing`. `compute`: a key of
-    COMPUTE; of "auto" the way is the measured one, or else `gpu_way`'s on a GPU, that of `packing` on the CPU.
+    Args:
+        device: "cpu", or a GPU's name, which begins with "cuda".
+        size: trials in a stack that the user asks for; 0: what was measured, or else chosen by model and batch.
+        workers: processes that the stacks are shared out to evenly.
+        measured: size and way of stacks, by `Trial.stack_key`, as far as measured.
+        exact: whether each trial is computed as in a full stack (see `packing`).
+        compute: a key of COMPUTE. Of "auto" the way is the measured one, or else `gpu_way`'s on a GPU and that of
+            `packing` on the CPU.
     """
-    groups: dict[Shape, list[Trial]] = defaultdict(list)
+
+    device: str
+    size: int = 0
+    workers: int = 1
+    measured: Sizes = field(default_factory=dict)
+    exact: bool = False
+    compute: str = "auto"
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    def rules_out(self, stack: Sequence[Trial]) -> bool:
+        """Whether a stack that was planned before is too large for this layout, or is computed in another way."""
+        trial = stack[0]
+        if self.size and len(stack) > stack_size(trial, self.device, self.size):
+            return True
+        if not trial.stackable:
+            return False
+        if self.compute != "auto" and (trial.way == LANES) != (self.compute == "lanes"):
+            return True
+        if trial.way in (LOOSE, UNSTACKED):
+            return self.exact or self.on_gpu
+        return trial.way == LANES and self.exact
+
+
+def plan(trials: Iterable[Trial], layout: Layout) -> Plan:
+    """Stacks of trials of one stack key, laid out as `layout` says."""
+    groups: dict[StackKey, list[Trial]] = defaultdict(list)
     for trial in trials:
-        groups[trial.shape].append(trial)
+        groups[trial.stack_key].append(trial)
     stacks: Plan = []
     for group in groups.values():
-        if not device.startswith("cuda") and group[0].stackable:
-            some = packed(group, stack_size(group[0], device, size), 0 if size else workers, exact)
-            stacks += _in_lanes(some) if compute == "lanes" else some
-            continue
-        chosen = measured.get(group[0].shape, Chosen(0, ""))
-        most = size or chosen.trials
-        count = -(-len(group) // stack_size(group[0], device, most))
-        if not size:  # every worker gets as many stacks as the others
-            count = min(len(group), -(-count // workers) * workers)
-        edges = [len(group) * i // count for i in range(count + 1)]
-        some = [group[i:j] for i, j in pairwise(edges)]
-        way = COMPUTE[compute] or chosen.way or gpu_way(group[0].model)
-        stacks += _in_lanes(some) if way == LANES and group[0].stackable else some
+        stackable = group[0].stackable
+        stacks += _on_cpu(group, layout) if stackable and not layout.on_gpu else _on_gpu_or_alone(group, layout)
     return stacks
+
+
+def _on_cpu(group: Sequence[Trial], layout: Layout) -> Plan:
+    most = stack_size(group[0], layout.device, layout.size)
+    stacks = packed(group, most, 0 if layout.size else layout.workers, layout.exact)
+    return _in_lanes(stacks) if layout.compute == "lanes" else stacks
+
+
+def _on_gpu_or_alone(group: Sequence[Trial], layout: Layout) -> Plan:
+    first = group[0]
+    chosen = layout.measured.get(first.stack_key, Chosen(0, ""))
+    count = ceil_div(len(group), stack_size(first, layout.device, layout.size or chosen.trials))
+    if not layout.size:  # every worker gets as many stacks as the others
+        count = min(len(group), ceil_div(count, layout.workers) * layout.workers)
+    edges = [len(group) * i // count for i in range(count + 1)]
+    stacks = [list(group[i:j]) for i, j in pairwise(edges)]
+    way = COMPUTE[layout.compute] or chosen.way or gpu_way(first.model)
+    return _in_lanes(stacks) if way == LANES and first.stackable else stacks
 
 
 def _in_lanes(stacks: Plan) -> Plan:
@@ -76,7 +111,7 @@ def _in_lanes(stacks: Plan) -> Plan:
 
 
 def stack_size(trial: Trial, device: str, size: int) -> int:
-    """The trials of this shape that share a stack, where the user asks for `size` (0: auto)."""
+    """The trials that share a stack with this one, where the user asks for `size` (0: auto)."""
     if not trial.stackable:
         return 1
     shape = (trial.model, trial.batch_size, trial.positions)
@@ -103,17 +138,6 @@ def way_of(name: str) -> str:
     return way if way in (LOOSE, UNSTACKED, LANES) else FULL
 
 
-def _ruled_out(trial: Trial, device: str, exact: bool, compute: str) -> bool:
-    """Whether what was planned for this trial's way of computing is not what is asked for now, or possible."""
-    if not trial.stackable:
-        return False
-    if compute != "auto" and (trial.way == LANES) != (compute == "lanes"):
-        return True
-    if trial.way in (LOOSE, UNSTACKED):
-        return exact or device.startswith("cuda")
-    return trial.way == LANES and exact
-
-
 class StoredPlan:
     """The plan of a study's folder; `lock` is held while the file is read and written.
 
@@ -124,31 +148,20 @@ class StoredPlan:
         self.path, self.lock = parts.home(folder, part) / FILES["plan"], lock
         self.whole = [folder / FILES["plan"]] if part else []
 
-    def follow(
-        self,
-        trials: Iterable[Trial],
-        device: str,
-        size: int,
-        workers: int,
-        measured: Sizes = NONE,
-        exact: bool = False,
-        compute: str = "auto",
-    ) -> Plan:
+    def follow(self, trials: Iterable[Trial], layout: Layout) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
 
-        A stored stack larger than the `size` that the user asks for is planned anew, and so is one that is computed
-        in a way that `exact`, `compute` or the device rules out.
+        A stored stack that `layout` rules out is planned anew.
         """
         with self.lock:
             known, rest = self._known(trials)
             followed: Plan = []
             for stack in known:
-                too_large = len(stack) > stack_size(stack[0], device, size) and size
-                if too_large or _ruled_out(stack[0], device, exact, compute):
+                if layout.rules_out(stack):
                     rest += [trial.computed(FULL) for trial in stack]
                 else:
                     followed.append(stack)
-            fresh = plan(rest, device, size, workers, measured, exact, compute)
+            fresh = plan(rest, layout)
             self._append(fresh)
         return followed + fresh
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from optim.arithmetic import ceil_div
 from runner.config.settings import FULL, LANES, LOOSE, UNSTACKED
 from runner.models.settings import ModelSettings, TransformerSettings
 
@@ -64,7 +65,7 @@ def slots(model: ModelSettings, batch: int, positions: int, trials: int, way: st
     """
     if way in (UNSTACKED, LANES) or (trials == 1 and alone(model, batch, positions)):
         return trials
-    return max(2, trials if way == LOOSE else -(-trials // unit(model)) * unit(model))
+    return max(2, trials if way == LOOSE else ceil_div(trials, unit(model)) * unit(model))
 
 
 def gpu_way(model: ModelSettings) -> str:

@@ -7,24 +7,26 @@ run has the same id on every machine, in every study and however its numbers wer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
+from optim.arithmetic import ceil_div
 from optim.conventions import L2, equivalents
 from optim.rules import COUPLED, UNSTACKABLE, Rule
-from runner.config.schedules import ScheduleSettings, cycle_epochs
-from runner.config.settings import FULL, AdamSettings, LookaheadSettings, OptimizerSettings, Settings, SGDSettings
+from runner.config import flat
+from runner.config.schedules import cycle_epochs
+from runner.config.settings import AXES, FULL, AdamSettings, LookaheadSettings, Settings, SGDSettings, TrialSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings, ImageSettings
 from runner.errors import UserError
-from runner.models.settings import ModelSettings, TransformerSettings
+from runner.models.settings import TransformerSettings
 from runner.records import identity
 
 NO_LOOKAHEAD = LookaheadSettings()
 _TWINS = {"adamw": "adam", "sgdw": "sgd"}
-Shape = tuple[object, ...]
+StackKey = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,14 @@ class Facts:
         return Facts(dataset.name, dataset.hash, dataset.classes, *sizes, pixels)
 
 
-@dataclass(frozen=True)
-class Trial:
+@dataclass(frozen=True, kw_only=True)
+class Trial(TrialSettings):
     """One point of the grid: everything that decides the outcome of a training run."""
 
-    model: ModelSettings
-    dataset: DatasetSettings
     facts: Facts
-    optimizer: OptimizerSettings
-    schedule: ScheduleSettings
-    wd_convention: str
     lr: float
     wd: float
     seed: int
-    epochs: int
-    batch_size: int
-    precision: str
-    loss_multiplier: float = 1.0
-    wd_schedule: str = "follow_lr"
-    lookahead: LookaheadSettings = NO_LOOKAHEAD
     way: str = FULL  # how it is computed on the CPU (`runner.trials.stack_size`), which is no part of what it is
     # A study that version 0.1.0 began goes on under the shorter ids that its files have; `replace` forgets it.
     short: bool = field(default=False, init=False, compare=False)
@@ -72,7 +63,7 @@ class Trial:
     @property
     def per_epoch(self) -> int:
         """Steps in an epoch; the last batch may be smaller."""
-        return -(-self.facts.train_size // self.batch_size)
+        return ceil_div(self.facts.train_size, self.batch_size)
 
     @property
     def positions(self) -> int:
@@ -88,15 +79,23 @@ class Trial:
 
     @cached_property
     def rule(self) -> Rule:
+        """The optimizer's update, with this trial's rates and decay."""
         o = self.optimizer
-        betas = {"beta1": o.beta1, "beta2": o.beta2, "eps": o.eps} if isinstance(o, AdamSettings) else {}
-        if isinstance(o, SGDSettings):
-            betas = {"beta1": o.momentum}
-        if o.name == "lomo":
-            betas = {"beta1": 0.0}
-        everything = o.decay_params == "all"
+        own: dict[str, float] = {}
+        if isinstance(o, AdamSettings):
+            own = {"beta1": o.beta1, "beta2": o.beta2, "eps": o.eps}
+        elif isinstance(o, SGDSettings):
+            own = {"beta1": o.momentum}
+        elif o.name == "lomo":
+            own = {"beta1": 0.0}
         return Rule(
-            o.name, self.lr, self.wd, self.wd_convention, decay_all=everything, wd_schedule=self.wd_schedule, **betas
+            optimizer=o.name,
+            lr=self.lr,
+            wd=self.wd,
+            convention=self.wd_convention,
+            decay_all=o.decay_params == "all",
+            wd_schedule=self.wd_schedule,
+            **own,
         )
 
     def updates(self, epoch: int) -> float:
@@ -111,37 +110,37 @@ class Trial:
         found = equivalents(self.wd_convention, self.wd, self.lr, self.updates(0))
         return {"wd_torch": found["torch"], "wd_paper": found["paper"], "wd_norm": found["normalized"]}
 
-    @property
-    def settings(self) -> dict[str, Any]:
+    def to_flat(self) -> dict[str, Any]:
         """Every setting that can change the result, flat; `id` is the hash of those that differ from the baseline."""
-        flat: dict[str, Any] = {
-            "dataset.hash": self.facts.hash,
-            "dataset.classes": self.facts.classes,
-            "dataset.test_size": self.facts.test_size,
-            "wd_convention": self.wd_convention,
-            "lr": self.lr,
-            "wd": self.wd,
-            "seed": self.seed,
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "precision": self.precision,
-            "loss_multiplier": self.loss_multiplier,
-            "wd_schedule": self.wd_schedule,
-            "lookahead.k": self.lookahead.k,
-            "lookahead.alpha": self.lookahead.alpha,
-        }
-        for group in ("model", "dataset", "optimizer", "schedule"):
-            flat |= _flat(group, getattr(self, group))
-        return flat
+        facts = {f"dataset.{name}": getattr(self.facts, name) for name in ("hash", "classes", "test_size")}
+        return flat.to_flat(self) | facts | {name: getattr(self, name) for name in AXES}
+
+    @staticmethod
+    def from_flat(settings: Mapping[str, Any], dataset: DatasetSettings, facts: Facts) -> Trial:
+        """The trial that a row's settings describe.
+
+        Args:
+            settings: what `to_flat` gives. What a row of version 0.1.0 does not list is what it was then
+                (records/baseline.py), whatever the default is now.
+            dataset: the settings of its dataset, which say where the data lies.
+            facts: of this dataset.
+
+        Raises:
+            KeyError, TypeError: for settings of another version.
+            UserError: for a value that is not right.
+        """
+        whole = identity.whole(settings)
+        axes = {name: whole[name] for name in AXES}
+        return Trial(**flat.from_flat(whole, dataset) | axes, facts=facts)
 
     @cached_property
     def settings_json(self) -> str:
-        return identity.text(self.settings)
+        return identity.text(self.to_flat())
 
     @cached_property
     def digest(self) -> str:
         """The hash that an id is the beginning of."""
-        return identity.digest(self.settings)
+        return identity.digest(self.to_flat())
 
     @property
     def id(self) -> str:
@@ -160,23 +159,13 @@ class Trial:
         return found
 
     @property
-    def shape(self) -> Shape:
+    def stack_key(self) -> StackKey:
         """What trials must have in common to be trained as one stack."""
-        data = replace(self.dataset, label="")
-        rest = (self.rule.family, self.epochs, self.batch_size, self.precision, self.way)
-        return (self.model, data, self.facts, *rest)
+        common = (getattr(self, name) for name in _IN_COMMON)
+        return (*common, replace(self.dataset, label=""), self.facts, self.rule.family, self.way)
 
 
-@lru_cache(maxsize=1024)
-def _flat(group: str, settings: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {group: settings.name}
-    for f in fields(settings):
-        # The optimizer's own lr and wd are only what is used where a trial names none.
-        if f.name == "name" or not f.metadata.get("result", True) or (group == "optimizer" and f.name in ("lr", "wd")):
-            continue
-        value = getattr(settings, f.name)
-        found[f"{group}.{f.name}"] = list(value) if isinstance(value, tuple) else value
-    return found
+_IN_COMMON = [f.name for f in fields(TrialSettings) if f.name != "dataset" and not f.metadata.get("per_trial")]
 
 
 def normal(trial: Trial) -> Trial:
@@ -199,33 +188,16 @@ def normal(trial: Trial) -> Trial:
 
 def expand(settings: Settings, facts: Facts) -> list[Trial]:
     """The product of the lr, wd and seed axes, in that order of nesting."""
-    steps = settings.epochs * -(-facts.train_size // settings.batch_size)
+    steps = settings.epochs * ceil_div(facts.train_size, settings.batch_size)
     if settings.schedule.warmup_steps >= steps or settings.schedule.warmup_epochs >= settings.epochs:
         raise UserError(
             f"schedule.warmup_steps={settings.schedule.warmup_steps} "
             f"schedule.warmup_epochs={settings.schedule.warmup_epochs:g}: must be shorter than the run, "
             f"{steps} steps in {settings.epochs} epochs"
         )
+    shared = {name: getattr(settings, name) for name in flat.SHARED}
     found = [
-        normal(
-            Trial(
-                model=settings.model,
-                dataset=settings.dataset,
-                facts=facts,
-                optimizer=settings.optimizer,
-                schedule=settings.schedule,
-                wd_convention=settings.wd_convention,
-                lr=lr,
-                wd=wd,
-                seed=seed,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                precision=settings.precision,
-                loss_multiplier=settings.loss_multiplier,
-                wd_schedule=settings.wd_schedule,
-                lookahead=settings.lookahead,
-            )
-        )
+        normal(Trial(**shared, facts=facts, lr=lr, wd=wd, seed=seed))
         for lr in settings.lr
         for wd in settings.wds(lr)
         for seed in settings.seed

@@ -7,11 +7,8 @@ the same trials in torch's convention, the same splits, and the initial weights 
 from __future__ import annotations
 
 import csv
-import json
 import os
-import subprocess
 import sys
-import time
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -29,7 +26,7 @@ from runner.models.build import build
 from runner.models.layers import initialise
 from runner.training.randomness import generator
 from runner.trials.trial import Facts, Trial, expand
-from scripts.bench.common import ROOT, Row, refuse_unknown, whole
+from scripts.bench.common import ROOT, Row, command, refuse_unknown, whole
 from scripts.bench.devices import add_device, add_precision, refuse_unusable
 from scripts.bench.roofline import Cost, cost
 from scripts.parity.plain_models import Shape
@@ -109,31 +106,27 @@ class Case:
             words = [sys.executable, str(ROOT / "scripts" / "bench"), "peer", "--way", way]
             words += ["--job", str(self.job(seed, folder)), "--csv", str(rows)]
         limit = {"OMP_NUM_THREADS": str(self.threads)} if self.threads and way in ("typed", "tuned") else {}
-        how: Row = {"cwd": ROOT, "env": os.environ | limit, "stderr": subprocess.STDOUT, "check": False}
-        start = time.perf_counter()
-        with (folder / "log").open("w") as log:
-            code = subprocess.run(words, stdout=log, **how).returncode
-        seconds = time.perf_counter() - start
-        if code:
-            raise SystemExit(f"{' '.join(words)}\nended with {code}:\n{(folder / 'log').read_text()[-2000:]}")
+        ended = command(words, cwd=ROOT, env=os.environ | limit)
+        if ended.code:
+            raise SystemExit(f"{' '.join(words)}\nended with {ended.code}:\n{ended.text[-2000:]}")
         with rows.open(newline="") as file:
             errors = {key(row): {s: float(row[f"{s}_error"]) for s in ("val", "test")} for row in csv.DictReader(file)}
         if missing := {key(peer_trial(trial)) for trial in self.trials(seed)} - errors.keys():
             raise SystemExit(f"{' '.join(words)}\nleft no row for {len(missing)} trials")
-        return Took(seconds, errors)
+        return Took(ended.seconds, errors)
 
     def job(self, seed: int, folder: Path) -> Path:
+        """The file that tells `bench peer` what to train: data, initial weights, torch's arguments of each trial."""
         trials = self.trials(seed)
         first, dataset = trials[0], self.dataset
-        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-        arrays: Row = {f"{what}_{name}": getattr(split, what) for name, split in splits.items() for what in "xy"}
-        np.savez(data := folder / "data.npz", **arrays)
         stacked = build(first.model, dataset, 1)
         initialise(stacked, [generator(seed, "init")])
-        torch.save(stacked.state_dict(), initial := folder / "initial.pt")
+        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
         about: Row = {
             "model": asdict(first.model),
-            "data": str(data),
+            "shape": self.shape,
+            "splits": {name: (split.x, split.y) for name, split in splits.items()},
+            "initial": stacked.state_dict(),
             "mean": dataset.mean,
             "std": dataset.std,
             "flip": dataset.flip,
@@ -142,13 +135,10 @@ class Case:
             "batch_size": first.batch_size,
             "device": self.device,
             "precision": self.precision,
-            **asdict(self.shape),
+            # Each trial draws its own order: what two ways differ by is then not the luck of one order.
+            "trials": [peer_trial(trial) | {"number": 1000 * seed + i} for i, trial in enumerate(trials)],
         }
-        # Each trial draws its own order: what two ways differ by is then not the luck of one order.
-        about["trials"] = [
-            peer_trial(trial) | {"number": 1000 * seed + i, "initial": str(initial)} for i, trial in enumerate(trials)
-        ]
-        (path := folder / "job.json").write_text(json.dumps(about, indent=1))
+        torch.save(about, path := folder / "job.pt")
         return path
 
 

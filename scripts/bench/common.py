@@ -9,7 +9,11 @@ import argparse
 import csv
 import os
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +73,28 @@ def medians(results: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in results.items()}
 
 
-def children_cpu() -> float:
-    """CPU seconds that the child processes which have ended have taken."""
-    now = os.times()
-    return now.children_user + now.children_system
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended: what it wrote, its status, seconds on the wall and of CPUs, peak MiB of a process."""
+
+    text: str
+    code: int
+    seconds: float
+    cpu: float
+    mib: float
+
+
+def command(words: Sequence[str], **how: Any) -> Ended:
+    """Run a command to its end; `how` goes to subprocess.Popen. Processes that it starts and waits for count too."""
+    with tempfile.TemporaryFile("w+") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, **how)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        cpu, mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        return Ended(output.read(), process.returncode, seconds, cpu, mib)
 
 
 class Table:
@@ -87,9 +109,10 @@ class Table:
         self.formats = {name: form for name, _, form in (column.partition(":") for column in columns.split())}
         self.path = path
         self.rows: list[Row] = []
-        print(self._line({name: name for name in self.formats}), flush=True)
 
     def add(self, row: Row) -> None:
+        if not self.rows:
+            print(self._line({name: name for name in self.formats}))
         cells = {name: format(row[name], form) for name, form in self.formats.items() if row.get(name) is not None}
         print(self._line(cells), flush=True)
         self.rows.append(row)

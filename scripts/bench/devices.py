@@ -32,7 +32,7 @@ def refuse_unusable(parser: ArgumentParser, chosen: Namespace) -> None:
         try:
             chosen.csv.open("a").close()
         except OSError as error:
-            parser.error(f"--csv {chosen.csv}: cannot write there ({error.strerror})")
+            parser.error(f"--csv {chosen.csv}: cannot be written ({error.strerror})")
 
 
 def device_name(device: torch.device | str) -> str:
@@ -48,6 +48,12 @@ def device_name(device: torch.device | str) -> str:
 def machine(device: torch.device | str) -> str:
     """What the first line of a benchmark says about where it runs."""
     return f"{device_name(device)}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
+
+
+def stamps(device: torch.device | str) -> dict[str, object]:
+    """The last columns of a row: where it was measured."""
+    versions = {"torch": torch.__version__, "python": platform.python_version()}
+    return {"device": device_name(device), "threads": torch.get_num_threads(), **versions}
 
 
 def synchronize(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Trials of a job trained without the runner: `python scripts/bench peer --way typed --job FILE.json`.
+"""Trials of a job trained without the runner: `python scripts/bench peer --way typed --job FILE.pt`.
 
 `python scripts/bench trials` writes the job, which says what to train on and how, and calls this.
 
@@ -10,85 +10,23 @@ CUDA the step as a CUDA graph, in the runner's precision. Datasets and loaders a
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from runner.data.torchvision_import import torchvision_datasets
 from scripts.bench.common import Row, Table, options
-from scripts.parity.plain_models import Shape, load_trial, network
+from scripts.bench.peer_data import SPLITS, Batch, loaders, read, resident, tensors
+from scripts.parity.plain_models import load_trial, network
 
-EVALUATED = {"cpu": 500, "cuda": 2000}  # examples at a time
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-SPLITS = ("train", "val", "test")
-Batch = tuple[Tensor, Tensor]
-
-
-@lru_cache
-def read(job: Path) -> Row:
-    return json.loads(job.read_text())
-
-
-class Pictures(Dataset):
-    """uint8 images, each through `transform` when it is asked for."""
-
-    def __init__(self, x: np.ndarray, y: np.ndarray, transform: Any) -> None:
-        self.x, self.y, self.transform = x, y, transform
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        return self.transform(Image.fromarray(self.x[i].squeeze())), int(self.y[i])
-
-
-@lru_cache
-def tensors(job: Path) -> dict[str, Batch]:
-    """Every split, standardised: images float32 [N, C, H, W] or tokens int64 [N, T]."""
-    about, splits = read(job), {}
-    with np.load(about["data"]) as data:
-        for split in SPLITS:
-            x, y = torch.from_numpy(data[f"x_{split}"]), torch.from_numpy(data[f"y_{split}"])
-            if about["mean"]:
-                x = ((x - torch.tensor(about["mean"])) / torch.tensor(about["std"])).permute(0, 3, 1, 2).contiguous()
-            splits[split] = x, y
-    return splits
-
-
-@lru_cache
-def loaders(job: Path, workers: int) -> dict[str, DataLoader]:
-    about = read(job)
-    loaded = {split: DataLoader(TensorDataset(*tensors(job)[split]), EVALUATED["cpu"]) for split in SPLITS}
-    training: Dataset = TensorDataset(*tensors(job)["train"])
-    how: dict[str, Any] = {"pin_memory": about["device"] != "cpu"}
-    if about["flip"] or about["pad"]:
-        torchvision_datasets()  # which loads beside a torch of another build too
-        from torchvision import transforms
-
-        mean, std = about["mean"], about["std"]
-        steps = [
-            transforms.RandomCrop(about["example"][1:], about["pad"], fill=tuple(round(m) for m in mean)),
-            transforms.RandomHorizontalFlip(0.5 if about["flip"] else 0),
-            transforms.ToTensor(),
-            transforms.Normalize([m / 255 for m in mean], [s / 255 for s in std]),
-        ]
-        with np.load(about["data"]) as data:
-            training = Pictures(data["x_train"], data["y_train"], transforms.Compose(steps))
-        how |= {"num_workers": workers, "persistent_workers": workers > 0}
-    return loaded | {"learn": DataLoader(training, about["batch_size"], shuffle=True, **how)}
 
 
 class Run:
@@ -98,8 +36,8 @@ class Run:
         about = read(job)
         self.about, self.trial, self.device = about, trial, torch.device(about["device"])
         torch.manual_seed(trial["number"])
-        made = network(about["model"], Shape(tuple(about["example"]), about["classes"], about["vocabulary"]))
-        load_trial(made, torch.load(trial["initial"]))
+        made = network(about["model"], about["shape"])
+        load_trial(made, about["initial"])
         if tuned:
             made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = made.to(self.device)
@@ -150,7 +88,7 @@ class Run:
                 break
         errors = {"train": self.score(batches("train"))[1], "val": error, "test": self.score(batches("test"))[1]}
         # What diverged counts as chance, as in the runner.
-        ok, chance = math.isfinite(running), 100 * (1 - 1 / self.about["classes"])
+        ok, chance = math.isfinite(running), 100 * (1 - 1 / self.about["shape"].classes)
         row = {key: self.trial[key] for key in ("optimizer", "lr", "wd", "seed")}
         row |= {"status": "ok" if ok else "diverged", "epochs": epoch}
         return row | {f"{split}_error": errors[split] if ok else chance for split in SPLITS}
@@ -169,40 +107,6 @@ def typed(job: Path, trial: Row, workers: int = 2) -> Row:
         return total / count
 
     return run.train(train_epoch, lambda split: data[split])
-
-
-class Resident:
-    """The splits on the device, and training batches cut out of images with a border, mirrored at random."""
-
-    def __init__(self, job: Path) -> None:
-        about = read(job)
-        self.device, self.flip, self.pad = torch.device(about["device"]), about["flip"], about["pad"]
-        self.data = {split: (x.to(self.device), y.to(self.device)) for split, (x, y) in tensors(job).items()}
-        self.images = bool(about["mean"])
-        if self.images:
-            self.data = {k: (x.contiguous(memory_format=torch.channels_last), y) for k, (x, y) in self.data.items()}
-        self.x, self.y = self.data["train"]
-        if self.pad:
-            height, width = self.x.shape[2:]
-            self.windows = F.pad(self.x, (self.pad,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-
-    def batch(self, index: Tensor) -> Batch:
-        if self.pad:
-            top, left = torch.randint(2 * self.pad + 1, (2, len(index)), device=self.device)
-            x = self.windows[index, :, top, left]
-        else:
-            x = self.x[index]
-        if self.flip:
-            mirrored = torch.rand(len(index), 1, 1, 1, device=self.device) < 0.5
-            x = torch.where(mirrored, x.flip(3), x)
-        return x.contiguous(memory_format=torch.channels_last) if self.images else x, self.y[index]
-
-    def batches(self, split: str) -> Iterable[Batch]:
-        x, y = self.data[split]
-        return zip(x.split(size := EVALUATED[self.device.type]), y.split(size), strict=True)
-
-
-resident = lru_cache(Resident)
 
 
 def tuned(job: Path, trial: Row) -> Row:
@@ -226,7 +130,7 @@ def tuned(job: Path, trial: Row) -> Row:
 
 
 class Graph:
-    """Full batches on CUDA: three plain steps, then one is recorded and from there replayed."""
+    """Full batches on CUDA: three plain steps; the fourth is recorded, and replayed from then on."""
 
     def __init__(self, step: Any, size: int, device: torch.device) -> None:
         self.step, self.index = step, torch.zeros(size, dtype=torch.int64, device=device)
@@ -274,7 +178,7 @@ def train(way: str, job: Path) -> list[Row]:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--way", choices=("typed", "tuned", "joblib"), required=True)
-    parser.add_argument("--job", type=Path, required=True, metavar="FILE.json", help="as `bench trials` writes it")
+    parser.add_argument("--job", type=Path, required=True, metavar="FILE.pt", help="as `bench trials` writes it")
     chosen = parser.parse_args()
     rows = train(chosen.way, chosen.job)
     table = Table("optimizer lr wd seed status epochs val_error:.2f test_error:.2f", chosen.csv)

@@ -1,87 +1,57 @@
-"""How long a command takes before it trains, with many trials: `python scripts/bench plan [--sizes 5000,10000]`.
+"""How long a command takes that trains nothing, with many trials: `python scripts/bench plan [--sizes 5000,10000]`.
 
-`-m seed=range(0,N) epochs=1` on a study that has no row yet, until it says what it is going to train, and on one in
-which every trial has its row, until it ends. Prints seconds from process start, the CPU seconds of the second, and how
-they grow from size to size: 2.0 is linear. The rows are made up, from a committed one, under the trials' own ids.
+A dry run of so many trials; and a command for a study in which every trial has its row and whose report is drawn, until
+it says so and ends. Seconds from process start to end, peak memory, and how the seconds grow from size to size: 2.0 is
+linear where sizes double. The rows are made up, from a committed one, under the trials' own ids.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from scripts.bench.common import ROOT, Row, Table, children_cpu, options, wholes
-
-MADE = """
-import csv, sys
-from pathlib import Path
-from runner.records.schema import TRIALS
-from runner.config.compose import from_config
-from runner.data.load import load
-from runner.trials.described import described
-from runner.records.records import Records
-from runner.trials.trial import Facts
-from runner.trials.trial import expand
-from hydra import compose
-from hydra import initialize_config_module
-with initialize_config_module("configs", version_base="1.3"):
-    settings = from_config(compose("config", [f"seed=[{','.join(map(str, range(int(sys.argv[2]))))}]", "epochs=1"]))
-row = next(csv.DictReader(open(sys.argv[3])))
-trials = expand(settings, Facts.of(load(settings.dataset)))
-own = lambda t: described(t) | {"study": "s", "phase": "search", "status": "ok", "val_error": 3 + t.seed % 17 / 16}
-known = {name: cell for name, cell in row.items() if name in TRIALS}
-records = Records(Path(sys.argv[1]))
-records.append_curves([{"trial": t.id, "epoch": 1, "step": 13} for t in trials])
-records.append_trials([known | own(t) for t in trials])
-"""
-ROW = ROOT / "results" / "digits-cpu" / "trials.csv"
+from scripts.bench.common import ROOT, Row, Table, command, options, wholes
+from scripts.bench.made_up import study
 
 
-def command(folder: Path, count: int) -> list[str]:
-    return [sys.executable, "-m", "runner", "-m", f"seed=range(0,{count})", "epochs=1", "study=s", f"results={folder}"]
+def run(expected: str, words: list[str]) -> Row:
+    """Seconds and peak MiB of the runner with these words; ends the benchmark unless it says what is expected."""
+    ended = command([sys.executable, "-m", "runner", *words], cwd=ROOT)
+    if expected not in ended.text:
+        raise SystemExit(f"runner {' '.join(words)[:200]} did not say {expected}: {ended.text[-500:]}")
+    return {"seconds": ended.seconds, "mib": ended.mib}
 
 
-def planned(count: int) -> tuple[float, float]:
-    """Seconds until the command says how many trials it is about to train, and CPU seconds (until it is stopped)."""
+def planned(trials: int) -> Row:
+    """A dry run of so many trials, as typed: a multiple of 100."""
+    seeds = ",".join(str(seed) for seed in range(trials // 100))
+    lrs, wds = (",".join(f"{base * 1.1**k:.6g}" for k in range(10)) for base in (1e-3, 1e-2))
+    typed = ["-m", "dry_run=true", "optimizer=adamw", f"lr={lrs}", f"wd={wds}", f"seed={seeds}"]
+    with tempfile.TemporaryDirectory() as empty:
+        return {
+            "what": "dry run, process start to end",
+            "rows": trials,
+            **run(f"{trials} trials", [*typed, f"results={empty}"]),
+        }
+
+
+def done(trials: int) -> Row:
+    """A command whose trials all have their rows."""
     with tempfile.TemporaryDirectory() as folder:
-        start, before = time.perf_counter(), children_cpu()
-        words = [*command(Path(folder), count), "workers=1"]
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            assert process.stdout is not None
-            announced = any(f"{count} search trials" in line for line in process.stdout)
-            took = time.perf_counter() - start
-            process.kill()
-    if not announced:
-        raise SystemExit(f"{count} trials: ended with status {process.returncode} before it said what it trains")
-    return took, children_cpu() - before
-
-
-def done(count: int) -> tuple[float, float]:
-    """Seconds, and CPU seconds, of a command whose trials all have their rows and whose report is drawn."""
-    with tempfile.TemporaryDirectory() as folder:
-        study = Path(folder) / "s"
-        subprocess.run([sys.executable, "-c", MADE, str(study), str(count), str(ROW)], check=True)
-        for draw in (True, False):  # the first command draws the report, which the second finds
-            start, before = time.perf_counter(), children_cpu()
-            said = subprocess.run(command(Path(folder), count), capture_output=True, text=True)
-            took, spent = time.perf_counter() - start, children_cpu() - before
-            if "already done" not in said.stdout:
-                raise SystemExit(f"{count} trials, drawing {draw}: {said.stdout[-300:]}{said.stderr[-300:]}")
-    return took, spent
+        study(Path(folder) / "s", trials, 1)
+        typed = ["-m", f"seed=range(0,{trials})", "epochs=1", "study=s", f"results={folder}"]
+        run("already done", typed)  # draws the report, which the next one finds
+        return {"what": "already done, process start to end", "rows": trials, **run("already done", typed)}
 
 
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--sizes", type=wholes, default=[5000, 10_000, 20_000], help="trials (default: %(default)s)")
     chosen = parser.parse_args()
-    names = ("planned_s", "planned_cpu_s", "done_s", "done_cpu_s")
-    table = Table("trials " + " ".join(f"{name}:.2f" for name in names) + " growth:<24", chosen.csv)
-    last: tuple[float, ...] = ()
-    for count in chosen.sizes:
-        seconds = (*planned(count), *done(count))
-        row: Row = {"trials": count, **dict(zip(names, seconds, strict=True))}
-        table.add(row | {"growth": "  ".join(f"{new / old:.2f}" for new, old in zip(seconds, last, strict=False))})
-        last = seconds
+    table = Table("what:<34 rows:, seconds:.2f mib:.0f growth:.2f", chosen.csv)
+    last: dict[str, float] = {}
+    for trials in chosen.sizes:
+        for row in (planned(trials), done(trials)):
+            table.add(row | {"growth": row["seconds"] / last[row["what"]] if row["what"] in last else None})
+            last[row["what"]] = row["seconds"]

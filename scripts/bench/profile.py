@@ -14,13 +14,12 @@ from __future__ import annotations
 import os
 import pstats
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from scripts.bench.cases import Case, arguments, make
-from scripts.bench.common import ROOT, Table, options
+from scripts.bench.common import ROOT, Table, command, options
 
 # What is run: the runner's command line, without CUDA graphs.
 PROFILED = """
@@ -67,16 +66,10 @@ def profile(case: Case, folder: Path, kept: Path | None) -> pstats.Stats:
     """Run the command of a case under the profiler."""
     path = kept or folder / f"{case.name}.pstats"
     words = [str(path.resolve()), *case.command(0, folder / case.name)[3:], "workers=1"]
-    done = subprocess.run(
-        [sys.executable, "-c", PROFILED, *words],
-        cwd=ROOT,
-        env=os.environ | {"CUDA_LAUNCH_BLOCKING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)}\nended with {done.returncode}: {done.stdout[-1000:]}{done.stderr[-1000:]}")
+    blocking = os.environ | {"CUDA_LAUNCH_BLOCKING": "1"}
+    ended = command([sys.executable, "-c", PROFILED, *words], cwd=ROOT, env=blocking)
+    if ended.code:
+        raise SystemExit(f"{' '.join(words)}\nended with {ended.code}: {ended.text[-2000:]}")
     return pstats.Stats(str(path))
 
 

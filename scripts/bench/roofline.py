@@ -7,6 +7,7 @@ a bound where tensors are large, too many where a cache holds them, so that a sh
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def _cost(
 
     (learned, moved), (answered, read) = counted(learn), counted(answer)
     parameters = sum(p.numel() for p in plain.parameters())
-    steps = epochs * -(-train // batch)
+    steps = epochs * math.ceil(train / batch)
     often, looks = epochs * train / batch, evaluated / batch
     flops = learned * often + answered * looks
     size = moved * often + FUSED * parameters * steps + read * looks

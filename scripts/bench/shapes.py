@@ -28,7 +28,7 @@ from runner.data.settings import DigitsSettings
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
 from runner.system.memory import keep_freed_memory
 from runner.training.stack import Stack
-from runner.trials.plan import Plan, plan
+from runner.trials.plan import Layout, Plan, plan
 from runner.trials.trial import Facts, Trial
 from scripts.bench.common import Row, Table, medians, options, refuse_unknown, whole, wholes, words
 from scripts.parity.plain_models import Shape, network
@@ -174,7 +174,7 @@ def measure(point: Point, chosen: Namespace) -> list[Row]:
     """A row for each number of trials of a shape."""
     dataset = point.dataset()
     steps, evaluations = plain_steps(point, dataset)
-    plans = {count: kinds(plan(point.trials(dataset, count), "cpu", 0, 1)) for count in chosen.trials}
+    plans = {count: kinds(plan(point.trials(dataset, count), Layout("cpu"))) for count in chosen.trials}
     every = {kind: stack for planned in plans.values() for kind, (stack, _) in planned.items()}
     ours = {kind: our_step(stack, dataset) for kind, stack in every.items()}
     trained = milliseconds(steps | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)

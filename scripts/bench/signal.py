@@ -41,7 +41,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
 SWEEP = "-m optimizer=adam,adamw lr=1e-3,1e-2 wd=0.01,0.1 seed=0,1 epochs=100000 study=s".split()
-# What is run, the file that says that it trains, and the files that must be there in the end.
+# What is run, the file that says that it trains, and the files that must exist in the end.
 WAYS = {
     "sweep, one process": ([*SWEEP, "workers=1"], "results/s/curves.csv", "results/s/.state/stacks/*.pt"),
     "sweep, two processes": ([*SWEEP, "workers=2"], "results/s/curves.csv", "results/s/.state/stacks/*.pt"),

@@ -21,7 +21,7 @@ import torch
 
 from optim.sparse import SparseAdamW
 from scripts.bench.common import Table, medians, options, turns, whole, wholes
-from scripts.bench.devices import Memory, clocked, device_name
+from scripts.bench.devices import Memory, clocked, machine, stamps
 
 OURS = "optim.SparseAdamW"
 START, WARM, CATCH_UPS = 10_000, 300, 3
@@ -69,9 +69,9 @@ class Embedding:
             p.grad = self.dense if way == "torch AdamW fused" else sparse
 
 
-def measure(rows: int, dim: int, touched: int, rounds: int) -> dict[str, list[float]]:
+def measure(memory: Memory, rows: int, dim: int, touched: int, rounds: int) -> dict[str, list[float]]:
     """Microseconds of each way, round by round."""
-    table, memory = Embedding(rows, dim, touched), Memory(torch.device("cpu"))
+    table = Embedding(rows, dim, touched)
     ours = table.optimizers[OURS]
     assert isinstance(ours, SparseAdamW)
 
@@ -99,16 +99,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=whole, default=50, help="default: %(default)s")
     parser.add_argument("--threads", type=wholes, default=[1], help="of the CPU, such as 1,2 (default: %(default)s)")
     chosen = parser.parse_args()
-    # That rows rest unseen by forward passes: there are none here.
+    # SparseAdamW warns that rows rest unseen by forward passes; this benchmark makes no forward pass.
     warnings.filterwarnings("ignore", "rows of a parameter")
-    device = device_name("cpu")
-    print(f"{device}, torch {torch.__version__}, {chosen.touched} rows of {chosen.dim} touched")
+    memory = Memory(torch.device("cpu"))
+    print(f"{machine(memory.device)}, {chosen.touched} rows of {chosen.dim} touched")
     table = Table(SHOWN, chosen.csv)
     for threads in chosen.threads:
         torch.set_num_threads(threads)
         smallest: dict[str, float] = {}
         for rows in sorted(chosen.rows):
-            times = measure(rows, chosen.dim, chosen.touched, chosen.rounds)
+            times = measure(memory, rows, chosen.dim, chosen.touched, chosen.rounds)
             middle = medians(times)
             smallest = smallest or middle
             for way, median in middle.items():
@@ -123,8 +123,6 @@ def main() -> None:
                         "ratio": round(median / middle[OURS], 2),
                         "growth": round(median / smallest[way], 2),
                         "rounds": len(times[way]),
-                        "device": device,
-                        "threads": threads,
-                        "torch": torch.__version__,
+                        **stamps(memory.device),
                     }
                 )

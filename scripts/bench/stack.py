@@ -35,7 +35,7 @@ from runner.training.stack import Stack
 from runner.trials.trial import Trial
 from scripts.bench.cases import NAMES, Case, make
 from scripts.bench.common import Row, Table, options, refuse_unknown, whole, wholes, words
-from scripts.bench.devices import CUDA, add_device, add_precision, device_name, machine, refuse_unusable, synchronize
+from scripts.bench.devices import CUDA, add_device, add_precision, machine, refuse_unusable, stamps, synchronize
 from scripts.bench.roofline import Ceilings, ceilings, cost
 from scripts.bench.stack_ways import decision, parsed, way
 
@@ -122,9 +122,8 @@ def measure(case: Case, count: int, chosen: Namespace, rates: Ceilings, until: f
             "share": round(floor / seconds, 4),
             "ready_seconds": round(c.ready, 1),
             "peak_mib": round(c.peak),
-            "device": device_name(device),
             "precision": first.precision,
-            "torch": torch.__version__,
+            **stamps(device),
         }
         del c  # its graph and its memory, before the next is built
         gc.collect()
@@ -172,8 +171,9 @@ def made_up(path: Path, steps: int) -> None:
     """Random images for batches of 128, as many as the timed steps need, with a tenth more for validation."""
     rng = np.random.default_rng(0)
     splits = {"train": 128 * (steps + 2) * 10 // 9, "test": 200}
-    x = {f"x_{split}": rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for split, n in splits.items()}
-    np.savez(path, **x, **{f"y_{split}": np.arange(n) % 10 for split, n in splits.items()})
+    arrays: Row = {f"x_{split}": rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8) for split, n in splits.items()}
+    arrays |= {f"y_{split}": np.arange(n) % 10 for split, n in splits.items()}
+    np.savez(path, **arrays)
 
 
 def main() -> None:

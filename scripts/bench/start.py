@@ -1,24 +1,23 @@
 """How long commands take from typing to their end, and what they import: `python scripts/bench start [--rounds 5]`.
 
-`seconds` is the median wall time of a fresh process, start to end; `cpu_s` its CPU time, which other work on the
-machine disturbs less; `target_s` what the project aims at on two quiet cores. `modules` counts the modules that the
-main process imports (of `python -X importtime`, in a run of its own), and the columns after it say which of the slow
-ones are among them. The commands take turns, and each is run once beforehand, so that files are in the system's cache.
+`seconds` is the median wall time of a fresh process, start to end, and `cpu_s` the CPU time of the last run, which
+other work on the machine disturbs less. `target_s` is what the project aims at on two quiet cores. `modules` counts the
+modules that the main process imports (of `python -X importtime`, in a run of its own), and the columns after it say
+which of the slow ones are among them. The commands take turns, and each is run once beforehand, so that files are in
+the system's cache.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from scripts.bench.common import ROOT, Table, children_cpu, medians, options, refuse_unknown, turns, whole, words
+from scripts.bench.common import ROOT, Ended, Row, Table, command, medians, options, refuse_unknown, turns, whole, words
 
 SLOW = ("torch", "sklearn", "matplotlib", "pandas")
 TRIAL = ("optimizer=adamw", "wd=0.01")
@@ -39,32 +38,28 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.cpu: dict[str, float] = {}  # seconds of the last run of each
 
-    def run(self, name: str, options: Sequence[str] = ()) -> str:
-        """What a command wrote to stderr; one that ends with another status than it should ends the benchmark."""
+    def run(self, name: str, options: Sequence[str] = ()) -> Ended:
+        """Run a command, with options of the interpreter; another status than the right one ends the benchmark."""
         words, status, _ = COMMANDS[name]
         shutil.rmtree(self.folder / "new", ignore_errors=True)
         places = {"new": self.folder / "new", "old": self.folder / "old"}
-        command = [sys.executable, *options, "-m", *(word.format(**places) for word in words)]
-        env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))}
-        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
-        if done.returncode != status:
-            raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}: {done.stderr[-500:]}")
-        return done.stderr
+        line = [sys.executable, *options, "-m", *(word.format(**places) for word in words)]
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        ended = command(line, cwd=self.folder, env=os.environ | {"PYTHONPATH": path})
+        if ended.code != status:
+            raise SystemExit(f"{' '.join(line)}\nended with {ended.code}: {ended.text[-500:]}")
+        return ended
 
     def seconds(self, name: str) -> float:
-        start = time.perf_counter()
-        self.run(name)
-        return time.perf_counter() - start
-
-    def cpu_seconds(self, name: str) -> float:
-        before = children_cpu()
-        self.run(name)
-        return children_cpu() - before
+        ended = self.run(name)
+        self.cpu[name] = ended.cpu
+        return ended.seconds
 
     def imported(self, name: str) -> set[str]:
         """The full names of all modules that the command imports."""
-        lines = self.run(name, ("-X", "importtime")).splitlines()
+        lines = self.run(name, ("-X", "importtime")).text.splitlines()
         # Each is "import time: SELF | CUMULATIVE | MODULE", after one that says so.
         return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
 
@@ -75,20 +70,19 @@ def main() -> None:
     parser.add_argument("--commands", type=words, default=list(COMMANDS), help=f"default: {','.join(COMMANDS)}")
     chosen = parser.parse_args()
     refuse_unknown(parser, "command", chosen.commands, COMMANDS)
-    with tempfile.TemporaryDirectory() as name:
-        runs = Runs(Path(name))
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder))
         if not {"again", "report"}.isdisjoint(chosen.commands):
             runs.run("trial")
             (runs.folder / "new").rename(runs.folder / "old")
-        modules = {command: runs.imported(command) for command in chosen.commands}
-        wall = turns({command: partial(runs.seconds, command) for command in chosen.commands}, chosen.rounds, warm=1)
-        cpu = turns({command: partial(runs.cpu_seconds, command) for command in chosen.commands}, 1)
+        modules = {name: runs.imported(name) for name in chosen.commands}
+        wall = turns({name: partial(runs.seconds, name) for name in chosen.commands}, chosen.rounds, warm=1)
     slow = " ".join(f"{module}:<6" for module in SLOW)
     table = Table(f"command:<52 seconds:.2f target_s:.1f met:<4 min_s:.2f cpu_s:.2f modules {slow}", chosen.csv)
-    for command, median in medians(wall).items():
-        words_of, _, target = COMMANDS[command]
-        row = {"command": f"python -m {' '.join(words_of)}".replace("{new}", "DIR").replace("{old}", "DIR")}
+    for name, median in medians(wall).items():
+        words_of, _, target = COMMANDS[name]
+        row: Row = {"command": f"python -m {' '.join(words_of)}".replace("{new}", "DIR").replace("{old}", "DIR")}
         row |= {"seconds": round(median, 3), "target_s": target, "met": "yes" if median <= target else "no"}
-        row |= {"min_s": round(min(wall[command]), 3), "cpu_s": round(cpu[command][0], 3)}
-        row |= {"modules": len(modules[command]) - 1, "n": chosen.rounds}
-        table.add(row | {name: "yes" if name in modules[command] else "-" for name in SLOW})
+        row |= {"min_s": round(min(wall[name]), 3), "cpu_s": round(runs.cpu[name], 3)}
+        row |= {"modules": len(modules[name]) - 1, "n": chosen.rounds}
+        table.add(row | {module: "yes" if module in modules[name] else "-" for module in SLOW})

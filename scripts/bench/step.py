@@ -13,14 +13,13 @@ counted, and a step does not. So can that of warm tensors that fit into a cache.
 
 from __future__ import annotations
 
-import platform
 import statistics
 from functools import partial
 
 import torch
 
 from scripts.bench.common import Row, Table, medians, options, refuse_unknown, turns, whole
-from scripts.bench.devices import Memory, add_device, clocked, device_name, machine, refuse_unusable
+from scripts.bench.devices import Memory, add_device, clocked, machine, refuse_unusable, stamps
 from scripts.bench.step_ways import BYTES, FUSED, Way, contestants, sets
 
 REPEAT = 5  # timings of a way in a round
@@ -68,14 +67,11 @@ def measure(name: str, memory: Memory, rounds: int, cold: bool) -> list[Row]:
             "ratio": round(median / middle["optim"], 2),
             "bytes": (moved := BYTES.get(way, FUSED)),
             "gb_per_s": round(moved * size / median / 1e3, 1),
-            "copy_gb_per_s": round(bandwidth, 1),
+            "copy_gb_per_s": round(bandwidth, 3),
             "floor_us": round(floor, 2),
             "share": round(floor / median, 3),
             "rounds": rounds,
-            "device": device_name(memory.device),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
+            **stamps(memory.device),
         }
         for way, median in middle.items()
     ]

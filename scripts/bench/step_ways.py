@@ -144,13 +144,13 @@ def stacked(shapes: Shapes, trials: int, device: torch.device) -> Callable[[], o
 
 def graphed(shapes: Shapes, trials: int, device: torch.device, evict: Callable[[], object] | None) -> Way:
     """`optim.cuda.launch` in a CUDA graph."""
-    from optim.cuda.launch import Launch  # here, for it asks for Triton
+    from optim.cuda.launch import Launch  # not at the top, for it asks for Triton
 
     parameters, kinds = stack(shapes, trials, device)
     gradients = [p.grad for p in parameters]
     parameters = [p.detach() for p in parameters]
     moments = [[torch.zeros_like(p) for p in parameters] for _ in range(2)]
-    launch = Launch(parameters, moments[0], moments[1], kinds, trials, "adam", "torch")
+    launch = Launch(parameters, moments[0], moments[1], kinds, trials, "adam")
     rows = rows_of(trials, STEPS).float().to(device)
     live = torch.ones(trials, dtype=torch.bool, device=device)
     clock = torch.full((trials,), -1, dtype=torch.int32, device=device)
@@ -172,7 +172,9 @@ def torch_graphed(optimizers: list[torch.optim.Optimizer], evict: Callable[[], o
             optimizer.step()
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a capturable optimizer steps outside of a graph: here it allocates
+        warnings.simplefilter(
+            "ignore"
+        )  # that a capturable optimizer steps outside of a graph, which allocates its state
         step()
     return recorded(step, evict, nullcontext(), lambda: None, (optimizers,))
 

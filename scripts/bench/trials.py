@@ -20,7 +20,6 @@ large product of matrices and of a large copy in the same run, whichever takes l
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import tempfile
 from pathlib import Path
@@ -30,7 +29,7 @@ import torch
 
 from scripts.bench.cases import Case, Took, arguments, make
 from scripts.bench.common import Table, options, refuse_unknown, whole, words
-from scripts.bench.devices import device_name, machine
+from scripts.bench.devices import machine, stamps
 from scripts.bench.roofline import ceilings
 
 WAYS = ("ours", "typed", "tuned", "joblib")
@@ -78,11 +77,9 @@ def measure(case: Case, ways: list[str], rounds: int, table: Table) -> None:
                 "bytes": f"{case.cost.bytes:.4g}",
                 "roofline_seconds": round(floor, 4),
                 "share": round(floor * len(trials) / seconds[way], 4),
-                "device": device_name(device),
-                "threads": (case.threads if way in ("typed", "tuned") else None) or torch.get_num_threads(),
                 "precision": "fp32" if way in ("typed", "joblib") else case.precision,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
+                **stamps(device),
+                **({"threads": case.threads} if case.threads and way in ("typed", "tuned") else {}),
             }
         )
     for way in ways:

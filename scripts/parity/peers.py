@@ -54,18 +54,15 @@ def ours_released(problem: Problem) -> Iterator[np.ndarray] | None:
 
 
 def torchs(problem: Problem) -> Iterator[np.ndarray] | None:
-    if problem.rule == "adamw":
-        return _torch_like(lambda p: _adam(torch.optim.AdamW, p, problem), problem)
-    if problem.rule == "adam":
-        return _torch_like(lambda p: _adam(torch.optim.Adam, p, problem), problem)
-    if problem.rule == "sgd":
-        make = torch.optim.SGD
-        return _torch_like(lambda p: make(p, lr=problem.lr, momentum=0.9, weight_decay=problem.decay), problem)
-    return None  # no SGDW
-
-
-def _adam(kind: Any, p: list[torch.Tensor], problem: Problem) -> torch.optim.Optimizer:
-    return kind(p, lr=problem.lr, eps=problem.eps, weight_decay=problem.decay)  # type: ignore[no-any-return]
+    kinds: dict[str, tuple[Any, dict[str, float]]] = {
+        "adamw": (torch.optim.AdamW, {"eps": problem.eps}),
+        "adam": (torch.optim.Adam, {"eps": problem.eps}),
+        "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+    }
+    if problem.rule not in kinds:
+        return None  # no SGDW
+    kind, more = kinds[problem.rule]
+    return _torch_like(lambda p: kind(p, lr=problem.lr, weight_decay=problem.decay, **more), problem)
 
 
 def _torch_like(make: Callable[[list[torch.Tensor]], torch.optim.Optimizer], problem: Problem) -> Iterator[np.ndarray]:

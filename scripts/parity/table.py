@@ -12,18 +12,18 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from optim.conventions import equivalents
+from scripts.bench.common import Row, Table
 from scripts.parity.peers import PEERS, Problem
 
 STEPS, WEIGHTS, LR = 1000, 1000, 0.01
 MOMENTS = (1, 10, 100, 1000)
-EPS, CONSTANT = "eps 1e-15", "constant rate"  # cases that show where Keras differs, and that it is only there
+Weights = dict[int, np.ndarray]  # after so many steps
+EPS, CONSTANT = "eps 1e-15", "constant rate"  # cases that show where Keras differs, and that it differs nowhere else
 # Rule, convention, decay as typed, and what is special.
 CASES = (
     ("adamw", "torch", 0.1, ""),
@@ -50,30 +50,30 @@ def problem(rule: str, convention: str, wd: float, special: str, dtype: type) ->
     if special == CONSTANT:
         rates = np.full(STEPS, LR)
     decay = wd if convention == "l2" else equivalents(convention, wd, LR, float(STEPS))["torch"]
-    weights = random.standard_normal(WEIGHTS).astype(dtype)
+    weights: np.ndarray = random.standard_normal(WEIGHTS).astype(dtype)
     eps = 1e-15 if special == EPS else 1e-8
     return Problem(rule, convention, wd, decay, LR, eps, weights, gradients.astype(dtype), rates)
 
 
-def compared(case: Problem, special: str) -> Iterator[dict[str, Any]]:
+def compared(case: Problem, special: str) -> Iterator[Row]:
     """Rows of parity.csv: one for each peer."""
     ours = trajectory(PEERS["ours"], case)
+    assert ours is not None
     for name, peer in PEERS.items():
         if name == "ours":
             continue
         try:
-            theirs = trajectory(peer, case)
+            weights: Weights | None = trajectory(peer, case)
         except ImportError:
             print(f"{name}: not installed, left out", file=sys.stderr)
             continue
-        if theirs is None or ours is None:
-            continue
-        row: dict[str, Any] = {"rule": case.rule, "convention": case.convention, "wd": case.wd, "special": special}
-        row |= {"dtype": str(case.weights.dtype), "peer": name}
-        yield row | {f"after_{n}": difference(ours[n], theirs[n]) for n in MOMENTS}
+        if weights is not None:
+            row: Row = {"rule": case.rule, "convention": case.convention, "wd": case.wd, "special": special}
+            row |= {"dtype": str(case.weights.dtype), "peer": name}
+            yield row | {f"after_{n}": difference(ours[n], weights[n]) for n in MOMENTS}
 
 
-def trajectory(peer: Callable[[Problem], Iterator[np.ndarray] | None], case: Problem) -> dict[int, np.ndarray] | None:
+def trajectory(peer: Callable[[Problem], Iterator[np.ndarray] | None], case: Problem) -> Weights | None:
     """The weights after each of MOMENTS, as float64; None where the library has no such rule."""
     steps = peer(case)
     if steps is None:
@@ -85,7 +85,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(a - b).max() / np.abs(a).max())
 
 
-def markdown(table: pd.DataFrame) -> str:
+def markdown(rows: list[Row]) -> str:
     """README.md of the folder: one table for each dtype."""
     parts = [
         "# Parity with torch.optim, optax and Keras 3\n",
@@ -93,15 +93,14 @@ def markdown(table: pd.DataFrame) -> str:
         f"largest difference from our weights, over the largest weight. The rate is {LR:g} times a cosine unless a row "
         "says otherwise; decay is converted to each library's own convention.\n",
     ]
-    for dtype in table["dtype"].unique():
+    for dtype in dict.fromkeys(row["dtype"] for row in rows):
         parts.append(f"## {dtype}\n")
         parts.append("| rule | convention | | peer | " + " | ".join(f"after {n}" for n in MOMENTS) + " |")
         parts.append("| --- | --- | --- | --- |" + " ---: |" * len(MOMENTS))
-        for row in table[table["dtype"] == dtype].to_dict("records"):
-            cells = [f"{row[f'after_{n}']:.1e}" for n in MOMENTS]
-            parts.append(
-                f"| {row['rule']} | {row['convention']} | {row['special']} | {row['peer']} | {' | '.join(cells)} |"
-            )
+        for row in (row for row in rows if row["dtype"] == dtype):
+            cells = [row["rule"], row["convention"], row["special"], row["peer"]]
+            cells += [format(row[f"after_{n}"], ".1e") for n in MOMENTS]
+            parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
     parts.append(NOTES)
     return "\n".join(parts)
@@ -115,18 +114,17 @@ inside the momentum buffer, as Algorithm 1 of the paper prints it; ours, torch's
 code that the paper's experiments ran: at a constant rate these are the same."""
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("results/parity"), help="where the table goes")
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
-    rows = []
+    columns = " ".join(f"after_{n}:.1e" for n in MOMENTS)
+    table = Table(f"dtype:<8 rule:<6 convention:<10 special:<14 peer:<14 {columns}", folder / "parity.csv")
     for dtype in (np.float32, np.float64):
         for rule, convention, wd, special in CASES:
-            rows += list(compared(problem(rule, convention, wd, special, dtype), special))
-    table = pd.DataFrame(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "parity.csv", index=False, lineterminator="\n")
-    (folder / "README.md").write_text(markdown(table) + "\n", encoding="utf-8")
-    print(markdown(table))
-    return 0 if math.isfinite(float(table[[f"after_{n}" for n in MOMENTS]].to_numpy().max())) else 1
+            for row in compared(problem(rule, convention, wd, special, dtype), special):
+                table.add(row)
+    (folder / "README.md").write_text(markdown(table.rows) + "\n", encoding="utf-8")
+    if not all(math.isfinite(row[f"after_{n}"]) for row in table.rows for n in MOMENTS):
+        raise SystemExit("parity: weights are not finite")

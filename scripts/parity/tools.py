@@ -25,19 +25,22 @@ import optim
 
 LR, WD, STEPS = 1e-2, 1e-3, 12  # the paper's decay; torch's is WD / LR
 Make = Callable[[Any], torch.optim.Optimizer]
+
+
+def torch_adamw(parameters: Any) -> torch.optim.Optimizer:
+    # The paper's decay in torch's units.
+    return torch.optim.AdamW(parameters, LR, weight_decay=WD / LR)
+
+
 SIDES: dict[str, tuple[Make, Make | None]] = {  # ours, and torch's if it has such a class
     "Adam": (lambda p: optim.Adam(p, LR, weight_decay=0.1), lambda p: torch.optim.Adam(p, LR, weight_decay=0.1)),
-    "AdamW": (lambda p: optim.AdamW(p, LR, weight_decay=WD / LR), lambda p: theirs(p)),
-    "AdamW, release=False": (lambda p: optim.AdamW(p, LR, weight_decay=WD / LR, release=False), lambda p: theirs(p)),
-    "AdamW, paper": (lambda p: optim.AdamW(p, LR, weight_decay=WD, convention="paper"), lambda p: theirs(p)),
+    "AdamW": (lambda p: optim.AdamW(p, LR, weight_decay=WD / LR), torch_adamw),
+    "AdamW, release=False": (lambda p: optim.AdamW(p, LR, weight_decay=WD / LR, release=False), torch_adamw),
+    "AdamW, paper": (lambda p: optim.AdamW(p, LR, weight_decay=WD, convention="paper"), torch_adamw),
     "SGD": (lambda p: optim.SGD(p, LR, 0.9, weight_decay=0.1), lambda p: torch.optim.SGD(p, LR, 0.9, weight_decay=0.1)),
     "SGDW, paper": (lambda p: optim.SGDW(p, LR, 0.9, weight_decay=WD, convention="paper"), None),
     "Lookahead": (lambda p: optim.Lookahead(optim.AdamW(p, LR, weight_decay=WD, convention="paper")), None),
 }
-
-
-def theirs(parameters: Any) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, LR, weight_decay=WD / LR)
 
 
 def network() -> nn.Module:
@@ -202,7 +205,7 @@ def trained(way: Way, make: Make, interrupted: bool) -> Weights:
 
 
 def line(tool: str) -> str:
-    """What there is to say of a tool."""
+    """The line of a tool."""
     if importlib.util.find_spec(tool) is None:
         return f"{tool}: is not installed"
     version = __import__(tool).__version__

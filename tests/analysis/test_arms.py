@@ -6,7 +6,6 @@ from pathlib import Path
 
 from runner.analysis.arms import split
 from runner.analysis.results import results
-from runner.claims.scene import Arena
 from runner.records.read import read
 from runner.report.terminal import COLUMNS, terminal_table
 from tests.report.studies import trial, write
@@ -49,7 +48,7 @@ def test_each_arm_is_compared_with_the_l2_that_decays_the_same(tmp_path: Path) -
         ]
     ]
     (block,) = split(read(write(tmp_path, rows, curves=False)))
-    found = {result.arm: result.reference for result in results(block)}
+    found = {result.arm: result.reference for result in results(block).arms}
     assert found == {
         "Adam, no decay": "Adam + L2 (all)",
         "Adam + L2 (all)": "Adam + L2 (all)",
@@ -57,12 +56,12 @@ def test_each_arm_is_compared_with_the_l2_that_decays_the_same(tmp_path: Path) -
         "AdamW (all)": "Adam + L2 (all)",
         "AdamW (weights)": "Adam + L2 (weights)",
     }
-    arena = Arena(block, tuple(results(block)))
-    for w in arena.decoupled("adam"):
-        l2 = arena.l2("adam", beside=w)
+    one = results(block)
+    for w in one.decoupled("adam"):
+        l2 = one.l2("adam", beside=w)
         assert l2 is not None
         assert l2.arm == w.reference
-    lines = terminal_table([(block, results(block))]).splitlines()
+    lines = terminal_table([one]).splitlines()
     assert max(map(len, lines)) <= COLUMNS
     table = lines[: len(block.arms) + 2]
     assert len({line.index("0.001") for line in table if "0.001" in line}) == 1  # the columns are aligned

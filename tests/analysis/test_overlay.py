@@ -63,7 +63,7 @@ def test_at_full_scale_the_circles_are_the_papers_cells_and_are_counted(tmp_path
     for name, optimizer in (("AdamW", "adamw"), ("SGD + L2", "sgd")):
         one = found[name]
         assert one.full
-        assert one.theirs == paper.FIGURE_2[optimizer].cells
+        assert one.paper_cells == paper.FIGURE_2[optimizer].cells
         assert one.inside == 10
         assert one.coincide_by_test == 10
     assert 7 <= (found["AdamW"].coincide or 0) < 10
@@ -99,8 +99,8 @@ def test_a_scaled_run_moves_decoupled_circles_to_equal_lambda_norm_and_leaves_l2
     found = overlays(block(tmp_path, figure_2()))
     factor = math.sqrt(50_000 * 100 / 128 / 125)
     assert found["AdamW"].factor == pytest.approx(factor)
-    assert found["AdamW"].theirs[0] == pytest.approx((0.1 / 16, 0.00025 * factor))
-    assert found["Adam + L2"].theirs == paper.FIGURE_2["adam"].cells
+    assert found["AdamW"].paper_cells[0] == pytest.approx((0.1 / 16, 0.00025 * factor))
+    assert found["Adam + L2"].paper_cells == paper.FIGURE_2["adam"].cells
 
 
 def test_a_circle_stands_between_the_columns_that_it_lies_between(tmp_path: Path) -> None:

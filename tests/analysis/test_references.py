@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.arms import L2, NO_DECAY, Arm, W, split
 from runner.analysis.references import named
-from runner.analysis.results import ArmResult, results
+from runner.analysis.results import results
 from runner.errors import UserError
 from runner.report.answer import answer
-from runner.report.table import generalization, markdown
+from runner.report.generalization import generalization, markdown
 from runner.report.terminal import COLUMNS, terminal_table
 from runner.report.write import write_report
 from tests.analysis.test_results import bowl, reported, with_finals
@@ -37,7 +37,7 @@ def against(rows: Rows, reference: str = "") -> dict[str, str]:
     return {
         result.arm: result.reference if result.difference else ""
         for block in split(frame(rows))
-        for result in results(block, reference)
+        for result in results(block, reference).arms
     }
 
 
@@ -88,15 +88,23 @@ def test_a_reference_is_what_all_others_are_compared_with_whatever_their_family(
 
 def test_a_comparison_the_other_way_round_is_its_mirror() -> None:
     (block,) = split(frame(with_finals(-0.5, 0.1)))
-    one = {r.arm: r for r in results(block)}["AdamW"]
-    other = {r.arm: r for r in results(block, "adamw")}["Adam + L2"]
+    one = {r.arm: r for r in results(block).arms}["AdamW"]
+    other = {r.arm: r for r in results(block, "adamw").arms}["Adam + L2"]
     assert one.difference is not None
     assert other.difference is not None
     assert one.difference.difference.mean == pytest.approx(-other.difference.difference.mean)
     assert (one.verdict, other.verdict) == ("lower", "higher")
 
 
-ARMS = ["Adam, no decay", "Adam + L2", "AdamW", "SGD + L2", "SGDW (paper)", "SGDW (torch)", "Sparse AdamW"]
+ARMS = [
+    Arm("adam", NO_DECAY),
+    Arm("adam", L2),
+    Arm("adam", W),
+    Arm("sgd", L2),
+    Arm("sgd", W, "paper"),
+    Arm("sgd", W, "torch"),
+    Arm("sparse_adam", W),
+]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +133,7 @@ def test_a_short_form_that_may_mean_several_arms_is_refused_with_their_names() -
     with pytest.raises(UserError, match=r"reference=sgdw: may be SGDW \(paper\) or SGDW \(torch\)"):
         named(ARMS, "sgdw")
     with pytest.raises(UserError, match="reference=l2: may be"):
-        named(["Adam + L2 (all)", "Adam + L2 (weights)"], "l2")
+        named([Arm("adam", L2, params="all"), Arm("adam", L2, params="weights")], "l2")
 
 
 def test_an_unknown_reference_is_refused_with_the_arms_that_there_are(tmp_path: Path) -> None:
@@ -158,8 +166,8 @@ def test_what_each_arm_is_compared_with_is_said_where_they_differ() -> None:
 
 
 def said(rows: Rows, reference: str = "") -> str:
-    blocks: list[tuple[object, list[ArmResult]]] = [(b, results(b, reference)) for b in split(frame(rows))]
-    found = answer(blocks)  # type: ignore[arg-type]
+    blocks = [results(b, reference) for b in split(frame(rows))]
+    found = answer(blocks)
     assert len(found) <= COLUMNS
     assert "\n" not in found
     assert found.endswith((".", "?"))
@@ -168,7 +176,7 @@ def said(rows: Rows, reference: str = "") -> str:
 
 def test_the_answer_is_a_plain_sentence_with_its_numbers() -> None:
     (block,) = split(frame(with_finals(-0.5, 0.1)))
-    value = next(r for r in results(block) if r.arm == "AdamW").difference
+    value = next(r for r in results(block).arms if r.arm == "AdamW").difference
     assert value is not None
     size = f"{-value.difference.mean:.2f} ± {value.difference.half:.2f}"
     better = f"AdamW generalizes better than Adam + L2: test error lower by {size} points (5 fresh seeds)."
@@ -223,9 +231,9 @@ def test_the_answer_says_why_there_is_none_and_what_would_help(rows: Rows, words
 
 def test_one_decay_or_one_rate_is_no_edge_even_beside_no_decay() -> None:
     rows = plain(("adam", 0.0, 5), ("adam", 0.1, 4), ("adamw", 0.1, 3))
-    for _, found in reported(rows):
-        for result in found:
+    for one in reported(rows):
+        for result in one.arms:
             assert (result.edge, result.not_searched) == ("", "lr wd" if result.wd else "lr")
     assert "*" not in terminal_table(reported(rows))
     two = [*rows, *plain(("adamw", 0.2, 2))]
-    assert {r.arm: r.edge for _, found in reported(two) for r in found}["AdamW"] == "wd largest"
+    assert {r.arm: r.edge for one in reported(two) for r in one.arms}["AdamW"] == "wd largest"

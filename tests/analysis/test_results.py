@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from runner.analysis.arms import split
-from runner.analysis.results import EDGE, OPTIMISTIC, ArmResult, results
-from runner.report.table import Reported, generalization, markdown
+from runner.analysis.results import EDGE, OPTIMISTIC, results
+from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report.generalization import generalization, markdown
 from runner.report.terminal import terminal_table
 from tests.analysis.test_select import frame
 from tests.report import studies
@@ -19,12 +20,12 @@ Rows = Sequence[dict[str, object]]
 FRESH = range(100, 105)
 
 
-def reported(rows: Rows) -> Reported:
-    return [(block, results(block)) for block in split(frame(rows))]
+def reported(rows: Rows) -> list[BlockResults]:
+    return [results(block) for block in split(frame(rows))]
 
 
 def by_arm(rows: Rows) -> dict[str, ArmResult]:
-    return {result.arm: result for _, found in reported(rows) for result in found}
+    return {result.arm: result for one in reported(rows) for result in one.arms}
 
 
 def bowl(optimizer: str, lr: float, wd: float, seed: int) -> float:

@@ -9,8 +9,8 @@ import pytest
 
 from runner.analysis.measures import telling
 from runner.report.answer import answer
+from runner.report.generalization import markdown
 from runner.report.page.words import verdicts
-from runner.report.table import markdown
 from runner.report.terminal import terminal_table
 from tests.analysis.test_results import reported
 from tests.report.studies import trial
@@ -40,14 +40,11 @@ def test_a_difference_that_rounds_to_zero_is_neither_lower_nor_higher(difference
 @pytest.mark.parametrize(("sign", "word"), [(-1, "lower"), (1, "higher")])
 def test_a_difference_that_is_lower_or_higher_is_shown_with_the_decimals_that_it_takes(sign: int, word: str) -> None:
     blocks = reported(compared([sign * far for far in (0.003, 0.0029, 0.0031, 0.0028, 0.0032)]))
-    ((block, found),) = blocks
     assert f"test error {word} by 0.003 ± 0.000 points" in answer(blocks)
     signed = f"{'+' if sign > 0 else '-'}0.003"
     assert f"{signed} ± 0.000 {word}" in terminal_table(blocks)
     assert f"{signed} [" in markdown(blocks)
-    assert any(
-        f"**{word}** test error than Adam without decay: {signed} points" in line for line in verdicts(block, found)
-    )
+    assert any(f"**{word}** test error than Adam without decay: {signed} points" in line for line in verdicts(*blocks))
 
 
 def test_a_loss_keeps_the_decimals_that_tell_where_room_is_short() -> None:

@@ -49,7 +49,7 @@ def test_one_more_seed_of_the_worst_cell_changes_nothing_and_is_said_aloud() -> 
     line = "AdamW: seed 3 left out at lr 0.01, wd 0.01; selected on seeds 0 to 2, which 4 of 4 cells have"
     assert line in terminal_table(reported(readme()))
     (block,) = split(frame(readme()))
-    assert f"{line}." in notes(block, results(block))
+    assert f"{line}." in notes(results(block))
     assert "left out" not in terminal_table(reported(readme(stray=None)))
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from runner.analysis.arms import split
 from runner.analysis.results import results
+from runner.analysis.study_results import StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
 from runner.records.schema import CURVES, CYCLES, DYNAMICS, TRIALS
@@ -31,9 +32,17 @@ def judged(
     dynamics: Sequence[Row] = (),
 ) -> list[Claim]:
     """All claims that these rows of trials.csv (and of the other tables) speak to."""
-    blocks = split(frame(rows, TRIALS))
-    reported = [(block, results(block)) for block in blocks]
-    return judge(reported, frame(curves, CURVES), frame(cycles, CYCLES), frame(dynamics, DYNAMICS))
+    return judge(study_results(rows, curves, cycles, dynamics))
+
+
+def study_results(
+    rows: Sequence[Row],
+    curves: Sequence[Row] = (),
+    cycles: Sequence[Row] = (),
+    dynamics: Sequence[Row] = (),
+) -> StudyResults:
+    blocks = tuple(results(block) for block in split(frame(rows, TRIALS)))
+    return StudyResults(blocks, frame(curves, CURVES), frame(cycles, CYCLES), frame(dynamics, DYNAMICS))
 
 
 def verdict(claims: Iterable[Claim], words: str) -> str:

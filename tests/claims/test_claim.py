@@ -82,7 +82,7 @@ def test_a_bootstrap_interval_is_centred_on_the_value() -> None:
 
 
 def _claim(values: list[float], why: str = "") -> Claim:
-    return Claim("1", "made up", "", "", below(values), "", "", why)
+    return Claim("best-cell", "made up", "", below(values), (), why)
 
 
 def test_verdicts_are_corrected_for_their_number() -> None:

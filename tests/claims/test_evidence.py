@@ -31,7 +31,7 @@ NOTHING = Evidence(0.0, -1.0, 1.0, 5, 0.5, 0.5)
 
 
 def claim(null: float, other: float, why: str = "") -> Claim:
-    return Claim("1", "made up", "", "", replace(NOTHING, against_null=null, against_claim=other), "", "", why)
+    return Claim("best-cell", "made up", "", replace(NOTHING, against_null=null, against_claim=other), (), why)
 
 
 @pytest.mark.parametrize("n", [2, 3, 8])

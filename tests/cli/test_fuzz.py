@@ -15,15 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.compose import from_config
 from runner.config.messages import one_line, printable
-from runner.config.schedules import SCHEDULES
-from runner.config.settings import OPTIMIZERS, Settings
-from runner.data.settings import DATASETS
+from runner.config.settings import AXES, GROUPS, RunSettings, Settings
 from runner.errors import UserError
-from runner.models.settings import MODELS
 from runner.trials.trial import Facts, expand
 
-KEYS = [f.name for f in fields(Settings) if f.name not in ("model", "dataset", "optimizer", "schedule")]
-GROUPS = {"model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+RUN_KEYS = [f.name for f in fields(RunSettings)]
+KEYS = [f.name for f in fields(Settings) if f.name not in (*GROUPS, "run")] + RUN_KEYS
 INNER = [
     (group, name, f.name)
     for group, registry in GROUPS.items()
@@ -113,8 +110,8 @@ def test_a_key_takes_what_is_typed_or_refuses_it_in_one_line(key: str, value: st
         assert found.strip()
         assert len(found.splitlines()) == 1
         return
-    got = getattr(found, key)
-    if key in ("lr", "wd", "seed"):
+    got = getattr(found.run if key in RUN_KEYS else found, key)
+    if key in AXES:
         assert all(math.isfinite(v) and v >= 0 for v in got)
         if isinstance(typed(value), int | float) and not isinstance(typed(value), bool):
             assert got == (typed(value),)

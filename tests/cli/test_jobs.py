@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.cli.submitit_jobs import reason, together
-from runner.execution.cluster.launch import Ended
+from runner.execution.cluster.launch import ShardOutcome
 from tests.damage import check_refused, check_went_on, command, process
 
 TRACE = """Job (task=0) failed during processing with trace:
@@ -28,7 +28,8 @@ def test_the_reason_is_the_exception_of_a_traceback_or_what_is_said_first() -> N
 
 
 def test_what_one_task_left_to_another_is_not_late() -> None:
-    assert together([Ended(late=4), Ended(late=1, problem="a"), Ended(problem="a")]) == Ended(0, "a")
+    tasks = [ShardOutcome(late=4), ShardOutcome(late=1, problem="a"), ShardOutcome(problem="a")]
+    assert together(tasks) == ShardOutcome(0, "a")
 
 
 WORDS = "-m optimizer=adam,adamw seed=0,1 epochs=1 model.width=4 dataset.train=40 study=s".split()

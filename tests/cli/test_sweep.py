@@ -202,7 +202,7 @@ def test_a_plan_covers_every_trial_once_and_never_mixes_shapes() -> None:
     dataset = images()
     trials = [trial(dataset, seed=s, epochs=e) for s in range(33) for e in (1, 2)]
     for size, workers in ((0, 2), (5, 1), (0, 3)):
-        stacks = plan.plan(trials, "cpu", size, workers)
+        stacks = plan.plan(trials, plan.Layout("cpu", size, workers))
         assert sorted(t.id for s in stacks for t in s) == sorted(t.id for t in trials)
-        assert all(len({t.shape for t in s}) == 1 for s in stacks)
+        assert all(len({t.stack_key for t in s}) == 1 for s in stacks)
         assert not size or max(map(len, stacks)) <= size

@@ -11,8 +11,9 @@ from torch.optim import lr_scheduler as t
 
 from runner.config import schedules as s
 from runner.errors import UserError
+from runner.training.multiplier import Length, multiplier
 
-LENGTH = s.Length(epochs=30, per_epoch=7)
+LENGTH = Length(epochs=30, per_epoch=7)
 
 
 def torch_path(make: Callable[[torch.optim.Optimizer], t.LRScheduler]) -> np.ndarray:
@@ -44,15 +45,15 @@ def torch_path(make: Callable[[torch.optim.Optimizer], t.LRScheduler]) -> np.nda
 def test_schedules_equal_torchs(
     settings: s.ScheduleSettings, make: Callable[[torch.optim.Optimizer], t.LRScheduler]
 ) -> None:
-    ours = s.multiplier(settings, np.arange(LENGTH.steps), LENGTH)
+    ours = multiplier(settings, np.arange(LENGTH.steps), LENGTH)
     np.testing.assert_allclose(ours, torch_path(make), rtol=1e-9, atol=1e-12)
 
 
 def test_warm_up_is_linear_and_multiplies() -> None:
     steps = np.arange(LENGTH.steps)
-    plain = s.multiplier(s.CosineSettings("cosine"), steps, LENGTH)
-    by_steps = s.multiplier(s.CosineSettings("cosine", warmup_steps=14), steps, LENGTH)
-    by_epochs = s.multiplier(s.CosineSettings("cosine", warmup_epochs=2), steps, LENGTH)
+    plain = multiplier(s.CosineSettings("cosine"), steps, LENGTH)
+    by_steps = multiplier(s.CosineSettings("cosine", warmup_steps=14), steps, LENGTH)
+    by_epochs = multiplier(s.CosineSettings("cosine", warmup_epochs=2), steps, LENGTH)
     np.testing.assert_array_equal(by_steps, by_epochs)
     np.testing.assert_allclose(by_steps[:14], plain[:14] * np.arange(1, 15) / 14)
     np.testing.assert_array_equal(by_steps[14:], plain[14:])
@@ -67,8 +68,8 @@ def test_restarts_end_where_the_papers_example_says() -> None:
 
 def test_any_part_of_a_schedule_equals_the_same_part_of_the_whole() -> None:
     settings = s.RestartsSettings("restarts", t_0=3, t_mult=2)
-    whole = s.multiplier(settings, np.arange(LENGTH.steps), LENGTH)
-    part = s.multiplier(settings, np.arange(50, 90), LENGTH)
+    whole = multiplier(settings, np.arange(LENGTH.steps), LENGTH)
+    part = multiplier(settings, np.arange(50, 90), LENGTH)
     np.testing.assert_array_equal(whole[50:90], part)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from runner.config.settings import RunSettings
 from runner.data.check import content_hash
 from runner.data.dataset import Dataset, Split
 from runner.data.load import load
 from runner.data.settings import TextSettings
-from runner.training.options import Options
 from runner.training.train import train
 from runner.trials.trial import Facts
 from tests.helpers import trial
@@ -67,7 +67,7 @@ def test_training_is_the_same_to_the_bit(tmp_path: Path, name: str) -> None:
             facts=Facts.of(data),
             epochs=1,
         )
-        *_, last = train([one], data, torch.device("cpu"), Options())
+        *_, last = train([one], data, torch.device("cpu"), RunSettings())
         found.append({key: value for key, value in last.trials[0].items() if key not in TIMES})
     assert found[0]["status"] == "ok"
     assert repr(found[0]) == repr(found[1])

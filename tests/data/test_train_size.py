@@ -96,8 +96,8 @@ def test_ids_without_it_stay_and_with_it_differ(name: str) -> None:
 
     settings = DATASETS[name](name)
     one, other = (replace(trial(images()), dataset=replace(settings, train=n)) for n in (None, 30))
-    assert "dataset.train" not in differing(one.settings)
-    assert other.settings["dataset.train"] == 30
+    assert "dataset.train" not in differing(one.to_flat())
+    assert other.to_flat()["dataset.train"] == 30
     assert one.id != other.id
     assert Facts.of(images()) == one.facts
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
+from runner.config.settings import RunSettings
 from runner.execution.worker import Job, work
 from runner.records.read import read
 from runner.records.schema import TIMING
 from runner.system.signals import Interrupted
 from runner.training.checkpoint import KEYS, Checkpoints
-from runner.training.options import Options
 from tests.damage import TWO, Damage, check_went_on, command, half
 from tests.helpers import images, trial
 
@@ -28,8 +28,8 @@ BEGUN = "; its stack begins again"
 
 def job(folder: Path) -> Job:
     stamps = {"study": "s", "phase": "search"}
-    options = Options(checkpoint_every=0.0)
-    return Job(folder, [TRIALS], {TRIALS[0].dataset: DATASET}, "cpu", stamps, options=options)
+    run = RunSettings(checkpoint_every=0.0)
+    return Job(folder, [TRIALS], {TRIALS[0].dataset: DATASET}, "cpu", stamps, run=run)
 
 
 @pytest.fixture(scope="module")

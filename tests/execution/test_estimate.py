@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.execution import estimate
-from runner.training.options import Options
 from runner.trials.trial import Trial
 from tests.helpers import images, trial
 
@@ -40,15 +40,15 @@ class Clocked:
 
 
 @pytest.mark.parametrize(
-    ("options", "evaluated"),
+    ("run", "evaluated"),
     [
-        (Options(eval_every=1), lambda train, val, test: 6 * val + train + test),
-        (Options(eval_every=4), lambda train, val, test: 2 * val + train + test),
-        (Options(eval_every=4, eval_all=True), lambda train, val, test: 2 * (val + train + test)),
+        (RunSettings(eval_every=1), lambda train, val, test: 6 * val + train + test),
+        (RunSettings(eval_every=4), lambda train, val, test: 2 * val + train + test),
+        (RunSettings(eval_every=4, eval_all=True), lambda train, val, test: 2 * (val + train + test)),
     ],
 )
 def test_time_is_that_of_the_steps_and_of_the_evaluations_asked_for(
-    options: Options, evaluated: Callable[[int, int, int], int], monkeypatch: pytest.MonkeyPatch
+    run: RunSettings, evaluated: Callable[[int, int, int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = images()
     one = trial(dataset, epochs=6)
@@ -56,7 +56,7 @@ def test_time_is_that_of_the_steps_and_of_the_evaluations_asked_for(
     monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=lambda: Clocked.now))
     steps = 6 * -(-len(dataset.train) // one.batch_size)
     examples = evaluated(len(dataset.train), len(dataset.val), len(dataset.test))
-    found = estimate.stack_seconds([one], dataset, torch.device("cpu"), options)
+    found = estimate.stack_seconds([one], dataset, torch.device("cpu"), run)
     assert found == pytest.approx(steps * STEP + 6 * DRAWING + examples * EXAMPLE)
 
 
@@ -66,4 +66,4 @@ def test_a_stack_that_cannot_be_timed_is_left_to_training(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(estimate, "stack_seconds", broken)
     dataset = images()
-    assert estimate.seconds_per_trial([trial(dataset)], dataset, "cpu", 1, Options()) == 0
+    assert estimate.seconds_per_trial([trial(dataset)], dataset, "cpu", 1, RunSettings()) == 0

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import torch
 
-from runner.config.settings import FULL, LANES, Settings
+from runner.config.settings import FULL, LANES, RunSettings
 from runner.data.dataset import Dataset
+from runner.data.settings import DatasetSettings
 from runner.execution import estimate, gpu_stack_size, local
 from runner.execution.gpu_stack_size import Size, measure_stack_sizes, search_size
-from runner.execution.local import Given
+from runner.execution.local import Resources
 from runner.models.settings import ShakeShakeSettings
 from runner.training import memory
 from runner.training.graph import Graph
-from runner.training.options import Options
-from runner.trials.plan import Chosen, StoredPlan, plan
+from runner.trials.plan import Chosen, Layout, StoredPlan, plan
 from runner.trials.trial import Trial
 from tests.helpers import images, tokens, trial
 
@@ -82,7 +82,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes that are tried, each as fast as on a device that eight trials fill."""
     sizes: list[int] = []
 
-    def seconds(stack: list[Trial], dataset: Dataset, device: torch.device, options: Options) -> float:
+    def seconds(stack: list[Trial], dataset: Dataset, device: torch.device, run: RunSettings) -> float:
         sizes.append(len(stack))
         return saturating(8, 1e4)(len(stack))
 
@@ -97,15 +97,15 @@ def trials(count: int, **more: Any) -> list[Trial]:
 
 
 def sized(wanted: list[Trial], processes: int = 1, deadline: float | None = None) -> dict[Any, Size]:
-    return measure_stack_sizes(wanted, {t.dataset: DATASET for t in wanted}, "cpu", processes, Options(), deadline)
+    return measure_stack_sizes(wanted, {t.dataset: DATASET for t in wanted}, "cpu", processes, RunSettings(), deadline)
 
 
 def test_every_shape_is_measured_and_several_gpus_share_its_trials(tried: list[int]) -> None:
     narrow, wide = trials(20), trials(20, batch_size=32)
     found = sized([*narrow, *wide])
-    assert {shape: size.trials for shape, size in found.items()} == {narrow[0].shape: 8, wide[0].shape: 8}
+    assert {shape: size.trials for shape, size in found.items()} == {narrow[0].stack_key: 8, wide[0].stack_key: 8}
     assert tried == [2, 4, 8, 16, 1] * 4  # each shape as one network and in lanes
-    assert sized(narrow, processes=5)[narrow[0].shape].trials == 4
+    assert sized(narrow, processes=5)[narrow[0].stack_key].trials == 4
 
 
 def test_too_little_to_train_is_not_measured(tried: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_too_little_to_train_is_not_measured(tried: list[int], monkeypatch: pyte
 
 
 def test_little_time_left_is_not_spent_on_trying(tried: list[int]) -> None:
-    assert sized(trials(20), deadline=time.time() + SOON)[trials(1)[0].shape].trials == 2
+    assert sized(trials(20), deadline=time.time() + SOON)[trials(1)[0].stack_key].trials == 2
     assert tried == [2, 2]
 
 
@@ -133,7 +133,7 @@ def test_a_shape_that_cannot_be_tried_is_left_to_training(monkeypatch: pytest.Mo
     monkeypatch.setattr(estimate, "stack_seconds", seconds)
     monkeypatch.setattr(gpu_stack_size, "STEPS", 1)
     found = sized([*trials(20), *trials(20, batch_size=32)])
-    assert {shape: size.trials for shape, size in found.items()} == {trials(1)[0].shape: 2}
+    assert {shape: size.trials for shape, size in found.items()} == {trials(1)[0].stack_key: 2}
 
 
 def test_a_size_that_no_graph_serves_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_a_size_that_no_graph_serves_leaves_the_others_theirs(monkeypatch: pytes
 
 @pytest.mark.campaign
 def test_several_gpus_leave_the_parent_without_any() -> None:
-    assert gpu_stack_size.measure_in_subprocess([], {}, "cpu", 2, Options(), None) == {}
+    assert gpu_stack_size.measure_in_subprocess([], {}, "cpu", 2, RunSettings(), None) == {}
     assert gpu_stack_size.measure_in_subprocess("nonsense") == {}
 
 
@@ -162,18 +162,18 @@ def test_without_room_for_a_trial_nothing_is_said(tried: list[int], monkeypatch:
 
 def test_a_plan_follows_the_measured_size_unless_one_is_asked_for() -> None:
     wanted = trials(20)
-    sizes = {wanted[0].shape: Chosen(5)}
-    assert [len(stack) for stack in plan(wanted, "cuda", 0, 1, sizes)] == [5] * 4
-    assert [len(stack) for stack in plan(wanted, "cuda", 10, 1, sizes)] == [10] * 2
-    assert [len(stack) for stack in plan(wanted, "cuda", 0, 3, sizes)] == [3, 3, 4, 3, 3, 4]
+    sizes = {wanted[0].stack_key: Chosen(5)}
+    assert [len(stack) for stack in plan(wanted, Layout("cuda", 0, 1, sizes))] == [5] * 4
+    assert [len(stack) for stack in plan(wanted, Layout("cuda", 10, 1, sizes))] == [10] * 2
+    assert [len(stack) for stack in plan(wanted, Layout("cuda", 0, 3, sizes))] == [3, 3, 4, 3, 3, 4]
 
 
 def test_a_plan_follows_the_measured_way_unless_one_is_asked_for(tmp_path: Path) -> None:
     wanted = trials(4)
-    sizes = {wanted[0].shape: Chosen(4, LANES)}
+    sizes = {wanted[0].stack_key: Chosen(4, LANES)}
 
     def ways(device: str, compute: str = "auto") -> list[str]:
-        stacks = StoredPlan(tmp_path, nullcontext()).follow(wanted, device, 0, 1, sizes, compute=compute)
+        stacks = StoredPlan(tmp_path, nullcontext()).follow(wanted, Layout(device, 0, 1, sizes, compute=compute))
         return [trial.way for stack in stacks for trial in stack]
 
     assert ways("cuda") == [LANES] * 4
@@ -185,41 +185,35 @@ def test_a_plan_follows_the_measured_way_unless_one_is_asked_for(tmp_path: Path)
 
 def test_exact_trials_are_planned_anew_whatever_else_is_asked_for(tmp_path: Path) -> None:
     stored = StoredPlan(tmp_path, nullcontext())
-    assert {t.way for stack in stored.follow(trials(3), "cpu", 0, 1) for t in stack} != {FULL}
-    exact = stored.follow(trials(3), "cpu", 0, 1, exact=True, compute="stack")
+    assert {t.way for stack in stored.follow(trials(3), Layout("cpu")) for t in stack} != {FULL}
+    exact = stored.follow(trials(3), Layout("cpu", 0, 1, exact=True, compute="stack"))
     assert {t.way for stack in exact for t in stack} == {FULL}
 
 
 def test_wide_networks_go_in_lanes_where_nothing_was_measured() -> None:
     narrow, wide = (replace(trial(DATASET), model=ShakeShakeSettings("shakeshake", width=width)) for width in (16, 64))
-    assert plan([narrow], "cuda", 0, 1)[0][0].way == FULL
-    assert plan([wide], "cuda", 0, 1)[0][0].way == LANES
-    assert plan([trial(tokens(), "transformer")], "cuda", 0, 1)[0][0].way == FULL
+    assert plan([narrow], Layout("cuda"))[0][0].way == FULL
+    assert plan([wide], Layout("cuda"))[0][0].way == LANES
+    assert plan([trial(tokens(), "transformer")], Layout("cuda"))[0][0].way == FULL
 
 
 def test_a_command_measures_a_shape_once_and_says_what_it_found(
     tried: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(local, "watched", lambda settings: Options())
-    monkeypatch.setattr(
-        local,
-        "measure_stack_sizes",
-        lambda new, datasets, device, *more: measure_stack_sizes(new, datasets, "cpu", *more),
-    )
+    def on_cpu(new: list[Trial], datasets: dict[DatasetSettings, Dataset], device: str, *more: Any) -> dict[Any, Any]:
+        return measure_stack_sizes(new, datasets, "cpu", *more)
+
+    monkeypatch.setattr(local, "measure_stack_sizes", on_cpu)
     wanted = trials(20)
-    given = Given({wanted[0].dataset: DATASET}, ("cuda",))
-    settings = object.__new__(Settings)
-    object.__setattr__(settings, "stack", 0)
-    object.__setattr__(settings, "compute", "stack")
-    found = {wanted[0].shape: Chosen(8)}
-    assert given.measure(wanted, settings) == given.measure(wanted[:3], settings) == found
+    resources = Resources(RunSettings(compute="stack"), {wanted[0].dataset: DATASET}, ("cuda",))
+    found = {wanted[0].stack_key: Chosen(8)}
+    assert resources.layout(wanted, 1).measured == resources.layout(wanted[:3], 1).measured == found
     assert tried == [2, 4, 8, 16, 1]
     said = capsys.readouterr().out
     assert said == (
         "stacks of 8 (seconds of a trial, by the size of its stack: "
         "1: 1e+04 s, 2: 5e+03 s, 4: 2.5e+03 s, 8: 1.25e+03 s, 16: 1.25e+03 s)\n"
     )
-    object.__setattr__(settings, "stack", 4)
-    assert given.measure(trials(30, epochs=6), settings) == {}
-    object.__setattr__(settings, "stack", 0)
-    assert Given({}, ("cpu",)).measure(wanted, settings) == {}
+    sized_by_hand = replace(resources, run=RunSettings(stack=4))
+    assert sized_by_hand.layout(trials(30, epochs=6), 1).measured == {}
+    assert Resources(RunSettings(), {}, ("cpu",)).layout(wanted, 1).measured == {}

@@ -162,7 +162,7 @@ def test_a_cell_that_contradicts_the_settings_of_its_row_is_named(column: str, l
     some = trial(images(), name="sgdw" if column == "momentum" else "adamw")
     row = described(some) | {"phase": "search", "status": "ok"}
     if listed == "those that differ":  # as version 0.1.0 wrote them
-        row["settings"] = identity.text(identity.differing(some.settings))
+        row["settings"] = identity.text(identity.differing(some.to_flat()))
     Records(tmp_path).append_trials([row])
     assert len(read(tmp_path)) == 1
     line = Table(tmp_path / "x.csv", "trials").line(row | {column: EDITED[column]}).decode()

@@ -61,7 +61,7 @@ def test_max_minutes_starts_no_stack_that_it_expects_to_be_late(tmp_path: Path) 
         "cpu",
         {"study": "s", "phase": "search"},
         deadline=time.time() + SOON,
-        pace={trials[0].shape: 100.0},
+        pace={trials[0].stack_key: 100.0},
     )
     told: list[tuple[str, object]] = []
     worker.work(late, lambda kind, content: told.append((kind, content)))

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from runner.config.settings import RunSettings
 from runner.errors import UserError
 from runner.execution import saved, worker
 from runner.execution.trial_locks import TrialLocks
@@ -26,7 +27,6 @@ from runner.records.records import Records
 from runner.system import locks
 from runner.system.locks import Lock, refused
 from runner.system.signals import Interrupted
-from runner.training.options import Options
 from runner.trials.plan import StoredPlan
 from tests.damage import QUICK, TWO, check_went_on, command
 from tests.helpers import images, trial
@@ -37,8 +37,8 @@ TRIALS = [trial(DATASET, seed=seed, epochs=2) for seed in range(4)]
 
 def job(folder: Path) -> Job:
     stamps = {"study": "s", "phase": "search"}
-    options = Options(checkpoint_every=0.0)
-    return Job(folder, [TRIALS], {TRIALS[0].dataset: DATASET}, "cpu", stamps, options=options)
+    run = RunSettings(checkpoint_every=0.0)
+    return Job(folder, [TRIALS], {TRIALS[0].dataset: DATASET}, "cpu", stamps, run=run)
 
 
 def open_files() -> int:

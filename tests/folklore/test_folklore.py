@@ -7,21 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from runner.analysis.arms import split
-from runner.analysis.results import results
-from runner.claims.judge import judge
-from runner.claims.scene import Arena
 from runner.errors import UserError
 from runner.folklore import algebra, trained
 from runner.folklore.checks import measured
 from runner.folklore.judge import read_checks
 from runner.folklore.trained import Study
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE
-from runner.records.schema import CURVES, CYCLES, DYNAMICS, TRIALS
-from tests.claims.made_up import Row, frame, study
+from tests.claims.made_up import Row, study, study_results
 from tests.claims.test_best_cells import world
 from tests.claims.test_map_shape import both
 from tests.claims.test_mechanism import _followed
+from tests.report.studies import write
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +26,7 @@ def checks() -> Mapping[str, float]:
 
 
 def made(rows: list[Row], dynamics: list[Row] | None = None) -> Study:
-    blocks = split(frame(rows, TRIALS))
-    reported = [(block, results(block)) for block in blocks]
-    claims = judge(reported, frame([], CURVES), frame([], CYCLES), frame(dynamics or [], DYNAMICS))
-    return Study(tuple(Arena(block, tuple(found)) for block, found in reported), claims)
+    return trained.judged(study_results(rows, dynamics=dynamics or []))
 
 
 def test_the_algebra_comes_out_as_algebra_says(checks: Mapping[str, float]) -> None:
@@ -145,10 +138,12 @@ def test_damaged_checks_are_refused_in_a_line(text: str, tmp_path: Path) -> None
 
 
 def test_a_larger_study_is_remembered(tmp_path: Path) -> None:
-    assert trained.remembered(tmp_path / "claims-cpu", "beats") == ""
-    columns = "claim,name,figure,statistic,value,low,high,n,verdict,why,paper_value,scope\n"
-    (tmp_path / "claims.csv").write_text(columns + "1,AdamW beats,1,s,-0.5,-0.9,-0.1,60,confirmed,,,cosine schedule\n")
-    assert trained.remembered(tmp_path, "beats").endswith(": -0.5 [-0.9, -0.1], n = 60, confirmed)")
+    assert trained.remembered(tmp_path / "claims-cpu", "best-cell") == ""
+    folder = write(tmp_path / "claims-cpu", study(world(adam=5.0, adamw=4.0, plain=7.0), spread=0.02), curves=False)
+    said = trained.remembered(folder, "best-cell")
+    assert said.startswith(" (claims-cpu: -0.96 [")
+    assert said.endswith("], n = 6, confirmed)")
+    assert trained.remembered(folder, "adamw-rivals-sgdw") == ""
 
 
 def _schedule(name: str) -> list[Row]:

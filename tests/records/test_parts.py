@@ -22,7 +22,7 @@ from runner.records.read import read
 from runner.records.records import Records
 from runner.records.schema import CURVES
 from runner.system.files import append
-from runner.trials.plan import StoredPlan
+from runner.trials.plan import Layout, StoredPlan
 from tests.damage import check_went_on, command
 from tests.helpers import images, trial
 from tests.waiting import until
@@ -221,7 +221,7 @@ def test_a_checkpoint_is_not_gone_on_from_where_curves_before_it_are_missing(tmp
 def test_the_plan_of_a_job_is_merged_too(tmp_path: Path) -> None:
     mine = [trial(images(), seed=seed) for seed in range(4)]
     records, part = job(tmp_path)
-    stacks = StoredPlan(tmp_path, records.lock, part.name).follow(mine, "cpu", 2, 1)
+    stacks = StoredPlan(tmp_path, records.lock, part.name).follow(mine, Layout("cpu", 2, 1))
     assert not (tmp_path / "plan.csv").exists()
     for _ in range(2):
         Merger(tmp_path).merge()

@@ -25,14 +25,14 @@ def block(error: Error, **more: object) -> Block:
 
 
 def named(one: Block) -> str:
-    return " ".join(at_chance(one, results(one)))
+    return " ".join(at_chance(results(one)))
 
 
 def test_an_arm_whose_test_error_may_be_that_of_guessing_is_named() -> None:
     one = block(lambda optimizer, lr, wd, seed: 89.5 if optimizer == "adamw" and wd else 20.0)
     said = named(one)
     assert said.startswith("AdamW: no better than guessing among 10 classes (90.00 %)")
-    assert f"{said}." in notes(one, results(one))
+    assert f"{said}." in notes(results(one))
 
 
 def test_arms_that_learned_something_are_not() -> None:

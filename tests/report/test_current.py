@@ -54,7 +54,7 @@ def test_what_a_current_report_says_on_a_terminal_is_kept_as_long_as_it_is_true(
     said = write_report(folder).terminal
     assert kept(folder, fingerprint(folder)) == said == summary(folder)
     assert kept(folder, fingerprint(folder, "adamw")) == ""  # another reference
-    assert extension(folder, [(b, results(b)) for b in split(read(folder))]) in said
+    assert extension(folder, [results(b) for b in split(read(folder))]) in said
     with monkeypatch.context() as patch:
         patch.setenv(called.SCRIPT, "scripts/run")  # its commands would be another's
         assert kept(folder, fingerprint(folder)) == ""

@@ -33,7 +33,7 @@ def studied(*arguments: Any, **changes: Any) -> list[dict[str, object]]:
 
 def printed(rows: Sequence[Mapping[str, object]], folder: str = "results/made-up") -> list[dict[str, str]]:
     """The commands for a made-up study, each as {key: value}."""
-    text = extension(Path(folder), [(block, results(block)) for block in split(frame(rows))])
+    text = extension(Path(folder), [results(block) for block in split(frame(rows))])
     found = []
     for line in text.splitlines():
         if line.startswith("python"):

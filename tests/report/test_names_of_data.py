@@ -75,7 +75,7 @@ def test_a_grid_is_extended_on_the_file_that_it_is_of(tmp_path: Path) -> None:
         settings = {"dataset": "npz", "dataset.hash": name, "schedule": "cosine", "precision": "fp32", "batch_size": 64}
         rows += search(("adamw",), lrs=LRS[:3], dataset=f"{name}.npz", settings=settings)
     write(tmp_path, rows, curves=False)
-    blocks = [(block, results(block)) for block in split(read(tmp_path))]
+    blocks = [results(block) for block in split(read(tmp_path))]
     commands = [line for line in extension(tmp_path, blocks).splitlines() if "dataset=npz" in line]
     assert [next(w for w in shlex.split(line) if w.startswith("dataset.path")) for line in commands] == [
         "dataset.path=/d/cats.npz",

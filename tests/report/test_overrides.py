@@ -47,7 +47,8 @@ def trial(settings: Settings) -> Trial:
 
 def noted(settings: Settings) -> dict[str, object]:
     """As study.yaml has it, by way of YAML."""
-    plain = json.loads(json.dumps(asdict(settings)))
+    values = asdict(settings)
+    plain = json.loads(json.dumps(values | values.pop("run")))
     found = yaml.safe_load(yaml.safe_dump(plain))
     assert isinstance(found, dict)
     return found

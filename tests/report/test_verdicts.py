@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from runner.analysis.arms import Block, split
-from runner.analysis.results import EDGE, OPTIMISTIC, ArmResult, results, verdict
+from runner.analysis.results import EDGE, OPTIMISTIC, results, verdict
 from runner.analysis.statistics import Estimate, estimate
+from runner.analysis.study_results import ArmResult
 from tests.analysis.test_select import frame
 from tests.report.studies import search, trial
 
@@ -75,7 +76,7 @@ def test_a_difference_is_the_arm_less_its_reference_seed_by_seed() -> None:
     rows = [trial(name, 1e-3, 0.1, 0) for name in errors]
     for name, by_seed in errors.items():
         rows += [trial(name, 1e-3, 0.1, seed, phase="final", error=error) for seed, error in by_seed.items()]
-    found = {result.arm: result for result in results(split(frame(rows))[0])}
+    found = {result.arm: result for result in results(split(frame(rows))[0]).arms}
     assert found["Adam + L2"].difference is None
     pairs = found["AdamW"].difference
     assert pairs is not None
@@ -95,6 +96,6 @@ def test_an_arm_that_is_not_there_or_has_no_usable_run_is_compared_with_nothing(
     alone = [trial(name, 1e-3, 0.1, seed) for seed in (0, 1)]
     failed = [trial(other, 1e-3, 0.1, seed, status="failed") for seed in (0, 1)]
     for rows in (alone, alone + failed):
-        for result in results(split(frame(rows))[0]):
+        for result in results(split(frame(rows))[0]).arms:
             assert (result.difference, result.verdict) == (None, "")
             assert math.isnan(result.detectable)

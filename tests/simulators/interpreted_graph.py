@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from optim import cpu
+from optim import cpu_rows
 from optim.cuda.launch import Launch
 from optim.stacked import Stacked
 from runner.training.graph import Graph
@@ -36,7 +36,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Launch, "_start", launched)
     monkeypatch.setattr(Launch, "_capturing", lambda self: tape.Tape.recording is not None)
-    monkeypatch.setattr(cpu, "serves", lambda parameters: False)
+    monkeypatch.setattr(cpu_rows, "serves", lambda parameters: False)
 
 
 def trained(names: tuple[str, str], graph: bool) -> Stack:

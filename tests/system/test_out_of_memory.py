@@ -17,6 +17,7 @@ import torch
 
 import runner.training.step as step_module
 from optim.stacked import Stacked
+from runner.config.settings import RunSettings
 from runner.errors import UserError
 from runner.execution import worker
 from runner.execution.worker import Job, work
@@ -26,7 +27,6 @@ from runner.records.schema import TIMING
 from runner.system import shortage
 from runner.system.signals import Interrupted
 from runner.training.checkpoint import Checkpoints
-from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.trials.trial import Trial
 from tests.damage import TWO, check_went_on, command
@@ -45,7 +45,7 @@ ERRORS = {
 def job(folder: Path, trials: list[Trial] = TRIALS) -> Job:
     stamps = {"study": "s", "phase": "search"}
     # Every pulse saves, so that halves go on from the middle of an epoch.
-    return Job(folder, [trials], {TRIALS[0].dataset: DATASET}, "cpu", stamps, options=Options(checkpoint_every=0.0))
+    return Job(folder, [trials], {TRIALS[0].dataset: DATASET}, "cpu", stamps, run=RunSettings(checkpoint_every=0.0))
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from runner.config.schedules import RestartsSettings
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.records.schema import TIMING
 from runner.system import signals
 from runner.system.signals import Interrupted
 from runner.training.checkpoint import Checkpoints, selected
-from runner.training.options import Options
 from runner.training.train import train
 from runner.trials.trial import Trial
 from tests.helpers import images, optimizer, tokens, trial
@@ -53,7 +53,7 @@ def rows(reports: Iterator[Any]) -> Rows:
     return found
 
 
-def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, options: Options) -> tuple[Rows, bool]:
+def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, run: RunSettings) -> tuple[Rows, bool]:
     """Train, stop at the `at`-th moment at which that is possible, go on; whether there was such a moment."""
     checkpoints, count = Checkpoints(path, [t.id for t in trials]), 0
     pulse = checkpoints.pulse
@@ -69,7 +69,7 @@ def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, options:
 
     def collected() -> Iterator[Any]:
         try:
-            yield from train(trials, dataset, CPU, options, checkpoints=checkpoints)
+            yield from train(trials, dataset, CPU, run, checkpoints=checkpoints)
         except Interrupted:
             signals._number = 0
 
@@ -77,7 +77,7 @@ def stopped(trials: list[Trial], dataset: Dataset, path: Path, at: int, options:
     again = Checkpoints(path, [t.id for t in trials])
     if count < at:
         return found, False
-    more = rows(train(trials, dataset, CPU, options, checkpoints=again, saved=again.load()))
+    more = rows(train(trials, dataset, CPU, run, checkpoints=again, saved=again.load()))
     assert all(found[key] == more[key] for key in found.keys() & more.keys())
     return found | more, True
 
@@ -95,10 +95,10 @@ def test_a_stack_stopped_anywhere_ends_with_the_rows_of_an_undisturbed_one(
     case: str, precision: str, tmp_path: Path
 ) -> None:
     dataset, trials = CASES[case][0], several(case, precision=precision)
-    options = Options(eval_every=2, target_error=60.0, diagnostics=True)
-    wanted, at = rows(train(trials, dataset, CPU, options)), 1
+    run = RunSettings(eval_every=2, target_error=60.0, diagnostics=True)
+    wanted, at = rows(train(trials, dataset, CPU, run)), 1
     while True:
-        found, was_stopped = stopped(trials, dataset, tmp_path / "stack.pt", at, options)
+        found, was_stopped = stopped(trials, dataset, tmp_path / "stack.pt", at, run)
         assert found.keys() == wanted.keys()
         assert _same(found, wanted)
         if not was_stopped:

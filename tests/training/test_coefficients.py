@@ -8,14 +8,13 @@ import pytest
 from optim import rules
 from runner.config.schedules import (
     CosineSettings,
-    Length,
     OneCycleSettings,
     RestartsSettings,
     ScheduleSettings,
     StepSettings,
-    multiplier,
 )
 from runner.training.coefficients import STEPS, Coefficients
+from runner.training.multiplier import Length, multiplier
 from runner.trials.trial import Trial
 from tests.helpers import images, trial
 

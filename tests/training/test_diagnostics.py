@@ -11,8 +11,8 @@ import torch
 from scipy.stats import spearmanr
 
 from runner.config.schedules import ScheduleSettings
+from runner.config.settings import RunSettings
 from runner.training.diagnostics import Diagnostics, coefficient_of_variation, correlation, turn
-from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.training.train import train
 from runner.trials.trial import Trial
@@ -30,14 +30,14 @@ def pair(**more: object) -> list[Trial]:
 
 def dynamics(trials: list[Trial]) -> dict[str, list[dict[str, object]]]:
     found: dict[str, list[dict[str, object]]] = {t.id: [] for t in trials}
-    for report in train(trials, DATASET, CPU, Options(diagnostics=True)):
+    for report in train(trials, DATASET, CPU, RunSettings(diagnostics=True)):
         for row in report.dynamics:
             found[str(row["trial"])].append(row)
     return found
 
 
 def test_watching_changes_no_bit() -> None:
-    *_, watched = train(pair(), DATASET, CPU, Options(diagnostics=True))
+    *_, watched = train(pair(), DATASET, CPU, RunSettings(diagnostics=True))
     *_, plain = train(pair(), DATASET, CPU)
     for a, b in zip(watched.trials, plain.trials, strict=True):
         assert [a[k] for k in ("train_loss", "val_loss", "test_loss")] == [

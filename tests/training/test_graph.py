@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from optim import cpu
+from optim import cpu_rows
 from optim.stacked import Stacked
 from runner.config.schedules import OneCycleSettings
 from runner.config.settings import LookaheadSettings
@@ -74,7 +74,7 @@ class PlainLaunch:
 def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     tape.pretend(monkeypatch)
     monkeypatch.setattr(Graph, "refused", False)
-    monkeypatch.setattr(cpu, "serves", lambda parameters: False)  # the step that is made for the CPU
+    monkeypatch.setattr(cpu_rows, "serves", lambda parameters: False)  # the step that is made for the CPU
 
 
 def made(trials: list[Trial], dataset: Dataset, graph: bool = True) -> Stack:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from runner.config.schedules import OneCycleSettings, RestartsSettings
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.records.schema import TIMING
-from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.training.train import train
 from runner.trials.trial import Trial, normal
@@ -91,7 +91,7 @@ def strip(row: dict[str, Any]) -> dict[str, Any]:
 def test_a_diverged_trial_counts_as_chance_and_says_when() -> None:
     dataset = images()
     healthy, diverging = trial(dataset), trial(dataset, lr=1e300)
-    *_, last = train([healthy, diverging], dataset, CPU, Options())
+    *_, last = train([healthy, diverging], dataset, CPU, RunSettings())
     good, bad = last.trials
     assert good["status"] == "ok"
     assert "note" not in good
@@ -104,8 +104,8 @@ def test_a_diverged_trial_counts_as_chance_and_says_when() -> None:
 
 def test_training_learns_and_measures_what_it_says() -> None:
     dataset = images(train=64)
-    options = Options(eval_every=2, target_error=50.0)
-    reports = list(train([trial(dataset, epochs=12)], dataset, CPU, options))
+    run = RunSettings(eval_every=2, target_error=50.0)
+    reports = list(train([trial(dataset, epochs=12)], dataset, CPU, run))
     (row,) = reports[-1].trials
     curves = [row for report in reports for row in report.curves]
     assert [c["epoch"] for c in curves] == [2, 4, 6, 8, 10, 12]
@@ -121,7 +121,7 @@ def test_training_learns_and_measures_what_it_says() -> None:
 def test_every_cycle_of_a_restart_schedule_has_its_row() -> None:
     dataset = images()
     some = trial(dataset, epochs=7, schedule=RestartsSettings("restarts", t_0=1, t_mult=2))
-    reports = list(train([some], dataset, CPU, Options(eval_every=100)))
+    reports = list(train([some], dataset, CPU, RunSettings(eval_every=100)))
     assert [(r["cycle"], r["epoch"]) for report in reports for r in report.cycles] == [(1, 1), (2, 3), (3, 7)]
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset, Split
 from runner.errors import UserError
 from runner.system.signals import Interrupted
 from runner.training.checkpoint import Checkpoints
-from runner.training.options import Options
 from runner.training.stack import Stack
 from runner.training.train import train
-from runner.trials.plan import plan
+from runner.trials.plan import Layout, plan
 from runner.trials.trial import Facts, Trial, expand
 from tests.helpers import images, tokens, trial
 from tests.training.test_recipes import composed
@@ -77,7 +77,7 @@ def test_lomo_leaves_no_gradient_behind() -> None:
 @pytest.mark.parametrize("name", ["sparse_adamw", "lomo"])
 def test_their_trials_are_planned_one_by_one(name: str) -> None:
     settings = composed(f"optimizer={name}", "lr=[1e-3,1e-2]", "seed=[0,1,2]")
-    stacks = plan(expand(settings, Facts.of(images())), "cpu", 0, 1)
+    stacks = plan(expand(settings, Facts.of(images())), Layout("cpu"))
     assert [len(stack) for stack in stacks] == [1] * 6
 
 
@@ -100,14 +100,14 @@ def test_their_rows_are_the_same_to_the_bit_however_often_the_run_is_saved_and_s
 ) -> None:
     text = tokens(train=40, length=6)
     some = alone(trial(text, model="transformer", epochs=4), name)
-    *_, last = train([some], text, CPU, Options())
+    *_, last = train([some], text, CPU, RunSettings())
     (row,) = last.trials
     assert (row["status"], row["optimizer"]) == ("ok", name)
     saved = Impatient(tmp_path / "s.pt", [some.id], 0.0, print)
     saved.left = pulses
     with pytest.raises(Interrupted):
-        list(train([some], text, CPU, Options(), checkpoints=saved))
-    *_, last = train([some], text, CPU, Options(), checkpoints=saved, saved=saved.load())
+        list(train([some], text, CPU, RunSettings(), checkpoints=saved))
+    *_, last = train([some], text, CPU, RunSettings(), checkpoints=saved, saved=saved.load())
     again = last.trials[0]
     for column in ("train_loss", "val_loss", "test_loss"):
         assert again[column] == row[column]
@@ -116,7 +116,7 @@ def test_their_rows_are_the_same_to_the_bit_however_often_the_run_is_saved_and_s
 @pytest.mark.parametrize("name", ["sparse_adamw", "lomo"])
 def test_a_diverging_trial_is_recorded(name: str) -> None:
     some = images()
-    *_, last = train([alone(trial(some, lr=1e30, wd=0.0), name)], some, CPU, Options())
+    *_, last = train([alone(trial(some, lr=1e30, wd=0.0), name)], some, CPU, RunSettings())
     assert last.trials[0]["status"] == "diverged"
 
 

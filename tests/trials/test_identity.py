@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from runner.config.schedules import SCHEDULES
-from runner.config.settings import OPTIMIZERS
-from runner.data.settings import DATASETS
-from runner.models.settings import MODELS, ResNetSettings
+from runner.config.settings import GROUPS as KINDS
+from runner.models.settings import ResNetSettings
 from runner.records import baseline, identity
 from runner.rerun import rebuilt
 from runner.trials.trial import Facts, Trial, unique
@@ -20,7 +18,6 @@ from tests.helpers import images, trial
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = sorted(path for path in (ROOT / "results").rglob("trials.csv") if (path.parent / "curves.csv").exists())
-KINDS = {"model": MODELS, "dataset": DATASETS, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -59,12 +56,14 @@ def test_every_setting_has_a_baseline() -> None:
             told = {f.name for f in fields(kind) if f.metadata.get("result", True)} - {"name"}
             if group == "optimizer":
                 told -= {"lr", "wd"}  # what is used where a trial names none
-            assert set(baseline.GROUPS[group][name]) == told, (group, name)
+            assert set(baseline.of(group, name)) == {f"{group}.{key}" for key in told}, (group, name)
     always = {"model", "dataset", "optimizer", "schedule", "wd_convention", "lr", "wd", "seed", "epochs", "batch_size"}
     some = trial(images())
-    top = {key for key in some.settings if "." not in key or key.startswith("lookahead.")}
+    top = {key for key in some.to_flat() if "." not in key or key.startswith("lookahead.")}
     assert top - always - {"precision"} == set(baseline.TOP)
-    assert not is_dataclass(baseline.TOP)
+    # These are hashed in the ids of all rows on record: they never change, whatever a default is.
+    known = {"loss_multiplier": 1.0, "wd_schedule": "follow_lr", "lookahead.k": 0, "lookahead.alpha": 0.5}
+    assert known == baseline.TOP
 
 
 def test_settings_list_all_values_and_the_id_hashes_those_that_differ() -> None:

@@ -21,7 +21,7 @@ from runner.training.rows import BestEpochs
 from runner.training.stack import Stack
 from runner.training.state import Run, capture, restore, tensors
 from runner.training.train import train
-from runner.trials.plan import StoredPlan, name, plan
+from runner.trials.plan import Layout, StoredPlan, name, plan
 from runner.trials.stack_size import slots
 from runner.trials.trial import Trial
 from tests.damage import FAST, check_went_on, command
@@ -44,7 +44,7 @@ def trials(count: int, width: int = 5, batch: int = 64, size: int = 8) -> list[T
 def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: int, size: int) -> None:
     for count, batch, workers, typed in product(COUNTS, (1, 64), (1, 3), (0, 1, 2, 5, 16)):
         some = trials(count, width, batch, size)
-        stacks = plan(some, "cpu", typed, workers)
+        stacks = plan(some, Layout("cpu", typed, workers))
         assert sorted(t.id for stack in stacks for t in stack) == sorted(t.id for t in some)
         for stack in stacks:
             first = stack[0]
@@ -52,7 +52,7 @@ def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: i
             assert slots(first.model, batch, first.positions, len(stack), first.way) == len(stack)
             assert (first.way == UNSTACKED) == (len(stack) == 1)
             assert not typed or len(stack) <= typed
-        one_worker = plan(some, "cpu", typed, 1)
+        one_worker = plan(some, Layout("cpu", typed, 1))
         assert {t.id: t.way for s in stacks for t in s} == {t.id: t.way for s in one_worker for t in s}
 
 
@@ -62,17 +62,17 @@ def test_every_slot_of_a_plan_has_a_trial_and_no_trial_is_planned_twice(width: i
 def test_few_trials_train_alone_in_batches_of_one_where_that_is_faster(
     width: int, count: int, batch: int, stacks: int
 ) -> None:
-    assert len(plan(trials(count, width, batch), "cpu", 0, 1)) == stacks
-    assert len(plan(trials(count, width, 2), "cpu", 0, 1)) == 1
-    assert len(plan(trials(count, width, batch), "cpu", 0, 1, exact=True)) == 1
+    assert len(plan(trials(count, width, batch), Layout("cpu"))) == stacks
+    assert len(plan(trials(count, width, 2), Layout("cpu"))) == 1
+    assert len(plan(trials(count, width, batch), Layout("cpu", 0, 1, exact=True))) == 1
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_as_many_slots_are_computed_as_there_are_trials_where_they_fill_units(width: int) -> None:
     """16 trials fill stacks of any width."""
-    stacks = plan(trials(16, width), "cpu", 0, 1)
+    stacks = plan(trials(16, width), Layout("cpu"))
     assert all(len(Stack(stack, images(), CPU).trials) == len(stack) > 1 for stack in stacks)
-    (single,) = plan(trials(1, width), "cpu", 0, 1)
+    (single,) = plan(trials(1, width), Layout("cpu"))
     assert single[0].way == UNSTACKED
     assert len(Stack(single, images(), CPU).trials) == 1
 
@@ -86,7 +86,7 @@ def test_a_single_trial_calls_ordinary_convolutions() -> None:
         return ordinary(*given, **named)
 
     for exact, expected in ((False, {1}), (True, {16})):
-        (stack,) = plan(trials(1), "cpu", 0, 1, exact=exact)
+        (stack,) = plan(trials(1), Layout("cpu", 0, 1, exact=exact))
         groups.clear()
         with mock.patch.object(F, "conv2d", seen):
             Stack(stack, images(), CPU).run_epoch(0)
@@ -133,20 +133,20 @@ def test_in_loose_stacks_of_any_size_a_trial_ends_in_the_same_bits(width: int, n
 
 def test_exact_marks_none_and_fills_up() -> None:
     for count in COUNTS:
-        for stack in plan(trials(count), "cpu", 0, 2, exact=True):
+        for stack in plan(trials(count), Layout("cpu", 0, 2, exact=True)):
             assert {t.way for t in stack} == {FULL}
 
 
 def test_how_a_trial_is_computed_is_stored_with_the_plan(tmp_path: Path) -> None:
     some = trials(21)
-    first = StoredPlan(tmp_path, nullcontext()).follow(some[:20], "cpu", 16, 1)
-    first += StoredPlan(tmp_path, nullcontext()).follow(some[20:], "cpu", 16, 1)
+    first = StoredPlan(tmp_path, nullcontext()).follow(some[:20], Layout("cpu", 16, 1))
+    first += StoredPlan(tmp_path, nullcontext()).follow(some[20:], Layout("cpu", 16, 1))
     assert [(len(stack), stack[0].way) for stack in first] == [(16, FULL), (4, LOOSE), (1, UNSTACKED)]
     assert [name(stack).partition("-")[2] for stack in first] == ["", LOOSE, UNSTACKED]
     # What is left of a stack, one trial even, is computed as the stack was, whoever asks and for how many.
-    left = StoredPlan(tmp_path, nullcontext()).follow([some[3], some[17], some[20]], "cpu", 16, 1)
+    left = StoredPlan(tmp_path, nullcontext()).follow([some[3], some[17], some[20]], Layout("cpu", 16, 1))
     assert [[t.way for t in stack] for stack in left] == [[FULL], [LOOSE], [UNSTACKED]]
-    exact = StoredPlan(tmp_path, nullcontext()).follow([some[17], some[20]], "cpu", 0, 1, exact=True)
+    exact = StoredPlan(tmp_path, nullcontext()).follow([some[17], some[20]], Layout("cpu", 0, 1, exact=True))
     assert {t.way for stack in exact for t in stack} == {FULL}
 
 

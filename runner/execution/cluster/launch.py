@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DatasetSettings
@@ -30,7 +30,7 @@ from runner.execution import local
 from runner.execution.cluster.merge import merging
 from runner.execution.cluster.shards import LaunchLog, split, steps, units
 from runner.execution.failures import Failures
-from runner.execution.local import Given, Trained, say
+from runner.execution.local import PhaseOutcome, Resources, say
 from runner.execution.progress import counted
 from runner.records import parts
 from runner.records.records import Records
@@ -43,7 +43,7 @@ from runner.trials.trial import Facts, Trial
 
 
 @dataclass(frozen=True)
-class Ended:
+class ShardOutcome:
     """What a shard returns: the trials that max_minutes left out, and why it stopped early, if it did."""
 
     late: int = 0
@@ -59,46 +59,44 @@ class Shards:
 
     folder: Path
     phase: str
-    settings: Settings  # of the study as a whole: RUN_KEYS
+    run: RunSettings
     shares: Plan
     launched: str  # when: jobs of later launches come later in the records
 
     @guarded("runner", lambda: True)
-    def __call__(self, cfg: Mapping[str, Any]) -> Ended:
+    def __call__(self, cfg: Mapping[str, Any]) -> ShardOutcome:
         shard = number(str(cfg.get("shard")), len(self.shares))
         part = parts.new(self.launched, shard)
         try:
             with _ending_with_a_saved_state():
                 return self._train(self.shares[shard - 1], part)
         except UserError as error:
-            return Ended(problem=str(error))
+            return ShardOutcome(problem=str(error))
         except Exception as error:
             if type(error).__module__.startswith("submitit"):
                 raise  # its own affair: the job's time is over
             traceback.print_exc()
             Failures(self.folder).note(error, [])
-            return Ended(problem=f"{type(error).__name__}: {error}".splitlines()[0])
+            return ShardOutcome(problem=f"{type(error).__name__}: {error}".splitlines()[0])
         finally:
             parts.end(parts.home(self.folder, part))
 
-    def _train(self, share: Sequence[Trial], part: str) -> Ended:
-        s = self.settings
-        deadline = time.time() + 60 * s.max_minutes if s.max_minutes else None
+    def _train(self, share: Sequence[Trial], part: str) -> ShardOutcome:
+        run = self.run if self.run.workers else replace(self.run, workers=_cpus())
+        deadline = time.time() + 60 * run.max_minutes if run.max_minutes else None
         datasets: dict[DatasetSettings, Dataset] = {}
         for trial in share:
             if trial.dataset not in datasets:
                 datasets[trial.dataset] = load(trial.dataset)
             if Facts.of(datasets[trial.dataset]) != trial.facts:
                 raise UserError(f"dataset={trial.dataset.name}: differs here from where the shards were launched")
-        given = Given(datasets, resolve(s.device, s.devices))
-        if not s.workers:
-            s = replace(s, workers=_cpus())
+        resources = Resources(run, datasets, resolve(run.device, run.devices))
         trials = {trial.id: trial for trial in share}
-        done = local.train(self.folder, trials, self.phase, s, given, deadline, part)
-        return Ended(done.late, f"{done.lost} left open for want of memory" if done.lost else "")
+        done = local.train(trials, self.phase, resources, Records(self.folder, part), deadline)
+        return ShardOutcome(done.late, f"{done.lost} left open for want of memory" if done.lost else "")
 
 
-Launch = Callable[[Shards, Path], Sequence[Ended]]  # what the sweeper makes of its launcher
+Launch = Callable[[Shards, Path], Sequence[ShardOutcome]]  # what the sweeper makes of its launcher
 
 
 def number(text: str, count: int) -> int:
@@ -156,55 +154,64 @@ def _terminate(number: int) -> None:
 
 
 def train(
-    folder: Path,
     trials: Mapping[str, Trial],
     phase: str,
-    group: Sequence[Settings],
-    given: Given,
-    launch: Launch,
+    resources: Resources,
     records: Records,
-) -> Trained:
-    """Hand what has no row yet to the launcher as `shards` jobs; returns when the launcher does."""
+    launch: Launch,
+    shards: int,
+) -> PhaseOutcome:
+    """Hand what has no row yet to the launcher as jobs; returns when the launcher does.
+
+    Args:
+        trials: all trials of the phase, by id.
+        phase: "search" or "final".
+        resources: what the command trains with.
+        records: of the study.
+        launch: the launcher.
+        shards: the most jobs that it gets.
+    """
+    folder = records.folder
     done, failed = records.done(), records.failed()
     missing = {key: trial for key, trial in trials.items() if key not in done}
     if not missing:
-        return Trained()
-    wanted = group[0].shards or len(group)
-    shares = split(units(missing.values(), folder, records.lock), wanted, _cost(missing.values(), given))
+        return PhaseOutcome()
+    cost = _cost(missing.values(), resources.datasets)
+    shares = split(units(missing.values(), folder, records.lock), shards, cost)
     launched = LaunchLog(folder).note(shares, phase, records.lock)
     kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
-    ended: Sequence[Ended] = ()
     say(f"waiting for them; {called.report(folder)} shows what there is")
+    outcomes: Sequence[ShardOutcome] = ()
     try:
         with merging(folder):
-            ended = launch(Shards(folder, phase, group[0], shares, launched), folder)
+            outcomes = launch(Shards(folder, phase, resources.run, shares, launched), folder)
     except UserError:
         raise
     except Exception as error:  # each launcher has its own, for what happens to jobs
         told = " ".join(f"{type(error).__name__}: {error}".splitlines()[:2])
         say(f"the launcher gave up: {told}; jobs that run go on")
-    for shard, end in enumerate(ended, 1):
-        if end.problem:
-            say(f"shard {shard}/{len(shares)}: {end.problem}")
+    for shard, outcome in enumerate(outcomes, 1):
+        if outcome.problem:
+            say(f"shard {shard}/{len(shares)}: {outcome.problem}")
     left = len(missing.keys() - records.ended(failed))
-    late = min(left, sum(end.late for end in ended))
+    late = min(left, sum(outcome.late for outcome in outcomes))
     if left:
         text = counted(len(trials), f"{phase} trial")
         stuck = late == len(missing)  # the same command would leave them again
-        more = f"max_minutes={group[0].max_minutes} is too short for any stack" if stuck else "the same command goes on"
-        say(f"{folder.name}: {left} of {text} without a row; {more}")
-    return Trained(len(missing) - left, late, left - late)
+        short = f"max_minutes={resources.run.max_minutes} is too short for any stack"
+        say(f"{folder.name}: {left} of {text} without a row; {short if stuck else 'the same command goes on'}")
+    return PhaseOutcome(len(missing) - left, late, left - late)
 
 
-def _cost(trials: Iterable[Trial], given: Given) -> Callable[[Trial], float]:
+def _cost(trials: Iterable[Trial], datasets: Mapping[DatasetSettings, Dataset]) -> Callable[[Trial], float]:
     """The work of a trial: its steps, times the operations of one where these differ."""
     kinds = {_kind(trial): trial for trial in trials}
     if len(kinds) == 1:
         return steps
     from runner.execution.estimate import step_flops
 
-    flops = {kind: step_flops(trial, given.datasets[trial.dataset]) for kind, trial in kinds.items()}
+    flops = {kind: step_flops(trial, datasets[trial.dataset]) for kind, trial in kinds.items()}
     return lambda trial: steps(trial) * flops[_kind(trial)]
 
 

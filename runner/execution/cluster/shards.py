@@ -27,14 +27,14 @@ def split(units: Iterable[Sequence[Trial]], shards: int, cost: Callable[[Trial],
     """
     groups: dict[tuple[object, ...], list[Sequence[Trial]]] = defaultdict(list)
     for unit in units:
-        groups[unit[0].shape].append(unit)
+        groups[unit[0].stack_key].append(unit)
     line = [unit for group in groups.values() for unit in group]
-    prices = {shape: cost(group[0][0]) for shape, group in groups.items()}
-    total = sum(prices[unit[0].shape] * len(unit) for unit in line)
+    prices = {key: cost(group[0][0]) for key, group in groups.items()}
+    total = sum(prices[unit[0].stack_key] * len(unit) for unit in line)
     parts: Plan = [[] for _ in range(shards)]
     begin = 0.0
     for unit in line:
-        work = prices[unit[0].shape] * len(unit)
+        work = prices[unit[0].stack_key] * len(unit)
         parts[min(shards - 1, int(shards * (begin + work / 2) / total))] += unit
         begin += work
     return [part for part in parts if part]

@@ -1,97 +1,84 @@
-"""All plots of a block: `plots(folder, block, ...)` draws and saves them, and leaves out one that cannot be drawn."""
+"""All plots of a block: `draw_all(folder, data, ...)` draws and saves `PLOTS`, and leaves out what cannot be drawn.
+
+To add a plot:
+1. write a module in this folder with a function that makes a figure of a block or gives None, and
+   `PLOT = Plot("stem", "Caption", lambda data: your_plot(data.block), "why there is none")` (`plots.plot`);
+2. add `your_module.PLOT` to `PLOTS` below.
+Its file, its place in generalization.md and report.html, and the removal of an outdated file follow from that line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from runner.analysis.arms import Block
-from runner.analysis.results import ArmResult
+from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, unit_map
 from runner.report.plots.drawing import pinned
+from runner.report.plots.plot import Plot, PlotData
 from runner.report.plots.style import png, store
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Draw = Callable[[], "Figure | None"]
+# In the order of the reports.
+PLOTS: tuple[Plot, ...] = (
+    heatmap.PLOT,
+    *unit_map.PLOTS,
+    error_vs_wd.PLOT,
+    curves.PLOT,
+    dynamics.PLOT,
+    scatter.PLOT,
+)
 
 
 @dataclass(frozen=True)
-class Plots:
-    """`made` are (PNG file, caption); `skipped` says what had nothing to show, `failed` what could not be drawn."""
+class Drawn:
+    """A PNG file, what the reports call it, and the id of the block that it shows."""
 
-    made: list[tuple[Path, str]] = field(default_factory=list)
+    path: Path
+    caption: str
+    block: str
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """What came of a study's plots: `made`; `skipped`, which had nothing to show; `failed`, which raised an error."""
+
+    made: list[Drawn] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
 
-def plots(
-    folder: Path,
-    block: Block,
-    found: list[ArmResult],
-    followed: tuple[pd.DataFrame, pd.DataFrame],
-    several: bool,
-    into: Plots,
-) -> None:
+def draw_all(folder: Path, data: PlotData, several: bool, into: Drawings) -> None:
     """Draw a block into `folder`, and add what came of it to `into`.
 
-    followed: the study's curves and dynamics. several: the study has other blocks, so that files need the block's name.
-    Raises OSError where a file cannot be written. Whatever else goes wrong costs the one plot alone.
+    several: the study has other blocks, so that files need the block's id. Raises OSError where a file cannot be
+    written. Whatever else goes wrong costs the one plot alone.
     """
+    block = data.block
     suffix, where = (f"-{block.id}", f" ({block.label})") if several else ("", "")
     remark = f", {block.measure.remark}" if block.measure.remark else ""
-    for name, caption, draw, reason in _figures(block, found, *followed):
+    for plot in PLOTS:
+        name = f"{plot.stem}{suffix}.png"
         try:
             with pinned():
-                figure = draw()
+                figure = plot.draw(data)
                 image = png(figure) if figure is not None else None
-        except Exception as error:  # of matplotlib, its fonts, its caches: the tables are there all the same
-            told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            into.failed.append(f"{name}{suffix}.png left out{where}: it cannot be drawn ({told})")
+        except Exception as error:  # Of matplotlib, its fonts, its caches: the tables are written all the same.
+            text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            into.failed.append(f"{name} left out{where}: it cannot be drawn ({text})")
             continue
         if image is not None:
-            into.made.append((store(image, folder / f"{name}{suffix}.png"), f"{caption}{where}{remark}"))
-        elif reason:
-            into.skipped.append(f"{name}{suffix}.png left out{where}: {reason}")
+            into.made.append(Drawn(store(image, folder / name), f"{plot.caption}{where}{remark}", block.id))
+        elif plot.reason:
+            into.skipped.append(f"{name} left out{where}: {plot.reason}")
 
 
-def _figures(
-    block: Block, found: list[ArmResult], curves: pd.DataFrame, dynamics: pd.DataFrame
-) -> Iterator[tuple[str, str, Draw, str]]:
-    """(name, caption, what draws it or finds nothing to draw, why there is none)."""
-    from runner.analysis.overlay import overlays
-    from runner.report.plots.curves import learning_curves
-    from runner.report.plots.dynamics import mechanism
-    from runner.report.plots.error_vs_wd import error_vs_wd
-    from runner.report.plots.heatmap import heatmap
-    from runner.report.plots.scatter import scatter
-    from runner.report.plots.unit_map import UNITS, unit_map
+def remove_stale(folder: Path, drawings: Drawings) -> None:
+    """Remove plots of an earlier report that this one no longer makes: they would contradict the new table.
 
-    over = overlays(block)
-    yield "heatmap", "Heat maps of the search", partial(heatmap, block, over), "no grid of two or more cells"
-    for column, (unit, _) in UNITS.items():
-        yield (
-            f"heatmap_{unit}_units",
-            f"The decoupled searches in {unit} units",
-            partial(unit_map, block, column, over),
-            "",
-        )
-    yield (
-        "error_vs_wd",
-        "Best error for each weight decay",
-        partial(error_vs_wd, block),
-        "no arm with two weight decays",
-    )
-    yield (
-        "curves",
-        "Learning curves of the winners",
-        partial(learning_curves, block, found, curves),
-        "no winner was validated more than once",
-    )
-    yield "mechanism", "What decay did to the weights", partial(mechanism, block, dynamics), ""
-    yield "scatter", "Test error against training loss", partial(scatter, block), "no trial with both numbers"
+    Only files with a name that a plot of PLOTS gives are removed.
+    """
+    stems = "|".join(re.escape(plot.stem) for plot in PLOTS)
+    fresh = {drawn.path.name for drawn in drawings.made}
+    for path in folder.glob("*.png"):
+        if re.fullmatch(rf"({stems})(-[0-9a-f]{{6}})?\.png", path.name) and path.name not in fresh:
+            path.unlink()

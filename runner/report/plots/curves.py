@@ -1,6 +1,6 @@
 """Learning curves of each arm's winner: validation error and running training loss over epochs.
 
-`learning_curves(block, results, curves)` gives the figure, or None where no curve has two points.
+`learning_curves(results, curves)` gives the figure, or None where no curve has two points.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block
-from runner.analysis.results import ArmResult
+from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.plots import style as figures
+from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def learning_curves(block: Block, found: Sequence[ArmResult], curves: pd.DataFrame) -> Figure | None:
+def learning_curves(results: BlockResults, curves: pd.DataFrame) -> Figure | None:
     """Mean over seeds with the range from the smallest to the largest as a band, of the runs that are reported.
 
-    curves: `reading.read(folder, "curves")`. A diverged run's curve ends early: from there on the others' mean is
+    curves: `read.read(folder, "curves")`. A diverged run's curve ends early: from there on the others' mean is
     dotted, for it no longer is the mean of all.
     """
+    block = results.block
     wanted = [block.measure.select, "running_loss"]
     if not block.measure.on_test and not pd.to_numeric(curves[wanted[0]], errors="coerce").notna().any():
         return None
-    reported = [result for result in found if result.rows is not None]
+    reported = [result for result in results.arms if result.rows is not None]
     tables = {result.arm: _of(result, curves, wanted) for result in reported}
     tables = {arm: table for arm, table in tables.items() if len(table)}
     if all(table["epoch"].nunique() < 2 for table in tables.values()):
@@ -37,10 +38,10 @@ def learning_curves(block: Block, found: Sequence[ArmResult], curves: pd.DataFra
     shown = [name for name in wanted if any(table[name].notna().any() for table in tables.values())]
     if not shown:
         return None
-    seeds = {result.phase for result in reported}
-    kind = "fresh seeds" if seeds == {"final"} else "search seeds" if seeds == {"search"} else "fresh or search seeds"
+    phases = {result.phase for result in reported}
+    kind = "fresh seeds" if phases == {"final"} else "search seeds" if phases == {"search"} else "fresh or search seeds"
     figure = figures.figure(block, f"Learning curves of each arm's best cell, {kind}", 1.0 + 4.6 * len(shown), 4.4)
-    style = figures.styles(block.arms)
+    style = figures.styles(block)
     for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         for result in reported:
             if result.arm in tables:
@@ -54,9 +55,9 @@ def learning_curves(block: Block, found: Sequence[ArmResult], curves: pd.DataFra
 def _of(result: ArmResult, curves: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The rows of the result's runs with finite numbers or NaN."""
     assert result.rows is not None
-    mine = curves[curves["trial"].isin(result.rows["trial"])]
-    numbers = {name: pd.to_numeric(mine[name], errors="coerce") for name in ("epoch", *names)}
-    table = mine[["trial"]].assign(**numbers).replace([np.inf, -np.inf], np.nan)
+    rows = curves[curves["trial"].isin(result.rows["trial"])]
+    numbers = {name: pd.to_numeric(rows[name], errors="coerce") for name in ("epoch", *names)}
+    table = rows[["trial"]].assign(**numbers).replace([np.inf, -np.inf], np.nan)
     return table[table["epoch"].notna()].drop_duplicates(["trial", "epoch"], keep="last")
 
 
@@ -89,3 +90,11 @@ def _axes(axes: Axes, name: str) -> None:
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel(name, fontsize=9)
     axes.legend(fontsize=8, frameon=False)
+
+
+PLOT = Plot(
+    "curves",
+    "Learning curves of the winners",
+    lambda data: learning_curves(data.results, data.curves),
+    "no winner was validated more than once",
+)

@@ -1,6 +1,6 @@
-"""matplotlib as it comes, whatever a notebook, a matplotlibrc or the machine has set: `with pinned():` around a plot.
+"""matplotlib with its own defaults, whatever a notebook, a matplotlibrc or the machine sets: `with pinned():`.
 
-Backend, fonts, colours and TeX are matplotlib's own defaults, and what it says about caches and glyphs is left out.
+Backend, fonts, colours and TeX are the defaults, and messages about caches and glyphs are not shown.
 """
 
 from __future__ import annotations

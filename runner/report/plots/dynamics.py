@@ -12,6 +12,7 @@ import pandas as pd
 
 from runner.analysis.arms import Block
 from runner.report.plots import style
+from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def mechanism(block: Block, dynamics: pd.DataFrame) -> Figure | None:
-    """Six panels; `dynamics` is `reading.read(folder, "dynamics")`."""
+    """Six panels; `dynamics` is `read.read(folder, "dynamics")`."""
     shown = _shown(block, dynamics)
     if not shown:
         return None
     figure = style.figure(block, "What decay did to the weights", 13, 7.5)
     axes = figure.subplots(2, 3)
-    styles = style.styles(block.arms)
+    styles = style.styles(block)
     for arm, rows in shown:
         colour = styles[arm][0]
         whole = rows[rows["kind"] == "all"].sort_values("epoch")
@@ -56,12 +57,8 @@ def mechanism(block: Block, dynamics: pd.DataFrame) -> Figure | None:
 def _shown(block: Block, dynamics: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """(arm, its rows of dynamics.csv), one trial each."""
     trials = block.rows[block.rows["trial"].isin(dynamics["trial"]) & (block.rows["status"] == "ok")]
-    found = []
-    for arm in block.arms:
-        mine = trials[trials["arm"] == arm].sort_values([block.measure.select, "seed"])
-        if len(mine):
-            found.append((arm, dynamics[dynamics["trial"] == mine.iloc[0]["trial"]]))
-    return found
+    best = trials.sort_values([block.measure.select, "seed"]).drop_duplicates("arm").set_index("arm")["trial"]
+    return [(arm, dynamics[dynamics["trial"] == best[arm]]) for arm in block.arms if arm in best.index]
 
 
 def _decay_by_gradient(axes: Axes, whole: pd.DataFrame, arm: str, colour: str) -> None:
@@ -110,3 +107,6 @@ def _label(axes: np.ndarray) -> None:
             panel.legend(fontsize=7, frameon=False)
         else:
             panel.text(0.5, 0.5, "no arm has one", ha="center", va="center", transform=panel.transAxes)
+
+
+PLOT = Plot("mechanism", "What decay did to the weights", lambda data: mechanism(data.block, data.dynamics))

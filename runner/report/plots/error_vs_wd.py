@@ -14,6 +14,7 @@ from runner.analysis.arms import Block, family_name
 from runner.analysis.select import cells
 from runner.report.plots import style as figures
 from runner.report.plots.heatmap import quantity
+from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,16 +36,12 @@ def error_vs_wd(block: Block) -> Figure | None:
     counts = decayed.groupby("arm")["wd"].nunique()
     if not len(counts) or counts.max() < 2:
         return None
-    units = [
-        unit
-        for unit in (*figures.WD_AXIS, *sorted(set(decayed["wd_convention"])))
-        if unit in set(decayed["wd_convention"])
-    ]
-    units = list(dict.fromkeys(units))
+    conventions = set(decayed["wd_convention"])
+    units = [unit for unit in dict.fromkeys([*figures.WD_AXIS, *sorted(conventions)]) if unit in conventions]
     width = 1.0 + 4.4 * len(units)
     figure = figures.figure(block, f"{quantity(block)}, at the best learning rate for each wd", width, 4.4)
     grid = figure.subplots(1, len(units), squeeze=False, sharey=True)[0]
-    style = figures.styles(block.arms)
+    style = figures.styles(block)
     for axes, unit in zip(grid, units, strict=True):
         panel = decayed[decayed["wd_convention"] == unit]
         for arm in [arm for arm in block.arms if arm in set(panel["arm"])]:
@@ -76,3 +73,11 @@ def error_vs_wd(block: Block) -> Figure | None:
 def _arm(axes: Axes, arm: str, rows: pd.DataFrame, style: dict[str, tuple[str, str]]) -> None:
     colour, marker = style[arm]
     axes.plot(rows["wd"], rows["score"], color=colour, marker=marker, markersize=6, linewidth=1.8, label=arm)
+
+
+PLOT = Plot(
+    "error_vs_wd",
+    "Best error for each weight decay",
+    lambda data: error_vs_wd(data.block),
+    "no arm with two weight decays",
+)

@@ -15,9 +15,10 @@ import pandas as pd
 from runner.analysis.arms import Block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.measures import short
-from runner.analysis.overlay import Overlay, sentences
+from runner.analysis.overlay import Overlay, overlays, sentences
 from runner.analysis.select import cells, seed_count
 from runner.report.plots import style
+from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def colour_range(tables: Sequence[pd.DataFrame], loss: bool = False) -> tuple[fl
 
 def quantity(block: Block) -> str:
     """'Mean validation error over 2 search seeds' or 'Validation error, one seed'."""
-    name = block.measure.select_name.partition(" (")[0]
+    name = block.measure.select_quantity
     n = seed_count(block)
     return f"{name.capitalize()}, one seed" if n in ("0", "1") else f"Mean {name} over {n} search seeds"
 
@@ -76,8 +77,7 @@ def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure |
         for axes, map_ in zip(row, line, strict=False):
             _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
             if over and map_.arm in over:
-                their = over[map_.arm]
-                places = [their.place(cell) for cell in their.theirs]
+                places = [over[map_.arm].place(cell) for cell in over[map_.arm].paper_cells]
                 paper_marks(axes, [(x + _gap(map_) if x > 0 else x, y) for x, y in places])
         for axes in row[len(line) :]:
             axes.set_axis_off()
@@ -103,7 +103,7 @@ def legend(figure: Figure, block: Block) -> None:
     ring = Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", markeredgecolor="black")
     colours = {"markerfacecolor": _DIAMOND["color"], "markeredgecolor": _DIAMOND["edgecolors"]}
     diamond = Line2D([], [], linestyle="", marker=_DIAMOND["marker"], markersize=7, **colours)
-    words = [f"ours, by {block.measure.select_name.partition(' (')[0]}", "the paper's Figure 2, by test error"]
+    words = [f"ours, by {block.measure.select_quantity}", "the paper's Figure 2, by test error"]
     # Constrained layout makes room for the caption only, so the caption gets two empty lines for this one.
     figure.supxlabel(figure.get_supxlabel() + "\n \n ", fontsize=8, color=style.GREY)
     figure.legend([ring, diamond], words, loc="lower center", ncols=2, fontsize=9, frameon=False)
@@ -205,3 +205,11 @@ def _caption(block: Block, panels: Sequence[Map]) -> str:
     if (cells(block)["hyper"] != "").any():
         parts.append("best over the other hyperparameters")
     return "; ".join(parts)
+
+
+PLOT = Plot(
+    "heatmap",
+    "Heat maps of the search",
+    lambda data: heatmap(data.block, overlays(data.block)),
+    "no grid of two or more cells",
+)

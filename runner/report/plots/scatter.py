@@ -11,6 +11,7 @@ import numpy as np
 
 from runner.analysis.arms import Block
 from runner.report.plots import style as figures
+from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,20 +31,20 @@ def scatter(block: Block) -> Figure | None:
         return None
     figure = figures.figure(block, f"{block.measure.report_name.capitalize()} against training loss", 7.2, 4.8)
     axes = figure.subplots()
-    style = figures.styles(block.arms)
+    style = figures.styles(block)
     for arm in block.arms:
-        mine = points[points["arm"] == arm]
-        if len(mine):
+        of_arm = points[points["arm"] == arm]
+        if len(of_arm):
             colour, marker = style[arm]
             axes.scatter(
-                mine["train_loss"],
-                mine[name],
+                of_arm["train_loss"],
+                of_arm[name],
                 s=26,
                 color=colour,
                 marker=marker,
                 alpha=0.65,
                 linewidths=0,
-                label=f"{arm} (n = {len(mine)})",
+                label=f"{arm} (n = {len(of_arm)})",
             )
     for which, values, scale, decades in (
         ("x", points["train_loss"], axes.set_xscale, 2),
@@ -66,3 +67,8 @@ def scatter(block: Block) -> Figure | None:
         parts.append(f"{rest} without a finite number left out")
     figures.caption(figure, "; ".join(parts))
     return figure
+
+
+PLOT = Plot(
+    "scatter", "Test error against training loss", lambda data: scatter(data.block), "no trial with both numbers"
+)

@@ -7,13 +7,13 @@ without pyplot, so nothing is kept between plots.
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.analysis.arms import Block
+from runner.analysis.arms import L2, NO_DECAY, Block, W
 from runner.analysis.measures import short
 from runner.system.files import replacing
 
@@ -26,12 +26,12 @@ DPI = 150
 GREY = "#555555"
 # Okabe & Ito's palette, which colour-blind readers can tell apart; markers repeat what the colours say.
 _STYLES = {
-    "Adam, no decay": ("#333333", "s"),
-    "Adam + L2": ("#D55E00", "^"),
-    "AdamW": ("#0072B2", "o"),
-    "SGD, no decay": ("#888888", "D"),
-    "SGD + L2": ("#CC79A7", "v"),
-    "SGDW": ("#009E73", "P"),
+    ("adam", NO_DECAY): ("#333333", "s"),
+    ("adam", L2): ("#D55E00", "^"),
+    ("adam", W): ("#0072B2", "o"),
+    ("sgd", NO_DECAY): ("#888888", "D"),
+    ("sgd", L2): ("#CC79A7", "v"),
+    ("sgd", W): ("#009E73", "P"),
 }
 _SPARE = (("#E69F00", "X"), ("#56B4E9", "h"), ("#7A4FA3", "<"), ("#8C6D31", ">"), ("#B22222", "*"), ("#5F9EA0", "p"))
 WD_AXIS = {
@@ -43,13 +43,13 @@ WD_AXIS = {
 WD_AXIS_SHORT = WD_AXIS | {"torch": "weight decay (torch: per step lr × wd)", "paper": "weight decay per step (paper)"}
 
 
-def styles(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """(colour, marker) per arm, the same in every plot of a study."""
-    spare = iter(_SPARE * (1 + len(arms) // len(_SPARE)))
+def styles(block: Block) -> dict[str, tuple[str, str]]:
+    """(colour, marker) per arm, the same in every plot of a block."""
+    spare = itertools.cycle(_SPARE)
     chosen: dict[str, tuple[str, str]] = {}
-    for arm in arms:
-        usual = _STYLES.get(arm.partition(" (")[0])  # the first convention of 'AdamW (...)' looks like AdamW
-        chosen[arm] = usual if usual and usual not in chosen.values() else next(spare)
+    for label, arm in block.arm_of.items():
+        usual = _STYLES.get((arm.family, arm.kind))  # The first of several arms of AdamW looks like AdamW.
+        chosen[label] = usual if usual and usual not in chosen.values() else next(spare)
     return chosen
 
 

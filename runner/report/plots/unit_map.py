@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +14,15 @@ import pandas as pd
 
 from runner.analysis.arms import Block
 from runner.analysis.maps import Map, best_cells, maps
+from runner.analysis.overlay import Overlay, overlays
 from runner.report.plots import style
 from runner.report.plots.heatmap import COLOURS, colour_bar, colour_range, legend, paper_marks, quantity
+from runner.report.plots.plot import Plot, PlotData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-
-    from runner.analysis.overlay import Overlay
 
 # column -> (its convention, conventions that are worth drawing in it)
 UNITS = {"wd_paper": ("paper", ("torch", "normalized")), "wd_torch": ("torch", ("paper", "normalized"))}
@@ -47,8 +48,8 @@ def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = Non
         axes.set_xlabel(style.wd_axis(unit, narrow=True), fontsize=9)
         if over and map_.arm in over:
             apart = _apart(map_, column)
-            theirs = over[map_.arm].theirs
-            paper_marks(axes, [((wd if unit == "paper" else wd / lr) or apart, lr) for lr, wd in theirs])
+            cells = over[map_.arm].paper_cells
+            paper_marks(axes, [((wd if unit == "paper" else wd / lr) or apart, lr) for lr, wd in cells])
             shown = True
     colour_bar(figure, grid, block, norm)
     counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
@@ -101,3 +102,13 @@ def _draw(axes: Axes, map_: Map, column: str, norm: Normalize) -> None:
     style.plain_ticks(axes, "y")
     axes.set_ylabel("learning rate", fontsize=9)
     axes.set_title(map_.arm, fontsize=11)
+
+
+def _plot(column: str, data: PlotData) -> Figure | None:
+    return unit_map(data.block, column, overlays(data.block))
+
+
+PLOTS = tuple(
+    Plot(f"heatmap_{unit}_units", f"The decoupled searches in {unit} units", partial(_plot, column))
+    for column, (unit, _) in UNITS.items()
+)

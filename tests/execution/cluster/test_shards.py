@@ -15,19 +15,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings
 from runner.errors import UserError
 from runner.execution.cluster import launch as launched
-from runner.execution.cluster.launch import Ended, Shards, number
+from runner.execution.cluster.launch import ShardOutcome, Shards, number
 from runner.execution.cluster.shards import LaunchLog, split, steps, units
-from runner.execution.local import Given
+from runner.execution.local import Resources
 from runner.records.read import read
 from runner.records.records import Records
 from runner.report.progress import progress_note
-from runner.trials.plan import StoredPlan, name
+from runner.trials.plan import Layout, StoredPlan, name
 from runner.trials.trial import Trial
 from tests import damage
-from tests.helpers import images, optimizer, trial
+from tests.helpers import images, trial
 
 QUICK = ["model.width=4", "epochs=2", "dataset.train=100", "eval_every=2"]
 SWEEP = ["-m", "optimizer=adam,adamw", "lr=1e-3,1e-2", "wd=0,0.1", "seed=0,1", "final_seeds=2"]
@@ -48,21 +48,21 @@ def test_any_number_of_shards_is_a_partition_of_the_trials(count: int, shards: i
     assert sorted(t.id for part in parts for t in part) == sorted(t.id for t in trials)
     assert len(parts) <= shards
     assert all(parts)
-    if len({t.shape for t in trials}) == 1:
+    if len({t.stack_key for t in trials}) == 1:
         assert len(parts) == min(shards, count)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
     # No shard has more than its share of the work and one trial.
     share = sum(map(steps, trials)) / shards
     assert all(sum(map(steps, part)) <= share + max(map(steps, trials)) for part in parts)
     # Shapes stay side by side: each is cut no more often than its share of the work asks for.
-    for shape in {t.shape for t in trials}:
-        work = sum(steps(t) for t in trials if t.shape == shape)
-        assert sum(any(t.shape == shape for t in part) for part in parts) <= work / share + 2
+    for shape in {t.stack_key for t in trials}:
+        work = sum(steps(t) for t in trials if t.stack_key == shape)
+        assert sum(any(t.stack_key == shape for t in part) for part in parts) <= work / share + 2
 
 
 def test_a_stack_with_a_saved_state_goes_to_one_shard(tmp_path: Path) -> None:
     trials = [t for t in many() if t.epochs == 3]
-    stacks = StoredPlan(tmp_path, nullcontext()).follow(trials[:8], "cpu", 4, 1)
+    stacks = StoredPlan(tmp_path, nullcontext()).follow(trials[:8], Layout("cpu", 4, 1))
     saved = tmp_path / ".state" / "stacks" / f"{name(stacks[1])}.pt"
     saved.parent.mkdir(parents=True)
     saved.touch()
@@ -78,19 +78,16 @@ def test_a_shard_that_no_launch_would_name_is_refused(text: str) -> None:
         number(text, 4)
 
 
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Trial], Settings, Given]:
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Trial], Resources]:
     """Six trials of made-up images, which every shard finds where it looks for its dataset."""
     dataset = images()
     base = trial(dataset, epochs=1)
     monkeypatch.setattr(launched, "load", lambda _: dataset)
     trials = {t.id: t for t in (replace(base, seed=seed) for seed in range(6))}
-    whole = Settings(
-        base.model, base.dataset, optimizer("adamw"), base.schedule, "torch", (1e-2,), (0.1,), (0,), shards=3, workers=1
-    )
-    return trials, whole, Given({base.dataset: dataset}, ("cpu",))
+    return trials, Resources(RunSettings(workers=1), {base.dataset: dataset}, ("cpu",))
 
 
-def run(task: Shards, shards: list[int]) -> list[Ended]:
+def run(task: Shards, shards: list[int]) -> list[ShardOutcome]:
     """Jobs of a launcher, each in a copy of the task as it would arrive on another machine."""
     copy = pickle.dumps(task)
     return [pickle.loads(copy)({"shard": f"{shard}/{len(task.shares)}"}) for shard in shards]
@@ -99,14 +96,14 @@ def run(task: Shards, shards: list[int]) -> list[Ended]:
 def test_a_lost_shard_is_told_and_trained_by_the_next_launch_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trials, whole, given = study(tmp_path, monkeypatch)
+    trials, resources = study(tmp_path, monkeypatch)
     records = Records(tmp_path)
 
-    def lossy(task: Shards, folder: Path) -> list[Ended]:
+    def lossy(task: Shards, folder: Path) -> list[ShardOutcome]:
         run(task, [1, 3])
         raise RuntimeError("job 2 has no result\n(state: NODE_FAIL)\nand a long log")
 
-    first = launched.train(tmp_path, trials, "search", [whole], given, lossy, records)
+    first = launched.train(trials, "search", resources, records, lossy, 3)
     said = capsys.readouterr().out
     assert (first.count, first.late, first.lost) == (4, 0, 2)
     assert "job 2 has no result (state: NODE_FAIL)" in said
@@ -117,15 +114,15 @@ def test_a_lost_shard_is_told_and_trained_by_the_next_launch_once(
 
     sizes: list[int] = []
 
-    def whole_launch(task: Shards, folder: Path) -> list[Ended]:
+    def whole_launch(task: Shards, folder: Path) -> list[ShardOutcome]:
         sizes.extend(map(len, task.shares))
         return run(task, list(range(1, len(task.shares) + 1)))
 
-    again = launched.train(tmp_path, trials, "search", [whole], given, whole_launch, records)
+    again = launched.train(trials, "search", resources, records, whole_launch, 3)
     assert (again.count, again.lost, sum(sizes)) == (2, 0, 2)
     assert sorted(read(tmp_path)["trial"]) == sorted(trials)
     assert progress_note(tmp_path) == ""
-    assert launched.train(tmp_path, trials, "search", [whole], given, whole_launch, records).count == 0
+    assert launched.train(trials, "search", resources, records, whole_launch, 3).count == 0
     assert sum(sizes) == 2  # nothing is launched where nothing is missing
 
 
@@ -140,11 +137,9 @@ def test_a_report_before_the_first_row_says_so(tmp_path: Path, capsys: pytest.Ca
 def test_what_stops_a_shard_is_told_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trials, whole, given = study(tmp_path, monkeypatch)
+    trials, resources = study(tmp_path, monkeypatch)
     monkeypatch.setattr(launched, "load", lambda _: images(train=50))
-    every = launched.train(
-        tmp_path, trials, "search", [whole], given, lambda task, _: run(task, [1, 2, 3]), Records(tmp_path)
-    )
+    every = launched.train(trials, "search", resources, Records(tmp_path), lambda task, _: run(task, [1, 2, 3]), 3)
     assert every.lost == 6
     assert "shard 2/3: dataset=digits: differs here" in capsys.readouterr().out
 
@@ -152,34 +147,32 @@ def test_what_stops_a_shard_is_told_in_one_line(
 def test_a_shard_leaves_to_others_what_they_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from runner.execution.trial_locks import TrialLocks
 
-    trials, whole, given = study(tmp_path, monkeypatch)
+    trials, resources = study(tmp_path, monkeypatch)
     records, other = Records(tmp_path), TrialLocks(tmp_path)
     busy = next(iter(trials))
     other.acquire([busy])
-    outcome = launched.train(tmp_path, trials, "search", [whole], given, lambda task, _: run(task, [1, 2, 3]), records)
+    outcome = launched.train(trials, "search", resources, records, lambda task, _: run(task, [1, 2, 3]), 3)
     assert outcome.lost == 1
     assert busy not in set(read(tmp_path)["trial"])
 
 
 def test_trials_too_late_for_max_minutes_are_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trials, whole, given = study(tmp_path, monkeypatch)
-    whole = replace(whole, max_minutes=1e-9)
-    outcome = launched.train(
-        tmp_path, trials, "search", [whole], given, lambda task, _: run(task, [1, 2, 3]), Records(tmp_path)
-    )
+    trials, resources = study(tmp_path, monkeypatch)
+    resources = replace(resources, run=replace(resources.run, max_minutes=1e-9))
+    outcome = launched.train(trials, "search", resources, Records(tmp_path), lambda task, _: run(task, [1, 2, 3]), 3)
     assert (outcome.count, outcome.late, outcome.lost) == (0, 6, 0)
 
 
-def test_the_ledger_passes_over_torn_lines(tmp_path: Path) -> None:
-    ledger = LaunchLog(tmp_path)
-    assert ledger.read() == []
+def test_the_launch_log_passes_over_torn_lines(tmp_path: Path) -> None:
+    log = LaunchLog(tmp_path)
+    assert log.read() == []
     Records(tmp_path)
     trials = list(many()[:4])
-    ledger.note([trials[:2], trials[2:]], "search", nullcontext())
-    ledger.path.write_bytes(ledger.path.read_bytes()[:-5])
-    assert [row["shard"] for row in ledger.read()] == ["1/2", "1/2", "2/2"]
-    ledger.note([trials], "final", nullcontext())
-    assert [row["shard"] for row in ledger.read()] == ["1/2", "1/2", "2/2", *["1/1"] * 4]
+    log.note([trials[:2], trials[2:]], "search", nullcontext())
+    log.path.write_bytes(log.path.read_bytes()[:-5])
+    assert [row["shard"] for row in log.read()] == ["1/2", "1/2", "2/2"]
+    log.note([trials], "final", nullcontext())
+    assert [row["shard"] for row in log.read()] == ["1/2", "1/2", "2/2", *["1/1"] * 4]
 
 
 def test_a_list_of_launches_that_is_none_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from optim.cuda.launch import kernel_for
+from optim.cuda import kernel_for
 from optim.cuda.layout import Controls, arranged, blocks, dense, refuse_unserved
 from optim.rules import COLUMNS
 from optim.stacked import Stacked

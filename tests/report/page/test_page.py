@@ -12,11 +12,14 @@ import pytest
 from runner.analysis.arms import split
 from runner.analysis.results import results
 from runner.analysis.select import winners
+from runner.claims.claim import Claim
 from runner.records import read
-from runner.report.page.html import from_markdown, inline, pipe_tables, table
 from runner.report.page.page import page
-from runner.report.page.words import progress
+from runner.report.page.render import strong
 from runner.report.plots import style
+from runner.report.plots.block import Drawn
+from runner.report.progress import progress_note
+from runner.report.table import Table
 from runner.report.write import write_report
 from tests.report.studies import LRS, final, search, trial, write
 
@@ -69,6 +72,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def drawn(path: Path, caption: str, block: str) -> Drawn:
+    """A PNG file as far as the page reads it: 100 x 100 pixels."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(bytes(16) + (100).to_bytes(4, "big") * 2)
+    return Drawn(path, caption, block)
+
+
 def test_the_page_is_one_file_without_scripts_that_loads_nothing(study: Path) -> None:
     reader = Reader((study / "report.html").read_text(encoding="utf-8"))
     assert not [tag for tag, _ in reader.tags if tag in ("script", "link", "iframe", "object")]
@@ -100,8 +110,8 @@ def test_it_says_what_was_compared_and_the_verdict_in_words(study: Path) -> None
     assert "AdamW has a <strong>lower</strong> test error than Adam + L2" in text
     assert "python -m runner -m optimizer=adam,adamw" in text
     assert "adam: 0.001, 0.01<br>adamw: 0.01, 0.1" in text
-    assert "Not finished" not in text
-    assert "The paper&#x27;s claims" not in text or (study / "claims.md").exists()
+    assert "Partial: " not in text
+    assert ("The paper's claims</h2>" in text) == (study / "claims.md").exists()
 
 
 def test_everything_from_the_files_is_escaped(tmp_path: Path) -> None:
@@ -110,30 +120,27 @@ def test_everything_from_the_files_is_escaped(tmp_path: Path) -> None:
     rows[0] |= {"status": "failed", "note": EVIL}
     rows += search(lrs=LRS[:2], seeds=(0,), settings={f"model.{EVIL}": "other"}, **changes)
     (tmp_path / "study.yaml").write_text(f'command: "{EVIL}"\nversion: "{EVIL}"\nsettings: [{{"{EVIL}": "{EVIL}"}}]\n')
-    (tmp_path / "claims.md").write_text(
-        f"# {EVIL}\n\n## {EVIL}\n\n{EVIL}\n\n- {EVIL}\n\n| {EVIL} |\n|---|\n| {EVIL} |\n"
+    blocks = [results(block) for block in split(read.read(write(tmp_path, rows, curves=False)))]
+    claims = [Claim("best-cell", EVIL, EVIL, None, tuple(blocks), EVIL, EVIL, EVIL, EVIL, EVIL)]
+    text = page(
+        tmp_path, blocks, [drawn(tmp_path / "plots" / f"{EVIL[8:13]}.png", EVIL, blocks[0].block.id)], claims, EVIL
     )
-    blocks = [(block, results(block)) for block in split(read.read(write(tmp_path, rows, curves=False)))]
-    (tmp_path / f"plot-{blocks[0][0].id}.png").write_bytes(bytes(16) + (100).to_bytes(4, "big") * 2)
-    text = page(tmp_path, blocks, [(tmp_path / f"plot-{blocks[0][0].id}.png", EVIL)])
     assert "<script" not in text.lower()
     assert text.count("&lt;script&gt;") > 10
     assert not [tag for tag, _ in Reader(text).tags if tag == "script"]
 
 
-def test_links_in_text_go_only_to_files_beside_the_page() -> None:
-    assert inline("[x](claims.csv)") == '<a href="claims.csv">x</a>'
-    for target in ("https://example.org", "javascript:alert(1)", "//example.org", "/etc/passwd", "../up.csv"):
-        assert "<a " not in inline(f"[x]({target})")
+def test_text_has_strong_words_and_never_becomes_a_link() -> None:
+    assert strong("some **bold** <b>") == "some <strong>bold</strong> &lt;b&gt;"
+    for target in ("claims.csv", "https://example.org", "javascript:alert(1)", "//example.org", "/etc/passwd"):
+        assert "<a " not in strong(f"[x]({target})")
 
 
 def test_blocks_get_sections_of_their_own_with_their_own_plots(tmp_path: Path) -> None:
     rows = [row for width in (8, 16) for row in search(lrs=LRS[:2], seeds=(0,), settings={"model.width": width})]
-    blocks = [(block, results(block)) for block in split(read.read(write(tmp_path, rows, curves=False)))]
-    plots = [(tmp_path / "plots" / f"{name}-{block.id}.png", name) for block, _ in blocks for name in ("heatmap", "b")]
-    (tmp_path / "plots").mkdir()
-    for path, _ in plots:
-        path.write_bytes(bytes(16) + (100).to_bytes(4, "big") * 2)
+    blocks = [results(block) for block in split(read.read(write(tmp_path, rows, curves=False)))]
+    ids = [results.block.id for results in blocks]
+    plots = [drawn(tmp_path / "plots" / f"{name}-{id}.png", name, id) for id in ids for name in ("heatmap", "b")]
     text = page(tmp_path, blocks, plots)
     sections = re.findall(r'<section id="block-(\w+)">(.*?)</section>', text, re.DOTALL)
     assert len(sections) == 2
@@ -147,34 +154,34 @@ def test_a_study_that_is_under_way_says_how_much_is_done(tmp_path: Path) -> None
     plan = "stack,slot,trial\n" + "".join(f"a,{slot},{row['trial']}\n" for slot, row in enumerate(rows))
     write(tmp_path, rows[:3])
     (tmp_path / "plan.csv").write_text(plan + "b,0,")  # a torn last line names no trial
-    text = page(tmp_path, [(block, results(block)) for block in split(read.read(tmp_path))], [])
-    assert f"Not finished: 3 of {len(rows)} planned trials are done" in text
-    assert progress(tmp_path, {str(row["trial"]) for row in rows}) == ""
-    assert progress(tmp_path / "nowhere", set()) == ""
+    write_report(tmp_path)
+    note = progress_note(tmp_path)
+    assert note.startswith(f"Partial: 3 of {len(rows)} planned trials have a row")
+    assert f'<p class="partial" role="note">{note}</p>' in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "generalization.md").read_text(encoding="utf-8").startswith(note)
+    write(tmp_path, rows[3:])
+    assert progress_note(tmp_path) == progress_note(tmp_path / "nowhere") == ""
 
 
 def test_rows_that_do_not_tell_their_size_get_no_scale(tmp_path: Path) -> None:
     rows = [trial("adamw", 1e-3, wd, 0) | {"train_size": None} for wd in (0.1, 0.2)]
-    blocks = [(block, results(block)) for block in split(read.read(write(tmp_path, rows, curves=False)))]
-    assert "this study" in page(tmp_path, blocks, [])
+    blocks = [results(block) for block in split(read.read(write(tmp_path, rows, curves=False)))]
+    assert "this study" in page(tmp_path, blocks)
 
 
 def test_odd_settings_files_do_not_stop_the_page(tmp_path: Path) -> None:
-    blocks = [(b, results(b)) for b in split(read.read(write(tmp_path, [trial("adamw", 1e-3, 0.01, 0)])))]
+    blocks = [results(b) for b in split(read.read(write(tmp_path, [trial("adamw", 1e-3, 0.01, 0)])))]
     for content in (b"", b"\xff\xfe", b"a: [", b"- 1\n- 2\n", b"command: x\nsettings: 3\n", b"settings: [1, null]\n"):
         (tmp_path / "study.yaml").write_bytes(content)
-        text = page(tmp_path, blocks, [])
+        text = page(tmp_path, blocks)
         assert text.rstrip().endswith("</html>")
         Reader(text)
 
 
-def test_markdown_becomes_tables_lists_and_paragraphs() -> None:
-    text = "# Top\n\n## Claims\n\n| a | b |\n| --- | ---: |\n| x | 1 |\n\n- one\n- two\n  lines\n\nSome **bold** text\n"
-    found = from_markdown(text)
-    assert "Top" not in found
-    assert "<h3>Claims</h3>" in found
-    assert "<caption>Claims</caption>" in found
-    assert "<li>two lines</li>" in found
-    assert "<p>Some <strong>bold</strong> text</p>" in found
-    assert list(pipe_tables(text)) == [(["a", "b"], [["x", "1"]], [False, True])]
-    assert '<td class="number">1</td>' in table("t", ["a", "b"], [["x", "1"]], [False, True])
+def test_a_table_is_the_same_in_markdown_and_in_html() -> None:
+    table = Table("About <a>", ("arm", "value", "says"), [("x|y", "1", "**yes**: so\nand so")], words=(2,))
+    assert table.markdown().splitlines()[:2] == ["| arm | value | says |", "| --- | ---: | --- |"]
+    assert "| x/y | 1 | **yes**: so" in table.markdown()
+    html = str(table.html())
+    assert "<caption>About &lt;a&gt;</caption>" in html
+    assert '<th scope="row">x|y</th><td class="number">1</td><td><strong>yes</strong>: so<br>and so</td>' in html

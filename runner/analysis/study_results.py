@@ -1,0 +1,123 @@
+"""What tables, plots and claims are made of: `ArmResult`, `BlockResults` and `StudyResults`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from runner.analysis import paper
+from runner.analysis.arms import Block
+from runner.analysis.statistics import Estimate, Paired
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResult:
+    """One row of the report. Errors in percent; `values` holds an Estimate per column of MEASURED.
+
+    `phase` is 'final', 'search' or '' (no winner); `rows` are the runs that the estimates are over.
+    """
+
+    arm: str
+    reference: str  # the arm that it is compared with
+    family: str
+    optimizer: str
+    wd_convention: str
+    trials: int
+    cells: int
+    complete_cells: int
+    search_diverged: int
+    search_failed: int
+    l2: str = ""  # the L2 of its family, which the paper's claims compare it with; '' where there is none
+    lr: float = math.nan
+    wd: float = math.nan
+    hyper: str = ""
+    edge: str = ""
+    not_searched: str = ""
+    phase: str = ""
+    seeds: tuple[int, ...] = ()
+    diverged: int = 0
+    failed: int = 0
+    values: Mapping[str, Estimate] = field(default_factory=dict)
+    sampling: tuple[float, float] = (math.nan, math.nan)  # Wilson interval of the mean test error
+    difference: Paired | None = None  # None for the reference itself and where there is none
+    detectable: float = math.nan
+    verdict: str = ""
+    remark: str = ""
+    rows: pd.DataFrame | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.seeds)
+
+    def by_seed(self, column: str) -> dict[int, float]:
+        """This column of the reported runs; {} where the arm has no result."""
+        if self.rows is None:
+            return {}
+        return {int(seed): float(value) for seed, value in zip(self.rows["seed"], self.rows[column], strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class BlockResults:
+    """A block with the result of each of its arms, in the order of `block.arms`."""
+
+    block: Block
+    arms: tuple[ArmResult, ...]
+
+    def no_decay(self, family: str) -> ArmResult | None:
+        return next((arm for arm in self.arms if arm.family == family and not arm.wd_convention), None)
+
+    def l2(self, family: str, beside: ArmResult | None = None) -> ArmResult | None:
+        """The family's L2; where the study holds several, that which decays what `beside` does, or the first."""
+        arms = [arm for arm in self.arms if arm.family == family and arm.wd_convention == "l2"]
+        alike = [arm for arm in arms if beside is not None and arm.arm == beside.l2]
+        return next(iter([*alike, *arms]), None)
+
+    def decoupled(self, family: str) -> list[ArmResult]:
+        """AdamW or SGDW; several where the study holds several conventions."""
+        return [arm for arm in self.arms if arm.family == family and arm.wd_convention not in ("", "l2")]
+
+    def twins(self, family: str = "adam") -> tuple[ArmResult, ArmResult] | None:
+        """(L2, the first decoupled) of a family; None where one of them is missing."""
+        l2, decoupled = self.l2(family), self.decoupled(family)
+        return (l2, decoupled[0]) if l2 and decoupled else None
+
+    @property
+    def unit(self) -> str:
+        """That of a difference between two arms."""
+        return "points" if self.block.measure.is_error else "nats"
+
+    @property
+    def scope(self) -> str:
+        """Where a claim was judged, and whether that is the paper's own scale."""
+        rows, settings = self.block.rows, self.block.settings
+        params = set(pd.to_numeric(rows["params"], errors="coerce").dropna().astype(int))
+        full = (
+            settings["dataset"] == paper.DATASET
+            and settings["batch_size"] == str(paper.BATCH)
+            and len(params) == 1
+            and int(float(settings["epochs"])) in paper.BUDGETS.get(params.pop(), ())
+        )
+        return f"{self.block.title} ({'at' if full else 'scaled; not at'} the paper's scale)"
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """A study: its blocks with their results, and the other tables of its records."""
+
+    blocks: tuple[BlockResults, ...]
+    curves: pd.DataFrame
+    cycles: pd.DataFrame
+    dynamics: pd.DataFrame
+
+    def groups(self, *free: str) -> list[list[BlockResults]]:
+        """Blocks that differ in nothing but the settings named and those below: schedule, schedule.warmup_steps."""
+        groups: dict[tuple[tuple[str, str], ...], list[BlockResults]] = {}
+        below = tuple(f"{name}." for name in free)
+        for one in self.blocks:
+            settings = one.block.settings.items()
+            fixed = [(key, value) for key, value in settings if key not in free and not key.startswith(below)]
+            groups.setdefault(tuple(sorted(fixed)), []).append(one)
+        return list(groups.values())

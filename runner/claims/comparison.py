@@ -1,0 +1,70 @@
+"""Two arms compared for a claim: `differences(a, b)` by seed, and the `obstacle` that may forbid it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from runner.analysis.results import OPTIMISTIC
+from runner.analysis.select import NONE_BETTER
+from runner.analysis.study_results import ArmResult, BlockResults
+from runner.claims.claim import SEEDS
+
+NO_MARGIN = "no margin is known for losses"
+
+
+def by_seed(results: BlockResults, arm: ArmResult) -> dict[int, float]:
+    """The number that the arm's reported runs are compared by, for each seed."""
+    return arm.by_seed(results.block.measure.report)
+
+
+def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
+    """a - b for the seeds that both have."""
+    return [round(a[seed] - b[seed], 9) for seed in sorted(a.keys() & b.keys())]
+
+
+def gap(results: BlockResults, arm: ArmResult, other: ArmResult) -> list[float]:
+    """The differences between two arms of one block."""
+    return differences(by_seed(results, arm), by_seed(results, other))
+
+
+def gain(results: BlockResults) -> tuple[dict[int, float], tuple[ArmResult, ArmResult]] | None:
+    """By seed how much lower AdamW's error is than that of Adam + L2, and (L2, AdamW); None without both."""
+    twins = results.twins()
+    if twins is None:
+        return None
+    l2, decoupled = (by_seed(results, arm) for arm in twins)
+    return {seed: l2[seed] - decoupled[seed] for seed in l2.keys() & decoupled.keys()}, twins
+
+
+def obstacle(
+    pairs: Sequence[tuple[BlockResults, ArmResult]],
+    searched: bool = True,
+    with_none: bool = False,
+    margin: bool = False,
+) -> str:
+    """What forbids a comparison of these arms' bests; '' where nothing does.
+
+    Args:
+        pairs: the arms, each with its block.
+        searched: each must have had a grid.
+        with_none: it does not matter that no decay is better than the smallest, because no decay is part of the
+            comparison.
+        margin: they are compared with ON_PAR, which is for errors.
+    """
+    for results, arm in pairs:
+        if results.block.measure.on_test:
+            return "selected on test"
+        if not arm.phase:
+            return f"{arm.arm} has no result ({arm.remark})"
+        if OPTIMISTIC in arm.remark:
+            return f"{arm.arm} has no fresh seeds (final_seeds={SEEDS})"
+        if searched and arm.wd_convention and "wd" in arm.not_searched.split():
+            return f"{arm.arm} was tried with one weight decay only"
+        if arm.edge and not (with_none and arm.edge == NONE_BETTER):
+            return f"{arm.arm}'s best cell is on its grid's edge ({arm.edge})"
+        if arm.failed:
+            return f"{arm.failed} runs of {arm.arm} failed"
+    common = set.intersection(*(set(arm.seeds) for _, arm in pairs))
+    if len(common) < SEEDS:
+        return f"{len(common)} common seeds; {SEEDS} are needed"
+    return "" if pairs[0][0].block.measure.is_error or not margin else NO_MARGIN

@@ -1,0 +1,65 @@
+"""What a command would do, with dry_run=true: `describe(folder, search, resources)` prints it and trains nothing."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from runner.errors import UserError
+from runner.execution.again import finished
+from runner.execution.local import Resources
+from runner.execution.progress import counted
+from runner.finalists import Finals, finalists, foreseen, text
+from runner.system.shortage import reason
+from runner.trials import plan
+from runner.trials.trial import Trial
+
+
+def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) -> None:
+    """What the command would do: trials, stacks, operations, time and memory."""
+    settings = resources.run
+    anew = settings.fresh or not settings.resume
+    asked, final, later, stay = (settings.final_seeds, settings.replicate), None, 0, 0
+    known = finalists(folder, search, *asked) if settings.final_seeds and not settings.fresh else Finals({})
+    done = set() if anew else finished(folder, {**search, **known.trials}, settings)
+    left = [trial for key, trial in search.items() if key not in done]
+    # The best cells are known when the search is done; until then as many as there can be.
+    if settings.final_seeds and left:
+        later, stay = foreseen(None if settings.fresh else folder, search, *asked, known.trials, done)
+    elif settings.final_seeds:
+        final = known
+    fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
+    trials = {**search, **(final.trials if final else {})}
+    left += fresh
+    stacks = plan.plan(left, resources.layout(left, resources.processes(len(left))))
+    count = resources.processes(len(stacks))
+    steps = sum(trial.per_epoch * trial.epochs for trial in left)
+    print(
+        f"{folder}: {counted(len(trials), 'trial')}, {len(trials) - len(left)} done, {len(left)} to train in "
+        f"{counted(len(stacks), 'stack')} and {counted(count, 'process')} on {resources.device}, "
+        f"{steps} optimizer steps"
+    )
+    if left:
+        print(_estimated(stacks, resources, count, later / len(left)))
+    if final:
+        print("\n".join([f"among them {text(final, len(fresh))}, {len(fresh)} to train", *final.said]))
+    elif later:
+        seeds = counted(settings.final_seeds, "fresh seed")
+        kept = f"; {stay or 'none'} if those that are the best now stay so" if stay < later else ""
+        more = f"up to {counted(later, 'trial')} more (in the figures above){kept}"
+        print(f"then the best cell of each arm with {seeds}: {more}")
+    print("nothing trained")
+
+
+def _estimated(stacks: plan.Plan, resources: Resources, processes: int, final: float) -> str:
+    """What `stacks`, and `final` times as many trials of fresh seeds, take. UserError where a step fails."""
+    from runner.execution.estimate import estimate
+
+    try:
+        return estimate(stacks, resources.datasets, resources.devices[0], processes, final, resources.run).text()
+    except UserError:
+        raise
+    except Exception as error:  # of a network that does not work, whoever wrote it
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(f"a step fails: {reason(error)} ({where.filename}, line {where.lineno})") from error

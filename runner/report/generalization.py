@@ -1,0 +1,160 @@
+"""A study's arms compared: `generalization(blocks)` for CSV, `tables(results)` and `markdown(blocks)` for readers.
+
+`blocks` are the `results(block)` of each block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from runner.analysis.arms import Block
+from runner.analysis.measures import NOTHING, SIDES, number, short, telling
+from runner.analysis.results import MEASURED
+from runner.analysis.statistics import Estimate
+from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report.notes import heads, notes
+from runner.report.table import Table
+
+_EMPTY = Estimate(math.nan, math.nan, math.nan, math.nan, 0)
+
+
+def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
+    """One row per block and arm, everything that the other two forms show; empty = not measured or not defined.
+
+    Errors in percent, losses in nats. `<name>_low` and `<name>_high` bound the 95 % t interval of `<name>`, the
+    mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
+    `difference` is the arm minus `reference`, paired over `pairs` seeds; `detectable` the smallest difference
+    that so many seeds find with 80 % power.
+    """
+    return pd.DataFrame([_row(results.block, result) for results in blocks for result in results.arms])
+
+
+def _row(block: Block, result: ArmResult) -> dict[str, object]:
+    row: dict[str, object] = {"block": block.id, "block_label": block.label}
+    row |= {name: block.settings[name] for name in ("model", "dataset", "epochs", "schedule")}
+    row |= _fields(result, "arm optimizer trials cells complete_cells")
+    row |= {"selected_by": block.measure.select}
+    row |= _fields(result, "lr wd wd_convention hyper edge not_searched phase n")
+    row |= {"seeds": " ".join(str(seed) for seed in result.seeds)}
+    for name in MEASURED:
+        row |= _bounds(name, result.values.get(name, _EMPTY))
+    row |= {"epochs_to_target_n": result.values.get("epochs_to_target", _EMPTY).n}
+    row |= {"test_size": block.test_size, "sampling_low": result.sampling[0], "sampling_high": result.sampling[1]}
+    pairs = result.difference
+    difference = pairs.difference if pairs else _EMPTY
+    row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
+    row |= _bounds("difference", difference) | {"pairs": difference.n}
+    row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
+    return row | {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+
+
+def _fields(result: ArmResult, names: str) -> dict[str, object]:
+    return {name: getattr(result, name) for name in names.split()}
+
+
+def _bounds(name: str, value: Estimate) -> dict[str, object]:
+    return {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
+
+
+def _spread(value: Estimate, digits: int) -> str:
+    """'2.05 ± 0.31 [1.67, 2.43]': mean, std and interval; only the mean for n = 1."""
+    if not math.isfinite(value.std):
+        return number(value.mean, digits)
+    interval = f"[{number(value.low, digits)}, {number(value.high, digits)}]"
+    return f"{number(value.mean, digits)} ± {number(value.std, digits)} {interval}"
+
+
+def _decay(result: ArmResult) -> str:
+    """The best wd with its unit: '0.05 (torch)'."""
+    unit = result.wd_convention.replace("l2", "L2")
+    return f"{short(result.wd)} ({unit})" if unit and result.wd == result.wd else short(result.wd)
+
+
+def _edge(result: ArmResult) -> str:
+    if not result.phase:
+        return NOTHING
+    fixed = f"{' and '.join(result.not_searched.split())} not searched" if result.not_searched else ""
+    return "; ".join(x for x in (f"yes: {result.edge}" if result.edge else "", fixed) if x) or "no"
+
+
+def _difference(result: ArmResult, digits: int) -> str:
+    if result.difference is None:
+        return NOTHING
+    value = result.difference.difference
+    if result.verdict in SIDES:
+        digits = telling(value.mean, digits)
+    interval = f" [{number(value.low, digits, True)}, {number(value.high, digits, True)}]" if value.n > 1 else ""
+    return f"{number(value.mean, digits, True)}{interval} (n = {value.n})"
+
+
+def _target(result: ArmResult) -> str:
+    value = result.values.get("epochs_to_target")
+    return f"{number(value.mean, 1)} ({value.n} of {result.n})" if value and value.n else NOTHING
+
+
+def tables(results: BlockResults) -> tuple[Table, Table]:
+    """What each arm's best cell reached, and the details of its search."""
+    return _best(results), _details(results)
+
+
+def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole file: per block the results, the details and the notes; then the plots as (path, caption)."""
+    parts = ["# Generalization"]
+    for results in blocks:
+        parts += [f"## {results.block.marked_title}", *(table.markdown() for table in tables(results))]
+        parts += ["Notes", "\n".join(f"- {line}" for line in notes(results))]
+    if plots:
+        parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _best(results: BlockResults) -> Table:
+    measure = results.block.measure
+    digits, mark = measure.digits, f" ({measure.remark})" if measure.remark else ""
+    what = measure.report_name.replace("test ", "")
+    header = ["arm", "best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
+    header += [f"test {what}, mean ± std [95 %]{mark}", f"{heads(results)[0]} [95 %]", "verdict"]
+    select = measure.report.replace("test", "val")
+    rows = [
+        [
+            result.arm,
+            short(result.lr),
+            _decay(result) + (f" {result.hyper}" if result.hyper else ""),
+            _edge(result),
+            result.phase or result.remark,
+            f"n = {result.n}",
+            number(result.values[select].mean, digits) if result.values else NOTHING,
+            _spread(result.values[measure.report], digits) if result.values else NOTHING,
+            _difference(result, digits),
+            result.verdict or NOTHING,
+        ]
+        for result in results.arms
+    ]
+    return Table(f"Each arm's best cell{mark}", header, rows)
+
+
+def _details(results: BlockResults) -> Table:
+    remark = results.block.measure.remark
+    header = ["arm", "trials searched", "cells", "test top-5 error (%)", "training loss", "gap in loss"]
+    header += ["gap in error (points)", "epochs to target", "diverged (search; reported)", "failed (search; reported)"]
+    rows = []
+    for result in results.arms:
+        mean = {name: result.values.get(name, _EMPTY).mean for name in MEASURED}
+        rows.append(
+            [
+                result.arm,
+                f"n = {result.trials}",
+                str(result.cells),
+                number(mean["test_top5_error"]),
+                short(mean["train_loss"], 3),
+                short(mean["gap_loss"], 3),
+                number(mean["gap_error"]),
+                _target(result),
+                f"{result.search_diverged} of {result.trials}; {result.diverged} of {result.n}",
+                f"{result.search_failed} of {result.trials}; {result.failed} of {result.n + result.failed}",
+            ]
+        )
+    return Table("Searches, losses, gaps" + (f" ({remark})" if remark else ""), header, rows)
