@@ -11,6 +11,7 @@ import pytest
 
 from runner.records import read
 from scripts.bench.common import Table, command, options, refuse_unknown, turns, wholes
+from scripts.bench.made_up import study
 
 
 def test_calls_take_turns_and_warm_rounds_do_not_count() -> None:
