@@ -3,8 +3,8 @@
 A trial is trained again because `resume=false` says so, or because rows that it must have beside that of trials.csv
 are lost. Its row stays valid until the new one supersedes it.
 
-It is not trained again for what a command asks to be measured and it was trained without. How often and how much is
-measured changes no result, and is no part of a trial's id. So this is said: the plots would lack it without a word.
+A trial is not trained again only because a command asks for more to be measured than it was trained with: that changes
+no result, and is no part of its id. A note says so, for the plots will lack it.
 """
 
 from __future__ import annotations

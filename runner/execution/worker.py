@@ -63,6 +63,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
     queue = deque(stack for stack in job.plan if any(trial.id not in ended for trial in stack))
     told_waiting, patience, short = False, Patience(), ""
     while queue:
+        # One walk over what is left: it ends with the stacks that others train and those that found no memory.
         busy: Plan = []
         starved: Plan = []
         progressed = False
@@ -93,6 +94,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
                 short = str(error)
             finally:
                 locks.release(locked)
+        # Before the next walk: wait for memory, or for the processes that train the rest.
         if progressed:
             patience = Patience()
         elif starved:
