@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from itertools import count
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING
@@ -36,6 +35,7 @@ from runner.records.records import Records
 from runner.records.regular import check_files
 from runner.system import called, signals
 from runner.system.devices import resolve, train_apart
+from runner.system.files import set_aside
 from runner.trials.older import as_on_record
 from runner.trials.trial import Facts, Trial, expand, unique
 
@@ -217,8 +217,9 @@ def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
     """What the study's report says on a terminal; it is drawn where none is there of these rows and this reference."""
     from runner.report.fingerprint import fingerprint, is_current, keep, kept
 
-    current = is_current(folder, reference)
-    if current and (told := kept(folder, reference)):
+    state = fingerprint(folder, reference)
+    current = is_current(folder, state)
+    if current and (told := kept(folder, state)):
         return told
     # The statistics and plots are imported for this alone, and a finished study waits for neither.
     from runner.report.write import summary, write_report
@@ -226,18 +227,19 @@ def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
     if not current:
         return write_report(folder, reference).terminal
     told = summary(folder, reference, rows)
-    keep(folder, fingerprint(folder, reference), told)
+    keep(folder, state, told)
     return told
 
 
 def _set_aside(folder: Path) -> None:
     """fresh=true: what was computed stays, under another name; also saved states that have no row yet."""
     if folder.is_dir() and any(folder.iterdir()):
-        old = next(p for i in count(1) if not (p := folder.with_name(f"{folder.name}.old{i}")).exists())
         try:
-            folder.rename(old)
+            old = set_aside(folder)
         except OSError as error:
-            raise UserError(f"{folder}: cannot be renamed to {old.name} ({error.strerror})") from error
+            raise UserError(
+                f"{folder}: cannot be renamed to {Path(error.filename2).name} ({error.strerror})"
+            ) from error
         say(f"fresh=true: the earlier rows are now in {old}")
 
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from runner.data.load import load
 from runner.data.settings import FileSettings, TorchvisionSettings
 from runner.errors import UserError
+from runner.system.files import replacing
 
 PER_CLASS = 1250
 
@@ -51,8 +52,7 @@ def main() -> None:
             raise UserError(f"{given.npz}: CIFAR-10 has images of 32x32x3, and at least {PER_CLASS} of each class")
         keep = first(whole.train.y, PER_CLASS)
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        draft = given.out.with_suffix(".part")  # so that a file of this name is whole
-        with draft.open("wb") as file:
+        with replacing(given.out) as draft, draft.open("wb") as file:
             np.savez_compressed(
                 file,
                 x_train=halved(whole.train.x[keep]),
@@ -60,7 +60,6 @@ def main() -> None:
                 x_test=halved(whole.test.x),
                 y_test=whole.test.y,
             )
-        draft.replace(given.out)
     except (UserError, OSError) as error:
         sys.exit(f"cifar_16px: {error}")
     print(f"{given.out}: {len(keep)} training and {len(whole.test)} test images of 16x16 pixels")

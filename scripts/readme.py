@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put the tables of committed studies into README.md and results/README.md, between their markers."""
+"""Put the tables of committed studies into README.md and results/README.md, and of columns into results/columns.md."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from runner.records.column import Text
+from runner.records.schema import TABLES
+
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "results" / "README.md")
+PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", ROOT / "results" / "columns.md")
 MARKS = r"(<!-- {name} -->\n).*?(<!-- end -->)"
 # What the claims table shows: (study, a pattern of "CLAIM | NAME | SCOPE").
 SHOWN = (
@@ -116,13 +119,27 @@ def _shown(path: Path, study: str, pattern: str) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} | {"study": study} for row in wanted]
 
 
+def columns() -> dict[str, str]:
+    """The columns of each table of the records as declared, by the name of their mark in results/columns.md."""
+    texts = {}
+    for table, declared in TABLES.items():
+        lines = ["| column | holds | meaning |", "|---|---|---|"]
+        for column in declared:
+            words = ", ".join(f"`{word}`" for word in column.kind.choices) if isinstance(column.kind, Text) else ""
+            holds = words or ("text" if isinstance(column.kind, Text) else column.kind.right)
+            lines.append(f"| `{column.name}` | {holds} | {column.meaning} |")
+        texts[f"{table} columns"] = "\n".join(lines) + "\n"
+    return texts
+
+
 def with_tables(page: str, results: Path) -> str:
     """A page with those tables that it has marks for, as the committed studies have them."""
     shown = {"digits": "digits-cpu", "photographs": "cifar-16px-cpu", "CIFAR-10": "cifar10-fig2-h100"}
     texts = {
         f"{name} table": table(pd.read_csv(results / study / "generalization.csv")) for name, study in shown.items()
     }
-    for name, text in (texts | {"sparing table": sparing(results), "claims table": claims(results)}).items():
+    texts |= {"sparing table": sparing(results), "claims table": claims(results)} | columns()
+    for name, text in texts.items():
         marked = re.compile(MARKS.format(name=name), re.DOTALL)
         page = marked.sub(lambda m: m[1] + text + m[2], page)  # noqa: B023 # which is called at once
     return page

@@ -25,11 +25,3 @@ def test_every_file_that_the_documents_link_to_is_there() -> None:
     for document in (ROOT / "README.md", *sorted((ROOT / "results").rglob("*.md")), *(ROOT / "scripts").rglob("*.md")):
         for target in re.findall(r"\]\((?!http|#)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
-
-
-def test_the_column_dictionary_names_every_column() -> None:
-    from runner.records.schema import CURVES, CYCLES, TRIALS
-
-    words = set(re.findall(r"[a-z0-9_]+", (ROOT / "results" / "README.md").read_text()))
-    missing = {*TRIALS, *CURVES, *CYCLES} - words
-    assert not missing

@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from runner.data import sources
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.data.stored import mapped, write
+from runner.system.files import replacing
 
 try:
     import fcntl
@@ -101,17 +101,15 @@ class Cache:
 
     def _write(self, dataset: Dataset) -> None:
         """Write the file under a draft's name, locked so that no other process tidies it away, and rename it."""
-        part = self.folder / f"{uuid.uuid4().hex}{WRITTEN}"
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = None
         try:
-            _locked(descriptor)
-            write(dataset, descriptor)
-            os.replace(part, self.path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+            with replacing(self.path) as draft:
+                descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+                _locked(descriptor)
+                write(dataset, descriptor)
+        finally:  # it is locked until it has its name
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _tidy(self, size: int) -> None:
         """Remove drafts of killed processes, entries of earlier contents, and the oldest if `size` bytes need it."""

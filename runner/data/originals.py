@@ -27,6 +27,7 @@ from runner.data.dataset import Split
 from runner.data.picture import regular
 from runner.data.reading import reason
 from runner.errors import UserError
+from runner.system.files import replacing
 
 IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 LARGEST = 2**28  # bytes of an unpacked file, five times MNIST's: a damaged or hostile one may claim anything
@@ -156,14 +157,10 @@ def _keep(path: Path, data: bytes) -> None:
     """Save what was unpacked for the next time, where that is possible and no other file is in its place."""
     if os.path.lexists(path):
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as draft:
+            draft.write_bytes(data)
 
 
 def _joined(batches: dict[str, bytes], listed: Sequence[Sequence[str]]) -> Split:

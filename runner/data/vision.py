@@ -23,6 +23,7 @@ from runner.data.room import check_room
 from runner.data.settings import TorchvisionSettings
 from runner.data.torchvision_import import torchvision_datasets
 from runner.errors import UserError
+from runner.system.files import replacing
 from runner.system.locks import Lock
 
 TIMEOUT = 30  # seconds of silence after which a server counts as not there
@@ -128,17 +129,14 @@ def _download(source: Source, root: Path) -> None:
 def _fetch(addresses: Sequence[str], path: Path, md5: str) -> None:
     """The first address that answers, in a file of its own until its checksum is right."""
     utils = importlib.import_module("torchvision.datasets.utils")
-    part = path.with_name(f".{path.name}.part")
     for number, address in enumerate(addresses, 1):
         try:
-            utils.download_url(address, str(path.parent), part.name, md5)
-            part.replace(path)
+            with replacing(path, alone=True) as draft:
+                utils.download_url(address, str(path.parent), draft.name, md5)
             return
         except (OSError, RuntimeError):
             if number == len(addresses):
                 raise
-        finally:
-            part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,25 +2,27 @@
 
 A trial is trained again because `resume=false` says so, or because rows that it must have beside that of trials.csv
 are lost. Its row stays valid until the new one supersedes it.
+
+A trial is not trained again only because a command asks for more to be measured than it was trained with: that changes
+no result, and is no part of its id. A note says so, for the plots will lack it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from runner.config.schedules import RestartsSettings, cycles
 from runner.config.settings import RunSettings
-from runner.execution.apart import without
+from runner.execution import saved
 from runner.execution.local import say
 from runner.execution.progress import counted
-from runner.execution.unmeasured import unmeasured
 from runner.records import parts
 from runner.records.commands import agreed
 from runner.records.lacking import left_out
-from runner.records.read import exists
-from runner.records.records import Records, counting, counts_of
-from runner.records.reopened import Reopened
+from runner.records.read import exists, read
+from runner.records.records import Records, counts_of, last_rows, reopened
+from runner.records.schema import FILES
 from runner.records.superseding import Last
 from runner.records.table import Table
 from runner.trials.trial import Trial
@@ -39,7 +41,7 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, run: RunS
             say(f"note: {folder.name}: {line}")
         return
     opened = records.reopen(trials)
-    without(folder, trials.keys(), records, lambda _, note: say(f"note: {note}"))
+    saved.forget(folder, trials.keys(), records, lambda _, note: say(f"note: {note}"))
     if opened:
         say(
             f"{folder.name}: resume=false: {len(opened)} of {counted(len(trials), f'{phase} trial')} trained again; "
@@ -47,33 +49,61 @@ def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, run: RunS
         )
 
 
+def unmeasured(folder: Path, trials: Collection[str], phase: str, run: RunSettings, records: Records) -> list[str]:
+    """A line for each of diagnostics, eval_every and eval_all that some of the finished `trials` were trained without.
+
+    Args:
+        folder: of the study, whose study.yaml has this command too.
+        trials: ids of the trials of this command that are not trained again.
+        phase: "search" or "final", for the lines.
+        run: what this command asks for.
+        records: of the study.
+    """
+    ended = {key: row for key, row in records.last().items() if row.status == "ok" and key in trials}
+    without, every = left_out(folder), run.eval_every
+    lacking: dict[str, set[str]] = {}
+    if run.diagnostics and "dynamics" not in without:
+        followed = {name.partition(",")[0] for name in records.counts("dynamics")}
+        lacking["dynamics.csv has nothing"] = ended.keys() - followed
+    if "curves" not in without and not agreed(folder, "eval_every", every):
+        curves = {key: epochs for key, epochs in records.counts("curves").items() if key in ended}
+        lacking[f"curves.csv has not every epoch of eval_every={every}"] = {
+            key for key, epochs in curves.items() if not set(range(every, epochs[-1], every)).issubset(epochs)
+        }
+    if run.eval_all and "curves" not in without and not agreed(folder, "eval_all", True):
+        rows = read(folder, "curves", ended)
+        lacking["curves.csv has no test errors in some epochs"] = set(rows["trial"][rows["test_error"].isna()])
+    return [
+        f"{what} of {counted(len(some), f'finished {phase} trial')}; resume=false trains "
+        f"{'it' if len(some) == 1 else 'them'} again"
+        for what, some in lacking.items()
+        if some
+    ]
+
+
 def lost(folder: Path, trials: Mapping[str, Trial], run: RunSettings, records: Records | Look) -> dict[str, set[str]]:
     """The trials that have a result and lack rows in another table, by table; one that was left out lacks none."""
     last = {key: row for key, row in records.last().items() if key in trials and row.status != "failed"}
-    found: dict[str, set[str]] = {}
+    lacking: dict[str, set[str]] = {"curves": set(), "cycles": set(), "dynamics": set()}
     if not last:
-        return found
-    curves, cycle_rows, dynamics = (records.counts(table) for table in ("curves", "cycles", "dynamics"))
+        return {}
+    counts = {table: records.counts(table) for table in lacking}
     # Where commands validated at other epochs, or did not all follow the layers, only what all must have is missed.
     every = run.eval_every if agreed(folder, "eval_every", run.eval_every) else 0
     followed = run.diagnostics and agreed(folder, "diagnostics", True)
-    layers: dict[str, list[int]] = {}
-    for name, bits in dynamics.items():
-        layers.setdefault(name.partition(",")[0], []).append(bits)
+    layers: dict[str, list[Sequence[int]]] = {}
+    for name, epochs in counts["dynamics"].items():
+        layers.setdefault(name.partition(",")[0], []).append(epochs)
     for key, row in last.items():
-        wanted = _bits(_epochs(trials[key], row, every))
-        if wanted & ~curves.get(key, 0):
-            found.setdefault("curves", set()).add(key)
-        if _bits(_cycles(trials[key], row)) & ~cycle_rows.get(key, 0):
-            found.setdefault("cycles", set()).add(key)
-        mine = layers.get(key, [])
-        if any(wanted & ~bits for bits in mine) or (followed and wanted and not mine):
-            found.setdefault("dynamics", set()).add(key)
-    return {table: some for table, some in found.items() if table not in left_out(folder)}
-
-
-def _bits(numbers: Iterator[int]) -> int:
-    return sum(1 << number for number in numbers)
+        wanted = set(_epochs(trials[key], row, every))
+        if not wanted.issubset(counts["curves"].get(key, ())):
+            lacking["curves"].add(key)
+        if not set(_cycles(trials[key], row)).issubset(counts["cycles"].get(key, ())):
+            lacking["cycles"].add(key)
+        of_layers = layers.get(key, [])
+        if not all(wanted.issubset(epochs) for epochs in of_layers) or (followed and wanted and not of_layers):
+            lacking["dynamics"].add(key)
+    return {table: some for table, some in lacking.items() if some and table not in left_out(folder)}
 
 
 def _lived(trial: Trial, row: Last) -> int:
@@ -108,15 +138,15 @@ class Look:
     def last(self) -> dict[str, Last]:
         """The row of trials.csv that counts for each trial, in short."""
         study, *jobs = self._tables("trials")
-        return counting(study, jobs)
+        return last_rows(study, jobs)
 
-    def counts(self, table: str) -> dict[str, int]:
+    def counts(self, table: str) -> dict[str, Sequence[int]]:
         """`counts_of` what is written of a table."""
         return counts_of(self._tables(table))
 
     def _tables(self, name: str) -> list[Table]:
-        places = (self.folder, *parts.of(self.folder))
-        study, *jobs = (Table(place / f"{name}.csv", name, place == self.folder) for place in places)
+        study = Table(self.folder / FILES[name], name)
+        jobs = [Table(part / FILES[name], name, bad="say") for part in parts.of(self.folder)]
         for table in (*jobs, study):
             table.refresh(mend=False)
         return [study, *jobs]
@@ -126,9 +156,10 @@ def finished(folder: Path, trials: Mapping[str, Trial], run: RunSettings) -> set
     """The trials of a study that have a result; those of `trials` that `begin_again` would open are not among them."""
     if not exists(folder):
         return set()
-    look, opened = Look(folder), Reopened(folder).read()
-    found = {t for t, row in look.last().items() if row.status != "failed" and (t, row.mark) not in opened}
-    return found.difference(*lost(folder, trials, run, look).values())
+    look, opened = Look(folder), reopened(folder)
+    opened.refresh(mend=False)
+    done = {t for t, row in look.last().items() if row.status != "failed" and f"{t},{row.mark}" not in opened.seen}
+    return done.difference(*lost(folder, trials, run, look).values())
 
 
 def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:
@@ -148,7 +179,7 @@ def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Re
     if not (folder / ".state").exists():
         return True
     results = {trial for trial, row in last.items() if row.status != "failed"}
-    kept = trials.keys() & results & (records.ended(failed) - records.done())
-    if kept:
-        say(f"{counted(len(kept), 'trial')} failed when trained again: the earlier row still counts")
-    return not kept
+    failed_again = trials.keys() & results & (records.ended(failed) - records.done())
+    if failed_again:
+        say(f"{counted(len(failed_again), 'trial')} failed when trained again: the earlier row still counts")
+    return not failed_again

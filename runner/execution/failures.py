@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-Tell = Callable[[str, Any], None]
+Tell = Callable[[str, Any], None]  # how a process that trains tells what happens: the kind of event, and its content
 
 
 class Failures:
@@ -41,7 +41,7 @@ class Failures:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             log = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(log, entry.encode(errors="replace"))  # in one piece: other processes append too
+                os.write(log, entry.encode(errors="replace"))  # one write, because other processes append too
             finally:
                 os.close(log)
         if new:

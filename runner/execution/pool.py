@@ -14,7 +14,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from runner.errors import UserError
-from runner.execution.worker import Job, Tell, work
+from runner.execution.failures import Tell
+from runner.execution.worker import Job, work
 from runner.system import signals
 from runner.system.locks import advice
 from runner.system.shortage import is_shortage, reason
@@ -35,8 +36,8 @@ def warm_up() -> None:
     if _METHOD != "forkserver" or not short_folder():
         return
     multiprocessing.set_forkserver_preload(["runner.training.train", "runner.execution.pool"])
-    # It inherits what is ignored. Ctrl-C is for this process, and so is a SIGTERM to all of its group: the server ends
-    # with this process, and while it lives it is known which of the workers do.
+    # The server inherits what is ignored. Ctrl-C, and a SIGTERM to the whole group, are for this process: the server
+    # ends with it, and as long as the server lives this process can ask it which of the workers live.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         forkserver.ensure_running()
@@ -64,7 +65,7 @@ def run(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None] = lambda
     elif count:
         with deferred():
             _run_workers(job, count, tell, meanwhile)
-    # Here alone, or here last: what a worker that was killed gave back, and the wait for other commands' trials.
+    # Alone, or after the workers: this process trains what a killed worker has left, and waits for other commands.
     work(job, tell, wait)
 
 
@@ -74,10 +75,10 @@ def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]
     warm_up()
     try:
         for index in range(count):
-            mine = replace(job, device=job.devices[index]) if job.devices else job
+            its_job = replace(job, device=job.devices[index]) if job.devices else job
             try:
-                here, there = context.Pipe(duplex=False)
-                process = context.Process(target=_main, args=(mine, there), daemon=True)
+                own_end, worker_end = context.Pipe(duplex=False)
+                process = context.Process(target=_main, args=(its_job, worker_end), daemon=True)
                 process.start()
             except (OSError, EOFError) as error:
                 if count == 1:
@@ -88,8 +89,8 @@ def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]
                     f"workers={count}: a process could not be started ({reason}); "
                     f"{help or 'is there memory for so many?'} workers=1 does without, and the same command goes on"
                 ) from error
-            there.close()
-            workers[here] = process
+            worker_end.close()
+            workers[own_end] = process
         meanwhile()
         _listen(list(workers), tell)
     except BaseException:
@@ -105,7 +106,7 @@ def _stop(workers: dict[Connection, Any], tell: Tell, seconds: float) -> None:
     end, open_ends = time.monotonic() + seconds, list(workers)
     while open_ends and time.monotonic() < end:
         for connection in open_ends:
-            workers[connection].terminate()  # once more: one that has only now begun has not heeded it before
+            workers[connection].terminate()  # again and again: one that was only starting has missed the first
         for kind, content in _told(open_ends):
             if kind != "refused":
                 tell(kind, content)
@@ -140,7 +141,7 @@ def _main(job: Job, parent: Connection) -> None:
     def tell(kind: str, content: Any) -> None:
         try:
             parent.send((kind, content))
-        except OSError:  # the parent is gone: nobody wants the rest
+        except OSError:  # the parent has exited; stop too
             sys.exit(1)
 
     try:
@@ -148,7 +149,7 @@ def _main(job: Job, parent: Connection) -> None:
     except UserError as error:
         tell("refused", str(error))
     except Interrupted:
-        pass  # its state is saved, and the parent says so
+        pass  # the state is saved, and the parent tells the user
     except Exception as error:
         if not is_shortage(error):
             raise

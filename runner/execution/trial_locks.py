@@ -1,8 +1,8 @@
-"""Who trains what: a claim is a lock on one byte of a file, held while a trial trains, released by the system at death.
+"""Who trains what: a process locks a trial, which is one byte of a file, while it trains it.
 
-So any number of processes may work on one study: each trial is trained once, and the trials of a process that
-is killed are free again at once. All claims of a process need one open file. The locks are of that open file (on
-Linux), not of the process, so that nothing else that the process opens and closes can drop them.
+So any number of processes may work on one study. Each trial is trained once, and the system frees the trials of a
+process that is killed at once. All locks of a process need one open file. On Linux they belong to that open file and
+not to the process, so nothing else that the process opens and closes can drop them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from runner.system.locks import lacking, local, refused
 
 _OF_FILE: tuple[int, int] = (getattr(fcntl, "F_OFD_SETLK", 0), getattr(fcntl, "F_OFD_SETLKW", 0))  # on Linux alone
 _HELD = (errno.EACCES, errno.EAGAIN)
-_TURN = 2**62  # the byte whose lock is held while claims are taken: so a stack is taken whole, or is seen to be taken
+# This byte is locked while a process locks trials: two that want the same stack do not get half of it each.
+_TURN = 2**62
 
 
 def _byte(trial: str) -> int:
+    """The place of the byte that stands for a trial, from 0 to before `_TURN`."""
     return int.from_bytes(hashlib.sha256(trial.encode()).digest()[:8], "big") >> 2
 
 
-class Claims:
-    """The trials that this process has claimed in a study's folder.
+class TrialLocks:
+    """The trials that this process has locked.
 
-    Raises UserError where the file cannot be written or locked.
+    Args:
+        folder: of the study.
+
+    Raises: UserError where the file of the locks cannot be written or locked.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,12 +57,13 @@ class Claims:
             raise refused(self.path, error) from error
 
     def _try_out(self) -> None:
+        """Find out which kind of lock the system has; OSError where it has none."""
         try:
             self._lock(0, _TURN, fcntl.F_UNLCK)
         except OSError as error:
             if error.errno != errno.EINVAL or not self.of_file:
                 raise
-            self.of_file = False  # an older kernel
+            self.of_file = False  # this kernel has no locks of an open file
             self._lock(0, _TURN, fcntl.F_UNLCK)
 
     def __del__(self) -> None:
@@ -65,39 +71,39 @@ class Claims:
             with suppress(OSError):
                 os.close(self.file)
 
-    def take(self, trials: Iterable[str], whole: bool = False) -> set[str]:
-        """Claim what nobody else holds; the ids that are now ours. `whole`: all of them or none."""
+    def acquire(self, trials: Iterable[str], whole: bool = False) -> set[str]:
+        """Lock what nobody else holds; the ids of what was locked. `whole`: all of them or none."""
         wanted = [trial for trial in trials if trial not in self.held]
         try:
             self._lock(_TURN, 1, fcntl.F_WRLCK, wait=True)
             try:
-                ours = self._taken(wanted, whole)
+                acquired = self._acquired(wanted, whole)
             finally:
                 self._lock(_TURN, 1, fcntl.F_UNLCK)
         except OSError as error:
             raise refused(self.path, error) from error
-        return ours
+        return acquired
 
-    def _taken(self, wanted: Sequence[str], whole: bool) -> set[str]:
-        ours: set[str] = set()
+    def _acquired(self, wanted: Sequence[str], whole: bool) -> set[str]:
+        acquired: set[str] = set()
         for trial in wanted:
             if self._lock(_byte(trial), 1, fcntl.F_WRLCK):
                 self.held.add(trial)
-                ours.add(trial)
+                acquired.add(trial)
             elif whole:
-                self.give(ours)
+                self.release(acquired)
                 return set()
-        return ours
+        return acquired
 
-    def give(self, trials: Iterable[str]) -> None:
-        """Release claims."""
+    def release(self, trials: Iterable[str]) -> None:
+        """Let others have these trials."""
         for trial in trials:
             self._lock(_byte(trial), 1, fcntl.F_UNLCK)
             self.held.discard(trial)
 
     def alone(self) -> bool:
-        """Whether no other process has a claim in this study."""
-        assert not self.held, "a claim of this process would be given up"
+        """Whether no other process has locked a trial of this study."""
+        assert not self.held, "a lock of this process would be given up"
         if not self._lock(0, _TURN, fcntl.F_WRLCK):
             return False
         self._lock(0, _TURN, fcntl.F_UNLCK)

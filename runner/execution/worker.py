@@ -1,6 +1,6 @@
 """Trials to rows: plans stacks, trains them in this process or in several, appends what they yield.
 
-`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, claims
+`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, locks
 what nobody else holds, and skips what has a row.
 """
 
@@ -9,20 +9,18 @@ from __future__ import annotations
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.errors import UserError
 from runner.execution import provenance, saved
-from runner.execution.apart import parts
-from runner.execution.failures import Failures
-from runner.execution.targets import reached
-from runner.execution.trial_locks import Claims
+from runner.execution.failures import Failures, Tell
+from runner.execution.trial_locks import TrialLocks
 from runner.records.records import Records
 from runner.system.shortage import Patience, ShortError, is_shortage, reason
 from runner.system.signals import deferred
@@ -32,8 +30,6 @@ from runner.trials.trial import StackKey, Trial
 if TYPE_CHECKING:
     from runner.training.checkpoint import Checkpoints
     from runner.training.rows import EpochRows
-
-Tell = Callable[[str, Any], None]  # how a worker tells what happens: (kind of event, its content)
 
 
 @dataclass(frozen=True)
@@ -62,11 +58,12 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
     ("open", ids and why) of trials that are left to a later call for want of time and of memory, ("waiting", how many),
     ("error", where) and ("note", a line).
     """
-    records, claims, failures = Records(job.folder, job.part), Claims(job.folder), Failures(job.folder, tell)
+    records, locks, failures = Records(job.folder, job.part), TrialLocks(job.folder), Failures(job.folder, tell)
     ended = records.ended(job.failed, [trial.id for stack in job.plan for trial in stack])
     queue = deque(stack for stack in job.plan if any(trial.id not in ended for trial in stack))
     told_waiting, patience, short = False, Patience(), ""
     while queue:
+        # One walk over what is left: it ends with the stacks that others train and those that found no memory.
         busy: Plan = []
         starved: Plan = []
         progressed = False
@@ -77,25 +74,27 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             if (needed := _too_late(job, stack)) is not None:
                 tell("late", ([trial.id for trial in stack], needed))
                 continue
-            # A stack whose state is saved goes on as it was: in one process, or in none while a part is elsewhere.
-            ours = claims.take([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
+            # A stack with a saved state goes on as it was. So one process locks all of it, or none of it as long as
+            # another trains some of its trials.
+            locked = locks.acquire([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
             try:
-                # Another process may have finished one between the look and the claim.
-                mine = _open(job, [trial for trial in stack if trial.id in ours], records)
-                theirs = [trial for trial in stack if trial.id not in ours]
-                if theirs:
-                    busy.append(theirs)
-                if mine and (found := parts(job.folder, mine, records, tell)):
-                    queue.extendleft(reversed(found))
-                elif mine:
-                    halves = _train(job, mine, records, tell, failures)
+                # Another process may have finished a trial after this one looked and before it had the lock.
+                own = _open(job, [trial for trial in stack if trial.id in locked], records)
+                others = [trial for trial in stack if trial.id not in locked]
+                if others:
+                    busy.append(others)
+                if own and (pieces := saved.divided(job.folder, own, records, tell)):
+                    queue.extendleft(reversed(pieces))
+                elif own:
+                    halves = _train(job, own, records, tell, failures)
                     queue.extendleft(reversed(halves))
                     progressed |= not halves
             except ShortError as error:
-                starved.append(mine)
+                starved.append(own)
                 short = str(error)
             finally:
-                claims.give(ours)
+                locks.release(locked)
+        # Before the next walk: wait for memory, or for the processes that train the rest.
         if progressed:
             patience = Patience()
         elif starved:
@@ -118,6 +117,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
 
 
 def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
+    """Those of a stack's trials that are still to be trained."""
     ended = records.ended(job.failed, [trial.id for trial in stack])
     return [trial for trial in stack if trial.id not in ended]
 
@@ -139,7 +139,7 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
         dataset = job.datasets[stack[0].dataset]
         try:
             job.pace[key] = seconds_per_trial(stack, dataset, job.device, job.processes, job.run)
-        except Exception:  # as training will say
+        except Exception:  # training the stack will raise it again, and record it
             return None
         left = job.deadline - time.time()
     needed = job.pace[key] * len(stack) * saved.share_left(job.folder, stack)
@@ -162,13 +162,13 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
     if device.type == "cpu":
         keep_freed_memory()
     else:
-        gc.collect()  # so that nothing of an earlier stack counts as used
+        gc.collect()  # else tensors of an earlier stack still count as used memory
     row_stamps = dict(job.stamps) | {"device": provenance.device(device)}
     clock = time.time()
     with deferred():
         checkpoints = _checkpoints(job, stack, tell)
         error = _wrong(job, stack, row_stamps, records, checkpoints, tell)
-        if error is not None:  # whatever it is, it must not stop the other trials
+        if error is not None:  # no error of one stack may stop the other trials
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()
             if not (short := is_shortage(error)):
@@ -210,7 +210,8 @@ def _wrong(
     try:
         state = saved.to_go_on_from(checkpoints, records)
         if state is not None:
-            state["target_epoch"] = reached(job.folder, checkpoints.ids, state["recorded"], job.run.target_error)
+            target = job.run.target_error
+            state["target_epoch"] = saved.reached(job.folder, checkpoints.ids, state["recorded"], target)
         recording = False
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)

@@ -17,7 +17,7 @@ import yaml
 from runner.config.settings import Settings
 from runner.system.files import append, set_aside
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a list of many seeds takes the other half a second
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes half a second for a list of many seeds
 
 
 def note_command(
@@ -34,7 +34,7 @@ def note_command(
             known = _parsed(path.read_text()) if path.exists() else []
         except OSError:
             raise
-        except Exception:  # such as ValueError for the 13th month; all of it is the file's fault
+        except Exception:  # YAML raises many kinds, such as ValueError for a 13th month; the file is at fault in all
             old = set_aside(path)
             print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
             known = []
@@ -64,9 +64,9 @@ def _plain(settings: Settings) -> dict[str, object]:
     return {key: plain(value) for key, value in values.items()}
 
 
-@lru_cache(maxsize=1)  # a command looks at it more than once, and a list of 20,000 seeds takes a tenth of a second
+@lru_cache(maxsize=1)  # a command reads it more than once, and a list of 20,000 seeds takes a tenth of a second
 def _parsed(text: str) -> list[Any]:
-    """Not to be changed."""
+    """The entries of a study.yaml. The list is shared by all callers, who must not change it."""
     return list(yaml.load_all(text, _LOADER))
 
 
@@ -74,7 +74,7 @@ def entries(folder: Path) -> list[Any]:
     """What study.yaml has of each command, in their order; [] where there is none that can be read."""
     try:
         return list(_parsed((folder / "study.yaml").read_text(encoding="utf-8")))
-    # What a file that somebody has edited can end in: a 13th month, a bad tag, brackets without end.
+    # All that parsing an edited file can raise: a 13th month, a bad tag, brackets without end.
     except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return []
 

@@ -26,15 +26,15 @@ _ID = re.compile(f"[0-9a-f]{{{OLD}}}|[0-9a-f]{{{LENGTH}}}")
 def differing(flat: Flat) -> dict[str, Any]:
     """The settings that are not those of the baseline: what an id hashes.
 
-    What lookahead's alpha is says nothing where there are no slow weights, so it goes with k.
+    Lookahead's alpha goes with its k: without slow weights alpha has no meaning.
     """
     known = _baseline(*(flat.get(group) for group in baseline.GROUPS))
-    found = {key: value for key, value in flat.items() if key not in known or known[key] != value}
+    differing = {key: value for key, value in flat.items() if key not in known or known[key] != value}
     if flat.get("lookahead.k"):
-        found |= {key: flat[key] for key in ("lookahead.k", "lookahead.alpha") if key in flat}
+        differing |= {key: flat[key] for key in ("lookahead.k", "lookahead.alpha") if key in flat}
     else:
-        found.pop("lookahead.alpha", None)
-    return found
+        differing.pop("lookahead.alpha", None)
+    return differing
 
 
 def whole(flat: Flat) -> dict[str, Any]:
@@ -60,25 +60,23 @@ def id_of(flat: Flat) -> str:
 def names(trial: str, settings: str) -> bool:
     """Whether `trial` is the id, of today or of version 0.1.0, of a row with these `settings`.
 
-    True also where neither is one that this program writes, for then nobody can say.
+    True also where neither the id nor the settings are of the kind that this program writes: then nobody can say.
     """
     if not _ID.fullmatch(trial):
-        return _unreadable(settings)
-    if (found := digest_of(cut(settings))) and found.startswith(trial):
+        return not parsed(settings)
+    if (hashed := digest_of(cut(settings))) and hashed.startswith(trial):
         return True
+    flat = parsed(settings)
+    return flat is not None and digest(flat).startswith(trial)
+
+
+def parsed(settings: str) -> dict[str, Any] | None:
+    """Settings from their JSON; None where they cannot be read."""
     try:
         flat = json.loads(settings)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(flat, dict) and digest(flat).startswith(trial)
-
-
-def _unreadable(settings: str) -> bool:
-    try:
-        flat = json.loads(settings)
-    except (ValueError, RecursionError):
-        return True
-    return not isinstance(flat, dict) or not flat
+        return None
+    return flat if isinstance(flat, dict) else None
 
 
 class Cut(NamedTuple):
@@ -92,7 +90,7 @@ class Cut(NamedTuple):
     values: tuple[str, ...]
 
 
-@lru_cache(maxsize=8)  # a row is looked at more than once
+@lru_cache(maxsize=8)  # a row's settings are cut once for its id and once for its other cells
 def cut(settings: str) -> Cut:
     """Cut the values of lr, seed and wd out of settings as JSON."""
     parts = AXES.split(settings)
@@ -111,11 +109,7 @@ def digest_of(settings: Cut) -> str:
 
 def framed(frame: Sequence[str], keys: Sequence[str]) -> dict[str, Any] | None:
     """The settings of a frame, with a key's name in place of each value that is cut out; None where they are none."""
-    try:
-        flat = json.loads("".join(f'{text}"{key}":"{key}"' for text, key in zip(frame, keys, strict=False)) + frame[-1])
-    except (ValueError, RecursionError):
-        return None
-    return flat if isinstance(flat, dict) else None
+    return parsed("".join(f'{text}"{key}":"{key}"' for text, key in zip(frame, keys, strict=False)) + frame[-1])
 
 
 @lru_cache(maxsize=4096)

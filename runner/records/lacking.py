@@ -53,9 +53,9 @@ def lacking(table: str, rows: pd.DataFrame, trials: pd.DataFrame, followed: bool
 def _cycles(settings: str, epochs: float) -> int:
     """The cycles that end within a trial; 0 where its settings cannot be read."""
     try:
-        found = json.loads(settings)
-        given = {key: found[f"schedule.{key}"] for key in ("t_0", "t_mult") if f"schedule.{key}" in found}
+        flat = json.loads(settings)
+        given = {key: flat[f"schedule.{key}"] for key in ("t_0", "t_mult") if f"schedule.{key}" in flat}
         places = cycles(RestartsSettings("restarts", **given), int(epochs))
         return sum(first + size <= epochs for first, size in places)
-    except Exception:  # of another version, or made up: nothing can be missed
+    except Exception:  # settings of another version, or made up: nobody knows what is missing
         return 0

@@ -1,22 +1,20 @@
-"""The lines of a records file, which may be older than this version or damaged: its header, and the cells of a row."""
+"""The lines of a table's file, which may be older than this version, or damaged: `Rows(path, table)` yields its rows.
+
+A line is a row where it has the cells of its file, not cut and not run together with another. Most lines are told by
+counting commas; only one with quotes, or something else that is odd, is taken apart.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import TypeGuard
+from typing import BinaryIO
 
 from runner.errors import UserError
-from runner.records import identity, told
-from runner.records.ranges import REQUIRED, WORDS, kind, wrong
-from runner.records.schema import COLUMNS, COUNT, SCHEMA, TEXT, TRIALS
-
-_TRIAL, _SETTINGS = TRIALS.index("trial"), TRIALS.index("settings")
-_PLACES = tuple(map(TRIALS.index, told.TOLD))
-BLOCK = 2**24  # bytes of a file that are read at a time
+from runner.records.checks import check_cells
+from runner.records.schema import COLUMNS, OLDEST, SCHEMA, names
 
 
 def check_header(path: Path, line: bytes, columns: Sequence[str], oldest: int) -> Sequence[str]:
@@ -36,25 +34,25 @@ def check_header(path: Path, line: bytes, columns: Sequence[str], oldest: int) -
     text = line.decode(errors="replace")
     if not text.endswith("\n") and header.startswith(text):
         return ()
-    there = text.strip().split(",")
-    if len(there) >= oldest and there == list(columns[: len(there)]):
-        return columns[: len(there)]
+    names = text.strip().split(",")
+    if len(names) >= oldest and names == list(columns[: len(names)]):
+        return columns[: len(names)]
     if text.startswith("\ufeff" + columns[0]):
         raise UserError(
             f"{path}: begins with a byte-order mark, as a spreadsheet writes it; save it as UTF-8 without one"
         )
-    lacking, more = ([name for name in one if name not in other] for one, other in ((columns, there), (there, columns)))
+    lacking, more = ([name for name in one if name not in other] for one, other in ((columns, names), (names, columns)))
     if len(lacking) < len(columns) / 2 or (lacking and not more):
-        # Most of it is ours: of another version, or what a spreadsheet made of it.
-        differ = [f"it {verb} {_some(names)}" for verb, names in (("lacks", lacking), ("has", more)) if names]
+        # Most columns are ours: another version wrote the file, or a spreadsheet has changed it.
+        differ = [f"it {verb} {_some(some)}" for verb, some in (("lacks", lacking), ("has", more)) if some]
         raise UserError(
             f"{path}: of another version than schema {SCHEMA} ({' and '.join(differ) or 'columns in another order'}); "
             "move the file away, or choose another study=..., and its trials are trained again"
         )
-    pairs = enumerate(zip_longest(there, columns, fillvalue=""), 1)
-    number, found, wanted = next((n, f, w) for n, (f, w) in pairs if f != w)
+    pairs = enumerate(zip_longest(names, columns, fillvalue=""), 1)
+    number, name, wanted = next((n, name, right) for n, (name, right) in pairs if name != right)
     raise UserError(
-        f"{path}: not a records file of schema {SCHEMA} (column {number} is {found[:20]!a}, not '{wanted}'); "
+        f"{path}: not a records file of schema {SCHEMA} (column {number} is {name[:20]!a}, not '{wanted}'); "
         "choose another study=... or move the file away"
     )
 
@@ -64,35 +62,22 @@ def _some(names: Sequence[str]) -> str:
     return f"the column {first}" if len(names) == 1 else f"{len(names)} columns, the first is {first}"
 
 
-def split(line: str) -> list[str] | None:
-    """The cells of a line, without its newline; None where it is something else than text."""
-    if '"' not in line:
-        return line.removesuffix("\r").split(",") if "\r" not in line[:-1] and "\0" not in line else None
+def header(table: str) -> bytes:
+    """The first line of a table's file."""
+    return ",".join(COLUMNS[table]).encode() + b"\n"
+
+
+def split(line: bytes) -> list[str] | None:
+    """The cells of a line, with or without its newline; None where it is something else than text."""
+    text = line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
+    if "\0" in text or ('"' not in text and "\r" in text):
+        return None
+    if '"' not in text:
+        return text.split(",")
     try:
-        found = next(csv.reader([line.removesuffix("\r")], strict=True), [])
+        return next(csv.reader([text], strict=True), [])
     except csv.Error:
         return None
-    return found if "\0" not in line else None
-
-
-def is_row(found: Sequence[str] | None, width: int, oldest: int) -> TypeGuard[Sequence[str]]:
-    """Whether the cells of a line are a row of a file with `width` columns: not cut, nor run together with another.
-
-    It may have as few as `oldest`: a process of an older version that still runs goes on to write its shorter rows into
-    a file that has become wider meanwhile. The cells that it does not write are empty ones.
-    """
-    return found is not None and oldest <= len(found) <= width
-
-
-def cells(line: str, width: int) -> list[str] | None:
-    """The cells of a row of `width` columns; None if it is none."""
-    found = split(line)
-    return found if found is not None and len(found) == width else None
-
-
-def padded(line: bytes, missing: int) -> bytes:
-    """A line with so many empty cells behind."""
-    return line[:-1].rstrip(b"\r") + b"," * missing + b"\n" if missing else line
 
 
 def is_plain(line: bytes) -> bool:
@@ -100,56 +85,72 @@ def is_plain(line: bytes) -> bool:
     return b'"' not in line and b"\r" not in line and b"\0" not in line
 
 
-def check_cells(path: Path, number: int, found: Sequence[str], columns: Sequence[str], table: str) -> None:
-    """Refuse a row of `table` with a cell that is impossible in its column; `number` is its line, from 1.
+def padded(line: bytes, missing: int) -> bytes:
+    """A line with so many empty cells behind."""
+    return line[:-1].rstrip(b"\r") + b"," * missing + b"\n" if missing else line
 
-    What names a row beside its words is counted, and must be written as a whole number: other readers go by that.
+
+def is_whole(path: Path, number: int, line: bytes, width: int, table: str) -> bool:
+    """Whether a last line lacks nothing but its newline, which an editor may leave out; else a kill has torn it.
+
+    Where the last cell names the row nobody can tell: the name may be cut.
     """
-    counted = COUNT[table]
-    for at, name in _checked(table, len(columns)):
-        cell = found[at]
-        right = wrong(name, cell, table)
-        if name == counted and not right and not is_count(cell):
-            right = f"must be {kind(name, table).right}, written in digits"
-        if right:
-            raise UserError(
-                f"{path}: line {number}: {name} is {cell[:30]!a}, {right}; mend that cell, or remove the line"
-            )
-    if table == "trials":
-        trial, settings = found[_TRIAL], found[_SETTINGS]
-        if not identity.names(trial, settings):
-            raise UserError(
-                f"{path}: line {number}: trial is {trial[:30]!a}, must be the id of its settings; mend that cell, "
-                "or remove the line"
-            )
-        row = [found[at] for at in _PLACES]
-        if column := told.contradiction(row, settings):
-            cell = row[told.TOLD.index(column)]
-            raise UserError(
-                f"{path}: line {number}: {column} is {cell[:30]!a}, must be what its settings say; mend that cell, or "
-                "remove the line"
-            )
-
-
-@lru_cache
-def _checked(table: str, width: int) -> list[tuple[int, str]]:
-    """The places and names of those of the first `width` columns that may not hold anything at all."""
-    free = {name for name in TEXT if name not in WORDS and name not in REQUIRED[table]}
-    return [(at, name) for at, name in enumerate(COLUMNS[table][:width]) if name not in free]
-
-
-def is_whole(path: Path, number: int, line: bytes, columns: Sequence[str], table: str) -> bool:
-    """Whether a last line lacks nothing but its newline, which an editor may leave out; else a kill has torn it."""
-    found = cells(line.decode(errors="replace"), len(columns))
+    cells = split(line)
+    if cells is None or len(cells) != width or COLUMNS[table][-1] in names(table):
+        return False
     try:
-        if found is not None:
-            check_cells(path, number, found, columns, table)
-            return True
-    except UserError:  # a number that is cut off
-        pass
-    return False
+        check_cells(path, number, [*cells, *[""] * (len(COLUMNS[table]) - width)], table)
+    except UserError:  # such as a number that is cut off
+        return False
+    return True
 
 
-def is_count(cell: str) -> bool:
-    """Whether it is a whole number from 0, and no longer than a number that is counted."""
-    return cell.isascii() and cell.isdecimal() and len(cell) < 10
+class Rows:
+    """The rows of a file, from first to last, each with its number and a cell for each column of today.
+
+    A file of an older version has fewer columns. A process of that version which still runs goes on to append its
+    shorter rows after the file has become wider, so a row may have as few cells as the oldest version wrote.
+
+    Args:
+        path: of the file; where there is none there are no rows.
+        table: its name in the schema.
+        wanted: tells by a line whether its row is asked for; all are if it is not given.
+
+    Attributes:
+        damaged: the numbers of the lines that were left out because they are no rows, once those behind are read.
+
+    Raises: UserError while it is read, for a file that no version wrote or that the system does not let be read.
+    """
+
+    def __init__(self, path: Path, table: str, wanted: Callable[[bytes], object] | None = None) -> None:
+        self.path, self.table, self.wanted = path, table, wanted
+        self.damaged: list[int] = []
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        try:
+            with self.path.open("rb") as file:
+                yield from self._rows(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be read ({error.strerror}); mend it or move it away") from error
+
+    def _rows(self, file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        columns, oldest, wanted = COLUMNS[self.table], OLDEST[self.table], self.wanted
+        width, full = len(check_header(self.path, file.readline(), columns, oldest)), len(columns)
+        for number, line in enumerate(file, 2):
+            if not line.endswith(b"\n"):
+                if not is_whole(self.path, number, line, width, self.table):
+                    return
+                line += b"\n"
+            if wanted is not None and not wanted(line):
+                continue
+            # This is `is_plain` without the call: a study can have millions of lines.
+            plain = b'"' not in line and b"\r" not in line and b"\0" not in line
+            count = line.count(b",") + 1 if plain else len(split(line) or ())
+            if count == full:
+                yield number, line
+            elif oldest <= count <= width:
+                yield number, padded(line, full - count)
+            else:
+                self.damaged.append(number)

@@ -15,15 +15,19 @@ from contextlib import suppress
 from pathlib import Path
 
 LONG = 7 * 24 * 3600.0  # seconds without a write after which a job on another machine is taken to be dead
-SHORT = 60.0  # the same for one of this machine whose process is gone: a worker of it may still end
+SHORT = 60.0  # the same for a job of this machine whose process has ended: one of its workers may still save
 _NAME = re.compile(r"(?P<launch>\w+)-(?P<shard>\d+)-(?P<host>.*)-(?P<pid>\d+)")
 ENDED = "ended"
 
 
 def new(launch: str, shard: int) -> str:
     """The name of a part of this process; parts sort by launch, then by shard."""
-    host = re.sub(r"[^\w.]", "_", socket.gethostname())
-    return f"{launch}-{shard:04d}-{host}-{os.getpid()}"
+    return f"{launch}-{shard:04d}-{_host()}-{os.getpid()}"
+
+
+def _host() -> str:
+    """The name of this machine, as far as it can be part of a folder's name."""
+    return re.sub(r"[^\w.]", "_", socket.gethostname())
 
 
 def home(folder: Path, part: str) -> Path:
@@ -35,29 +39,29 @@ def of(folder: Path) -> list[Path]:
     """The parts of a study that have not been merged to the end, the oldest launch first."""
     try:
         return sorted(path for path in (folder / ".state" / "parts").iterdir() if _NAME.fullmatch(path.name))
-    except OSError:  # none was ever launched
+    except OSError:  # no job was ever launched, so the folder does not exist
         return []
 
 
 def end(part: Path) -> None:
     """Say that nothing more will be written to a part; a job does so when it ends, unless it is killed."""
-    with suppress(OSError):  # the job before it has not begun to write
+    with suppress(OSError):  # the job ended before its folder existed
         (part / ENDED).touch()
 
 
 def has_ended(part: Path) -> bool:
     """Whether the job that wrote it is known, or must be taken, to have ended."""
-    found = _NAME.fullmatch(part.name)
-    assert found is not None
+    name = _NAME.fullmatch(part.name)
+    assert name is not None
     if (part / ENDED).exists():
         return True
-    here = found["host"] == re.sub(r"[^\w.]", "_", socket.gethostname())
-    if here and alive(int(found["pid"])):
+    is_local = name["host"] == _host()
+    if is_local and alive(int(name["pid"])):
         return False
     try:
         rest = time.time() - max(path.stat().st_mtime for path in (part, *part.iterdir()))
-        return rest > (SHORT if here else LONG)
-    except OSError:  # it is being removed, or cannot be read
+        return rest > (SHORT if is_local else LONG)
+    except OSError:  # another process removes the part, or it cannot be read
         return False
 
 

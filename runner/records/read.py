@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import functools
 import io
-import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import UserError
-from runner.records import identity, parts, told
-from runner.records.lines import check_cells, is_row, is_whole, padded, split
-from runner.records.ranges import impossible, kind
-from runner.records.schema import COLUMNS, OLDEST, TEXT, names
+from runner.records import parts
+from runner.records.checks import check_cells, impossible
+from runner.records.column import Range
+from runner.records.lines import Rows, header, split
+from runner.records.schema import COLUMNS, TABLES, names
 from runner.records.superseding import current, lived
 
 if TYPE_CHECKING:
     import pandas as pd
+
+BLOCK = 2**16  # lines that pandas gets at a time
 
 
 def exists(folder: Path, table: str = "trials") -> bool:
@@ -27,11 +30,16 @@ def exists(folder: Path, table: str = "trials") -> bool:
 
 
 def read(folder: Path, table: str = "trials", only: Collection[str] | None = None) -> pd.DataFrame:
-    """`trials`, `curves`, `cycles` or `dynamics` of a study as a DataFrame; empty cells and `nan` both become NaN.
+    """A table of a study as a DataFrame; empty cells and `nan` both become NaN.
 
-    Rows of jobs that still run are among them. `only`: the trials whose rows are wanted, which takes little memory
-    however long the file is. Damaged lines, and repeated ones, are left out, and said so. Raises UserError where there
-    is no such study.
+    Rows of jobs that still run are among them. Damaged lines, and repeated ones, are left out, and said so.
+
+    Args:
+        folder: of the study.
+        table: `trials`, `curves`, `cycles` or `dynamics`.
+        only: ids of the trials whose rows are wanted, which takes little memory however long the file is.
+
+    Raises: UserError where there is no such study, or a row that cannot be.
     """
     import pandas as pd
 
@@ -39,10 +47,10 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
     if not exists(folder, table):
         if table == "trials":
             raise UserError(f"{folder / table}.csv: no such file; give a study's folder, such as results/digits-resnet")
-        if table != "curves":  # which reading the trials has said
-            _look_for_rows(folder, table, _parsed(b"", COLUMNS[table], table), only)
+        if table != "curves":  # of missing curves the reading of trials.csv has told
+            _look_for_rows(folder, table, _parsed(b"", table), only)
         return pd.DataFrame(columns=COLUMNS[table])
-    # The parts first, the study last: what is merged meanwhile is then seen in one of them.
+    # The parts first, the study last: a row that is merged between the two reads is then seen in one of them at least.
     jobs = [_part(place / f"{table}.csv", table, only) for place in parts.of(folder)]
     own = _file(folder / f"{table}.csv", table, only)
     frame, twice = current(table, own, jobs)
@@ -61,104 +69,94 @@ def _part(path: Path, table: str, only: Collection[str] | None) -> pd.DataFrame:
         return _file(path, table, only, strict=False)
     except UserError as error:
         note(f"{error}; it is passed over")
-        return _parsed(b"", COLUMNS[table], table)
+        return _parsed(b"", table)
 
 
 def _file(path: Path, table: str, only: Collection[str] | None, strict: bool = True) -> pd.DataFrame:
     """The rows of one file. One with an impossible cell is refused, or left out where it is not `strict`."""
     import pandas as pd
 
-    from runner.records.blocks import whole_lines
-
-    columns = COLUMNS[table]
-    checked = _vouched(path)
-    damaged: list[int] = []
-    frames: list[pd.DataFrame] = []
-    there: Sequence[str] = columns
-    for lines in whole_lines(path, table, only):
-        damaged += lines.damaged
-        there = lines.columns
-        rows = lines.rows
-        frame = _parsed(rows, there, table)
-        if not checked and (impossible(frame, table, there) or not _named(frame, table)):
-            rows = _possible(path, table, only, strict)
-            frames, there = [_parsed(rows, columns, table)], columns
-            if impossible(frames[0], table, columns):
+    trusted = _vouched(path)
+    rows = Rows(path, table, _of(only, table))
+    lines = (line for _, line in rows)
+    frames = [_parsed(b"", table)]
+    while block := b"".join(islice(lines, BLOCK)):
+        frame = _parsed(block, table)
+        if not trusted and impossible(frame, table):
+            frame = _parsed(_possible(path, table, only, strict), table)
+            if impossible(frame, table):
                 raise UserError(f"{path}: holds something that is not a number where one must be; mend or remove it")
+            frames = [frame]
             break
-        if rows or not frames:
-            frames.append(frame)
-    if damaged:
-        note(f"{path}: {len(damaged)} damaged lines are left out, the first is {damaged[0]}")
-    filled = [frame for frame in frames if len(frame)] or [_parsed(b"", columns, table)]
+        frames.append(frame)
+    if rows.damaged:
+        note(f"{path}: {len(rows.damaged)} damaged lines are left out, the first is {rows.damaged[0]}")
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
     frame = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
-    return frame.assign(**{name: "" if name in TEXT else math.nan for name in columns[len(there) :]})
+    return frame if only is None else frame[frame["trial"].isin(list(only))].reset_index(drop=True)
+
+
+def _of(only: Collection[str] | None, table: str) -> Callable[[bytes], bool] | None:
+    """What tells by a line that begins with a trial's id whether it is of one of these trials."""
+    if only is None or COLUMNS[table][0] != "trial":
+        return None
+    ids = {trial.encode() for trial in only}
+    return lambda line: line.partition(b",")[0] in ids
 
 
 _checked: set[tuple[int, ...]] = set()
 
 
 def vouch(file: os.stat_result) -> None:
-    """Every row of a file of trials in this state may be, as somebody has seen: `read` need not look at them again."""
+    """Say that every row of a file of trials in this state has been checked: `read` need not check them again."""
     _checked.add(_state(file))
 
 
 def _vouched(path: Path) -> bool:
+    """Whether the rows of the file, as it is now, have been checked."""
     try:
         return _state(path.stat()) in _checked
-    except OSError:  # which reading it will say
+    except OSError:  # reading the file will say why
         return False
 
 
-def _state(found: os.stat_result) -> tuple[int, ...]:
+def _state(status: os.stat_result) -> tuple[int, ...]:
     """What changes when a file is written."""
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _named(frame: pd.DataFrame, table: str) -> bool:
-    """Whether the ids of trials.csv are those of its rows' settings, and other cells say nothing else than these."""
-    if table != "trials":
-        return True
-    cells = (frame[name].astype(object).where(frame[name].notna(), "") for name in told.TOLD)
-    return all(map(identity.names, frame["trial"], frame["settings"])) and not any(
-        map(told.contradiction, zip(*cells, strict=True), frame["settings"])
-    )
-
-
-def _parsed(rows: bytes, columns: Collection[str], table: str) -> pd.DataFrame:
+def _parsed(rows: bytes, table: str) -> pd.DataFrame:
+    """Whole lines, with all columns of the table, as a frame."""
     import pandas as pd
 
-    kinds: dict[str, type] = {name: str for name in columns if name in TEXT}
-    # A machine called "null" is none of pandas' words for nothing.
-    nothing = {name: [] if name in TEXT else ["", "nan"] if kind(name, table).nan else [""] for name in columns}
+    columns = TABLES[table]
+    kinds: dict[str, type] = {column.name: str for column in columns if column.is_text}
+    # pandas has words for a missing value, such as "null", which may be the name of a machine: so none for text.
+    nothing = {
+        column.name: (["", "nan"] if column.kind.nan else [""]) if isinstance(column.kind, Range) else []
+        for column in columns
+    }
     # pandas 3.1 reads floats exactly by default and warns when asked to; before, it had to be asked.
     asked = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     exact: dict[str, Any] = asked
-    text = io.BytesIO(b"".join([",".join(columns).encode(), b"\n", rows]))
+    text = io.BytesIO(header(table) + rows)
     frame = pd.read_csv(text, dtype=kinds, encoding_errors="replace", keep_default_na=False, na_values=nothing, **exact)
-    return frame.fillna({name: "" for name in columns if name in TEXT})
+    return frame.fillna(dict.fromkeys(kinds, ""))
 
 
 def _possible(path: Path, table: str, only: Collection[str] | None, strict: bool) -> bytes:
     """The rows without those that have an impossible cell, each of which is named, or refused if `strict`."""
-    columns, found = COLUMNS[table], []
-    with path.open("rb") as file:
-        width = file.readline().count(b",") + 1
-        for number, line in enumerate(file, 2):
-            if not line.endswith(b"\n") and not is_whole(path, number, line, columns[:width], table):
-                break
-            row = split(line.rstrip(b"\n").decode(errors="replace"))
-            if not is_row(row, width, OLDEST[table]) or (only is not None and row[columns.index("trial")] not in only):
-                continue
-            try:
-                check_cells(path, number, row, columns[: len(row)], table)
-            except UserError as error:
-                if strict:
-                    raise
-                note(f"{error}; it is left out")
-            else:
-                found.append(padded(line.rstrip(b"\r\n") + b"\n", len(columns) - len(row)))
-    return b"".join(found)
+    possible = []
+    for number, line in Rows(path, table, _of(only, table)):
+        try:
+            check_cells(path, number, split(line) or [], table)
+        except UserError as error:
+            if strict:
+                raise
+            note(f"{error}; it is left out")
+        else:
+            possible.append(line)
+    return b"".join(possible)
 
 
 def _look_for_rows(folder: Path, table: str, frame: pd.DataFrame, only: Collection[str] | None) -> None:

@@ -8,33 +8,36 @@ study and their workers; the jobs of a launcher write files of their own (parts.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import reduce
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from runner.errors import UserError
 from runner.records import parts
 from runner.records.read import note
 from runner.records.redone import Redone
-from runner.records.reopened import Reopened
-from runner.records.schema import COLUMNS
-from runner.records.superseding import Last, mark, superseding
+from runner.records.schema import FILES, RESULT_TABLES
+from runner.records.superseding import Last, mark, merged
 from runner.records.table import Row, Table
 from runner.system.locks import Lock
 
 
-def merged(bits: Iterable[int]) -> int:
-    """The counts that these have together, each of them being written after the ones before."""
-    return reduce(superseding, bits, 0)
-
-
-def counts_of(tables: Sequence[Table]) -> dict[str, int]:
-    """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, as bits of an integer.
+def counts_of(tables: Sequence[Table]) -> dict[str, Sequence[int]]:
+    """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, in ascending order.
 
     tables: one in files of their own, in the order in which they are written.
     """
     keys = dict.fromkeys(key for one in tables for key in one.seen)
-    return {key: merged(one.seen.get(key, 0) for one in tables) for key in keys}
+    return {key: merged(one.seen.get(key, ()) for one in tables) for key in keys}
+
+
+def reopened(folder: Path) -> Table:
+    """Rows that a command trains again although they are results, by trial and mark.
+
+    `resume=false` names them, and so does a trial whose other rows are lost. A row stays valid until a later one
+    supersedes it: this only says that it does not answer the question whether its trial is done, for any process, here
+    or in a job of a launcher, until that is so. A study that is copied without its `.state` is done as it stands.
+    """
+    return Table(folder / FILES["reopened"], "reopened", bad="skip")
 
 
 T = TypeVar("T")
@@ -45,19 +48,26 @@ def _chosen(rows: Mapping[str, T], among: Collection[str] | None) -> dict[str, T
     return dict(rows) if among is None else {trial: rows[trial] for trial in among if trial in rows}
 
 
-def counting(study: Table, jobs: Iterable[Table], among: Collection[str] | None = None) -> dict[str, Last]:
+def last_rows(study: Table, jobs: Iterable[Table], among: Collection[str] | None = None) -> dict[str, Last]:
     """The row of trials.csv that counts for each trial, of those that the study's own table and its jobs' have seen."""
-    found = _chosen(study.last, among)
+    counting = _chosen(study.last, among)
     for table in jobs:
         for trial, last in _chosen(table.last, among).items():
-            # What is merged stands in the study's file too, where it may be superseded.
-            if last.mark not in study.marks and (trial not in found or found[trial].superseded_by(last)):
-                found[trial] = last
-    return found
+            # A row that is merged stands in the study's file too, where a later one may have superseded it.
+            if last.mark not in study.marks and (trial not in counting or counting[trial].superseded_by(last)):
+                counting[trial] = last
+    return counting
 
 
 class Records:
-    """The tables of one study, safe for many processes at once; `part`: the name of the part that is written."""
+    """The tables of one study, safe for many processes at once.
+
+    Args:
+        folder: of the study; it is made if it is not there.
+        part: the name of the part that is written (see parts.py); "" for the study's own tables.
+
+    Raises: UserError where the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, part: str = "") -> None:
         self.folder, self.home = folder, parts.home(folder, part)
@@ -67,102 +77,119 @@ class Records:
             raise UserError(f"{folder}: cannot write there ({error.strerror}); set results=...") from error
         self.part = part
         self.lock = Lock(self.home / ".state" / "records.lock")
-        self.own = {name: Table(self.home / f"{name}.csv", name) for name in COLUMNS}
+        self.own = {name: Table(self.home / FILES[name], name) for name in RESULT_TABLES}
         self.elsewhere: dict[Path, dict[str, Table]] = {}
-        self.redone, self.reopened = Redone(), Reopened(folder)
+        self.redone, self.reopened = Redone(), reopened(folder)
 
     def done(self, among: Collection[str] | None = None) -> set[str]:
-        """Ids of the trials that have a result on record, whoever wrote it: a row that is not to be superseded.
+        """Ids of the trials that have a result on record, whoever wrote it.
 
-        A failed row is no result, and one that was opened again is none any more. `among`: of these trials alone, which
-        takes no longer however many others there are.
+        A failed row is no result, and neither is one that was opened again.
+
+        Args:
+            among: these trials alone, which takes no longer however many others there are; all where it is not given.
         """
-        with self._there():
-            return {trial for trial, last in self._closed(among).items() if last.status != "failed"}
+        with self._locked():
+            return set(self._results(among))
 
     def failed(self) -> frozenset[str]:
-        """Marks of the failed rows that there are: what `ended` is to be told, so that their trials are tried again."""
-        with self._there():
+        """Marks of the failed rows that there are now. `ended` gets them, so that their trials are tried again."""
+        with self._locked():
             return frozenset(mark for table in self._looked("trials") for mark in table.failures.values())
 
     def ended(self, before: Collection[str] = (), among: Collection[str] | None = None) -> set[str]:
-        """Ids of the trials that are done, or have failed since there were the failed rows `before`."""
-        with self._there():
-            done = {trial for trial, last in self._closed(among).items() if last.status != "failed"}
+        """Ids of the trials that need no training by this command: they are done, or have failed under it.
+
+        Args:
+            before: marks of the failed rows that there were when the command began.
+            among: these trials alone; all where it is not given.
+        """
+        with self._locked():
             failures = [_chosen(table.failures, among) for table in self._looked("trials")]
-            return done | {trial for one in failures for trial, mark in one.items() if mark not in before}
+            failed = {trial for one in failures for trial, mark in one.items() if mark not in before}
+            return failed.union(self._results(among))
 
     def reopen(self, trials: Iterable[str]) -> set[str]:
-        """Let these be trained again though they have a result, which stays valid until then; the ids that had one."""
-        with self._there():
-            last = self._closed(set(trials))
-            marks = {trial: row.mark for trial, row in last.items() if row.status != "failed"}
-            self.reopened.add(marks)
-        return set(marks)
+        """Have `trials` trained again although they have a result, which stays valid until there is a new one.
+
+        Returns: the ids of those that had a result.
+        """
+        with self._locked():
+            results = self._results(set(trials))
+            self.reopened.refresh(mend=True)
+            self.reopened.append({"trial": trial, "row": row.mark} for trial, row in sorted(results.items()))
+        return set(results)
 
     def last(self) -> dict[str, Last]:
         """The row of trials.csv that counts for each trial, in short."""
-        with self._there():
+        with self._locked():
             return self._last()
 
-    def counts(self, table: str) -> dict[str, int]:
+    def counts(self, table: str) -> dict[str, Sequence[int]]:
         """`counts_of` what is written of a table."""
-        with self._there():
+        with self._locked():
             return counts_of(self._looked(table))
 
-    def has_curves(self, trials: Iterable[str], epochs: int) -> bool:
-        """Whether curves.csv has a row of each of these trials for all `epochs`, which are bits of an integer."""
-        with self._there():
+    def has_curves(self, trials: Iterable[str], epochs: Collection[int]) -> bool:
+        """Whether curves.csv has a row of each of these trials for each of these `epochs`, counted from 1."""
+        with self._locked():
             tables = self._looked("curves")
             return all(self._has(tables, trial, epochs) for trial in trials)
 
-    def _has(self, tables: list[Table], trial: str, epochs: int) -> bool:
-        there = merged(table.seen.get(trial, 0) for table in tables)
-        if epochs & ~there and sum(trial in table.seen for table in tables) > 1:
+    def _has(self, tables: list[Table], trial: str, epochs: Collection[int]) -> bool:
+        lost = set(epochs).difference(merged(table.seen.get(trial, ()) for table in tables))
+        if lost and sum(trial in table.seen for table in tables) > 1:
             # A job's rows that are merged stand in two files, and may seem to be later than they are.
-            there = sum(1 << int(count) for _, count in Redone().current(tables, trial))
-        return not epochs & ~there
+            lost -= {int(count) for _, count in Redone().current(tables, trial)}
+        return not lost
 
     def append_trials(self, rows: Iterable[Row]) -> None:
-        """A row whose trial is done is left out, and one that says of such a trial that it failed."""
-        with self._there():
+        """Add rows of trials.csv. Rows of trials that are done are left out, and so is one that is there already.
+
+        Args:
+            rows: cells by column; a column that is not there gets an empty cell.
+
+        Raises: UserError where the disk does not take them; the file is then as it was.
+        """
+        with self._locked():
             rows = list(rows)
-            closed = self._closed([str(row["trial"]) for row in rows])
-            fresh = []
-            for row in rows:
-                last = closed.get(str(row["trial"]))
-                if last is None or last.status == "failed":
-                    fresh.append(row)
+            results = self._results([str(row["trial"]) for row in rows])
+            fresh = [row for row in rows if str(row["trial"]) not in results]
             own = self.own["trials"]
             lines = [own.line(row) for row in fresh]
             own.append_lines(b"".join(line for line in dict.fromkeys(lines) if mark(line) not in own.marks))
             self.redone.forget(str(row["trial"]) for row in fresh)
 
     def append_curves(self, rows: Iterable[Row]) -> None:
+        """Add rows of curves.csv."""
         self._append("curves", rows)
 
     def append_cycles(self, rows: Iterable[Row]) -> None:
+        """Add rows of cycles.csv."""
         self._append("cycles", rows)
 
     def append_dynamics(self, rows: Iterable[Row]) -> None:
+        """Add rows of dynamics.csv."""
         self._append("dynamics", rows)
 
     def _append(self, name: str, rows: Iterable[Row]) -> None:
-        with self._there():
+        """Add rows, but those that repeat what is there in all but the time that it took."""
+        with self._locked():
             self.own[name].append(self.redone.fresh(self._looked(name), rows))
 
     def _last(self, among: Collection[str] | None = None) -> dict[str, Last]:
         study, *jobs = self._looked("trials")
-        return counting(study, jobs, among)
+        return last_rows(study, jobs, among)
 
-    def _closed(self, among: Collection[str] | None = None) -> dict[str, Last]:
-        """Without what is open again."""
-        opened = self.reopened.read()
+    def _results(self, among: Collection[str] | None = None) -> dict[str, Last]:
+        """The rows that are results, without those that are open again."""
+        self.reopened.refresh(mend=False)
+        opened = self.reopened.seen
         last = self._last(among)
-        return {trial: row for trial, row in last.items() if (trial, row.mark) not in opened} if opened else last
+        return {t: row for t, row in last.items() if row.status != "failed" and f"{t},{row.mark}" not in opened}
 
-    def _there(self) -> Lock:
-        """The lock; taking it would make the folder of a part anew."""
+    def _locked(self) -> Lock:
+        """The lock. UserError where the part's folder is gone, which taking its lock would make anew."""
         if self.part and not self.home.exists():
             raise UserError(f"{self.home}: is gone (the study was begun again, or moved); this job ends")
         return self.lock
@@ -172,22 +199,22 @@ class Records:
 
         The caller holds the lock.
         """
-        # The parts first, the study last: what is merged meanwhile is then seen in one of them.
+        # The parts first, the study last: a row that is merged between the two looks is then seen in one of them.
         places = [place for place in parts.of(self.folder) if place != self.home]
         if self.home != self.folder:
             places.append(self.folder)
         for gone in self.elsewhere.keys() - set(places):
             del self.elsewhere[gone]
-        found = []
+        others = []
         for place in places:
-            strict = place == self.folder
-            made = self.elsewhere.setdefault(place, {n: Table(place / f"{n}.csv", n, strict) for n in COLUMNS})
+            bad: Literal["refuse", "say"] = "refuse" if place == self.folder else "say"
+            tables = self.elsewhere.setdefault(place, {n: Table(place / FILES[n], n, bad) for n in RESULT_TABLES})
             try:
-                made[name].refresh(mend=False)
+                tables[name].refresh(mend=False)
             except (UserError, OSError) as error:
-                if strict:
+                if bad == "refuse":
                     raise
                 note(f"{error}; it is passed over")
-            found.append(made[name])
+            others.append(tables[name])
         self.own[name].refresh(mend=True)
-        return [found[-1], *found[:-1], self.own[name]] if self.part else [self.own[name], *found]
+        return [others[-1], *others[:-1], self.own[name]] if self.part else [self.own[name], *others]

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.records import parts
-from runner.records.schema import COLUMNS
+from runner.records.schema import FILES
 
-FILES = (*(f"{table}.csv" for table in COLUMNS), "plan.csv", "study.yaml", "report.html", "claims.md")
-_STATE = ("shards.csv", "reopened.csv")
+_NAMES = (*FILES.values(), "study.yaml", "report.html", "claims.md")
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -21,11 +20,10 @@ _KINDS = {
 
 def check_files(folder: Path) -> None:
     """UserError for the first of the study's files that is there and is none, such as a named pipe or /dev/zero."""
-    places = [place / name for place in (folder, *parts.of(folder)) for name in FILES]
-    for path in [*places, *(folder / ".state" / name for name in _STATE)]:
+    for path in [place / name for place in (folder, *parts.of(folder)) for name in _NAMES]:
         try:
             mode = path.stat().st_mode
-        except (OSError, ValueError):  # not there, or what reading it will say
+        except (OSError, ValueError):  # no such file, or reading it will say what is wrong
             continue
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder cannot be read, and so does not hang
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to read a folder fails at once and does not hang
             raise UserError(f"{path}: is {_KINDS.get(stat.S_IFMT(mode), 'no file')}, must be a file; move it away")

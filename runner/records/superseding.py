@@ -1,4 +1,4 @@
-"""Which rows count: `current("curves", own, jobs)` of frames, and the same for what a process remembers of a file.
+"""Which rows count: `current("curves", own, jobs)` of frames, and the same for the counts that a process remembers.
 
 Nothing is rewritten, so a trial that is trained again has rows of two attempts. A later row of trials.csv supersedes an
 earlier one of the same trial, unless it says that the trial failed and the earlier one holds a result. In the other
@@ -8,10 +8,12 @@ tables a row that has the name of an earlier one begins a new attempt, which sup
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.records.schema import COUNT, TRIALS, WORDS, names
+from runner.records.schema import COUNTED, TRIALS, WORDS, names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,17 +22,19 @@ STATUS, STEPS = TRIALS.index("status"), TRIALS.index("steps")
 
 
 class Last(NamedTuple):
-    """The row of trials.csv that counts for a trial; `mark` tells it from any other row of that trial."""
+    """The row of trials.csv that counts for a trial, in short."""
 
     status: str
     steps: str
-    mark: str
+    mark: str  # of the row, which tells it from any other of that trial
 
     @classmethod
     def of(cls, row: Sequence[str], line: bytes) -> Last:
+        """Of a row with these cells, which stands in the file as `line`."""
         return cls(row[STATUS], row[STEPS], mark(line))
 
     def superseded_by(self, later: Last) -> bool:
+        """Whether a row that was written later takes its place: a failure takes that of no result."""
         return later.status != "failed" or self.status == "failed"
 
 
@@ -39,10 +43,28 @@ def mark(line: bytes) -> str:
     return hashlib.blake2b(line.rstrip(b"\r\n,"), digest_size=8).hexdigest()
 
 
-def superseding(before: int, later: int) -> int:
-    """The counts of a trial's rows, as bits, when `later` ones follow: from the first that both have, these alone."""
-    both = before & later
-    return before & ((both & -both) - 1) | later if both else before | later
+def supersede(counts: array[int], count: int) -> None:
+    """Add the count of a trial's next row to those of its rows so far, which ascend.
+
+    A count that is there begins a new attempt, which takes the place of all from there on. Rows nearly always come in
+    order, and an array takes four bytes for each, where a set takes sixty: a study can have millions.
+    """
+    place = bisect_left(counts, count)
+    if place < len(counts) and counts[place] == count:
+        del counts[place:]
+    counts.insert(place, count)
+
+
+def merged(written: Iterable[Sequence[int]]) -> Sequence[int]:
+    """The counts of a trial's rows that stand in several files, each written after the ones before."""
+    filled = [counts for counts in written if counts]
+    if len(filled) < 2:
+        return filled[0] if filled else ()
+    result = array("i", filled[0])
+    for counts in filled[1:]:
+        for count in counts:
+            supersede(result, count)
+    return result
 
 
 def current(table: str, own: pd.DataFrame, jobs: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, int]:
@@ -61,32 +83,32 @@ def current(table: str, own: pd.DataFrame, jobs: Sequence[pd.DataFrame]) -> tupl
         same = frame[several].duplicated()
         repeated = int(same.reindex(own.index, fill_value=False).sum())
         frame = frame.drop(index=same.index[same])
-    kept = _latest(frame) if table == "trials" else _last_attempts(frame, table)
-    return frame[kept].reset_index(drop=True), repeated
+    counting = _latest(frame) if table == "trials" else _last_attempts(frame, table)
+    return frame[counting].reset_index(drop=True), repeated
 
 
 def _latest(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Of each row of trials.csv whether it counts: it is its trial's last result, or last failure if there is none."""
     result = frame["status"] != "failed"
     has = result.groupby(frame["trial"]).transform("any") if len(frame) else result
     return ~frame[["trial"]].assign(result=result).duplicated(keep="last") & (result | ~has)
 
 
 def _last_attempts(frame: pd.DataFrame, table: str) -> pd.Series[Any]:
+    """Of each row of another table whether it counts: no later row of its trial begins an attempt at or before it."""
     import numpy as np
     import pandas as pd
 
-    kept = np.ones(len(frame), bool)
-    if frame.empty:
-        return pd.Series(kept, frame.index)
+    counting = np.ones(len(frame), bool)
     trials = frame.groupby(list(WORDS[table]), sort=False).ngroup().to_numpy()
     again = frame.duplicated(names(table)).to_numpy()
     if again.any():
-        counts = frame[COUNT[table]].to_numpy()
+        counts = frame[COUNTED[table]].to_numpy()
         some = np.flatnonzero(np.isin(trials, trials[again]))[::-1]  # from the last to the first
         begins = pd.Series(np.where(again[some], counts[some], np.inf))
         least_after = begins.groupby(trials[some]).cummin().groupby(trials[some]).shift(fill_value=np.inf)
-        kept[some] = counts[some] < least_after.to_numpy()
-    return pd.Series(kept, frame.index)
+        counting[some] = counts[some] < least_after.to_numpy()
+    return pd.Series(counting, frame.index)
 
 
 def lived(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

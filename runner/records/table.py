@@ -1,25 +1,31 @@
-"""One CSV file that only grows: `Table(path, "curves").append(rows)` adds the rows that are not there yet."""
+"""One CSV file that only grows: `Table(path, "curves")` has `append(rows)`, and `fresh()` for what others appended."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from runner.errors import UserError
-from runner.records.lines import BLOCK, check_cells, check_header, is_count, is_row, is_whole, padded, split
-from runner.records.ranges import storable
+from runner.records.checks import check_cells
+from runner.records.lines import Rows, check_header, header, is_plain, is_whole, padded, split
 from runner.records.read import note, vouch
-from runner.records.schema import COLUMNS, COUNT, OLDEST, WORDS
-from runner.records.superseding import Last, superseding
-from runner.system.files import append, replace
+from runner.records.schema import COLUMNS, COUNTED, OLDEST, TABLES, WORDS
+from runner.records.superseding import Last, supersede
+from runner.records.widen import widen
+from runner.system.files import append, set_aside
 
 Row = Mapping[str, object]
-FAR = 2**20  # no table counts so far: a damaged line does
-MANY = 2**16  # bytes that are better read in blocks
+# A file with another header in the place of one of these is set aside: what is said of it, and what happens then.
+FOREIGN = {
+    "plan": ("not a plan of stacks", "the trials are planned anew"),
+    "shards": ("not a list of launches", "a new one begins here"),
+    "reopened": ("not a list of trials to train again", "a new one begins here"),
+}
 
 
 def cell(value: object) -> str:
@@ -30,32 +36,41 @@ def cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
-    return str(value).translate({0: " ", 10: " ", 13: " "})  # a row is one line
+    return str(value).translate({0: " ", 10: " ", 13: " "})  # a row must be one line
 
 
 class Table:
     """A file of the table `name`, and which rows of it this process has seen.
 
-    `seen`: the words that name a row, joined by commas, to the set of its counts, as bits of an integer. A second row
-    of a name begins a new attempt, and takes the place of all rows from its count on. `last`: for trials.csv, the row
-    that counts for each trial; `marks`: of all its rows; `failures`: of each trial's last row that says that it failed.
-    `damaged`: lines that are no rows and, unless `strict`, rows with an impossible cell, which are left out.
+    Args:
+        path: of the file, which need not exist.
+        name: of the table in the schema.
+        bad: what becomes of a row with an impossible cell. "refuse": UserError. "say": it is left out, and said so.
+            "skip": it is left out, and so is all of a file with another header, which a process that may write puts
+            aside.
+
+    Attributes:
+        seen: the words that name a row, joined by commas, to the counts of its rows, which ascend; see `supersede`.
+        last: of trials.csv, the row that counts for each trial.
+        marks: of trials.csv, those of all rows.
+        failures: of trials.csv, the mark of each trial's last row which says that it failed.
+        damaged: how many lines were left out.
     """
 
-    def __init__(self, path: Path, name: str, strict: bool = True) -> None:
-        self.path, self.name, self.strict = path, name, strict
-        self.columns, self.count, self.oldest = COLUMNS[name], COUNT[name], OLDEST[name]
+    def __init__(self, path: Path, name: str, bad: Literal["refuse", "say", "skip"] = "refuse") -> None:
+        self.path, self.name, self.bad = path, name, bad
+        self.columns, self.counted, self.oldest = COLUMNS[name], COUNTED[name], OLDEST[name]
         self.words = [self.columns.index(word) for word in WORDS[name]]
-        self.at = self.columns.index(self.count) if self.count else -1
-        self.quick = [*self.words, self.at] == [0, 1]  # what names a row stands at its beginning
+        self.at = self.columns.index(self.counted) if self.counted else -1
+        self.reach = max(self.at, *self.words) + 1  # the first so many columns hold all that names a row
         self.forget()
 
     def forget(self) -> None:
         """See the file from its beginning again."""
         self.offset = self.lines = self.damaged = 0
         self.width = len(self.columns)  # columns of the file: fewer where an older version began it
-        self.identity = (0, 0)  # of the file, which `_widen` replaces
-        self.seen: dict[str, int] = {}
+        self.identity = (0, 0)  # of the file, which `widen` replaces
+        self.seen: dict[str, array[int]] = {}
         self.last: dict[str, Last] = {}
         self.marks: set[str] = set()
         self.failures: dict[str, str] = {}
@@ -65,35 +80,27 @@ class Table:
         return ",".join(str(row[self.columns[i]]) for i in self.words)
 
     def has(self, row: Row) -> bool:
-        """Whether the row of this name has been seen; a row of the table, or a part of one that names it."""
-        count = int(str(row[self.count])) if self.count else 0
-        return bool(self.seen.get(self.key(row), 0) >> count & 1)
+        """Whether the row of this name has been seen; a row of a table with counts, or a part of one that names it."""
+        return int(str(row[self.counted])) in self.seen.get(self.key(row), ())
 
     def lines_of(self, trials: Collection[str]) -> list[bytes]:
-        """All rows of these trials as they stand in the file, with all the columns of today and no newline."""
-        from runner.records.blocks import whole_lines
+        """All rows of these trials as they stand in the file, with all the columns of today and no newline.
 
-        blocks = (lines.padded(len(self.columns)) for lines in whole_lines(self.path, self.name, trials))
-        return [line.rstrip(b"\r") for block in blocks for line in block.split(b"\n") if line]
+        Of a table whose first column is the trial's id.
+        """
+        ids = {trial.encode() for trial in trials}
+        rows = Rows(self.path, self.name, lambda line: line.partition(b",")[0] in ids)
+        return [line.rstrip(b"\r\n") for _, line in rows]
+
+    def rows(self, mend: bool = False) -> list[list[str]]:
+        """The cells of the rows that `fresh` yields."""
+        return [split(line) or [] for line in self.fresh(mend)]
 
     def refresh(self, mend: bool) -> None:
         """See what has been appended since the last look.
 
         `mend`: this process may write the file, and holds its lock; a torn last line is removed.
         """
-        if self.quick and self._size() - self.offset > MANY and (file := self._begun(mend)):
-            from runner.records.blocks import skim
-
-            with file:
-                while len(block := file.read(BLOCK)) == BLOCK or block.endswith(b"\n"):
-                    lines = block[: block.rfind(b"\n") + 1]
-                    if not lines or (found := skim(lines, self.width)) is None:
-                        break
-                    for name, bits in found:
-                        self._count(name, bits)
-                    self.offset += len(lines)
-                    self.lines += lines.count(b"\n")
-                    file.seek(self.offset)
         for _ in self.fresh(mend):
             pass
 
@@ -104,48 +111,53 @@ class Table:
         with file:
             before, whole = os.fstat(file.fileno()), self.lines == 1
             for line in file:
-                row = split(line.rstrip(b"\n").decode(errors="replace"))
                 if not line.endswith(b"\n"):
                     if not mend:
                         return
-                    if not is_whole(self.path, self.lines + 1, line, self.columns[: self.width], self.name):
+                    if not is_whole(self.path, self.lines + 1, line, self.width, self.name):
                         self._cut(self.offset)
                         return
                     append(self.path, b"\n")
                     line += b"\n"
-                    file.seek(0, os.SEEK_END)  # nothing is behind it
-                good = is_row(row, self.width, self.oldest) and self._see(row, line)
-                self.damaged += not good
+                    file.seek(0, os.SEEK_END)  # past the newline that was just appended
+                row = self._quick(line) or self._see(line)
                 self.lines += 1
                 self.offset += len(line)
-                if good and row is not None:
-                    yield padded(line, len(self.columns) - len(row))
-            if whole and self.strict and not self.count:
+                if row is None:
+                    self.damaged += 1
+                else:
+                    yield row
+            if whole and self.name == "trials" and self.bad == "refuse":
                 after = os.fstat(file.fileno())
                 if after.st_size == self.offset and after.st_mtime_ns == before.st_mtime_ns:
-                    vouch(after)  # to look at its rows takes as long as to read them
+                    vouch(after)  # so that reading the file does not check all rows again, which takes as long
 
     def _begun(self, mend: bool) -> BinaryIO | None:
         """The file behind what has been seen of it, if there is one with a header."""
         try:
             file = self.path.open("rb")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self.forget()
             return None
         status = os.fstat(file.fileno())
-        # Another process has put a wider file in its place; or somebody has copied an earlier one over it.
+        # Another process has put a wider file in its place, or somebody has copied an earlier one over it.
         if self.identity != (status.st_dev, status.st_ino) or status.st_size < self.offset:
             self.forget()
         if self.offset == 0:
-            header = file.readline()
+            first = file.readline()
             try:
-                columns = check_header(self.path, header, self.columns, self.oldest)
+                columns = check_header(self.path, first, self.columns, self.oldest)
             except UserError:
                 file.close()
-                raise
-            if not header.endswith(b"\n"):
+                if self.bad != "skip":
+                    raise
+                if mend:
+                    what, then = FOREIGN[self.name]
+                    print(f"note: {self.path}: {what}; it is now {set_aside(self.path).name}, and {then}", flush=True)
+                return None
+            if not first.endswith(b"\n"):
                 file.close()
-                if header and mend:
+                if first and mend:
                     self._cut(0)
                 return None
             self.offset, self.lines, self.width = file.tell(), 1, len(columns)
@@ -153,37 +165,54 @@ class Table:
         file.seek(self.offset)
         return file
 
-    def _size(self) -> int:
-        try:
-            return self.path.stat().st_size
-        except OSError:  # which opening it will say
-            return 0
+    def _quick(self, line: bytes) -> bytes | None:
+        """`_see`, for nearly all rows of a large file: the cells of such a row are looked at when they are read."""
+        if not self.counted or self.bad != "refuse" or not is_plain(line) or line.count(b",") + 1 != self.width:
+            return None
+        cells = line.split(b",", self.reach)
+        count = cells[self.at]
+        if not count.isdigit() or len(count) > 9:
+            return None
+        name = b",".join([cells[i] for i in self.words]) if len(self.words) > 1 else cells[self.words[0]]
+        self._count(name.decode(errors="replace"), int(count))
+        return padded(line, len(self.columns) - self.width)
 
-    def _see(self, row: Sequence[str], line: bytes) -> bool:
-        """Whether it is a row that may be."""
+    def _see(self, line: bytes) -> bytes | None:
+        """A line with all the columns of today, when it has been counted; None where it is no row that may be."""
+        cells = split(line)
+        if cells is None or not self.oldest <= len(cells) <= self.width:
+            return None
+        missing = len(self.columns) - len(cells)
         try:
-            # A number of the study's own curves is checked where it is read; one of a job before it is merged.
-            if not self.count or not self.strict or not is_count(row[self.at]):
-                check_cells(self.path, self.lines + 1, row, self.columns[: len(row)], self.name)
+            check_cells(self.path, self.lines + 1, [*cells, *[""] * missing], self.name)
         except UserError as error:
-            if self.strict:
+            if self.bad == "refuse":
                 raise
-            note(f"{error}; it is left out")
-            return False
-        name = ",".join(row[i] for i in self.words)
-        self._count(name, _bit(row[self.at] if self.count else "0"))
-        if not self.count:
-            new, old = Last.of(row, line), self.last.get(name)
+            if self.bad == "say":
+                note(f"{error}; it is left out")
+            return None
+        name = ",".join(cells[i] for i in self.words)
+        if self.counted:
+            self._count(name, int(cells[self.at]))
+        else:
+            self.seen[name] = array("i")
+        if self.name == "trials":
+            new, old = Last.of(cells, line), self.last.get(name)
             self.marks.add(new.mark)
             if new.status == "failed":
                 self.failures[name] = new.mark
             if old is None or old.superseded_by(new):
                 self.last[name] = new
-        return True
+        return padded(line, missing)
 
-    def _count(self, name: str, bits: int) -> None:
-        """A run of rows; what was there from its first count on belongs to an earlier attempt."""
-        self.seen[name] = superseding(self.seen.get(name, 0), bits)
+    def _count(self, name: str, count: int) -> None:
+        counts = self.seen.get(name)
+        if counts is None:
+            self.seen[name] = array("i", [count])
+        elif count > counts[-1]:
+            counts.append(count)
+        else:
+            supersede(counts, count)
 
     def _cut(self, size: int) -> None:
         """Remove a torn last line: a write that was killed half-way and so never became a record."""
@@ -200,51 +229,16 @@ class Table:
         if unknown:
             raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow([cell(storable(n, row.get(n))) for n in self.columns])
-        return text.getvalue().encode(errors="replace")  # a name need not be text
+        csv.writer(text, lineterminator="\n").writerow(
+            [cell(column.storable(row.get(column.name))) for column in TABLES[self.name]]
+        )
+        return text.getvalue().encode(errors="replace")  # the name of a machine or file need not be UTF-8
 
     def append_lines(self, lines: bytes) -> None:
         """`append`, of rows as they stand in another file of this table, with all its columns."""
         if lines:
             if self.width < len(self.columns):
-                self._widen()
-            append(self.path, (b"" if self.offset else self._header()) + lines)
+                widen(self.path, self.name, self.width)
+                self.refresh(mend=True)
+            append(self.path, (b"" if self.offset else header(self.name)) + lines)
             self.refresh(mend=True)
-
-    def _header(self) -> bytes:
-        return ",".join(self.columns).encode() + b"\n"
-
-    def _widen(self) -> None:
-        """Put a file with the columns of today in the place of an older one; the caller holds the lock.
-
-        Every row keeps its cells, byte for byte, and gets an empty one for each column that was added since. Readers
-        see the one file or the other, and a kill leaves the old one. Damaged lines are left out, and then the old file
-        stays beside the new one under another name.
-        """
-        damaged = 0
-
-        def lines() -> Iterator[bytes]:
-            nonlocal damaged
-            yield self._header()
-            with self.path.open("rb") as file:
-                file.readline()
-                for line in file:
-                    row = split(line[:-1].decode(errors="replace"))
-                    if is_row(row, self.width, self.oldest):
-                        yield padded(line, len(self.columns) - len(row))
-                    else:
-                        damaged += 1
-
-        old = replace(self.path, lines(), keep=lambda: damaged > 0)
-        note = f"; {damaged} damaged lines are left out, and the file as it was is {old.name}" if old else ""
-        new = ", ".join(self.columns[self.width :])
-        print(
-            f"note: {self.path}: an older version wrote it; it now has {new} too, and keeps its rows{note}", flush=True
-        )
-        self.forget()
-        self.refresh(mend=True)
-
-
-def _bit(count: bytes | str) -> int:
-    number = int(count)
-    return 1 << number if number < FAR else 0

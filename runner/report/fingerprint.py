@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import UserError
 from runner.records import parts
-from runner.records.schema import COLUMNS
+from runner.records.schema import FILES, RESULT_TABLES
 from runner.system import called
+from runner.system.files import replacing
 
-_FILES = (*(f"{table}.csv" for table in COLUMNS), "plan.csv", "study.yaml")
+_FILES = (*(FILES[table] for table in (*RESULT_TABLES, "plan")), "study.yaml")
 _MARK = re.compile(rb"<!-- rows: ([0-9a-f]{32}) -->\s*\Z")
 _SOURCES = (".py", ".j2", ".css")  # of the code, and of the page's templates
 _WRITTEN = ("generalization.csv", "generalization.md", "report.html")
@@ -32,7 +32,7 @@ def fingerprint(folder: Path, reference: str = "") -> str:
     Raises: UserError where a file cannot be read.
     """
     digest = hashlib.blake2b(_code() + reference.encode(), digest_size=16)
-    for path in [*(place / name for place in (folder, *parts.of(folder)) for name in _FILES), _shards(folder)]:
+    for path in [*(place / name for place in (folder, *parts.of(folder)) for name in _FILES), folder / FILES["shards"]]:
         try:
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "blake2b").digest()
@@ -42,10 +42,6 @@ def fingerprint(folder: Path, reference: str = "") -> str:
             raise UserError(f"{path}: cannot be read ({error.strerror}); mend it or move it away") from error
         digest.update(hashlib.blake2b(f"{path.relative_to(folder)}".encode() + content).digest())
     return digest.hexdigest()
-
-
-def _shards(folder: Path) -> Path:
-    return folder / ".state" / "shards.csv"
 
 
 @functools.cache
@@ -64,8 +60,8 @@ def marked(page: str, rows: str) -> str:
     return f"{page}<!-- rows: {rows} -->\n"
 
 
-def is_current(folder: Path, reference: str = "") -> bool:
-    """Whether the study's report with this `reference` is there, made by this program from the rows that there are."""
+def is_current(folder: Path, rows: str) -> bool:
+    """Whether the study's report is there and of these `rows`: the `fingerprint` of the study as it is."""
     try:
         with (folder / "report.html").open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 64))
@@ -73,24 +69,22 @@ def is_current(folder: Path, reference: str = "") -> bool:
     except OSError:
         return False
     whole = all((folder / name).is_file() for name in _WRITTEN)
-    return mark is not None and whole and mark[1].decode() == fingerprint(folder, reference)
+    return mark is not None and whole and mark[1].decode() == rows
 
 
 def keep(folder: Path, rows: str, terminal: str) -> None:
     """Keep what a report with the fingerprint `rows` says on a terminal, for `kept`."""
-    with suppress(OSError):  # a folder that may only be read
-        draft = _kept(folder).with_suffix(f".{os.getpid()}.part")
+    with suppress(OSError), replacing(_kept(folder)) as draft:  # a folder that may only be read stays as it is
         draft.write_text(f"{_key(rows, folder)}\n{terminal}", encoding="utf-8")
-        draft.replace(_kept(folder))
 
 
-def kept(folder: Path, reference: str = "") -> str:
-    """What the study's current report says on a terminal, where that has been kept; "" where it has not."""
+def kept(folder: Path, rows: str) -> str:
+    """What a report with the fingerprint `rows` says on a terminal, where that has been kept; "" where it has not."""
     try:
         key, _, terminal = _kept(folder).read_text(encoding="utf-8").partition("\n")
     except (OSError, ValueError):
         return ""
-    return terminal if key == _key(fingerprint(folder, reference), folder) else ""
+    return terminal if key == _key(rows, folder) else ""
 
 
 def _kept(folder: Path) -> Path:

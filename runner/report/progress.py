@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runner.execution.cluster.shards import LaunchLog, whole_rows
+from runner.execution.cluster.shards import LaunchLog
 from runner.records import identity, read
 from runner.records.commands import entries
-from runner.trials.plan import COLUMNS as PLANNED
+from runner.trials.plan import planned_trials
 
 SHOWN = 8  # shards that are named one by one
 
 
 def progress_note(folder: Path) -> str:
     """One sentence or two, or nothing where every planned trial has its row. UserError for unreadable records."""
-    ledger = LaunchLog(folder).read()
-    rows_of_plan = [*ledger, *whole_rows(folder / "plan.csv", PLANNED)]
-    named = {row["trial"] for row in rows_of_plan}
+    launched = LaunchLog(folder).read()
+    named = {row["trial"] for row in launched} | planned_trials(folder / "plan.csv")
     planned = {trial for trial in named if len(trial) == identity.LENGTH}
     # Not what a kill has left of a longer one.
     planned |= {t for t in named if len(t) == identity.OLD} - {trial[: identity.OLD] for trial in planned}
@@ -32,16 +31,16 @@ def progress_note(folder: Path) -> str:
         f"Partial: {count} of {len(planned)} planned trials have a row ({count / len(planned):.0%}); numbers may change"
     )
     final = rows is not None and (rows["phase"] == "final").any()
-    if _final_seeds(folder) and not final and not any(row["phase"] == "final" for row in ledger):
+    if _final_seeds(folder) and not final and not any(row["phase"] == "final" for row in launched):
         text += ", and the fresh-seed runs come after these"
-    return ". ".join([text, *_shards(ledger, done)]) + "."
+    return ". ".join([text, *_shards(launched, done)]) + "."
 
 
-def _shards(ledger: Sequence[Mapping[str, str]], done: set[str]) -> list[str]:
+def _shards(launched: Sequence[Mapping[str, str]], done: set[str]) -> list[str]:
     """How far the jobs of the last launch are."""
     parts: dict[str, set[str]] = {}
-    for row in ledger:
-        if (row["launched"], row["phase"]) == (ledger[-1]["launched"], ledger[-1]["phase"]):
+    for row in launched:
+        if (row["launched"], row["phase"]) == (launched[-1]["launched"], launched[-1]["phase"]):
             parts.setdefault(row["shard"], set()).add(row["trial"])
     whole = sum(part <= done for part in parts.values())
     if whole == len(parts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -22,7 +21,7 @@ from runner.claims.judge import judge
 from runner.errors import UserError
 from runner.records import read
 from runner.records.parts import alive
-from runner.records.schema import PLACE, TEXT
+from runner.records.schema import PLACE, TEXTS
 from runner.report import claims_table
 from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
@@ -32,6 +31,7 @@ from runner.report.plots.plot import PlotData
 from runner.report.progress import progress_note
 from runner.report.terminal import terminal_table
 from runner.system import called
+from runner.system.files import replacing
 from runner.system.locks import Lock
 
 SAID = "\nThe paper's claims, judged on this study: {summary} (claims.md, claims.csv).\n"
@@ -138,7 +138,7 @@ def _name_unplaced(folder: Path, trials: pd.DataFrame) -> None:
         lacking = trials["trial"][trials[name].isna() | (trials[name] == "")]
         if len(lacking):
             more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            what = "a name" if name in TEXT else "a number"
+            what = "a name" if name in TEXTS else "a number"
             read.note(
                 f"{folder / 'trials.csv'}: {name} of trial {lacking.iloc[0]}{more} is empty, and must be {what}; "
                 "left out of the report: mend that cell, or remove the line and the trial is trained again"
@@ -204,10 +204,6 @@ def _write_csv(path: Path, table: pd.DataFrame) -> Path:
 
 
 def _write(path: Path, text: str) -> Path:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
     return path

@@ -29,9 +29,9 @@ def _words() -> list[str]:
     if script := os.environ.get(SCRIPT):
         return [script]
     name = sys.argv[0] if sys.argv else ""
-    if Path(name).name == "runner" and "/" in name:  # the console command, which the shell has found
-        found = shutil.which("runner")
-        return ["runner"] if found and os.path.realpath(found) == os.path.realpath(name) else [name]
+    if Path(name).name == "runner" and "/" in name:  # the console command, by the path at which the shell found it
+        on_path = shutil.which("runner")
+        return ["runner"] if on_path and os.path.realpath(on_path) == os.path.realpath(name) else [name]
     return [_python(), "-m", "adamw_runner" if _module(sys.orig_argv) == "adamw_runner" else "runner"]
 
 
@@ -41,6 +41,6 @@ def _python() -> str:
 
 
 def _module(words: Sequence[str]) -> str:
-    """Ours that Python was told to run with -m; '' where it runs something else, such as a test."""
+    """Which of our modules Python was told to run with -m; "" where it runs something else, such as a test."""
     at = words.index("-m") + 1 if "-m" in words else len(words)
     return words[at] if at < len(words) and words[at] in _MODULES else ""

@@ -21,29 +21,30 @@ def resolve(device: str, devices: int) -> tuple[str, ...]:
     if device == "cpu":
         _one(device, devices)
         return ("cpu",)
-    found = _gpus()
+    gpus = _gpus()
     if device == "auto":
-        if not found:
+        if not gpus:
             _one("auto, here cpu", devices)
             return ("cpu",)
         device = "cuda"
-    if int(device.partition(":")[2] or 0) >= found:
-        raise UserError(f"device={device}: this machine has {found} CUDA devices; use device=cpu or device=auto")
+    if int(device.partition(":")[2] or 0) >= gpus:
+        raise UserError(f"device={device}: this machine has {gpus} CUDA devices; use device=cpu or device=auto")
     if ":" in device:
         _one(device, devices)
         return (device,)
-    if devices > found:
-        raise UserError(f"devices={devices}: this machine has {found} CUDA devices; use devices=all")
-    count = devices or found
+    if devices > gpus:
+        raise UserError(f"devices={devices}: this machine has {gpus} CUDA devices; use devices=all")
+    count = devices or gpus
     return (device,) if count == 1 else tuple(f"cuda:{index}" for index in range(count))
 
 
 def _one(device: str, devices: int) -> None:
+    """Refuse several `devices` where there is a single one."""
     if devices > 1:
         raise UserError(f"devices={devices}: device={device} is a single one; on the CPU use workers={devices}")
 
 
-def _there(library: str, file: str) -> bool:
+def _is_installed(library: str, file: str) -> bool:
     """Whether the loader finds a library, be it only on LD_LIBRARY_PATH, where `find_library` does not look."""
     try:
         return bool(ctypes.util.find_library(library) or ctypes.CDLL(file))
@@ -52,7 +53,8 @@ def _there(library: str, file: str) -> bool:
 
 
 def _gpus() -> int:
-    if not any(_there(*driver) for driver in DRIVERS):
+    """How many GPUs torch can use."""
+    if not any(_is_installed(*driver) for driver in DRIVERS):
         return 0
     import torch
 

@@ -1,12 +1,10 @@
-"""Changes of a study's files that a full disk or a kill cannot leave half-done: `append`, `replace`, `set_aside`."""
+"""Changes of files that a full disk or a kill cannot leave half-done: `append`, `replacing`, `set_aside`."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -25,7 +23,7 @@ def append(path: Path, data: bytes) -> None:
         before = os.fstat(descriptor).st_size
         try:
             written = 0
-            while written < len(data):  # the write that follows a short one says what is wrong
+            while written < len(data):  # after a short write the next one raises what is wrong
                 written += os.write(descriptor, data[written:])
             os.fsync(descriptor)
         except OSError:
@@ -42,63 +40,59 @@ def append(path: Path, data: bytes) -> None:
         ) from error
 
 
-def replace(path: Path, lines: Iterable[bytes], keep: Callable[[], bool]) -> Path | None:
-    """Put a file of these lines in the place of `path`: who opens it sees the old one or the new one, whole.
+@contextmanager
+def replacing(path: Path, alone: bool = False) -> Iterator[Path]:
+    """`with replacing(path) as draft:` writes a draft beside `path`, which then takes its place.
+
+    Who opens `path` at whatever instant sees the old file or the new one, whole. Where the draft cannot be written it
+    is removed, and `path` stays as it was.
 
     Args:
-        path: a file that is there and may be written; where it is a link, the file that it leads to is replaced. The
-            new one gets its owner, group and permissions.
-        lines: of the new file, each with its newline; may be read from the old one.
-        keep: asked when all lines are written, whether the old file stays under another name.
+        path: of the file, which need not exist; its folder must.
+        alone: no other process replaces it meanwhile. The draft then has the same name each time, so that what a kill
+            has left of one is written over, and it is flushed to the disk before it is renamed. Otherwise its name has
+            this process's number.
 
-    Returns: the old file's copy, if it was to stay.
+    Yields: the draft's path, where no file is.
 
-    Raises: UserError if the disk or the permissions do not let it be replaced; then it is as it was, and nothing else
-    is left. The caller holds its lock.
+    Raises: OSError.
     """
-    real = path.resolve()
-    draft, old = real.with_name(f".{real.name}.part"), None
+    draft = draft_of(path) if alone else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with real.open("ab"):  # refused where a row could not be appended either
-            status = real.stat()
-        try:
+        draft.unlink(missing_ok=True)
+        yield draft
+        if alone:
+            _flush(draft)
+        draft.replace(path)
+        if alone:
+            _flush(path.parent)  # without it a power cut may undo the rename
+    except BaseException:
+        with suppress(OSError):
             draft.unlink(missing_ok=True)
-            with open(draft, "xb", opener=_private) as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            if (status.st_uid, status.st_gid) != (draft.stat().st_uid, draft.stat().st_gid):
-                os.chown(draft, status.st_uid, status.st_gid)
-            draft.chmod(stat.S_IMODE(status.st_mode))
-            if keep():
-                old = _free(real)  # a copy, so that there is a file called `path` at every instant
-                shutil.copyfile(real, old)
-                shutil.copymode(real, old)
-            draft.replace(real)
-        except BaseException:
-            for leftover in (draft, old):
-                if leftover:
-                    leftover.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"{path}: an older version wrote it, and a file with today's columns cannot be put in its place "
-            f"({error.strerror or error}); free space, give yourself the right to write the file and its folder, or "
-            "choose another with results=...; no row is lost"
-        ) from error
-    return old
+        raise
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def draft_of(path: Path) -> Path:
+    """The draft of a file that one process alone replaces."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def set_aside(path: Path) -> Path:
     """Rename a file or folder to the first of `<name>.old1`, `<name>.old2`, ... that is free; its new path."""
-    old = _free(path)
+    old = free_name(path)
     path.rename(old)
     return old
 
 
-def _free(path: Path) -> Path:
+def free_name(path: Path) -> Path:
+    """The first of `<name>.old1`, `<name>.old2`, ... that is free."""
     return next(p for i in count(1) if not (p := path.with_name(f"{path.name}.old{i}")).exists())

@@ -39,6 +39,7 @@ def kept() -> int:
 
 
 def _resident() -> int:
+    """Bytes of memory that this process takes; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     except OSError:

@@ -25,15 +25,15 @@ def own_code_first() -> None:
 
     The current folder is taken off `sys.path` where `python -m` has put it there, unless it is our own.
     """
-    here = False
+    in_own_folder = False
     if started_by_module() and not sys.flags.safe_path and sys.path:
         first = Path(sys.path[0] or os.getcwd())
-        here = _same(first, ROOT)
-        if not here:
+        in_own_folder = _same(first, ROOT)
+        if not in_own_folder:
             del sys.path[0]
-    # Workers and jobs of launchers are Pythons of their own, whose `-c` and `-m` would look in the current folder too.
+    # Workers and jobs of launchers are Python processes too, and their `-c` and `-m` would look in the current folder.
     os.environ["PYTHONSAFEPATH"] = "1"
-    if here or _hidden():
+    if in_own_folder or _hidden():
         sys.path[:] = [str(ROOT), *(entry for entry in sys.path if entry != str(ROOT))]
         others = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([others] if others else [])])
@@ -47,10 +47,11 @@ def _hidden() -> bool:
             return False
         if any((folder / name).is_dir() or (folder / f"{name}.py").is_file() for name in _OURS):
             return True
-    return False  # an editable install, which is found after all folders
+    return False  # ours is an editable install, which Python finds after all folders
 
 
 def _same(one: Path, other: Path) -> bool:
+    """Whether both are one folder; False where one does not exist."""
     try:
         return one.samefile(other)
     except OSError:

@@ -1,6 +1,6 @@
-"""No memory, by any library's name: `is_shortage(error)`; and what a process does about it: `Patience`.
+"""Running out of memory, whatever library says so: `is_shortage(error)`; and how long to wait for some: `Patience`.
 
-Want of memory says nothing about a trial. It has no row for it, and is trained when there is memory again.
+That memory is short says nothing about a trial: it gets no row, and is trained when there is memory again.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def _says_so(error: BaseException) -> bool:
+    """Whether this error itself says that there was no memory."""
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
@@ -47,6 +48,7 @@ def _says_so(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what has caused it, what has caused that, and so on."""
     seen: list[BaseException] = []
     inner: BaseException | None = error
     while inner is not None and inner not in seen:

@@ -59,12 +59,12 @@ def _remove_socket(processes: Any) -> None:
 
 
 AGAIN_SAME = "the same command goes on from there"
-_advice = ""  # where another one does
-_number = 0  # the signal that came first
-_since = 0.0  # and when
-_depth = 0  # of `deferred`
+_advice = ""  # what to do instead, where another command goes on
+_number = 0  # the signal that came first, 0 while none has
+_since = 0.0  # when it came, in time.monotonic()
+_depth = 0  # how many `with deferred()` are open
 _end: Callable[[int], object] = leave
-_owner = 0  # the process that has asked for the handler; not one that was forked from it
+_owner = 0  # the process that installed the handler, which a process forked from it inherits
 
 
 def advise(text: str) -> None:
@@ -90,7 +90,7 @@ def install(end: Callable[[int], object] = leave, numbers: Sequence[int] = ()) -
     `numbers`: by default SIGTERM, and SIGINT unless it is ignored, as by what a shell starts in the background.
     """
     global _end, _owner
-    if threading.current_thread() is not threading.main_thread():  # where Python delivers no signal
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread alone
         return
     _end, _owner = end, os.getpid()
     for number in numbers or _heeded():
@@ -101,7 +101,7 @@ def install(end: Callable[[int], object] = leave, numbers: Sequence[int] = ()) -
 def installed(end: Callable[[int], object], numbers: Sequence[int]) -> Iterator[None]:
     """`install`, and how it was before when the block is left."""
     global _number, _end, _owner
-    kept = _end, _owner
+    outer = _end, _owner
     before = {number: signal.getsignal(number) for number in numbers}
     install(end, numbers)
     try:
@@ -109,10 +109,11 @@ def installed(end: Callable[[int], object], numbers: Sequence[int]) -> Iterator[
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        (_end, _owner), _number = kept, 0
+        (_end, _owner), _number = outer, 0
 
 
 def _heeded() -> list[int]:
+    """SIGTERM, and SIGINT unless whoever started this process has it ignored."""
     return [n for n in (signal.SIGTERM, signal.SIGINT) if n == signal.SIGTERM or signal.getsignal(n) != signal.SIG_IGN]
 
 

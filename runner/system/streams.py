@@ -21,7 +21,7 @@ class Stream:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.problem = ""  # why nothing is written any more
-        self.left = False  # because its reader is gone
+        self.left = False  # whether that is because the reader of a pipe has left
 
     def write(self, text: str) -> int:
         try:
@@ -30,7 +30,7 @@ class Stream:
             encoding = self._stream.encoding or "ascii"
             with self._dropping():
                 self._stream.write(text.encode(encoding, "replace").decode(encoding))
-        except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
             self._drop(error)
         return len(text)
 
@@ -94,6 +94,7 @@ def _open_missing() -> None:
 
 
 def _to_nowhere(number: int) -> None:
+    """Lead a file descriptor to /dev/null."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     if nowhere != number:
         os.dup2(nowhere, number)

@@ -7,7 +7,6 @@ code.
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 import zipfile
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from runner.errors import UserError
 from runner.system import signals
+from runner.system.files import draft_of, replacing
 from runner.system.locks import advice
 from runner.system.shortage import is_shortage
 
@@ -31,7 +31,8 @@ KEYS = frozenset(
     "ledger_asked ledger_applied".split()
 )
 
-State = dict[str, Any]  # beside what `runner.training.state` says: format, trials
+# Beside what `runner.training.state` says: format, trials. In the file `recorded` is an integer, a bit for each epoch.
+State = dict[str, Any]
 
 
 class Checkpoints:
@@ -69,20 +70,15 @@ class Checkpoints:
 
     def save(self, state: State) -> None:
         """Write `state`; a disk that is full costs the checkpoint, not the training."""
-        # A kill while the draft is written leaves the last checkpoint as it was; renaming is atomic.
-        draft = self.path.with_suffix(".part")
+        # A kill while the draft is written leaves the last checkpoint as it was.
         began = time.monotonic()
+        stored = state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}
+        stored["recorded"] = sum(1 << epoch for epoch in state["recorded"])
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                torch.save(state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}, file)
-                file.flush()
-                os.fsync(file.fileno())  # or else a crash of the system could leave a renamed file without its content
-            draft.replace(self.path)
-            _sync_folder(self.path.parent)
+            with replacing(self.path, alone=True) as draft, draft.open("wb") as file:
+                torch.save(stored, file)
         except (OSError, RuntimeError) as error:  # torch raises RuntimeError where the disk is full
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
             reason = error.strerror if isinstance(error, OSError) else "it cannot be written whole: is the disk full?"
             if not self.failed:
                 self.tell(f"{self.path}: cannot save a checkpoint ({reason}); going on without")
@@ -122,7 +118,8 @@ class Checkpoints:
             elif not _fits(state, len(self.ids)):
                 reason = "is damaged"
             else:
-                return state
+                recorded = state["recorded"]
+                return state | {"recorded": {n for n in range(recorded.bit_length()) if recorded >> n & 1}}
         self.discard(reason)
         return None
 
@@ -133,7 +130,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Remove the file: the rows are on record, or the stack will not be trained with these trials again."""
-        for path in (self.path, self.path.with_suffix(".part")):
+        for path in (self.path, draft_of(self.path)):
             with suppress(OSError):  # it does not exist, or is no file: nothing is lost
                 path.unlink()
 
@@ -191,12 +188,3 @@ def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
 def _first_line(error: BaseException) -> str:
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder, so that a crash of the system does not undo a rename in it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,7 +6,7 @@ Random numbers are a function of seed and epoch, so there are none to remember.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -30,7 +30,7 @@ class Run:
     epoch: int = 0  # the current epoch, from 0
     step: int = 0  # how many of its steps are taken
     stats: EpochStats | None = None  # what the epoch showed, once all its steps are taken
-    recorded: int = 0  # bit n is set where the epoch that is the n-th, from 1, has rows in curves.csv
+    recorded: set[int] = field(default_factory=set)  # the epochs, from 1, that have rows in curves.csv
     seconds: float = 0.0  # that earlier processes trained
     kept: State | None = None  # the state at the start of the epoch, where none can be taken within one
 
@@ -60,7 +60,7 @@ def capture(run: Run, seconds: float) -> State:
     state: State = {
         "epoch": run.epoch,
         "step": run.step,
-        "recorded": run.recorded,
+        "recorded": set(run.recorded),
         "alive": [bool(lives) for lives in stack.live[:n].tolist()],
         "seconds": seconds,
         "progress": None

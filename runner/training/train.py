@@ -78,7 +78,7 @@ def train(
             return
         run.epoch += 1
         if made.curves:
-            run.recorded |= 1 << run.epoch
+            run.recorded.add(run.epoch)
         run.step, run.stats = 0, None
         pulse()
 

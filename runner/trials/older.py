@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from runner.errors import UserError
 from runner.records import identity, parts
-from runner.records.blocks import whole_lines
+from runner.records.lines import Rows, split
+from runner.records.schema import TRIALS
 from runner.records.table import Table
-from runner.trials.plan import planned
+from runner.trials.plan import planned_trials
 from runner.trials.trial import Trial
 
+# A line that may have a short id, which is the second cell: only such are worth the time that reading all cells takes.
+# One that begins with quotes may have commas in the first.
 _SHORT = re.compile(rb'"|[^,]*,"?[^,]{%d}"?,' % identity.OLD)
+_TRIAL, _SETTINGS = TRIALS.index("trial"), TRIALS.index("settings")
 
 
 def as_on_record(folder: Path, trials: Mapping[str, Trial]) -> dict[str, Trial]:
@@ -31,43 +32,24 @@ def as_on_record(folder: Path, trials: Mapping[str, Trial]) -> dict[str, Trial]:
     """
     try:
         rows = _settings(folder)
-        begun = {trial for trial in planned(folder) | _followed(folder) if len(trial) == identity.OLD} - rows.keys()
-    except (UserError, OSError):  # a file that cannot be read, which the records will say
+        named = [planned_trials(place / "plan.csv") for place in (folder, *parts.of(folder))]
+        begun = {trial for trial in _followed(folder).union(*named) if len(trial) == identity.OLD} - rows.keys()
+    except (UserError, OSError):  # a file cannot be read; the records will say so
         return dict(trials)
-    found = {}
+    known = {}
     for trial in trials.values():
         short = trial.digest[: identity.OLD]
-        known = short in begun or (short in rows and _of(rows[short], trial))
-        mine = trial.shortened() if known else trial
-        found[mine.id] = mine
-    return found
+        is_known = short in begun or (short in rows and _of(rows[short], trial))
+        own = trial.shortened() if is_known else trial
+        known[own.id] = own
+    return known
 
 
 def _settings(folder: Path) -> dict[str, str]:
     """The `settings` of the rows with an id of version 0.1.0, by id."""
-    found = {}
-    for place in (folder, *parts.of(folder)):
-        path = place / "trials.csv"
-        if not _may_have_short(path):
-            continue
-        for lines in whole_lines(path, "trials"):
-            trial, settings = lines.columns.index("trial"), lines.columns.index("settings")
-            for row in csv.reader(line.decode(errors="replace") for line in io.BytesIO(lines.rows)):
-                if len(row[trial]) == identity.OLD:
-                    found[row[trial]] = row[settings]
-    return found
-
-
-def _may_have_short(path: Path) -> bool:
-    """Whether a line may have a short id; only then are all cells of the file worth the time that reading them takes.
-
-    An id is the second cell. A line that begins with quotes may have commas in the first.
-    """
-    try:
-        with path.open("rb") as file:
-            return any(_SHORT.match(line) for line in file)
-    except FileNotFoundError:
-        return False
+    paths = [place / "trials.csv" for place in (folder, *parts.of(folder))]
+    rows = [split(line) or [] for path in paths for _, line in Rows(path, "trials", _SHORT.match)]
+    return {row[_TRIAL]: row[_SETTINGS] for row in rows if len(row[_TRIAL]) == identity.OLD}
 
 
 def _followed(folder: Path) -> set[str]:
@@ -79,8 +61,5 @@ def _followed(folder: Path) -> set[str]:
 
 def _of(settings: str, trial: Trial) -> bool:
     """Whether they are this trial's; also where they cannot be read, for then the id is all there is."""
-    try:
-        flat = json.loads(settings)
-    except (ValueError, RecursionError):
-        return True
-    return not isinstance(flat, dict) or identity.digest(flat) == trial.digest
+    flat = identity.parsed(settings)
+    return flat is None or identity.digest(flat) == trial.digest

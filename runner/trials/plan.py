@@ -18,15 +18,13 @@ from typing import NamedTuple
 from optim.arithmetic import ceil_div
 from runner.config.settings import COMPUTE, FULL, LANES, LOOSE, UNSTACKED
 from runner.records import parts
-from runner.records.lines import cells
-from runner.system.files import append, set_aside
+from runner.records.schema import FILES
+from runner.records.table import Table
 from runner.trials.packing import packed
 from runner.trials.stack_size import cpu_stack, gpu_stack, gpu_way
 from runner.trials.trial import StackKey, Trial
 
 Plan = list[list[Trial]]
-COLUMNS = ("stack", "slot", "trial")
-HEADER = ",".join(COLUMNS)
 
 
 class Chosen(NamedTuple):
@@ -130,14 +128,14 @@ def name(stack: Sequence[Trial]) -> str:
 
 def named(trials: Sequence[str], way: str) -> str:
     """The name of the stack of trials with these ids, computed in this way."""
-    found = hashlib.sha256(" ".join(trials).encode()).hexdigest()[:10]
-    return found if way == FULL else f"{found}-{way}"
+    hashed = hashlib.sha256(" ".join(trials).encode()).hexdigest()[:10]
+    return hashed if way == FULL else f"{hashed}-{way}"
 
 
 def way_of(name: str) -> str:
     """The way that a stack's name tells; without one it is full, as all were in version 0.1.0."""
-    found = name.partition("-")[2]
-    return found if found in (LOOSE, UNSTACKED, LANES) else FULL
+    way = name.partition("-")[2]
+    return way if way in (LOOSE, UNSTACKED, LANES) else FULL
 
 
 class StoredPlan:
@@ -147,8 +145,8 @@ class StoredPlan:
     """
 
     def __init__(self, folder: Path, lock: AbstractContextManager[None], part: str = "") -> None:
-        self.path, self.lock = parts.home(folder, part) / "plan.csv", lock
-        self.whole = [folder / "plan.csv"] if part else []
+        self.path, self.lock = parts.home(folder, part) / FILES["plan"], lock
+        self.whole = [folder / FILES["plan"]] if part else []
 
     def follow(self, trials: Iterable[Trial], layout: Layout) -> Plan:
         """The stored stacks of `trials`, as far as they are there, and new ones, now stored, for the rest.
@@ -157,15 +155,15 @@ class StoredPlan:
         """
         with self.lock:
             known, rest = self._known(trials)
-            kept: Plan = []
+            followed: Plan = []
             for stack in known:
                 if layout.rules_out(stack):
                     rest += [trial.computed(FULL) for trial in stack]
                 else:
-                    kept.append(stack)
+                    followed.append(stack)
             fresh = plan(rest, layout)
             self._append(fresh)
-        return kept + fresh
+        return followed + fresh
 
     def known(self, trials: Iterable[Trial]) -> tuple[Plan, list[Trial]]:
         """The stored stacks of `trials`, as far as they are there, and the trials that are in none."""
@@ -179,10 +177,10 @@ class StoredPlan:
 
     def split(self, parts: Iterable[Sequence[str]], way: str) -> None:
         """Store the parts of a stack as stacks, by the ids of their trials; the caller holds the lock."""
-        self._write((named(part, way), str(slot), trial) for part in parts for slot, trial in enumerate(part))
+        self._write([named(part, way), str(slot), trial] for part in parts for slot, trial in enumerate(part))
 
     def _known(self, trials: Iterable[Trial]) -> tuple[Plan, list[Trial]]:
-        places = self._read()
+        places = self._places()
         stacks: dict[str, list[Trial]] = defaultdict(list)
         rest: list[Trial] = []
         for trial in trials:
@@ -195,55 +193,32 @@ class StoredPlan:
 
     def take(self, path: Path) -> None:
         """Store what another file of a plan has and this one has not; the caller holds the lock."""
-        there = set(stored_rows(path))
-        if there:
-            self._mend()
-            there -= set(stored_rows(self.path))
-            self._write(row for row in stored_rows(path) if row in there)
+        stored = {tuple(row) for row in stored_rows(self.path)}
+        self._write(row for row in stored_rows(path) if tuple(row) not in stored)
 
-    def _read(self) -> dict[str, tuple[str, int]]:
-        """Stack and slot of every trial on file; a file that is no plan is put aside, and said so."""
-        self._mend()
-        rows = (row for path in (*self.whole, self.path) for row in stored_rows(path))
-        return {trial: (stack, int(slot)) for stack, slot, trial in rows}
-
-    def _mend(self) -> None:
-        if not self.path.exists():
-            return
-        text, right = self.path.read_bytes(), HEADER.encode()
-        if right.startswith(text):  # a first write that was killed half-way
-            self.path.write_bytes(b"")
-        elif text.partition(b"\n")[0].rstrip(b"\r") != right:
-            old = set_aside(self.path)
-            print(f"note: {self.path}: not a plan of stacks; it is now {old.name}, and the trials are planned anew")
+    def _places(self) -> dict[str, tuple[str, int]]:
+        """Stack and slot of every trial on file."""
+        own = Table(self.path, "plan", bad="skip").rows(mend=True)
+        rows = [*(row for path in self.whole for row in stored_rows(path)), *own]
+        return {trial: (stack, int(float(slot))) for stack, slot, trial in rows}
 
     def _append(self, stacks: Plan) -> None:
-        self._write((name(stack), str(slot), trial.id) for stack in stacks for slot, trial in enumerate(stack))
+        self._write([name(stack), str(slot), trial.id] for stack in stacks for slot, trial in enumerate(stack))
 
-    def _write(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        lines = "".join(f"{','.join(row)}\n" for row in rows)
-        if not lines:
-            return
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if not size:
-            lines = f"{HEADER}\n{lines}"
-        elif not self.path.read_bytes().endswith(b"\n"):
-            lines = f"\n{lines}"  # a line that was torn by a kill stays alone and is passed over
-        append(self.path, lines.encode())
+    def _write(self, rows: Iterable[list[str]]) -> None:
+        table = Table(self.path, "plan", bad="skip")
+        table.refresh(mend=True)
+        table.append(dict(zip(table.columns, row, strict=True)) for row in rows)
 
 
-def planned(folder: Path) -> set[str]:
-    """Ids of the trials that the study's plan, or that of a launcher's job, has a place for."""
-    return {row[2] for place in (folder, *parts.of(folder)) for row in stored_rows(place / "plan.csv")}
+def stored_rows(path: Path) -> list[list[str]]:
+    """Stack, slot and trial of each row of a plan's file; none where there is no such file, or it is something else."""
+    return Table(path, "plan", bad="skip").rows()
 
 
-def stored_rows(path: Path) -> list[tuple[str, str, str]]:
-    """The whole rows of a plan's file, none where there is no such file."""
+def planned_trials(path: Path) -> set[str]:
+    """Ids of the trials that a plan's file has a place for, as far as it can be read."""
     try:
-        header, *lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    if header.rstrip(b"\r") != HEADER.encode():
-        return []
-    found = (cells(line.decode(errors="replace"), len(COLUMNS)) for line in lines[:-1])
-    return [(row[0], row[1], row[2]) for row in found if row and row[1].isascii() and row[1].isdecimal()]
+        return {trial for _, _, trial in stored_rows(path)}
+    except OSError:
+        return set()

@@ -57,7 +57,7 @@ def measured(quick: bool) -> Iterator[Row]:
                 100 * epochs,
             )
             yield read(DONE, "count = len(records.Records(folder).done())", folder, trials)
-            ends = f"records.Records(folder).has_curves({ids[:1]}, 1); count = {trials * epochs}"
+            ends = f"records.Records(folder).has_curves({ids[:1]}, {{1}}); count = {trials * epochs}"
             yield read(ENDS, ends, folder, trials * epochs)
 
 

@@ -184,15 +184,15 @@ def test_one_trial_that_fails_becomes_a_row_and_stops_nobody(tmp_path: Path, mon
 
 
 def test_what_another_process_claims_is_left_to_it(tmp_path: Path) -> None:
-    from runner.execution.trial_locks import Claims
+    from runner.execution.trial_locks import TrialLocks
 
     trials = [trial(images(), seed=seed, epochs=1) for seed in range(4)]
     Records(tmp_path)
-    other = Claims(tmp_path)
-    other.take([trials[1].id])
+    other = TrialLocks(tmp_path)
+    other.acquire([trials[1].id])
     worker.work(job(tmp_path, trials), lambda *_: None, wait=False)
     assert set(read(tmp_path)["seed"]) == {0, 2, 3}
-    other.give([trials[1].id])
+    other.release([trials[1].id])
     worker.work(job(tmp_path, trials), lambda *_: None, wait=False)
     assert set(read(tmp_path)["seed"]) == {0, 1, 2, 3}
     assert other.alone()

@@ -48,7 +48,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def save(self: Checkpoints, state: dict[str, Any]) -> None:
         assert state.keys() == KEYS
         honest(self, state)
-        if state["recorded"] == 0b10:  # epoch 1
+        if state["recorded"] == {1}:
             raise Interrupted(15)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -8,11 +8,11 @@ import pytest
 
 from runner.errors import UserError
 from runner.records import identity
+from runner.records.checks import TOLD
 from runner.records.read import read
 from runner.records.records import Records
-from runner.records.schema import COLUMNS, PLACE, TEXT, TRIALS
+from runner.records.schema import COLUMNS, PLACE, RESULT_TABLES, TEXTS, TRIALS
 from runner.records.table import Table
-from runner.records.told import TOLD
 from runner.report.write import write_report
 from runner.trials.described import described
 from tests.helpers import images, trial
@@ -37,7 +37,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         for n in names
         for e in range(1, 21)
     )
-    return {name: (folder / f"{name}.csv").read_text().splitlines() for name in COLUMNS}
+    return {name: (folder / f"{name}.csv").read_text().splitlines() for name in RESULT_TABLES}
 
 
 def damaged(tables: dict[str, list[str]], folder: Path, table: str, column: str, cell: str) -> None:
@@ -54,7 +54,7 @@ def damaged(tables: dict[str, list[str]], folder: Path, table: str, column: str,
         (folder / f"{name}.csv").write_text("\n".join([*changed, ""]))
 
 
-CELLS = [(table, column) for table, columns in COLUMNS.items() for column in columns]
+CELLS = [(table, column) for table in RESULT_TABLES for column in COLUMNS[table]]
 
 
 @pytest.mark.parametrize(("table", "column"), CELLS, ids=lambda name: name)
@@ -72,15 +72,15 @@ def test_an_impossible_number_is_named_with_its_line_or_can_be_worked_with(
         else:
             assert len(frame) == len(tables[table]) - 1
             for other in COLUMNS[table]:
-                assert (frame[other].dtype.kind in "iuf") == (other not in TEXT)
-            assert column not in TEXT or frame[column].iloc[0] == cell
+                assert (frame[other].dtype.kind in "iuf") == (other not in TEXTS)
+            assert column not in TEXTS or frame[column].iloc[0] == cell
             continue
         refused += 1
         named = "trial" if (table, column) == ("trials", "settings") else column  # whose id is that of the settings
         assert f"{table}.csv: line 2: {named} is " in said, cell
         assert "must " in said, cell
         assert len(said.splitlines()) == 1
-    assert refused or column in TEXT, "a word is no number"
+    assert refused or column in TEXTS, "a word is no number"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Claims: one open file for a process, freed by its death; a stack with a saved state goes to one process, whole."""
+"""Locks of trials: one open file for a process, freed by its death; a stack with a saved state goes whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from runner.config.settings import RunSettings
 from runner.errors import UserError
 from runner.execution import saved, worker
-from runner.execution.trial_locks import Claims
+from runner.execution.trial_locks import TrialLocks
 from runner.execution.worker import Job, work
 from runner.records.read import read
 from runner.records.records import Records
@@ -47,8 +47,8 @@ def open_files() -> int:
 
 def test_all_claims_of_a_process_need_one_open_file(tmp_path: Path) -> None:
     before = open_files()
-    claims = Claims(tmp_path)
-    assert len(claims.take(f"{number:010x}" for number in range(5000))) == 5000
+    locked = TrialLocks(tmp_path)
+    assert len(locked.acquire(f"{number:010x}" for number in range(5000))) == 5000
     assert open_files() == before + 1
     assert [path.name for path in (tmp_path / ".state").iterdir()] == ["claims.lock"]
 
@@ -64,9 +64,9 @@ def test_stacks_of_one_under_ulimit_n_64(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from runner.execution.trial_locks import Claims
-claims = Claims(Path(sys.argv[1]))
-assert claims.take(["a"]) == {"a"}
+from runner.execution.trial_locks import TrialLocks
+locked = TrialLocks(Path(sys.argv[1]))
+assert locked.acquire(["a"]) == {"a"}
 open(Path(sys.argv[1]) / ".state" / "claims.lock").close()  # which drops the locks of a process, but not these
 print("held", flush=True)
 input()
@@ -78,18 +78,18 @@ def test_a_claim_lasts_as_long_as_its_process(tmp_path: Path) -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        mine = Claims(tmp_path)
-        assert mine.take(["a", "b"]) == {"b"}
-        assert mine.take(["a", "c"], whole=True) == set()
-        third = Claims(tmp_path)
-        assert third.take(["c"]) == {"c"}  # which was given back
-        mine.give(["b"])
-        third.give(["c"])
+        mine = TrialLocks(tmp_path)
+        assert mine.acquire(["a", "b"]) == {"b"}
+        assert mine.acquire(["a", "c"], whole=True) == set()
+        third = TrialLocks(tmp_path)
+        assert third.acquire(["c"]) == {"c"}  # which was given back
+        mine.release(["b"])
+        third.release(["c"])
         assert not mine.alone()
         other.send_signal(signal.SIGKILL)
         other.wait()
         assert mine.alone()
-        assert mine.take(["a"]) == {"a"}
+        assert mine.acquire(["a"]) == {"a"}
 
 
 @pytest.fixture
@@ -111,12 +111,12 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_stack_with_a_saved_state_is_left_whole_while_another_has_one_of_its_trials(stopped: Path) -> None:
-    other = Claims(stopped)
-    other.take([TRIALS[2].id])
+    other = TrialLocks(stopped)
+    other.acquire([TRIALS[2].id])
     work(job(stopped), lambda *_: None, wait=False)
     assert not (stopped / "trials.csv").exists()
     assert saved.state(stopped, TRIALS).exists()
-    other.give([TRIALS[2].id])
+    other.release([TRIALS[2].id])
     work(job(stopped), lambda *_: None, wait=False)
     assert set(read(stopped)["stack"]) == {4}
     assert not saved.state(stopped, TRIALS).exists()
@@ -134,11 +134,11 @@ def test_what_kills_have_left_is_removed_by_the_next_command_on_a_finished_study
     shutil.copytree(two / "results", tmp_path / "results")
     study = tmp_path / "results" / "s"
     stray = left_by_kills(study)
-    other = Claims(study)
-    other.take(["another"])
+    other = TrialLocks(study)
+    other.acquire(["another"])
     check_went_on(command(tmp_path, *TWO), "already done")
     assert all(path.exists() for path in stray)  # another command works on the study
-    other.give(["another"])
+    other.release(["another"])
     check_went_on(command(tmp_path, *TWO), "already done")
     assert not any(path.exists() for path in stray)
     assert not (study / ".state" / "claims").exists()
@@ -153,7 +153,7 @@ def test_what_may_still_be_wanted_stays(stopped: Path) -> None:
 
 def attempts(path: Path) -> dict[str, Callable[[], object]]:
     return {
-        "claims": lambda: Claims(path),
+        "claims": lambda: TrialLocks(path),
         "lock": lambda: Lock(path / "lock").take(),
         "records": lambda: Records(path).append_trials([{"trial": "a", "status": "failed"}]),
     }
@@ -193,13 +193,13 @@ def test_the_help_fits_what_the_system_refuses(number: int, help: str) -> None:
 def test_claims_hold_where_locks_are_of_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on systems without locks of an open file, such as macOS."""
     monkeypatch.setattr("runner.execution.trial_locks._OF_FILE", (0, 0))
-    mine = Claims(tmp_path)
-    assert mine.take(["a", "b"]) == {"a", "b"}
+    mine = TrialLocks(tmp_path)
+    assert mine.acquire(["a", "b"]) == {"a", "b"}
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
         assert other.submit(taken, tmp_path, ["a", "c"]).result() == {"c"}
-        mine.give(["a"])
+        mine.release(["a"])
         assert other.submit(taken, tmp_path, ["a", "b"]).result() == {"a"}
 
 
 def taken(folder: Path, trials: list[str]) -> set[str]:
-    return Claims(folder).take(trials)
+    return TrialLocks(folder).acquire(trials)

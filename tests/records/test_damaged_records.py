@@ -149,7 +149,10 @@ MENDED: dict[str, list[tuple[Damage, str]]] = {
         (holds("plan.csv", b"a,b\n1,2\n"), PLANNED),
         (NONE, "rows are missing in curves.csv of 1"),
     ],
-    "torn header": [(holds("trials.csv", half(HEADER)), f"trials.csv: {TORN}"), (holds("plan.csv", b"stack,sl"), "")],
+    "torn header": [
+        (holds("trials.csv", half(HEADER)), f"trials.csv: {TORN}"),
+        (holds("plan.csv", b"stack,sl"), f"plan.csv: {TORN}"),
+    ],
     "empty": [(holds("trials.csv", b""), ""), (holds("curves.csv", b""), ""), (holds("plan.csv", b""), "")],
     "only a header": [(holds("trials.csv", HEADER + b"\n"), ""), (holds("study.yaml", b""), "")],
     "a line cut": [(line(2, lambda t: half(t) + b"\n"), LEFT_OUT), (holds("study.yaml", b"\x00\x01\xff"), COMMANDS)],

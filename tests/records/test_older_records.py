@@ -22,7 +22,7 @@ from runner.execution.cluster.merge import Merger
 from runner.records import identity, parts
 from runner.records.read import read
 from runner.records.records import Records
-from runner.records.schema import COLUMNS, OLDEST, TEXT, TRIALS
+from runner.records.schema import OLDEST, RESULT_TABLES, TEXTS, TRIALS
 from runner.rerun import rebuilt, settings_of
 from tests.damage import check_went_on, command
 from tests.helpers import images, tokens
@@ -45,7 +45,7 @@ def cells(folder: Path) -> pd.DataFrame:
 
 def copied(study: str, folder: Path) -> Path:
     """A copy of a study's tables that may be changed."""
-    for table in COLUMNS:
+    for table in RESULT_TABLES:
         if (RESULTS / study / f"{table}.csv").exists():
             shutil.copy(RESULTS / study / f"{table}.csv", folder)
     return folder
@@ -82,8 +82,8 @@ def test_an_older_study_is_read_whole(study: str, capsys: pytest.CaptureFixture[
     assert list(found.columns) == TRIALS
     assert len(found) == len(before)
     for name in OLD:
-        wanted = before[name].to_list() if name in TEXT else [float(cell or "nan") for cell in before[name]]
-        np.testing.assert_array_equal(found[name].to_numpy(), np.array(wanted, object if name in TEXT else float))
+        wanted = before[name].to_list() if name in TEXTS else [float(cell or "nan") for cell in before[name]]
+        np.testing.assert_array_equal(found[name].to_numpy(), np.array(wanted, object if name in TEXTS else float))
     assert "damaged" not in capsys.readouterr().out
 
 

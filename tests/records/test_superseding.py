@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runner.execution.cluster.merge import Merger
 from runner.records import parts
 from runner.records.read import read
 from runner.records.records import Records
+from runner.records.superseding import merged, supersede
 from runner.system.files import append
 
 LAUNCH = "20260102T030405Z"
@@ -92,9 +96,29 @@ def test_a_new_attempt_supersedes_the_curve_of_the_earlier_one_to_its_end(tmp_pa
     assert list(found[found["trial"] == "a"]["epoch"]) == [1, 2, 3]
     assert set(found[found["trial"] == "a"]["val_loss"]) == {2.0}
     assert list(found[found["trial"] == "b"]["epoch"]) == [1, 2]
-    assert again.has_curves(["a"], 0b1110)
-    assert not Records(tmp_path).has_curves(["a"], 0b11110)
+    assert again.has_curves(["a"], {1, 2, 3})
+    assert not Records(tmp_path).has_curves(["a"], {1, 2, 3, 4})
     assert (tmp_path / "curves.csv").read_text().count("\n") == 1 + 14 + 3
+
+
+@given(st.lists(st.integers(0, 6), max_size=12), st.integers(0, 12))
+def test_the_counts_of_rows_are_those_of_the_last_attempt(written: list[int], cut: int) -> None:
+    """Against a set; and the counts of a second file are those of its own rows, written after the first."""
+
+    def counted(some: list[int]) -> set[int]:
+        counts: set[int] = set()
+        for count in some:
+            counts = {other for other in counts if other < count} | {count} if count in counts else counts | {count}
+        return counts
+
+    files = array("i"), array("i")
+    for place, count in enumerate(written):
+        supersede(files[place >= cut], count)
+    for file, some in zip(files, (written[:cut], written[cut:]), strict=True):
+        assert list(file) == sorted(counted(some))
+    first, second = map(set, files)
+    repeated = min(first & second, default=7)
+    assert set(merged(files)) == {count for count in first if count < repeated} | second
 
 
 def test_what_is_equal_but_for_its_time_is_not_written_again(tmp_path: Path) -> None:
@@ -113,7 +137,7 @@ def test_a_later_job_goes_on_or_begins_again_and_its_rows_count(tmp_path: Path) 
     records.append_curves(curve("a", 3, loss=2.0))
     for _ in range(2):
         assert list(read(tmp_path, "curves")["val_loss"]) == [1.0, 1.0, 2.0]
-        assert records.has_curves(["a"], 0b1110) if part.exists() else True
+        assert records.has_curves(["a"], {1, 2, 3}) if part.exists() else True
         parts.end(part)
         Merger(tmp_path).merge()
     assert not part.exists()
@@ -194,5 +218,5 @@ def test_a_whole_last_row_counts_without_its_newline_and_a_torn_number_does_not(
     assert list(read(tmp_path)["trial"]) == ["a", "b", "c"]
     append(tmp_path / "curves.csv", b"a,4,40" + b"," * 12 + b"1e-")
     assert list(read(tmp_path, "curves")["epoch"]) == [1, 2, 3]
-    assert again.has_curves(["a"], 0b1110)
-    assert not again.has_curves(["a"], 0b10000)
+    assert again.has_curves(["a"], {1, 2, 3})
+    assert not again.has_curves(["a"], {4})

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.records import identity
+from runner.records.checks import TOLD
 from runner.records.records import Records
-from runner.records.told import TOLD
 
 LRS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 WDS = {"l2": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1), "torch": (0.01, 0.03, 0.1, 0.3, 1.0), "paper": (1e-5, 1e-4, 1e-3)}

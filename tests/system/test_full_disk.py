@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock
 
 from runner.errors import UserError
-from runner.execution.trial_locks import Claims
+from runner.execution.trial_locks import TrialLocks
 from runner.records.read import read
 from runner.records.records import Records
 from runner.system import locks as lock
@@ -230,9 +230,9 @@ def test_where_a_file_system_has_no_locks_those_of_this_machine_serve(
     assert said.count("a file system without locks") == 1
     assert "give one command at a time" in said
     Records(tmp_path).append_trials([{"trial": "a", "phase": "search", "status": "failed"}])
-    mine, theirs = Claims(tmp_path), Claims(tmp_path)
-    assert mine.take(["a"]) == {"a"}
-    assert theirs.take(["a"]) == set()
+    mine, theirs = TrialLocks(tmp_path), TrialLocks(tmp_path)
+    assert mine.acquire(["a"]) == {"a"}
+    assert theirs.acquire(["a"]) == set()
     assert not (tmp_path / ".state" / "claims.lock").stat().st_size
     assert list(read(tmp_path)["trial"]) == ["a"]
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.records import parts
-from runner.records.lines import cells
+from runner.records.lines import split
 from runner.records.read import note
 from runner.records.records import Records
-from runner.records.schema import COLUMNS
+from runner.records.schema import FILES, RESULT_TABLES
 from runner.records.superseding import mark
 from runner.records.table import Table
 from runner.system.files import set_aside
 from runner.trials.plan import StoredPlan
 
 EVERY = 10.0  # seconds between merges while jobs run
-_OURS = {*(f"{name}.csv" for name in COLUMNS), "plan.csv", ".state", parts.ENDED}
+_OURS = {*FILES.values(), ".state", parts.ENDED}
 
 
 class Merger:
@@ -37,13 +37,13 @@ class Merger:
         beside the others under another name, where nobody reads it, when its good rows are merged.
         """
         for part in parts.of(self.folder):
-            over = parts.has_ended(part)  # before it is read: what it writes after that look stays for the next
+            over = parts.has_ended(part)  # asked first: what a job writes while its part is read is left for later
             if over:
-                self.tables.pop(part, None)  # what is removed is first read whole
+                self.tables.pop(part, None)  # what will be removed is read from its beginning once more
             try:
                 whole = self._merge(part, over)
             except OSError as error:
-                self.tables.pop(part, None)  # what was read of it is not merged
+                self.tables.pop(part, None)  # what was read of it is not merged, so it must be read again
                 note(f"{part}: cannot be read ({error.strerror or error}); it stays, and is merged by a later command")
                 continue
             except BaseException:
@@ -62,18 +62,18 @@ class Merger:
     def _merge(self, part: Path, over: bool) -> bool:
         """Whether all that is in the part's tables is merged now."""
         anew = part not in self.tables
-        tables = self.tables.setdefault(part, {n: Table(part / f"{n}.csv", n, strict=False) for n in COLUMNS})
+        tables = self.tables.setdefault(part, {n: Table(part / FILES[n], n, bad="say") for n in RESULT_TABLES})
         strange = False
         lines: dict[str, list[bytes]] = {}
-        # Trials first: the curves that are read after a trial's row are all that it has.
-        for name in ("trials", "curves", "cycles", "dynamics"):
+        # Trials first: a job writes a trial's row last, so the curves that are read after it are complete.
+        for name in RESULT_TABLES:
             try:
                 lines[name] = list(tables[name].fresh(mend=over))
-            except UserError as error:  # no table of ours
+            except UserError as error:  # a file that is no table of ours
                 note(f"{error}; it is passed over")
                 lines[name], strange = [], True
         with self.records.lock:
-            StoredPlan(self.folder, self.records.lock).take(part / "plan.csv")
+            StoredPlan(self.folder, self.records.lock).take(part / FILES["plan"])
             for name in reversed(lines):
                 self._append(name, lines[name], anew)
         return not strange and not any(table.damaged for table in tables.values())
@@ -85,7 +85,7 @@ class Merger:
         if name == "trials":
             own.append_lines(b"".join(line for line in lines if mark(line) not in own.marks))
             return
-        rows = [dict(zip(own.columns, _cells(line, len(own.columns)), strict=True)) for line in lines]
+        rows = [dict(zip(own.columns, split(line) or [], strict=True)) for line in lines]
         doubtful = {row["trial"] for row in rows if own.has(row) or (anew and own.seen.get(own.key(row)))}
         known = {line.rstrip(b",") for line in own.lines_of(doubtful)} if doubtful else set()
         fresh = [
@@ -94,12 +94,6 @@ class Merger:
             if row["trial"] not in doubtful or line.rstrip(b"\r\n,") not in known
         ]
         own.append_lines(b"".join(fresh))
-
-
-def _cells(line: bytes, width: int) -> list[str]:
-    row = cells(line[:-1].decode(errors="replace"), width)
-    assert row is not None, "Table.fresh yields rows alone"
-    return row
 
 
 @contextmanager
@@ -112,7 +106,7 @@ def merging(folder: Path) -> Iterator[None]:
         while not over.wait(EVERY):
             try:
                 merger.merge()
-            except (UserError, OSError) as error:  # a full disk: the parts keep the rows, and the last merge says so
+            except (UserError, OSError) as error:  # such as a full disk; the parts keep the rows for the last merge
                 print(f"note: {error}", flush=True)
                 return
 

@@ -6,9 +6,6 @@ job has as few shapes as can be, its stacks are as large as can be, and no job h
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,12 +13,11 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runner.records.lines import cells
-from runner.system.files import append
-from runner.trials.plan import Plan, StoredPlan, name
+from runner.execution.saved import state
+from runner.records.schema import FILES
+from runner.records.table import Table
+from runner.trials.plan import Plan, StoredPlan
 from runner.trials.trial import Trial
-
-COLUMNS = ("launched", "phase", "shard", "trial")
 
 
 def split(units: Iterable[Sequence[Trial]], shards: int, cost: Callable[[Trial], float]) -> Plan:
@@ -47,11 +43,10 @@ def split(units: Iterable[Sequence[Trial]], shards: int, cost: Callable[[Trial],
 def units(trials: Iterable[Trial], folder: Path, lock: AbstractContextManager[None]) -> list[Sequence[Trial]]:
     """Single trials, but a stack whose state was saved when its job ended as one: it goes on where it was."""
     known, rest = StoredPlan(folder, lock).known(trials)
-    found: list[Sequence[Trial]] = []
+    together: list[Sequence[Trial]] = []
     for stack in known:
-        saved = (folder / ".state" / "stacks" / f"{name(stack)}.pt").exists()
-        found += [stack] if saved else [[trial] for trial in stack]
-    return [*found, *([trial] for trial in rest)]
+        together += [stack] if state(folder, stack).exists() else [[trial] for trial in stack]
+    return [*together, *([trial] for trial in rest)]
 
 
 def steps(trial: Trial) -> float:
@@ -63,34 +58,21 @@ class LaunchLog:
     """`.state/shards.csv`: which job got which trial and when, so that a report knows how many there will be."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / ".state" / "shards.csv"
+        self.path = folder / FILES["shards"]
 
     def note(self, shares: Plan, phase: str, lock: AbstractContextManager[None]) -> str:
         """Append a launch of jobs; its name, which sorts behind those of earlier launches."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now, table = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), Table(self.path, "shards", bad="skip")
         with lock:
-            there = self.path.read_bytes() if self.path.exists() else b""
-            if not there:
-                writer.writerow(COLUMNS)
-            elif not there.endswith(b"\n"):  # torn by a kill
-                os.truncate(self.path, there.rfind(b"\n") + 1)
-            for number, share in enumerate(shares, 1):
-                writer.writerows((now, phase, f"{number}/{len(shares)}", trial.id) for trial in share)
-            append(self.path, text.getvalue().encode())
+            table.refresh(mend=True)
+            table.append(
+                {"launched": now, "phase": phase, "shard": f"{number}/{len(shares)}", "trial": trial.id}
+                for number, share in enumerate(shares, 1)
+                for trial in share
+            )
         return re.sub(r"\W", "", now)
 
     def read(self) -> list[dict[str, str]]:
         """Its rows; none where no launcher was used."""
-        return whole_rows(self.path, COLUMNS)
-
-
-def whole_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a small CSV file that others append to, without torn lines; none where there is no such file."""
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return []
-    found = (cells(line, len(columns)) for line in text.split("\n")[1:-1])
-    return [dict(zip(columns, row, strict=True)) for row in found if row]
+        table = Table(self.path, "shards", bad="skip")
+        return [dict(zip(table.columns, row, strict=True)) for row in table.rows()]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import itertools
 import math
-import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.analysis.arms import L2, NO_DECAY, Block, W
 from runner.analysis.measures import short
+from runner.system.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,12 +139,8 @@ def png(figure: Figure) -> bytes:
 
 
 def store(image: bytes, path: Path) -> Path:
-    """Write a file under a temporary name and rename it. Raises OSError."""
+    """Write a file, which is there whole or not at all. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as draft:
         draft.write_bytes(image)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
     return path

@@ -145,12 +145,12 @@ def test_what_stops_a_shard_is_told_in_one_line(
 
 
 def test_a_shard_leaves_to_others_what_they_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runner.execution.trial_locks import Claims
+    from runner.execution.trial_locks import TrialLocks
 
     trials, resources = study(tmp_path, monkeypatch)
-    records, other = Records(tmp_path), Claims(tmp_path)
+    records, other = Records(tmp_path), TrialLocks(tmp_path)
     busy = next(iter(trials))
-    other.take([busy])
+    other.acquire([busy])
     outcome = launched.train(trials, "search", resources, records, lambda task, _: run(task, [1, 2, 3]), 3)
     assert outcome.lost == 1
     assert busy not in set(read(tmp_path)["trial"])
@@ -173,6 +173,16 @@ def test_the_launch_log_passes_over_torn_lines(tmp_path: Path) -> None:
     assert [row["shard"] for row in log.read()] == ["1/2", "1/2", "2/2"]
     log.note([trials], "final", nullcontext())
     assert [row["shard"] for row in log.read()] == ["1/2", "1/2", "2/2", *["1/1"] * 4]
+
+
+def test_a_list_of_launches_that_is_none_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = LaunchLog(tmp_path)
+    Records(tmp_path)
+    log.path.write_text("something else\n")
+    assert log.read() == []
+    log.note([many()[:2]], "search", nullcontext())
+    assert "shards.csv: not a list of launches; it is now shards.csv.old1" in capsys.readouterr().out
+    assert len(log.read()) == 2
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
