@@ -104,7 +104,7 @@ class At:
 PLACES = {
     "composing": ("runner.__main__", "from_config"),
     "reading data": ("runner.study", "load"),
-    "planning": ("runner.execution.local", "watched"),
+    "planning": ("runner.trials.plan", "packed"),
     "training": ("runner.training.step", "losses"),
     "recording": ("runner.execution.worker", "_record"),
     "drawing": ("runner.report.write", "write_report"),
