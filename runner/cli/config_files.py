@@ -35,11 +35,11 @@ def only_small_files() -> None:
 def check(path: str) -> None:
     """UserError for a YAML file that is none to read; what is wrong in another way is left to the reader."""
     try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{path}: is no regular file; a configuration is read from a file")
-        if found.st_size > BYTES:
-            raise UserError(f"{path}: has {found.st_size} bytes; a configuration has at most {BYTES}")
+        if status.st_size > BYTES:
+            raise UserError(f"{path}: has {status.st_size} bytes; a configuration has at most {BYTES}")
         with open(path, encoding="utf-8") as file:
             text = file.read(BYTES)
         if "&" in text and expanded(yaml.compose(text, Loader=yaml.SafeLoader)) > NODES:

@@ -46,7 +46,7 @@ def all_waited_for() -> Iterator[None]:
 
     def results(job: Any) -> list[Returned]:
         try:
-            return [Returned(together([found.return_value for found in honest(job)]))]
+            return [Returned(together([task.return_value for task in honest(job)]))]
         except Exception as error:  # whatever a job can die of
             return [Returned(ShardOutcome(problem=f"job {job.job_id}: {reason(error)}"))]
 

@@ -87,14 +87,14 @@ class StackSweeper(BasicSweeper):
 
 def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> list[Override]:
     """`lr=1e-3,1e-2` as `lr=[1e-3,1e-2]`, for the keys that take lists."""
-    found = []
+    listed = []
     for override in overrides:
         key = override.get_key_element()
         if key in AXES and override.is_sweep_override() and override.is_discrete_sweep():
             values = ",".join(override.sweep_string_iterator())
             override = parser.parse_overrides([f"{key}=[{values}]"])[0]
-        found.append(override)
-    return found
+        listed.append(override)
+    return listed
 
 
 def register(train: Callable[[Sequence[Settings], Launch | None], Any]) -> None:

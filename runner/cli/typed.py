@@ -38,8 +38,8 @@ def parse_overrides(parser: OverridesParser, overrides: list[str]) -> list[Overr
 
 def _home_quoted(word: str) -> str:
     """`results=~/x`, which Hydra cannot read unless it is quoted."""
-    found = re.fullmatch(r"(\+{0,2}([\w.]+))=(~[^'\"\\,]*)", word)
-    return f"{found[1]}='{found[3]}'" if found and found[2] in TEXT else word
+    match = re.fullmatch(r"(\+{0,2}([\w.]+))=(~[^'\"\\,]*)", word)
+    return f"{match[1]}='{match[3]}'" if match and match[2] in TEXT else word
 
 
 def _mended(override: Override) -> Override:

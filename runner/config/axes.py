@@ -50,7 +50,7 @@ def without_long_axes(
 ) -> tuple[list[Override], dict[str, list[Any]]]:
     """The overrides, with one value in the place of each long list of swept numbers, and these lists by their key."""
     counted(overrides)
-    found: list[Override] = []
+    kept: list[Override] = []
     long: dict[str, list[Any]] = {}
     for override in overrides:
         key = override.get_key_element()
@@ -59,5 +59,5 @@ def without_long_axes(
             if all(type(value) in (int, float) for value in values):
                 long[key] = values
                 override = parser.parse_overrides([f"{key}={values[0]}"])[0]
-        found.append(override)
-    return found, long
+        kept.append(override)
+    return kept, long

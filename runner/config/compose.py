@@ -189,21 +189,21 @@ def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tup
     grid = cfg.get("grid")
     if not isinstance(grid, DictConfig):
         raise UserError("grid: must be a grid of the configs/grid folder, such as point or small")
-    here = f"grid.{optimizer.name}.{convention}"
+    place = f"grid.{optimizer.name}.{convention}"
     if not set(grid) - {"name"}:  # the point grid
         lr, wd = None, None
     else:
         strange = set(grid) - {"name", *FAMILIES}
         if strange:
             raise UserError(f"grid.{sorted(map(str, strange))[0]}: must be one of {', '.join(FAMILIES)}")
-        lr, wd = (_axis(cfg, f"{here}.{axis}") for axis in ("lr", "wd"))
+        lr, wd = (_axis(cfg, f"{place}.{axis}") for axis in ("lr", "wd"))
     lr = _axis(cfg, "lr") or lr
     if cfg.get("wd") is not None and cfg.get("wd_rule") not in ("none", None):
         raise UserError(f"wd and wd_rule={cfg.get('wd_rule')} are both set: give one of them")
     wd = _axis(cfg, "wd") or wd
     if set(grid) - {"name"} and (lr is None or wd is None):
         raise UserError(
-            f"grid={grid.get('name')}: has no {here}; {_others(grid, optimizer.name)}give lr=... and wd=..., "
+            f"grid={grid.get('name')}: has no {place}; {_others(grid, optimizer.name)}give lr=... and wd=..., "
             "or add them to the grid"
         )
     if wd is None and convention not in optimizer.wd:

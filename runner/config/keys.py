@@ -64,18 +64,18 @@ def unknown(key: str) -> str:
 def check_dashes(words: Sequence[str]) -> None:
     """UserError for a key that is written as an option, `--lr=0.1` or `--weight-decay 0.1`."""
     for word in words:
-        found = re.fullmatch(r"--([A-Za-z][\w.-]*)(?:=(.*))?", word, re.DOTALL)
-        key = found[1].replace("-", "_") if found else ""
+        option = re.fullmatch(r"--([A-Za-z][\w.-]*)(?:=(.*))?", word, re.DOTALL)
+        key = option[1].replace("-", "_") if option else ""
         right = key if key in KEYS or key.partition(".")[0] in GROUPS else _ELSEWHERE.get(key.replace("_", "").lower())
-        if found and right:
-            raise UserError(f"{word}: a key is written without strokes before it: {right}={found[2] or 'VALUE'}")
+        if option and right:
+            raise UserError(f"{word}: a key is written without strokes before it: {right}={option[2] or 'VALUE'}")
 
 
 def meant_by(key: str) -> str:
     """'did you mean wd? ' for weight_decay; '' where nothing is close."""
     plain = key.replace("_", "").replace("-", "").lower()
-    if found := _ELSEWHERE.get(plain) or _BELOW.get(key):
-        return f"did you mean {found}? "
+    if meant := _ELSEWHERE.get(plain) or _BELOW.get(key):
+        return f"did you mean {meant}? "
     return near(key, KEYS)
 
 

@@ -18,8 +18,8 @@ def one_line(error: BaseException) -> str:
     text = "\n".join(str(e) for e in _chain(error))
     if match := re.search(r"Could not find '([^'/]+)/([^']+)'", text):
         group, choice = match.groups()
-        found = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
-        choices = found.group(1).split() if found else []
+        listed_choices = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
+        choices = listed_choices.group(1).split() if listed_choices else []
         if (group, choice.partition("/")[0]) == ("hydra", "launcher") and choice.partition("/")[2] in LAUNCHERS:
             return f"hydra/launcher={choice.partition('/')[2]}: not installed; pip install '.[cluster]' brings it"
         return f"{group}={choice}: no such choice; {near(choice, choices)}the choices are {', '.join(choices)}"
@@ -76,7 +76,7 @@ def printable(text: str) -> str:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = [error]
-    while (inner := found[-1].__cause__) is not None and inner not in found:
-        found.append(inner)
-    return found
+    chain: list[BaseException] = [error]
+    while (inner := chain[-1].__cause__) is not None and inner not in chain:
+        chain.append(inner)
+    return chain

@@ -89,11 +89,11 @@ def cycles(settings: ScheduleSettings, epochs: int) -> list[tuple[int, int]]:
     """
     if not isinstance(settings, RestartsSettings):
         return [(0, epochs)]
-    found, first, size = [], 0, settings.t_0
+    places, first, size = [], 0, settings.t_0
     while first < epochs:
-        found.append((first, size))
+        places.append((first, size))
         first, size = first + size, size * settings.t_mult
-    return found
+    return places
 
 
 def cycle_epochs(settings: ScheduleSettings, epoch: int, epochs: int) -> int:

@@ -107,8 +107,8 @@ class Trial(TrialSettings):
         """wd in each decoupled convention (first cycle's T); None for L2, which no decoupled decay equals."""
         if self.wd_convention == L2:
             return {"wd_torch": None, "wd_paper": None, "wd_norm": None}
-        found = equivalents(self.wd_convention, self.wd, self.lr, self.updates(0))
-        return {"wd_torch": found["torch"], "wd_paper": found["paper"], "wd_norm": found["normalized"]}
+        decays = equivalents(self.wd_convention, self.wd, self.lr, self.updates(0))
+        return {"wd_torch": decays["torch"], "wd_paper": decays["paper"], "wd_norm": decays["normalized"]}
 
     def to_flat(self) -> dict[str, Any]:
         """Every setting that can change the result, flat; `id` is the hash of those that differ from the baseline."""
@@ -148,15 +148,15 @@ class Trial(TrialSettings):
 
     def shortened(self) -> Trial:
         """The same trial under the id that version 0.1.0 gave it."""
-        found = replace(self)
-        object.__setattr__(found, "short", True)
-        return found
+        trial = replace(self)
+        object.__setattr__(trial, "short", True)
+        return trial
 
     def computed(self, way: str) -> Trial:
         """The same trial, computed in this way."""
-        found = replace(self, way=way)
-        object.__setattr__(found, "short", self.short)
-        return found
+        trial = replace(self, way=way)
+        object.__setattr__(trial, "short", self.short)
+        return trial
 
     @property
     def stack_key(self) -> StackKey:
@@ -196,25 +196,25 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
             f"{steps} steps in {settings.epochs} epochs"
         )
     shared = {name: getattr(settings, name) for name in flat.SHARED}
-    found = [
+    trials = [
         normal(Trial(**shared, facts=facts, lr=lr, wd=wd, seed=seed))
         for lr in settings.lr
         for wd in settings.wds(lr)
         for seed in settings.seed
     ]
-    for trial in found if settings.optimizer.name == "sparse_adamw" else ():
+    for trial in trials if settings.optimizer.name == "sparse_adamw" else ():
         if (trial.decays()["wd_paper"] or 0) >= 1:
             raise UserError(f"lr={trial.lr:g} wd={trial.wd:g}: sparse_adamw needs a decay below 1 in every step")
-    return found
+    return trials
 
 
 def unique(trials: Iterable[Trial]) -> dict[str, Trial]:
     """Trials by id, each once, in the order of first appearance; UserError where two different ones share an id."""
-    found: dict[str, Trial] = {}
+    by_id: dict[str, Trial] = {}
     for trial in trials:
-        other = found.setdefault(trial.id, trial)
+        other = by_id.setdefault(trial.id, trial)
         if other is not trial and other.digest != trial.digest:
             raise UserError(
                 f"seed={other.seed} and seed={trial.seed}: two trials have the id {trial.id} by chance; leave one out"
             )
-    return found
+    return by_id
