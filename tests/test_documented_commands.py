@@ -45,10 +45,9 @@ def pages() -> list[Path]:
 
 
 def lines_of_code(text: str) -> Iterator[str]:
-    """Lines of fenced shell blocks and of indented ones, and spans within a sentence; continued lines joined."""
+    """Lines of fenced shell blocks, continued ones joined, and spans within a sentence."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     bare = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    blocks += ["".join(line[4:] for line in bare.splitlines(True) if line.startswith("    ") and line[4] != " ")]
     for block in blocks:
         yield from re.sub(r" *\\\n *", " ", block).splitlines()
     yield from (" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", bare))
@@ -109,6 +108,21 @@ def place(tmp_path_factory: pytest.TempPathFactory, two: Path) -> Path:
     for name in ("digits", "STUDY"):
         (folder / "results" / name).symlink_to(two / "results" / "s")
     return folder
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_is_fenced_so_that_it_is_found_here(page: Path) -> None:
+    bare = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"\n\n    [a-z].*", bare) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "runner/README.md"])
+def test_examples_in_python_run(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for example in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        exec(example, {})
+    assert "nan" not in capsys.readouterr().out
 
 
 TRAINING = [entry for entry in COMMANDS if words_of(entry[1])[:3] == ["python", "-m", "runner"]]
