@@ -16,6 +16,10 @@ import torch
 from torch import Tensor
 
 TINY = 1e-300  # stands for a rate of 0 in steps that still decay; float32 rounds it to 0
+# The operators' other arguments: none of torch's variants, no scaled gradients.
+PLAIN: dict[str, Any] = {"maximize": False, "grad_scale": None, "found_inf": None}
+PLAIN_ADAM = PLAIN | {"amsgrad": False}
+PLAIN_SGD = PLAIN | {"dampening": 0.0, "nesterov": False, "is_first_step": False}
 
 Tensors = list[Tensor]
 
@@ -50,9 +54,8 @@ def adam(
     else:
         operator, weight_decay = torch._fused_adam_, l2
     parameters, gradients, moments1, moments2 = tensors
-    more: Any = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay, "eps": eps, "grad_scale": None}
-    lists: tuple[Tensors, ...] = (parameters, gradients, moments1, moments2, [], steps)
-    _call(operator, alone, *lists, **more, amsgrad=False, maximize=False, found_inf=None)
+    numbers = {"lr": lr, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay, "eps": eps}
+    _call(operator, alone, parameters, gradients, moments1, moments2, [], steps, **numbers, **PLAIN_ADAM)
 
 
 def sgd(
@@ -71,9 +74,10 @@ def sgd(
     parameters, gradients, *buffers = tensors
     if decay:
         torch._foreach_mul_(parameters, 1 - decay)
-    more: Any = {"lr": lr, "momentum": momentum, "weight_decay": l2, "dampening": 0.0, "nesterov": False}
-    more |= {"is_first_step": False, "maximize": False, "grad_scale": None, "found_inf": None}
-    _call(torch._fused_sgd_, alone, parameters, gradients, buffers[0] if momentum else [], **more)
+    buffer = buffers[0] if momentum else []
+    _call(
+        torch._fused_sgd_, alone, parameters, gradients, buffer, lr=lr, momentum=momentum, weight_decay=l2, **PLAIN_SGD
+    )
 
 
 def _call(operator: Any, alone: bool, parameters: Tensors, gradients: Tensors, *lists: Tensors, **named: Any) -> None:

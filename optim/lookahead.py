@@ -215,10 +215,11 @@ class Lookahead(torch.optim.Optimizer):
         for group in self.param_groups:
             group.update({f"lookahead_{name}": getattr(self, name) for name in OWN})
         stateless = isinstance(self.fast, (LOMO, SGD, torch.optim.SGD))  # these step with any state, or none
+        states = self.fast.state
         for p in self.slow:
-            state = self.state.get(p)
+            state = states.get(p)
             if (state or (stateless and self.count)) and (state is None or SLOW not in state):
-                self.state[p][SLOW] = None
+                states[p][SLOW] = None
 
     @torch.no_grad()
     def _pull(self) -> None:

@@ -139,7 +139,7 @@ def test_a_checkpoint_that_cannot_be_used_is_removed_and_said_so(damage: str, tm
     told: list[str] = []
     ids = ["a", "b"]
     one = Checkpoints(tmp_path / "s.pt", ids, tell=told.append)
-    one.save({"tensors": [torch.ones(2, 3)]})
+    one.save({"tensors": [torch.ones(2, 3)], "recorded": set()})
     text = one.path.read_bytes()
     if damage == "truncated":
         one.path.write_bytes(text[: len(text) // 2])
@@ -184,7 +184,7 @@ def test_a_disk_that_is_full_costs_the_checkpoint_and_not_the_training(tmp_path:
     told: list[str] = []
     (tmp_path / "file").write_text("")
     nowhere = Checkpoints(tmp_path / "file" / "s.pt", ["a"], every=0.0, tell=told.append)
-    nowhere.pulse(lambda: {"tensors": []})
+    nowhere.pulse(lambda: {"tensors": [], "recorded": set()})
     assert len(told) == 1
     assert "going on without" in told[0]
 
