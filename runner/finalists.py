@@ -142,13 +142,7 @@ def rebuilt(row: Mapping[str, Any], like: Trial) -> Trial | None:
     """
     try:
         trial = Trial.from_flat(json.loads(row["settings"]), like.dataset, like.facts)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        UserError,
-    ):  # settings that are none, or of another version
+    except (ValueError, KeyError, TypeError, AttributeError, UserError):  # no settings, or those of another version
         return None
     return trial if trial.digest.startswith(row["trial"]) else None
 

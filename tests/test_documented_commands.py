@@ -45,10 +45,9 @@ def pages() -> list[Path]:
 
 
 def lines_of_code(text: str) -> Iterator[str]:
-    """Lines of fenced shell blocks and of indented ones, and spans within a sentence; continued lines joined."""
+    """Lines of fenced shell blocks, continued ones joined, and spans within a sentence."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     bare = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    blocks += ["".join(line[4:] for line in bare.splitlines(True) if line.startswith("    ") and line[4] != " ")]
     for block in blocks:
         yield from re.sub(r" *\\\n *", " ", block).splitlines()
     yield from (" ".join(span.split()) for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", bare))
@@ -111,6 +110,21 @@ def place(tmp_path_factory: pytest.TempPathFactory, two: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_is_fenced_so_that_it_is_found_here(page: Path) -> None:
+    bare = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"\n\n    [a-z].*", bare) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "runner/README.md"])
+def test_examples_in_python_run(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for example in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        exec(example, {})
+    assert "nan" not in capsys.readouterr().out
+
+
 TRAINING = [entry for entry in COMMANDS if words_of(entry[1])[:3] == ["python", "-m", "runner"]]
 
 
@@ -118,7 +132,9 @@ TRAINING = [entry for entry in COMMANDS if words_of(entry[1])[:3] == ["python", 
 def test_a_training_command_is_understood(page: str, line: str, place: Path) -> None:
     words = words_of(line)[3:]
     if any(name in word for word in words for name in DOWNLOADED):
-        words = [word for word in words if not word.startswith(("+cluster", "hydra.launcher", "-m"))] + ["--cfg", "job"]
+        # The first of a sweep's values: what is composed without -m is one trial.
+        words = [word.partition(",")[0] for word in words if not word.startswith(("+cluster", "hydra.launcher", "-m"))]
+        words += ["--cfg", "job"]
     elif not any(word.startswith("-") and word != "-m" for word in words):
         words += ["dry_run=true"]
     said = command(place, *words)

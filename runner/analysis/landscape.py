@@ -78,6 +78,7 @@ def noise_of(block: Block) -> Noise:
     logs = np.log(rows[column] + offset(block))
     by_cell = logs.groupby(rows["cell"])
     mean, count, variance = by_cell.mean(), by_cell.size(), by_cell.var(ddof=1)
+    # Bad cells vary much more from seed to seed than those that the claims are about.
     good = (count > 1) & (mean <= mean.min() + GOOD) if len(mean) else count > 1
     freedom = int((count[good] - 1).sum())
     pooled = float((variance[good] * (count[good] - 1)).sum() / freedom) if freedom else math.nan
@@ -104,21 +105,21 @@ def landscape(block: Block, map_: Map, noise: Noise) -> Landscape:
             log_error[lrs.index(lr), wds.index(wd)] = math.log(score + offset(block))
             seeds[lrs.index(lr), wds.index(wd)] = n
     x, y = np.log2(lrs), np.log2(wds)
-    per_step = y[None, :] + (x[:, None] if map_.convention == "torch" else 0 * x[:, None])
+    # In torch's convention lr multiplies the decay of a step, so their logarithms add up.
+    per_step = y[None, :] + (x[:, None] if map_.convention == "torch" else np.zeros((len(x), 1)))
     return Landscape(x, y, per_step, log_error, seeds, noise)
 
 
 def lowest(wd: np.ndarray, log_error: np.ndarray) -> float:
     """The decay (log2) of the smallest error: the vertex of the parabola through the best point and its neighbours."""
     at = int(np.nanargmin(log_error))
-    if at in (0, len(wd) - 1):
-        return float(wd[at])
-    near = log_error[at - 1 : at + 2]
-    if not np.isfinite(near).all():
+    near = log_error[max(0, at - 1) : at + 2]
+    if len(near) < 3 or not np.isfinite(near).all():  # On the edge, or beside a cell without a number: no parabola.
         return float(wd[at])
     left, right = wd[at] - wd[at - 1], wd[at + 1] - wd[at]
-    down, up = (near[0] - near[1]) / left, (near[2] - near[1]) / right  # both at least 0
-    if down + up <= 0:
+    # How steeply the error falls to this point and rises from it: both are at least 0, because it is the smallest.
+    down, up = (near[0] - near[1]) / left, (near[2] - near[1]) / right
+    if down + up <= 0:  # Three equal errors are no parabola either.
         return float(wd[at])
     return float(wd[at] + (down * right - up * left) / (2 * (down + up)))
 
@@ -144,8 +145,10 @@ def slope(land: Landscape, rows: list[int], log_error: np.ndarray) -> float:
 def interaction(land: Landscape, log_error: np.ndarray, sd: float) -> float:
     """Share of the variance of log(error) that no sum of a function of lr and one of wd explains, noise taken off."""
     rows, columns = log_error.shape
+    # Two-way analysis of variance: what is left when the means of rows and columns are taken off is the interaction.
     centred = log_error - log_error.mean()
     left = centred - centred.mean(1, keepdims=True) - centred.mean(0, keepdims=True)
+    # Each sum of squares holds the noise of a cell's mean, once for each of its degrees of freedom.
     noise = sd**2 * float(np.mean(1 / np.maximum(land.seeds, 1)))
     rest = float((left**2).sum()) - (rows - 1) * (columns - 1) * noise
     total = float((centred**2).sum()) - (rows * columns - 1) * noise
@@ -157,6 +160,7 @@ def regret_starts(land: Landscape) -> list[int]:
     best = int(np.unravel_index(np.argmin(land.log_error), land.log_error.shape)[0])
     spread = land.log_error.max(1) - land.log_error.min(1)
     noise = land.noise.sd / np.sqrt(np.maximum(land.seeds, 1)).mean()
+    # Where decay makes no difference beyond the noise, which decay looks best is chance, and no line search begins.
     return [i for i in range(len(land.lr)) if i != best and spread[i] > 4 * noise]
 
 

@@ -155,12 +155,10 @@ def _position(value: float, axis: Sequence[float]) -> float:
     """Index on a logarithmic axis of at least two ascending values; NaN more than half a cell outside."""
     logs = np.log2(axis)
     at = float(np.interp(math.log2(value), logs, np.arange(len(logs))))
-    low, high = (
-        (logs[0] - math.log2(value)) / (logs[1] - logs[0]),
-        (math.log2(value) - logs[-1]) / (logs[-1] - logs[-2]),
-    )
-    out = max(float(low), float(high), 0.0)
-    return math.nan if out > 0.5 else at - out if low > 0 else at + out
+    # How many cells it lies below the first value or above the last; interpolation stops at the ends.
+    below = float((logs[0] - math.log2(value)) / (logs[1] - logs[0]))
+    above = float((math.log2(value) - logs[-1]) / (logs[-1] - logs[-2]))
+    return math.nan if max(below, above) > 0.5 else at - max(below, 0.0) + max(above, 0.0)
 
 
 def _best(block: Block, map_: Map, column: str, seeds: Sequence[int], count: int) -> tuple[Cell, ...]:
@@ -168,6 +166,7 @@ def _best(block: Block, map_: Map, column: str, seeds: Sequence[int], count: int
     rows = block.rows[(block.rows["phase"] == "search") & block.rows["seed"].isin(seeds)]
     rows = rows[rows["cell"].isin(map_.cells.loc[map_.cells["complete"], "cell"]) & (rows["status"] != "failed")]
     rows = rows.drop_duplicates(["cell", "seed"], keep="last").assign(score=rows[column].fillna(math.inf))
+    # A run without a number diverged: infinitely bad, as in the selection. Rounding makes equal means equal (`seeds`).
     mean = rows.groupby("cell").agg(lr=("lr", "first"), wd=("wd", "first"), score=("score", "mean"))
     ranked = mean.round({"score": 9}).sort_values(["score", "lr", "wd"]).head(count)
     return tuple(zip(ranked["lr"], ranked["wd"], strict=True))

@@ -72,6 +72,7 @@ def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Ma
     spent = rows[(rows["phase"] == "final") & (rows["cell"] == chosen["cell"]) & used]
     if len(spent):
         remarks.append(f"final rows with seeds of the search ({seeds_text(spent['seed'])}) are left out")
+    # Fresh seeds are the result; without them the search's own runs are shown, and marked as optimistic.
     fresh = final[final["cell"] == chosen["cell"]]
     if len(fresh) and not (fresh["status"] == "failed").all():
         reported, phase = fresh, "final"

@@ -158,8 +158,9 @@ def cells(block: Block) -> pd.DataFrame:
 
 
 def _search_rows(block: Block) -> list[dict[str, Any]]:
-    """By seed, which is how cells first appear."""
+    """The search's rows as plain dictionaries, in the order of their seeds."""
     names = [*_KEPT, *"trial seed status phase".split(), block.measure.select, block.measure.tie]
+    # Sorted, so that nothing depends on the order in which processes appended their rows.
     rows = block.rows.loc[block.rows["phase"] == "search", names].sort_values(["seed", "trial"])
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
@@ -171,7 +172,8 @@ def _edge(block: Block, table: pd.DataFrame, best: pd.Series, winner: Cell) -> t
     neighbour; where that is better still, no decay that was tried is the arm's best (`NONE_BETTER`). A cell without a
     usable run of a seed of the winner's was not compared with it, and is no neighbour.
     """
-    table = table[table["cell"].isin({cell.name for cell in chain(*runs(block).values()) if winner.common(cell)})]
+    searched = list(chain(*runs(block).values()))
+    table = table[table["cell"].isin({cell.name for cell in searched if winner.common(cell)})]
     of_arm = table[table["arm"] == best["arm"]]
     edge, single = [], []
     lrs = sorted(set(of_arm["lr"]))
@@ -188,8 +190,8 @@ def _edge(block: Block, table: pd.DataFrame, best: pd.Series, winner: Cell) -> t
             edge.append("wd largest")
         elif best["wd"] == wds[0] and zero.empty:
             edge.append("wd smallest")
-        elif any(_better(cell, winner) for cell in chain(*runs(block).values()) if cell.name in set(zero["cell"])):
-            edge.append(NONE_BETTER)
+        elif any(_better(cell, winner) for cell in searched if cell.name in set(zero["cell"])):
+            edge.append(NONE_BETTER)  # Some positive decay won among the arm's own cells, but none is better.
     return ", ".join(edge), " ".join(single)
 
 

@@ -52,6 +52,15 @@ class ArmResult:
     def n(self) -> int:
         return len(self.seeds)
 
+    @property
+    def verdict_word(self) -> str:
+        """The verdict without its reason: 'lower', 'higher', 'undecided' or 'no verdict'."""
+        return self.verdict.partition(" (")[0]
+
+    @property
+    def verdict_reason(self) -> str:
+        return self.verdict.partition(" (")[2].removesuffix(")")
+
     def by_seed(self, column: str) -> dict[int, float]:
         """This column of the reported runs; {} where the arm has no result."""
         if self.rows is None:

@@ -12,8 +12,10 @@ from runner.analysis.measures import number
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import ON_PAR, Claim, Evidence, above, below, jointly, within
-from runner.claims.comparison import by_seed, differences, gain, gap, obstacle
+from runner.claims.comparison import by_seed, compared, differences, gain, obstacle
 from runner.claims.listed import LISTED
+
+EQUAL = f"equal within {ON_PAR}"
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -45,8 +47,7 @@ def _better(results: BlockResults, family: str) -> Iterator[Claim]:
         # Where no L2 is better than any, that is the best which L2 offers.
         plain = results.no_decay(family) if l2.edge == NONE_BETTER else None
         rival = plain or l2
-        errors, rivals = by_seed(results, decoupled), by_seed(results, rival)
-        reduced, papers, text = _reduction(errors, rivals), "", ""
+        reduced, papers, text = _reduction(by_seed(results, decoupled), by_seed(results, rival)), "", ""
         if family == "adam" and ("adam", schedule) in paper.FIGURE_1:
             both = " and ".join(str(paper.FIGURE_1[name, schedule]) for name in ("adam", "adamw"))
             papers, text = f"{-_figure_1_gain(schedule):.1f} points ({both} %)", "; the paper's text: 15 %"
@@ -54,14 +55,13 @@ def _better(results: BlockResults, family: str) -> Iterator[Claim]:
             papers = LISTED["adamw-rivals-sgdw"].value
         instead = f"in place of {l2.arm}, none of which that was tried is better" if plain else ""
         beaten = f"that of {block.arm_of[plain.arm].prose}" if plain else f"{l2.arm}'s"
-        yield Claim(
+        yield compared(
             "best-cell" if family == "adam" else "best-cell-sgd",
             f"{decoupled.arm}'s best cell beats {beaten}",
-            f"{block.measure.report_name}, {decoupled.arm} minus {rival.arm} ({results.unit})",
-            below(differences(errors, rivals)),
-            (results,),
-            obstacle([(results, decoupled), (results, rival)]),
-            "; ".join(remark for remark in (instead, reduced + text if reduced else "") if remark),
+            results,
+            (decoupled, rival),
+            below,
+            remark="; ".join(remark for remark in (instead, reduced + text if reduced else "") if remark),
             variant="" if family == "adam" else "SGD",
             papers=papers,
             family=family,
@@ -79,40 +79,19 @@ def _l2_gives(results: BlockResults) -> Iterator[Claim]:
     l2, plain = results.l2("adam"), results.no_decay("adam")
     if l2 is None or plain is None or max(l2.cells, plain.cells) < 2:
         return
-    yield Claim(
-        "l2-gives-nothing",
-        "Adam gets nothing from L2",
-        f"{results.block.measure.report_name}, {l2.arm} minus {plain.arm} ({results.unit}; equal within {ON_PAR})",
-        within(gap(results, l2, plain)),
-        (results,),
-        obstacle([(results, l2), (results, plain)], with_none=True, margin=True),
-    )
+    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), within, EQUAL, with_none=True)
 
 
 def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
-    name = results.block.measure.report_name
     adamw, sgdw = (next(iter(results.decoupled(family)), None) for family in ("adam", "sgd"))
     if adamw and sgdw and max(arm.cells for arm in results.arms) > 1:
-        yield Claim(
-            "adamw-rivals-sgdw",
-            "AdamW rivals SGDW",
-            f"{name}, {adamw.arm} minus {sgdw.arm} ({results.unit}; equal within {ON_PAR})",
-            within(gap(results, adamw, sgdw)),
-            (results,),
-            obstacle([(results, adamw), (results, sgdw)], margin=True),
-        )
+        yield compared("adamw-rivals-sgdw", "AdamW rivals SGDW", results, (adamw, sgdw), within, EQUAL)
     adam, sgd = results.l2("adam"), results.l2("sgd")
     if adam is not None and sgd is not None:
         worse, better = (paper.FIGURE_2[family].best_error for family in ("adam", "sgd"))
-        yield Claim(
-            "adam-worse-than-sgd",
-            f"{adam.arm} is worse than {sgd.arm}",
-            f"{name}, {adam.arm} minus {sgd.arm} ({results.unit})",
-            above(gap(results, adam, sgd)),
-            (results,),
-            obstacle([(results, adam), (results, sgd)]),
-            papers=f"{worse - better:+.1f} points ({worse} and {better} %)",
-        )
+        papers = f"{worse - better:+.1f} points ({worse} and {better} %)"
+        name = f"{adam.arm} is worse than {sgd.arm}"
+        yield compared("adam-worse-than-sgd", name, results, (adam, sgd), above, papers=papers)
 
 
 def _schedules(by_name: dict[str, BlockResults]) -> Iterator[Claim]:

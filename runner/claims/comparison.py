@@ -1,13 +1,13 @@
-"""Two arms compared for a claim: `differences(a, b)` by seed, and the `obstacle` that may forbid it."""
+"""Two arms compared for a claim: `compared(...)` makes it, `obstacle` says what forbids the comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from runner.analysis.results import OPTIMISTIC
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.claims.claim import SEEDS
+from runner.claims.claim import SEEDS, Claim, Evidence, apart, within
 
 NO_MARGIN = "no margin is known for losses"
 
@@ -25,6 +25,43 @@ def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
 def gap(results: BlockResults, arm: ArmResult, other: ArmResult) -> list[float]:
     """The differences between two arms of one block."""
     return differences(by_seed(results, arm), by_seed(results, other))
+
+
+def compared(
+    id: str,
+    name: str,
+    results: BlockResults,
+    arms: tuple[ArmResult, ArmResult],
+    test: Callable[[list[float]], Evidence | None],
+    equal: str = "",
+    with_none: bool = False,
+    **more: str,
+) -> Claim:
+    """A claim about the difference between the best cells of two arms of a block.
+
+    Args:
+        id: of the claim.
+        name: what it says.
+        results: the block's.
+        arms: the first minus the second is tested.
+        test: makes the evidence of the differences by seed.
+        equal: what is called equal, where the claim rests on a margin: 'equal within 0.2'.
+        with_none: as for `obstacle`.
+        more: further fields of the claim.
+    """
+    first, second = arms
+    note = f"; {equal}" if equal else ""
+    # These two tests ask whether a difference is within ON_PAR, the others only for its sign.
+    margin = test in (within, apart)
+    return Claim(
+        id,
+        name,
+        f"{results.block.measure.report_name}, {first.arm} minus {second.arm} ({results.unit}{note})",
+        test(gap(results, first, second)),
+        (results,),
+        obstacle([(results, arm) for arm in arms], with_none=with_none, margin=margin),
+        **more,
+    )
 
 
 def gain(results: BlockResults) -> tuple[dict[int, float], tuple[ArmResult, ArmResult]] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.claim import ON_PAR, Claim, apart
-from runner.claims.comparison import gap, obstacle
+from runner.claims.best_cells import EQUAL
+from runner.claims.claim import Claim, apart
+from runner.claims.comparison import compared
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -22,12 +23,11 @@ def claims(study: StudyResults) -> Iterator[Claim]:
 
 
 def _changes(results: BlockResults, weights: ArmResult, everything: ArmResult) -> Claim:
-    margin = f"; equal within {ON_PAR}" if results.block.measure.is_error else ""
-    return Claim(
+    return compared(
         "norms-and-biases",
         f"To spare norms and biases changes what {results.block.arm_of[weights.arm].base} reaches",
-        f"{results.block.measure.report_name}, {weights.arm} minus {everything.arm} ({results.unit}{margin})",
-        apart(gap(results, weights, everything)),
-        (results,),
-        obstacle([(results, weights), (results, everything)], margin=True),
+        results,
+        (weights, everything),
+        apart,
+        EQUAL if results.block.measure.is_error else "",
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields, replace
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from runner.config.keys import KEYS, unknown
 from runner.config.messages import explain
 from runner.config.settings import GROUPS, LookaheadSettings, OptimizerSettings, RunSettings, Settings
 from runner.errors import UserError
+from runner.fields import FROM_0, POSITIVE, Right, right
 
 
 def from_config(cfg: DictConfig) -> Settings:
@@ -39,7 +40,7 @@ def from_config(cfg: DictConfig) -> Settings:
     if not optimizer.decoupled:
         convention = L2
     lr, wd = _axes(cfg, optimizer, convention)
-    seed = tuple(_numbers(cfg, "seed", _seed) or ())
+    seed = _axis(cfg, "seed")
     if not seed:
         raise UserError("seed: give at least one whole number")
     lookahead = _structured(cfg, "lookahead", LookaheadSettings)
@@ -145,47 +146,41 @@ def _scalar(value: Any, f: Field[Any], kind: _Kind) -> Any:
     raise UserError(f"{f.name}={value}: must be {names}{f' or {zero[0]}' if zero else ''}")
 
 
-def _numbers(cfg: DictConfig, key: str, convert: Callable[[str, object], Any]) -> list[Any] | None:
-    """A number or a list of numbers as a list without repeats; None where nothing is set."""
+_RIGHT = {
+    "lr": POSITIVE,
+    "wd": FROM_0,
+    "seed": right(lambda seed: type(seed) is int and 0 <= seed < 2**63, "a whole number from 0 to 2^63 - 1"),
+}
+
+
+def _axis(cfg: DictConfig, key: str) -> tuple[Any, ...] | None:
+    """The values of lr, wd or seed, of a grid or typed, as `_checked` gives them; None where nothing is set."""
     value = OmegaConf.select(cfg, key)
     if value is None:
         return None
     values = list(value) if isinstance(value, ListConfig) else [value]
     if not values:
         raise UserError(f"{key}=[]: give at least one value")
-    return list(dict.fromkeys(convert(key, v) for v in values))
+    return _checked(key, values)
 
 
-def _number(key: str, value: Any) -> float:
-    if not _is_number(value):
-        raise UserError(f"{key}={value}: must be a number or a list of numbers")
-    return _plus_zero(value)
+def _checked(key: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Each value of an axis once; UserError for one that is not right. `key` may be that of a grid."""
+    axis = key.rpartition(".")[2]
+    checked: dict[Any, None] = {}
+    wanted: Right = _RIGHT[axis]["right"]
+    for value in values:
+        if axis != "seed" and not _is_number(value):
+            raise UserError(f"{key}={value}: must be a number or a list of numbers")
+        if not wanted.holds(value):
+            raise UserError(f"{key}={value}: must be {wanted.words}")
+        checked[value if axis == "seed" else _plus_zero(value)] = None
+    return tuple(checked)
 
 
-def _lr(key: str, value: object) -> float:
-    if not 0 < (lr := _number(key, value)) < math.inf:
-        raise UserError(f"{key}={value}: must be a positive number")
-    return lr
-
-
-def _wd(key: str, value: object) -> float:
-    if not 0 <= (wd := _number(key, value)) < math.inf:
-        raise UserError(f"{key}={value}: must be a number from 0")
-    return wd
-
-
-def _seed(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise UserError(f"{key}={value}: must be a whole number from 0 to 2^63 - 1")
-    return value
-
-
-def with_axes(settings: Settings, axes: Mapping[str, Sequence[object]]) -> Settings:
+def with_axes(settings: Settings, axes: Mapping[str, Iterable[object]]) -> Settings:
     """The settings with other values of lr, wd and seed, checked as those of a configuration are."""
-    checks: dict[str, Callable[[str, object], Any]] = {"lr": _lr, "wd": _wd, "seed": _seed}
-    checked: dict[str, Any] = {
-        key: tuple(dict.fromkeys(checks[key](key, v) for v in values)) for key, values in axes.items()
-    }
+    checked: dict[str, Any] = {key: _checked(key, values) for key, values in axes.items()}
     return replace(settings, **checked) if checked else settings
 
 
@@ -201,11 +196,11 @@ def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tup
         strange = set(grid) - {"name", *FAMILIES}
         if strange:
             raise UserError(f"grid.{sorted(map(str, strange))[0]}: must be one of {', '.join(FAMILIES)}")
-        lr, wd = (_numbers(cfg, f"{here}.{axis}", check) for axis, check in (("lr", _lr), ("wd", _wd)))
-    lr = _numbers(cfg, "lr", _lr) or lr
+        lr, wd = (_axis(cfg, f"{here}.{axis}") for axis in ("lr", "wd"))
+    lr = _axis(cfg, "lr") or lr
     if cfg.get("wd") is not None and cfg.get("wd_rule") not in ("none", None):
         raise UserError(f"wd and wd_rule={cfg.get('wd_rule')} are both set: give one of them")
-    wd = _numbers(cfg, "wd", _wd) or wd
+    wd = _axis(cfg, "wd") or wd
     if set(grid) - {"name"} and (lr is None or wd is None):
         raise UserError(
             f"grid={grid.get('name')}: has no {here}; {_others(grid, optimizer.name)}give lr=... and wd=..., "
@@ -213,7 +208,7 @@ def _axes(cfg: DictConfig, optimizer: OptimizerSettings, convention: str) -> tup
         )
     if wd is None and convention not in optimizer.wd:
         raise UserError(f"optimizer.wd: has no default for wd_convention={convention}; give wd=...")
-    return tuple(lr or [optimizer.lr]), tuple(wd if wd is not None else [optimizer.wd[convention]])
+    return lr or (optimizer.lr,), wd or (optimizer.wd[convention],)
 
 
 def _others(grid: DictConfig, optimizer: str) -> str:

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from runner.data.dataset import Dataset, Split
-from runner.data.decode import decoded
 from runner.data.images import image_dataset
 from runner.data.notes import counted, left_out, listed, roles
-from runner.data.picture import picture
+from runner.data.picture import decoded, picture
 from runner.data.reading import existing, reading, words
 from runner.data.room import check_room
 from runner.data.settings import FolderSettings

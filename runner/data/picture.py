@@ -1,4 +1,4 @@
-"""One image file as pixels, whatever its mode: `picture(path, size)` is the call to know.
+"""Image files as pixels, whatever their mode: `picture(path, size)` for one, `decoded(paths, ...)` for many.
 
 8-bit grey and colour images are taken as they are. All else is brought to 8-bit colour by a rule that is stated here,
 or refused (UserError), so that no range is clipped in silence.
@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runner.data.arrays import empty
 from runner.errors import UserError
 
 if TYPE_CHECKING:
     from PIL import Image
 
+SOME = 64  # files that a thread decodes before it takes more
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
 # What a sample of a grey PNG of few bits is multiplied with; its transparent colour comes unmultiplied.
@@ -125,3 +129,39 @@ def _on_white(image: Image.Image) -> Image.Image:
 
     image = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def decoded(paths: Sequence[Any], shape: Sequence[int], decode: Callable[[Any], np.ndarray], what: str) -> np.ndarray:
+    """What `decode` makes of each path, by several threads: uint8 [len(paths), *shape].
+
+    Libraries that decode images release Python's lock while they do, and each image is written straight to its place.
+
+    Args:
+        paths: in the order of the array.
+        shape: of what `decode` gives.
+        decode: called from several threads at once; the error that stops it first ends all.
+        what: the name of the progress bar, which is shown where there is a terminal.
+    """
+    from tqdm import tqdm
+
+    x = empty((len(paths), *shape), np.uint8)
+    stopped = False
+
+    def fill(start: int) -> int:
+        some = paths[start : start + SOME]
+        for i, path in enumerate(some, start):
+            if not stopped:
+                x[i] = decode(path)
+        return len(some)
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with (
+        tqdm(total=len(paths), desc=what, disable=None, leave=False) as bar,
+        ThreadPoolExecutor(cores, "decode") as threads,
+    ):
+        try:
+            for count in threads.map(fill, range(0, len(paths), SOME)):
+                bar.update(count)
+        finally:  # after an error or Ctrl-C the others end at once
+            stopped = True
+    return x

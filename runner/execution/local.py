@@ -131,20 +131,17 @@ def train(
         part=records.part,
         failed=failed,
     )
-    kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
     say(
-        f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(stacks), 'stack')}, "
+        f"{what_is_missing(folder, phase, len(trials), len(missing))} in {counted(len(stacks), 'stack')}, "
         f"{counted(count, 'process')} on {', '.join(resources.devices)}"
     )
-    progress = Progress(len(trials), len(trials) - len(missing), f"{folder.name} {phase}")
-    starved = Starved(once(progress.tell))
-    try:
-        apart = train_apart(resources.run.workers, resources.devices, len(stacks))
-        pool.run(job, count if apart else 0, starved.tell, resources.meanwhile, wait=not records.part)
-    finally:
-        progress.close()
-    sweep_up(folder, records)
-    return _outcome(len(missing), phase, resources.run, records, progress, starved)
+    return _train_job(job, count, len(trials), len(missing), resources, records)
+
+
+def what_is_missing(folder: Path, phase: str, trials: int, missing: int) -> str:
+    """'digits-resnet: 3 search trials (1 of 4 already done)'."""
+    done = f" ({trials - missing} of {trials} already done)" if missing < trials else ""
+    return f"{folder.name}: {counted(missing, f'{phase} trial')}{done}"
 
 
 def _stamps(study: str, phase: str, with_host: bool) -> dict[str, str]:
@@ -159,16 +156,34 @@ def _stamps(study: str, phase: str, with_host: bool) -> dict[str, str]:
     }
 
 
-def _outcome(
-    missing: int, phase: str, run: RunSettings, records: Records, progress: Progress, starved: Starved
+def _train_job(
+    job: worker.Job, count: int, trials: int, missing: int, resources: Resources, records: Records
 ) -> PhaseOutcome:
-    """How many of the `missing` trials were trained; says why the others were not."""
+    """Train a job with `count` processes; says why trials were left.
+
+    Args:
+        job: its plan has the `missing` ones of so many `trials`.
+        count: processes that train.
+        trials: of the phase.
+        missing: those without a row.
+        resources: what the command trains with.
+        records: of the study or a part of it.
+    """
+    phase = job.stamps["phase"]
+    progress = Progress(trials, trials - missing, f"{job.folder.name} {phase}")
+    starved = Starved(once(progress.tell))
+    apart = train_apart(job.run.workers, resources.devices, len(job.plan))
+    try:
+        pool.run(job, count if apart else 0, starved.tell, resources.meanwhile, wait=not job.part)
+    finally:
+        progress.close()
+    sweep_up(job.folder, records)
     # A trial that one process skipped as too late may have been trained by another that had timed its shape.
     late = len(progress.late - records.done()) if progress.late else 0
     lost = starved.left(records)
     count = missing - late - lost
     if late:
-        left = f"max_minutes={run.max_minutes:g}: {counted(late, f'{phase} trial')} left"
+        left = f"max_minutes={job.run.max_minutes:g}: {counted(late, f'{phase} trial')} left"
         say(f"{left}; {'the same command goes on' if count else _too_short(progress.needed)}")
     if lost:
         say(

@@ -81,6 +81,8 @@ def _run_workers(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None]
                 process = context.Process(target=_main, args=(its_job, worker_end), daemon=True)
                 process.start()
             except (OSError, EOFError) as error:
+                if count == 1:
+                    return  # this process trains alone, as on a machine with one core
                 reason = f"{type(error).__name__}: {error}".rstrip(": ")
                 help = advice(error) if isinstance(error, OSError) else ""
                 raise UserError(

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from runner.analysis.measures import number, telling
-from runner.analysis.results import EDGE
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.claims.claim import SEEDS
 
@@ -20,7 +19,6 @@ _ADVICE = {
     "no common seeds": "no seed in common",
     "on the grid's edge": "a best cell is on the edge of its grid",
     "no spread over seeds": "the difference is the same for all seeds",
-    "a run has no number": "a run has no number",
 }
 _TWIN = {"adam": "optimizer=adam,adamw", "sgd": "optimizer=sgd,sgdw"}
 
@@ -93,11 +91,9 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
             f"No verdict whether {arm} generalizes better than {other}: selected on test; keep a validation split.",
             f"No verdict on {arm} against {other}: selected on test; keep a validation split.",
         )
-    reason = result.verdict.partition(" (")[2].rstrip(")")
+    reason = result.verdict_reason
     if not reason and value.n < SEEDS:
         reason = f"{value.n} seeds are few (final_seeds={SEEDS})"
-    if result.verdict == EDGE:
-        reason = "on the grid's edge"
     why = _ADVICE.get(reason, reason)
     question = f"Undecided whether {arm} generalizes better than {other}"
     if not why:

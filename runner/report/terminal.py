@@ -72,7 +72,7 @@ def _difference(result: ArmResult, digits: int, room: int) -> str:
     """'-0.42 ± 0.18 lower', with fewer decimals where that is too long; the reason for 'undecided' is a note."""
     if result.difference is None:
         return NOTHING
-    value, word = result.difference.difference, result.verdict.partition(" (")[0]
+    value, word = result.difference.difference, result.verdict_word
     least = telling(value.mean, digits - 1) if word in SIDES else digits - 1  # what is lower is not shown as 0.00
     for places in sorted({max(digits, least), least}, reverse=True):
         half = f" ± {number(value.half, places)}" if value.n > 1 else ""

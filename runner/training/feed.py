@@ -7,19 +7,28 @@ examples of a batch.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from runner.data.dataset import Dataset, Split
-from runner.training.randomness import generator
 
 # Bytes of float32 images that are made together on the CPU: for small batches a call takes longer than the arithmetic,
 # so several batches are made by one call.
 AHEAD = 2**18
 
 Batch = tuple[Tensor, Tensor, Tensor | None]  # x [R, B, ...], y [R, B] or [R, B, T], noise [R, B, width]
+
+
+def generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
+    """A fresh CPU generator of random numbers that are a pure function of seed, purpose and epoch.
+
+    So there is no state to save, and nothing depends on the other trials of a stack, the machine or the device.
+    """
+    digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 @dataclass(frozen=True)

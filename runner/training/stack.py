@@ -28,10 +28,9 @@ from runner.training.coefficients import Coefficients
 from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
-from runner.training.feed import Feed, Images, Resident
+from runner.training.feed import Feed, Images, Resident, generator
 from runner.training.graph import Graph
 from runner.training.precision import autocast
-from runner.training.randomness import generator
 from runner.training.step import Step
 from runner.training.unstacked import Unstacked
 from runner.trials.stack_size import apart, evaluation_batch, slots

@@ -24,7 +24,7 @@ from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.models.build import build
 from runner.models.layers import initialise
-from runner.training.randomness import generator
+from runner.training.feed import generator
 from runner.trials.trial import Facts, Trial, expand
 from scripts.bench.common import ROOT, Row, command, refuse_unknown, whole
 from scripts.bench.devices import add_device, add_precision, refuse_unusable

@@ -20,6 +20,7 @@ from runner.report.plots import style
 from runner.report.plots.heatmap import heatmap
 from runner.report.plots.unit_map import unit_map
 from runner.report.write import write_report
+from tests.analysis.test_paper import WDS
 from tests.report.studies import search, trial, write
 
 FULL = {
@@ -39,7 +40,7 @@ def figure_2(optimizers: Sequence[str] = ("adam", "adamw"), hits: int = 10, **ch
         circles = paper.FIGURE_2[optimizer]
         convention = "paper" if optimizer.endswith("w") else "l2"
         for lr in circles.lrs:
-            for wd in paper.WDS:
+            for wd in WDS:
                 name, kind = (optimizer.rstrip("w"), "l2") if wd == 0 else (optimizer, convention)
                 by_test = 4.0 if (lr, wd) in circles.cells else 6.0
                 by_val = by_test if (lr, wd) in circles.cells[:hits] else 5.0 + 0.01 * (lr, wd).__hash__() % 1

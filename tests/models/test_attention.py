@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from runner.models import attention
+from runner.models import transformer
 
 
 def parts(queries: int, positions: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -22,12 +22,12 @@ def parts(queries: int, positions: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_of_a_short_sequence_it_is_three_products(queries: int, causal: bool) -> None:
     q, k, v = (x.flatten(0, 1).transpose(1, 2) for x in parts(queries, 6))
     expected = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    torch.testing.assert_close(attention.short(q, k, v, causal), expected)
+    torch.testing.assert_close(transformer.short(q, k, v, causal), expected)
 
 
 def test_more_examples_than_it_takes_are_taken_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     q, k, v = parts(6, 6)
-    whole = attention.attention(q, k, v, True)
+    whole = transformer.attention(q, k, v, True)
     seen = []
     attend = F.scaled_dot_product_attention
 
@@ -36,7 +36,7 @@ def test_more_examples_than_it_takes_are_taken_in_turns(monkeypatch: pytest.Monk
         return attend(q, *rest, is_causal=is_causal)
 
     monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
-    monkeypatch.setattr(attention, "ATTENDED", 4)
-    torch.testing.assert_close(attention.attention(q, k, v, True), whole)
+    monkeypatch.setattr(transformer, "ATTENDED", 4)
+    torch.testing.assert_close(transformer.attention(q, k, v, True), whole)
     assert sum(seen) == 15
     assert max(seen) <= 4

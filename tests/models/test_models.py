@@ -11,10 +11,10 @@ from torch import nn
 from optim.cuda.layout import strides
 from runner.errors import UserError
 from runner.models import layers
-from runner.models.attention import attention
 from runner.models.build import build
 from runner.models.settings import ResNetSettings, ShakeShakeSettings, TransformerSettings
 from runner.models.shakeshake import Shake, ShakeShake
+from runner.models.transformer import attention
 from tests.helpers import MODELS, images, tokens
 
 

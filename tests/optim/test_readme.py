@@ -11,25 +11,23 @@ import torch
 import optim
 
 PAGE = (Path(optim.__file__).parent / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 def test_the_lines_at_the_top_run_and_learn() -> None:
-    top = PAGE.partition("\n|")[0]
-    code = "\n".join(line[4:] for line in top.splitlines() if line.startswith("    ") or not line)
     torch.manual_seed(0)
     names: dict[str, Any] = {}
-    exec(code, names)
+    exec(EXAMPLES[0], names)
     x = torch.randn(1000, 8)
     assert (names["model"](x) - x[:, :1]).square().mean() < x[:, 0].square().mean()
-    assert len([line for line in code.splitlines() if line.strip()]) <= 12
+    assert len([line for line in EXAMPLES[0].splitlines() if line.strip()]) <= 12
 
 
 def test_every_other_example_runs() -> None:
-    examples = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {"torch": torch, "optim": optim}
-    for example in examples:
+    for example in EXAMPLES[1:]:
         exec(example, names)
-    assert len(examples) == 3
+    assert len(EXAMPLES) == 4
     assert all(moment.any() for moment in names["stack"].moments1)
     assert names["optimizer"].state[names["embedding"].weight]["step"] == 1
 

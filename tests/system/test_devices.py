@@ -10,7 +10,7 @@ from runner.errors import UserError
 from runner.execution.pool import run
 from runner.execution.worker import Job
 from runner.system import devices
-from runner.system.devices import resolve, worker_count
+from runner.system.devices import resolve, train_apart, worker_count
 from tests.helpers import images, trial
 
 
@@ -76,3 +76,13 @@ def test_a_driver_that_only_the_loader_finds_is_found(monkeypatch: pytest.Monkey
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
     monkeypatch.setattr("ctypes.CDLL", load)
     assert [devices._there(*driver) for driver in devices.DRIVERS] == [True, False]
+
+
+def test_one_trial_gets_a_process_of_its_own_where_a_core_is_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_cores", lambda: 2)
+    assert train_apart(0, ("cpu",), 1)  # so that this process can import what the report needs
+    assert not train_apart(1, ("cpu",), 1)  # as the user asks
+    assert not train_apart(0, ("cuda",), 1)
+    assert train_apart(2, ("cpu",), 2)
+    monkeypatch.setattr(devices, "_cores", lambda: 1)
+    assert not train_apart(0, ("cpu",), 5)

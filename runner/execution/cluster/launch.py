@@ -30,7 +30,7 @@ from runner.execution import local
 from runner.execution.cluster.merge import merging
 from runner.execution.cluster.shards import LaunchLog, split, steps, units
 from runner.execution.failures import Failures
-from runner.execution.local import PhaseOutcome, Resources, say
+from runner.execution.local import PhaseOutcome, Resources, say, what_is_missing
 from runner.execution.progress import counted
 from runner.records import parts
 from runner.records.records import Records
@@ -179,21 +179,9 @@ def train(
     cost = _cost(missing.values(), resources.datasets)
     shares = split(units(missing.values(), folder, records.lock), shards, cost)
     launched = LaunchLog(folder).note(shares, phase, records.lock)
-    kept = f" ({len(trials) - len(missing)} of {len(trials)} already done)" if len(missing) < len(trials) else ""
-    say(f"{folder.name}: {counted(len(missing), f'{phase} trial')}{kept} in {counted(len(shares), 'shard')}")
+    say(f"{what_is_missing(folder, phase, len(trials), len(missing))} in {counted(len(shares), 'shard')}")
     say(f"waiting for them; {called.report(folder)} shows what there is")
-    outcomes: Sequence[ShardOutcome] = ()
-    try:
-        with merging(folder):
-            outcomes = launch(Shards(folder, phase, resources.run, shares, launched), folder)
-    except UserError:
-        raise
-    except Exception as error:  # each launcher has its own, for what happens to jobs
-        told = " ".join(f"{type(error).__name__}: {error}".splitlines()[:2])
-        say(f"the launcher gave up: {told}; jobs that run go on")
-    for shard, outcome in enumerate(outcomes, 1):
-        if outcome.problem:
-            say(f"shard {shard}/{len(shares)}: {outcome.problem}")
+    outcomes = _launched(launch, Shards(folder, phase, resources.run, shares, launched))
     left = len(missing.keys() - records.ended(failed))
     late = min(left, sum(outcome.late for outcome in outcomes))
     if left:
@@ -202,6 +190,23 @@ def train(
         short = f"max_minutes={resources.run.max_minutes} is too short for any stack"
         say(f"{folder.name}: {left} of {text} without a row; {short if stuck else 'the same command goes on'}")
     return PhaseOutcome(len(missing) - left, late, left - late)
+
+
+def _launched(launch: Launch, task: Shards) -> Sequence[ShardOutcome]:
+    """What became of each shard; none where the launcher gave up. Says what went wrong."""
+    outcomes: Sequence[ShardOutcome] = ()
+    try:
+        with merging(task.folder):
+            outcomes = launch(task, task.folder)
+    except UserError:
+        raise
+    except Exception as error:  # each launcher has its own, for what happens to jobs
+        told = " ".join(f"{type(error).__name__}: {error}".splitlines()[:2])
+        say(f"the launcher gave up: {told}; jobs that run go on")
+    for shard, outcome in enumerate(outcomes, 1):
+        if outcome.problem:
+            say(f"shard {shard}/{len(task.shares)}: {outcome.problem}")
+    return outcomes
 
 
 def _cost(trials: Iterable[Trial], datasets: Mapping[DatasetSettings, Dataset]) -> Callable[[Trial], float]:

@@ -52,13 +52,13 @@ def verdicts(results: BlockResults) -> list[str]:
         if result.difference is None:
             continue
         value = result.difference.difference
-        word, _, reason = result.verdict.partition(" (")
+        word = result.verdict_word
         digits = telling(value.mean, block.measure.digits) if word in SIDES else block.measure.digits
         interval = f" (95\u00a0% interval {number(value.low, digits, True)} to {number(value.high, digits, True)})"
         pairs = f"{value.n} paired seed{'s' if value.n != 1 else ''}"
         numbers = f"{number(value.mean, digits, True)} {results.unit}{interval if value.n > 1 else ''}, {pairs}."
         arm, other = prose[result.arm], prose[result.reference]
-        why = f" ({reason}" if reason else ""
+        why = f" ({result.verdict_reason})" if result.verdict_reason else ""
         if word in SIDES:
             lines.append(f"{arm} has a **{word}** {name} than {other}{why}: {numbers}")
         elif word == "undecided":

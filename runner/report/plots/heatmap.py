@@ -125,60 +125,27 @@ def _gap(map_: Map) -> float:
 
 
 def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
-    from matplotlib import colormaps, patches
+    from matplotlib import patches
 
     lrs, wds, gap = map_.lrs, map_.wds, _gap(map_)
     at_x = {wd: k + (gap if k else 0) for k, wd in enumerate(wds)}
     at_y = {lr: k for k, lr in enumerate(lrs)}
-    colours = colormaps[COLOURS]
     printed = numbers and len(lrs) <= PRINTED and len(wds) <= PRINTED
+    # Two decimals where one would show most of the cells as equal.
     decimals = 2 if float(norm.vmax or 0) < 1.5 * float(norm.vmin or 0) else 1
     for cell in map_.cells.to_dict("records"):
-        x, y, score = at_x[cell["wd"]], at_y[cell["lr"]], float(cell["score"])
-        bad = math.isnan(score)
-        colour = "#DDDDDD" if bad else colours(norm(min(score, 1e300)))
-        hatch = "////" if cell["diverged"] else None
-        edge = "#FFFFFF" if bad or norm(min(score, 1e300)) > 0.5 else "#444444"
-        axes.add_patch(
-            patches.Rectangle(
-                (x - 0.5, y - 0.5),
-                1,
-                1,
-                facecolor=colour,
-                edgecolor=edge if hatch else colour,
-                linewidth=0,
-                hatch=hatch,
-            )
-        )
-        if bad:
-            axes.plot(
-                [x - 0.2, x + 0.2], [y - 0.2, y + 0.2], [x - 0.2, x + 0.2], [y + 0.2, y - 0.2], color="#777777", lw=1
-            )
-        elif printed and math.isfinite(score):
-            text = short(score, 2) if score < 1 else f"{score:.{decimals if score < 10 else 0}f}"
-            light = norm(score) > 0.45
-            axes.text(
-                x,
-                y,
-                text if cell["complete"] else f"({text})",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if light else "black",
-                bbox={"boxstyle": "round,pad=0.15", "fc": colour, "ec": "none"} if hatch else None,
-            )
+        _draw_cell(axes, at_x[cell["wd"]], at_y[cell["lr"]], cell, norm, decimals if printed else None)
     for rank, cell in enumerate(best_cells(map_).to_dict("records")):
         centre = (at_x[cell["wd"]], at_y[cell["lr"]])
-        for line, colour in ((3.4, "white"), (1.6, "#C00000" if rank == 0 else "black")):
-            axes.add_patch(
-                patches.Circle(centre, 0.41, fill=False, linewidth=line * (1.5 if rank == 0 else 1), edgecolor=colour)
-            )
+        # A white ring below the coloured one, so that it is seen on dark cells too; the best cell's is thicker.
+        for width, colour in ((3.4, "white"), (1.6, "#C00000" if rank == 0 else "black")):
+            thick = width * (1.5 if rank == 0 else 1)
+            axes.add_patch(patches.Circle(centre, 0.41, fill=False, linewidth=thick, edgecolor=colour))
     axes.set_xlim(-0.55, len(wds) - 0.45 + gap)
     axes.set_ylim(-0.55, len(lrs) - 0.45)
     axes.set_aspect("equal")
-    axes.set_xticks(
-        [at_x[wd] for wd in wds], [short(wd, 2) for wd in wds], rotation=45 if len(wds) > 6 else 0, fontsize=8
-    )
+    rotation = 45 if len(wds) > 6 else 0
+    axes.set_xticks([at_x[wd] for wd in wds], [short(wd, 2) for wd in wds], rotation=rotation, fontsize=8)
     axes.set_yticks(range(len(lrs)), [short(lr, 2) for lr in lrs], fontsize=8)
     axes.tick_params(length=2)
     for spine in axes.spines.values():
@@ -186,6 +153,39 @@ def _draw(axes: Axes, map_: Map, norm: Normalize, numbers: bool) -> None:
     axes.set_title(map_.arm, fontsize=11)
     axes.set_xlabel(style.wd_axis(map_.convention, narrow=len(wds) < 8), fontsize=9)
     axes.set_ylabel("learning rate", fontsize=9)
+
+
+def _draw_cell(axes: Axes, x: float, y: float, cell: Mapping[Any, Any], norm: Normalize, decimals: int | None) -> None:
+    """A square in the colour of the score, hatched where a run diverged, crossed out where no run has a number.
+
+    decimals: of the score that is printed in it; None for none.
+    """
+    from matplotlib import colormaps, patches
+
+    score = float(cell["score"])
+    bad = math.isnan(score)
+    place = 0.0 if bad else norm(min(score, 1e300))  # An infinite score has no place on the colour map.
+    colour = "#DDDDDD" if bad else colormaps[COLOURS](place)
+    hatch = "////" if cell["diverged"] else None
+    contrast = "#FFFFFF" if bad or place > 0.5 else "#444444"
+    edge = contrast if hatch else colour  # The hatching has the colour of the edge.
+    square = patches.Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor=edge, linewidth=0, hatch=hatch)
+    axes.add_patch(square)
+    if bad:
+        rising, falling = [y - 0.2, y + 0.2], [y + 0.2, y - 0.2]
+        axes.plot([x - 0.2, x + 0.2], rising, [x - 0.2, x + 0.2], falling, color="#777777", lw=1)
+    elif decimals is not None and math.isfinite(score):
+        text = short(score, 2) if score < 1 else f"{score:.{decimals if score < 10 else 0}f}"
+        axes.text(
+            x,
+            y,
+            text if cell["complete"] else f"({text})",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if norm(score) > 0.45 else "black",
+            bbox={"boxstyle": "round,pad=0.15", "fc": colour, "ec": "none"} if hatch else None,
+        )
 
 
 def _caption(block: Block, panels: Sequence[Map]) -> str:
