@@ -73,7 +73,7 @@ class Checkpoints:
         # A kill while the draft is written leaves the last checkpoint as it was.
         began = time.monotonic()
         stored = state | {"format": FORMAT, "torch": str(torch.__version__), "trials": self.ids}
-        stored["recorded"] = sum(1 << epoch for epoch in state["recorded"])
+        stored["recorded"] = sum(1 << epoch for epoch in state.get("recorded", ()))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path, alone=True) as draft, draft.open("wb") as file:
