@@ -1,4 +1,4 @@
-"""The updates of the paper, letter by letter: Algorithms 1 and 2 of Loshchilov & Hutter 2019.
+"""The updates of the paper: Algorithms 1 and 2 of Loshchilov & Hutter 2019, the rate of SGD outside its momentum.
 
 Slow, plain, one parameter array at a time, in whatever precision the arrays have; the tests hold the fast steps against
 these. Adam and AdamW differ in two lines, and so do SGD and SGDW: those lines are the paper.

@@ -1,4 +1,4 @@
-"""Imports run one way: a room of the code imports from those below it in ORDER, no module from itself by a detour."""
+"""Imports run one way: a room of the code imports from those before it in ORDER, no module from itself by a detour."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Which cell of each arm's grid wins: by the mean validation error over the search seeds, never by test.
+"""Which cell of each arm's grid wins: by the mean validation error over the search seeds.
 
-`winners(trials)` is the call to know; it needs pandas only.
+`winners(trials)` is the call to know; it needs pandas only. `runner.analysis.seeds.choose` decides between cells. The
+test error decides only where the data has no validation part.
 """
 
 from __future__ import annotations

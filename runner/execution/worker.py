@@ -1,6 +1,6 @@
 """Trials to rows: plans stacks, trains them in this process or in several, appends what they yield.
 
-`execute(job)` is the call to know. There is no scheduler: every process walks the same list of stacks, locks
+`work(job, tell)` is the call to know. There is no scheduler: every process walks the same list of stacks, locks
 what nobody else holds, and skips what has a row.
 """
 

@@ -8,7 +8,7 @@ To add a column:
 1. Declare it at the end of its table, with `added=True`. Files without it are still read; their rows have an empty cell
    there, and the first append puts a wider file in their place.
 2. Give it its value where the rows of its table are made. For trials.csv that is `runner/trials/described.py`, for what
-   the settings decide, or `runner/training/train.py`, for what is measured; for curves.csv and cycles.csv train.py too;
+   the settings decide, or `runner/training/rows.py`, for what is measured; for curves.csv and cycles.csv rows.py too;
    for dynamics.csv `runner/training/diagnostics.py`.
 
 `python scripts/readme.py` then puts it into results/columns.md. tests/records/test_schema.py follows this recipe.
@@ -59,11 +59,17 @@ TABLES: Mapping[str, tuple[Col, ...]] = {
         Col("status", Text(STATUSES), "`failed`: not trained; `diverged`: a loss was not finite", required=True),
         Col("model", TEXT, "as in the configs", setting="model", place=True),
         Col("dataset", TEXT, "as in the configs, but the label or the file's name where there is one", place=True),
-        Col("optimizer", TEXT, "as in the configs, but for no decay", setting="optimizer", place=True),
+        Col(
+            "optimizer",
+            TEXT,
+            "as in the configs; at wd = 0 `adam` for AdamW and `sgd` for SGDW, which are then the same",
+            setting="optimizer",
+            place=True,
+        ),
         Col("wd_convention", TEXT, "what `wd` means", setting="wd_convention", place=True),
         Col("lr", POSITIVE, "base learning rate", setting="lr", place=True),
         Col("wd", FROM_0, "weight decay", setting="wd", place=True),
-        Col("seed", whole(0, 2**63 - 1), "of all that is drawn at random", setting="seed", place=True),
+        Col("seed", whole(0, 2**63 - 1), "of all random numbers of the trial", setting="seed", place=True),
         Col("batch_size", whole(1), "examples in a step", setting="batch_size", place=True),
         Col("epochs", EPOCH, "passes over the training set", setting="epochs", place=True),
         Col("schedule", TEXT, "as in the configs", setting="schedule", place=True),
@@ -92,7 +98,9 @@ TABLES: Mapping[str, tuple[Col, ...]] = {
         Col("epochs_to_target", EPOCH, "the first evaluated epoch with `val_error` <= `target_error`"),
         Col("seconds", FROM_0, "the trial's share of its stack's time, evaluation included", varies=True),
         Col("samples_per_second", FROM_0, "training examples per second of that share", varies=True),
-        Col("peak_mib", FROM_0, "largest memory of the process, or taken from the GPU, in MiB", varies=True),
+        Col(
+            "peak_mib", FROM_0, "peak memory in MiB: of the process on a CPU, of the whole stack on a GPU", varies=True
+        ),
         Col("stack", COUNT, "how many trials trained together", varies=True),
         Col("commit", TEXT, "of the code; `+` marks uncommitted changes", varies=True),
         Col("version", TEXT, "of this program"),
@@ -143,12 +151,15 @@ TABLES: Mapping[str, tuple[Col, ...]] = {
         Col("predicted_angle", MEASURED, "the equilibrium angle under AdamW (Kosson et al. 2024)"),
         Col("decay_rank_correlation", MEASURED, "Spearman's, of the fraction that decay removes with sqrt(v-hat)"),
         Col("decay_cv", MEASURED, "standard deviation of that fraction over its mean"),
-        Col("max_weight", MEASURED, "the largest absolute value"),
+        Col("max_weight", MEASURED, "the largest absolute value of its weights"),
         Col("bound", MEASURED, "alpha / lambda, the bound on weights of Xie & Li 2024"),
         Col("tau_epochs", MEASURED, "1 / (eta lambda), in epochs"),
         Col("penalty_share", MEASURED, "norm of the penalty's part of the first moment over the norm of the moment"),
-        *(Col(f"root_{k}", MEASURED, f"median of sqrt(v-hat) in fifth {k} of the weights by it") for k in range(1, 6)),
-        *(Col(f"decay_{k}", MEASURED, f"median of the fraction removed in that fifth {k}") for k in range(1, 6)),
+        *(
+            Col(f"root_{k}", MEASURED, f"weights sorted by sqrt(v-hat) and cut in five: its median in part {k}")
+            for k in range(1, 6)
+        ),
+        *(Col(f"decay_{k}", MEASURED, f"median of the fraction removed in part {k} of these") for k in range(1, 6)),
     ),
     "plan": (
         Col("stack", TEXT, "its name: a hash of its trials, and how it is computed", required=True),

@@ -44,7 +44,8 @@ def leave(number: int, at_once: bool = False) -> NoReturn:
         sys.stdout.flush()
     with suppress(Exception):
         word = "terminated" if number == signal.SIGTERM else "\ninterrupted"
-        text = f"{word}: nothing is lost; {_advice or AGAIN_SAME}\n"
+        kept = "recorded rows and saved states are kept" if at_once else "nothing is lost"
+        text = f"{word}: {kept}; {_advice or AGAIN_SAME}\n"
         os.write(sys.stderr.fileno(), text.encode())  # below the file object, which may be in the middle of a write
     os._exit(128 + number)
 

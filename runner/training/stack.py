@@ -46,7 +46,7 @@ class EpochStats:
 
 
 class Stack:
-    """Networks, moments and data of a stack. `trials` share `Trial.shape`, so one program computes them all.
+    """Networks, moments and data of a stack. `trials` share `Trial.stack_key`, so one program computes them all.
 
     Args:
         trials: R of them; a tensor of the stack has R as its first axis, or more where slots are padded.

@@ -32,7 +32,7 @@ def train(
     for the next rows has put the last ones on record: a checkpoint may say so from then on.
 
     Args:
-        trials: of one stack key (`Trial.shape`), so that one program computes them all.
+        trials: of one `Trial.stack_key`, so that one program computes them all.
         dataset: theirs, as `runner.data.load.load` gives it.
         device: "cpu" or a CUDA device.
         settings: how often to evaluate, and the like; none of it changes what is trained.
