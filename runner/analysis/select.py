@@ -1,6 +1,6 @@
 """Which cell of each arm's grid wins: by the mean validation error over the search seeds.
 
-`winners(trials)` is the call to know; it needs pandas only. `runner.analysis.seeds.choose` decides between cells. The
+`winners(trials)` is the call to know; it needs pandas only. `runner.analysis.choice.choose` decides between cells. The
 test error decides only where the data has no validation part.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from runner.analysis.arms import Block, per_block, split
-from runner.analysis.seeds import Cell, Choice, Run, choose, mean
+from runner.analysis.choice import Cell, Choice, Run, choose, mean
 
 NONE_BETTER = "no decay is better than any"
 WINNER_COLUMNS = (
@@ -28,7 +28,7 @@ def winners(trials: pd.DataFrame) -> pd.DataFrame:
     """The best cell per block and arm; an arm without a usable row has none.
 
     trials: rows of `trials.csv`; only those of phase 'search' count, in whatever order. A cell is an arm's (lr, wd,
-    other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.seeds.choose`). Ties go to
+    other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties go to
     the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in its
     row, where a loss decides as infinitely bad; a failed one does not count.
 
@@ -125,7 +125,7 @@ def seed_count(block: Block) -> str:
 def cells(block: Block) -> pd.DataFrame:
     """One row per cell of the search: arm, lr, wd, ..., `seeds`, `n_seeds`, `trials`, `diverged`, `failed`, `score`.
 
-    `score` and `tie_score` are means over those of the arm's shared seeds (`runner.analysis.seeds`) that the cell has
+    `score` and `tie_score` are means over those of the arm's shared seeds (`runner.analysis.choice`) that the cell has
     (inf where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether it has all.
     """
     chosen, by_name = choices(block), {cell.name: cell for of_arm in runs(block).values() for cell in of_arm}

@@ -146,7 +146,7 @@ class Look:
 
     def _tables(self, name: str) -> list[Table]:
         study = Table(self.folder / FILES[name], name)
-        jobs = [Table(part / FILES[name], name, bad="say") for part in parts.of(self.folder)]
+        jobs = [Table(part / FILES[name], name, on_bad_row="say") for part in parts.of(self.folder)]
         for table in (*jobs, study):
             table.refresh(mend=False)
         return [study, *jobs]

@@ -1,8 +1,7 @@
 """The saved states of stacks in a study's folder: which to go on from, which to split, which nobody will want again.
 
-A stack's state is known by its trials. A command that names some of them alone, or begins some again, would leave the
-others, and itself, without one. So such a state is split, and with it the stack in the plan: whatever commands follow,
-each trial goes on from where it was.
+A stack's state is known by its trials. A command may need only some of these, or begin some again. The state
+is then split, and with it the stack in the plan, so that each trial keeps its progress whatever commands follow.
 """
 
 from __future__ import annotations

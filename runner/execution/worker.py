@@ -68,7 +68,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
         starved: Plan = []
         progressed = False
         while queue:
-            stack = _open(job, queue.popleft(), records)
+            stack = _still_to_train(job, queue.popleft(), records)
             if not stack:
                 continue
             if (needed := _too_late(job, stack)) is not None:
@@ -79,7 +79,7 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
             locked = locks.acquire([trial.id for trial in stack], whole=saved.state(job.folder, stack).exists())
             try:
                 # Another process may have finished a trial after this one looked and before it had the lock.
-                own = _open(job, [trial for trial in stack if trial.id in locked], records)
+                own = _still_to_train(job, [trial for trial in stack if trial.id in locked], records)
                 others = [trial for trial in stack if trial.id not in locked]
                 if others:
                     busy.append(others)
@@ -116,14 +116,14 @@ def work(job: Job, tell: Tell, wait: bool = True) -> None:
         queue.extend([*starved, *busy])
 
 
-def _open(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
+def _still_to_train(job: Job, stack: Sequence[Trial], records: Records) -> list[Trial]:
     """Those of a stack's trials that are still to be trained."""
     ended = records.ended(job.failed, [trial.id for trial in stack])
     return [trial for trial in stack if trial.id not in ended]
 
 
 def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
-    """The seconds that a stack needs where so many are not left, 0.0 where there are none; None where it is in time."""
+    """None where a stack will be done in time; else the seconds that it needs, or 0.0 where the deadline has passed."""
     if job.deadline is None:
         return None
     left = job.deadline - time.time()
@@ -167,7 +167,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
     clock = time.time()
     with deferred():
         checkpoints = _checkpoints(job, stack, tell)
-        error = _wrong(job, stack, row_stamps, records, checkpoints, tell)
+        error = _train_or_error(job, stack, row_stamps, records, checkpoints, tell)
         if error is not None:  # no error of one stack may stop the other trials
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()
@@ -190,7 +190,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
         return []
 
 
-def _wrong(
+def _train_or_error(
     job: Job,
     stack: list[Trial],
     row_stamps: Mapping[str, str],
@@ -198,7 +198,7 @@ def _wrong(
     checkpoints: Checkpoints,
     tell: Tell,
 ) -> Exception | None:
-    """Train a stack and record it; what has gone wrong in training it, or for want of memory, if anything has."""
+    """Train a stack and record it. Returns the error that training it raised, or the want of memory, or None."""
     import torch
 
     from runner.training.cuda import refuse_broken

@@ -24,7 +24,7 @@ from runner.system.locks import Lock
 def counts_of(tables: Sequence[Table]) -> dict[str, Sequence[int]]:
     """The epochs or cycles that each trial (or layer of one: "trial,layer") has rows of, in ascending order.
 
-    tables: one in files of their own, in the order in which they are written.
+    tables: the files that together make one table, in the order in which they are written.
     """
     keys = dict.fromkeys(key for one in tables for key in one.seen)
     return {key: merged(one.seen.get(key, ()) for one in tables) for key in keys}
@@ -37,7 +37,7 @@ def reopened(folder: Path) -> Table:
     supersedes it: this only says that it does not answer the question whether its trial is done, for any process, here
     or in a job of a launcher, until that is so. A study that is copied without its `.state` is done as it stands.
     """
-    return Table(folder / FILES["reopened"], "reopened", bad="skip")
+    return Table(folder / FILES["reopened"], "reopened", on_bad_row="skip")
 
 
 T = TypeVar("T")

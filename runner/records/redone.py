@@ -25,7 +25,7 @@ class Redone:
         self.known: dict[tuple[str, str], Rows] = {}
 
     def fresh(self, tables: Sequence[Table], rows: Iterable[Row]) -> list[Row]:
-        """Those of `rows` that are to be appended to the last of `tables`, which are one in files of their own."""
+        """Those of `rows` that are to be appended to the last of `tables`, which together make one."""
         trials: dict[str, list[Row]] = {}
         for row in rows:
             trials.setdefault(str(row["trial"]), []).append(row)
@@ -67,7 +67,7 @@ class Redone:
 
 def _key(table: Table, row: Sequence[str]) -> tuple[str, ...]:
     """The words and the count that name a row."""
-    return (*(row[i] for i in table.words), row[table.at])
+    return (*(row[i] for i in table.key_columns), row[table.count_column])
 
 
 def _untimed(table: Table, row: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One CSV file that only grows: `Table(path, "curves")` has `append(rows)`, and `fresh()` for what others appended."""
+"""One CSV file that only grows: `Table(path, "curves")` has `append(rows)`, `new_lines()` what others did."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ class Table:
     Args:
         path: of the file, which need not exist.
         name: of the table in the schema.
-        bad: what becomes of a row with an impossible cell. "refuse": UserError. "say": it is left out, and said so.
-            "skip": it is left out, and so is all of a file with another header, which a process that may write puts
-            aside.
+        on_bad_row: what becomes of a row with an impossible cell. "refuse": UserError. "say": it is left out, and
+            said so. "skip": it is left out, and so is all of a file with another header, which a process that may write
+            puts aside.
 
     Attributes:
-        seen: the words that name a row, joined by commas, to the counts of its rows, which ascend; see `supersede`.
+        seen: the cells that name a row, joined by commas, to the epochs or cycles of its rows, ascending (`supersede`).
         last: of trials.csv, the row that counts for each trial.
         marks: of trials.csv, those of all rows.
         failures: of trials.csv, the mark of each trial's last row which says that it failed.
         damaged: how many lines were left out.
     """
 
-    def __init__(self, path: Path, name: str, bad: Literal["refuse", "say", "skip"] = "refuse") -> None:
-        self.path, self.name, self.bad = path, name, bad
+    def __init__(self, path: Path, name: str, on_bad_row: Literal["refuse", "say", "skip"] = "refuse") -> None:
+        self.path, self.name, self.on_bad_row = path, name, on_bad_row
         self.columns, self.counted, self.oldest = COLUMNS[name], COUNTED[name], OLDEST[name]
-        self.words = [self.columns.index(word) for word in WORDS[name]]
-        self.at = self.columns.index(self.counted) if self.counted else -1
-        self.reach = max(self.at, *self.words) + 1  # the first so many columns hold all that names a row
+        self.key_columns = [self.columns.index(word) for word in WORDS[name]]
+        self.count_column = self.columns.index(self.counted) if self.counted else -1
+        self.key_width = max(self.count_column, *self.key_columns) + 1  # the columns up to the last that names a row
         self.forget()
 
     def forget(self) -> None:
@@ -76,8 +76,8 @@ class Table:
         self.failures: dict[str, str] = {}
 
     def key(self, row: Row) -> str:
-        """The words that name a row of the table."""
-        return ",".join(str(row[self.columns[i]]) for i in self.words)
+        """The cells that name a row, joined by commas."""
+        return ",".join(str(row[self.columns[i]]) for i in self.key_columns)
 
     def has(self, row: Row) -> bool:
         """Whether the row of this name has been seen; a row of a table with counts, or a part of one that names it."""
@@ -93,18 +93,18 @@ class Table:
         return [line.rstrip(b"\r\n") for _, line in rows]
 
     def rows(self, mend: bool = False) -> list[list[str]]:
-        """The cells of the rows that `fresh` yields."""
-        return [split(line) or [] for line in self.fresh(mend)]
+        """The cells of the rows that `new_lines` yields."""
+        return [split(line) or [] for line in self.new_lines(mend)]
 
     def refresh(self, mend: bool) -> None:
         """See what has been appended since the last look.
 
         `mend`: this process may write the file, and holds its lock; a torn last line is removed.
         """
-        for _ in self.fresh(mend):
+        for _ in self.new_lines(mend):
             pass
 
-    def fresh(self, mend: bool = False) -> Iterator[bytes]:
+    def new_lines(self, mend: bool = False) -> Iterator[bytes]:
         """`refresh`, and the whole lines that it sees, each with all the columns of today."""
         if not (file := self._begun(mend)):
             return
@@ -120,14 +120,14 @@ class Table:
                     append(self.path, b"\n")
                     line += b"\n"
                     file.seek(0, os.SEEK_END)  # past the newline that was just appended
-                row = self._quick(line) or self._see(line)
+                row = self._plain_row(line) or self._checked_row(line)
                 self.lines += 1
                 self.offset += len(line)
                 if row is None:
                     self.damaged += 1
                 else:
                     yield row
-            if whole and self.name == "trials" and self.bad == "refuse":
+            if whole and self.name == "trials" and self.on_bad_row == "refuse":
                 after = os.fstat(file.fileno())
                 if after.st_size == self.offset and after.st_mtime_ns == before.st_mtime_ns:
                     vouch(after)  # so that reading the file does not check all rows again, which takes as long
@@ -149,7 +149,7 @@ class Table:
                 columns = check_header(self.path, first, self.columns, self.oldest)
             except UserError:
                 file.close()
-                if self.bad != "skip":
+                if self.on_bad_row != "skip":
                     raise
                 if mend:
                     what, then = FOREIGN[self.name]
@@ -165,19 +165,21 @@ class Table:
         file.seek(self.offset)
         return file
 
-    def _quick(self, line: bytes) -> bytes | None:
-        """`_see`, for nearly all rows of a large file: the cells of such a row are looked at when they are read."""
-        if not self.counted or self.bad != "refuse" or not is_plain(line) or line.count(b",") + 1 != self.width:
+    def _plain_row(self, line: bytes) -> bytes | None:
+        """`_checked_row` for nearly all rows of a large file: their cells are looked at when they are read."""
+        if not self.counted or self.on_bad_row != "refuse" or not is_plain(line) or line.count(b",") + 1 != self.width:
             return None
-        cells = line.split(b",", self.reach)
-        count = cells[self.at]
+        cells = line.split(b",", self.key_width)
+        count = cells[self.count_column]
         if not count.isdigit() or len(count) > 9:
             return None
-        name = b",".join([cells[i] for i in self.words]) if len(self.words) > 1 else cells[self.words[0]]
+        name = (
+            b",".join([cells[i] for i in self.key_columns]) if len(self.key_columns) > 1 else cells[self.key_columns[0]]
+        )
         self._count(name.decode(errors="replace"), int(count))
         return padded(line, len(self.columns) - self.width)
 
-    def _see(self, line: bytes) -> bytes | None:
+    def _checked_row(self, line: bytes) -> bytes | None:
         """A line with all the columns of today, when it has been counted; None where it is no row that may be."""
         cells = split(line)
         if cells is None or not self.oldest <= len(cells) <= self.width:
@@ -186,14 +188,14 @@ class Table:
         try:
             check_cells(self.path, self.lines + 1, [*cells, *[""] * missing], self.name)
         except UserError as error:
-            if self.bad == "refuse":
+            if self.on_bad_row == "refuse":
                 raise
-            if self.bad == "say":
+            if self.on_bad_row == "say":
                 note(f"{error}; it is left out")
             return None
-        name = ",".join(cells[i] for i in self.words)
+        name = ",".join(cells[i] for i in self.key_columns)
         if self.counted:
-            self._count(name, int(cells[self.at]))
+            self._count(name, int(cells[self.count_column]))
         else:
             self.seen[name] = array("i")
         if self.name == "trials":

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import chain
 
 from runner.analysis.arms import Block
+from runner.analysis.choice import Cell, Choice
 from runner.analysis.measures import short
-from runner.analysis.seeds import Cell, Choice
 from runner.analysis.select import choices, runs, seeds_text
 
 _NAMED = 3  # cells that a line names; of more it gives the number

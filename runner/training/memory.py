@@ -28,7 +28,7 @@ from runner.system import memory
 from runner.training.evaluate import losses
 from runner.training.feed import Images
 from runner.training.precision import autocast
-from runner.trials.stack_size import GPU_LAYER, evaluation_batch, rough_bytes, slots
+from runner.trials.stack_size import GPU_LAYER_BYTES, evaluation_batch, rough_bytes, slots
 from runner.trials.trial import Trial
 
 # Freed memory is in pieces, not all of which can be used again: a process holds more than was alive in a step, measured
@@ -184,7 +184,7 @@ def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, proces
     free = available(device) if device.type == "cuda" or len(trials) == 1 else available(device) / processes
     first = trials[0]
     # The rough figure is quick, and enough for most stacks. On a GPU an evaluation may need some layers more.
-    more = 0 if device.type == "cpu" else 16 * GPU_LAYER
+    more = 0 if device.type == "cpu" else 16 * GPU_LAYER_BYTES
     if rough_bytes(first.model, first.batch_size, first.positions, len(trials)) + more < free:
         return ""
     need = predicted(trials, dataset, device)

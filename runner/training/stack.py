@@ -100,7 +100,7 @@ class Stack:
         # A step with diagnostics copies to the host, which a graph cannot record.
         recorded = self.step.optimizer.launch is not None and not diagnostics
         self.graph = Graph(self.step, self.feed, device) if recorded else None
-        self.planned: Coefficients | None = None  # of the current epoch and some others
+        self.planned: Coefficients | None = None  # of a range of epochs, the current one among them
         self.norms: Tensor | None = None  # of the weights as they are; None: not computed since they changed
         self.ledger: DecayLedger | None = None  # of decay asked for and applied
         self.epoch_ledger: DecayLedger | None = None  # as it was when the epoch began
@@ -165,7 +165,8 @@ class Stack:
         if isinstance(self.step.optimizer, Unstacked):
             self.step.optimizer.settle()
         update = _norm(torch._foreach_sub([p.detach() for p in self.parameters], before))
-        # Finite gradients may still make weights that are not finite. The last step did it, whose number is one less.
+        # Finite gradients may still make weights that are not finite. `number` is already that of the
+        # next step, so the last step, which made them, is one before.
         self.step.freeze(torch.isfinite(self._weight_norm()), before=1)
         running = self.step.total / self.feed.count
         return EpochStats(running.tolist()[: self.count], update.tolist()[: self.count])

@@ -198,7 +198,7 @@ class StoredPlan:
 
     def _places(self) -> dict[str, tuple[str, int]]:
         """Stack and slot of every trial on file."""
-        own = Table(self.path, "plan", bad="skip").rows(mend=True)
+        own = Table(self.path, "plan", on_bad_row="skip").rows(mend=True)
         rows = [*(row for path in self.whole for row in stored_rows(path)), *own]
         return {trial: (stack, int(float(slot))) for stack, slot, trial in rows}
 
@@ -206,14 +206,14 @@ class StoredPlan:
         self._write([name(stack), str(slot), trial.id] for stack in stacks for slot, trial in enumerate(stack))
 
     def _write(self, rows: Iterable[list[str]]) -> None:
-        table = Table(self.path, "plan", bad="skip")
+        table = Table(self.path, "plan", on_bad_row="skip")
         table.refresh(mend=True)
         table.append(dict(zip(table.columns, row, strict=True)) for row in rows)
 
 
 def stored_rows(path: Path) -> list[list[str]]:
     """Stack, slot and trial of each row of a plan's file; none where there is no such file, or it is something else."""
-    return Table(path, "plan", bad="skip").rows()
+    return Table(path, "plan", on_bad_row="skip").rows()
 
 
 def planned_trials(path: Path) -> set[str]:

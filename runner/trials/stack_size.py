@@ -13,22 +13,22 @@ from optim.arithmetic import ceil_div
 from runner.config.settings import FULL, LANES, LOOSE, UNSTACKED
 from runner.models.settings import ModelSettings, TransformerSettings
 
-CACHE = 2**20  # bytes of one layer's activations, over the stack, up to which the time for each trial falls
-SMALL = 2**18  # bytes of one trial's from which Transformers were as fast one by one, 0.93 to 1.0 of that below
-LARGE = 2**21  # bytes of one trial's from which a convolution alone is as fast as one of two trials
-FILLED = 2**24  # bytes up to which a stack without spare slots was never slower than its trials one by one
-WIDE = 16  # channels; thinner convolutions alone are slow at any size
-MOST = 32
-EVALUATED = 250
-SPACIOUS = 256  # pixels of an image from which fewer channels make a convolution alone the faster one
-GPU_LAYER = 2**27  # bytes of a layer's activations, over the stack, that are taken to fill a GPU
+CACHE_BYTES = 2**20  # of one layer's activations, over the stack, up to which the time for each trial falls
+TRANSFORMER_ALONE_BYTES = 2**18  # of one trial's activations, from which Transformers train as fast one by one
+CONVOLUTION_ALONE_BYTES = 2**21  # of one trial's activations, from which a convolution of two trials is no faster
+FILLED_STACK_BYTES = 2**24  # up to which a stack without spare slots was never slower than its trials one by one
+ALONE_CHANNELS = 16  # thinner convolutions alone are slow at any size
+CPU_MOST = 32
+EVALUATION_EXAMPLES = 250
+LARGE_IMAGE_PIXELS = 256  # from which fewer channels make a convolution alone the faster one
+GPU_LAYER_BYTES = 2**27  # of a layer's activations, over the stack, that are taken to fill a GPU
 GPU_MOST = 64
-BROAD = 64  # channels from which lanes were faster on a GPU
+LANES_CHANNELS = 64  # from which lanes were faster on a GPU
 
 
 def layer_bytes(model: ModelSettings, batch: int, positions: int) -> int:
     """Activations of one trial's widest float32 layer; `positions`: pixels of an image, patches or tokens."""
-    width = model.dim if isinstance(model, TransformerSettings) else getattr(model, "width", WIDE)
+    width = model.dim if isinstance(model, TransformerSettings) else getattr(model, "width", ALONE_CHANNELS)
     return 4 * batch * positions * width
 
 
@@ -36,8 +36,8 @@ def alone(model: ModelSettings, batch: int, positions: int) -> bool:
     """Whether trials of this shape are trained one by one on the CPU."""
     size = layer_bytes(model, batch, positions)
     if isinstance(model, TransformerSettings):
-        return size >= SMALL
-    return size >= LARGE and getattr(model, "width", WIDE) >= WIDE
+        return size >= TRANSFORMER_ALONE_BYTES
+    return size >= CONVOLUTION_ALONE_BYTES and getattr(model, "width", ALONE_CHANNELS) >= ALONE_CHANNELS
 
 
 def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
@@ -45,9 +45,9 @@ def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
     if alone(model, batch, positions):
         return 1
     size = layer_bytes(model, batch, positions)
-    room = 2 * CACHE if isinstance(model, TransformerSettings) else CACHE
-    most = max(2, min(MOST, room // size))
-    return max(most, unit(model)) if size * unit(model) <= FILLED else most
+    room = 2 * CACHE_BYTES if isinstance(model, TransformerSettings) else CACHE_BYTES
+    most = max(2, min(CPU_MOST, room // size))
+    return max(most, unit(model)) if size * unit(model) <= FILLED_STACK_BYTES else most
 
 
 def unit(model: ModelSettings) -> int:
@@ -74,12 +74,16 @@ def gpu_way(model: ModelSettings) -> str:
     On an H100 a trial's step took, in a stack and in lanes: ResNet-20 of width 16, 0.82 and 1.11 ms; 26 2x16d, 1.95 and
     2.80 ms; 26 2x64d, 9.4 and 7.3 ms.
     """
-    return LANES if not isinstance(model, TransformerSettings) and getattr(model, "width", WIDE) >= BROAD else FULL
+    return (
+        LANES
+        if not isinstance(model, TransformerSettings) and getattr(model, "width", ALONE_CHANNELS) >= LANES_CHANNELS
+        else FULL
+    )
 
 
 def gpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
     """The number of trials in a stack of this shape on a GPU."""
-    return max(1, min(GPU_MOST, GPU_LAYER // layer_bytes(model, batch, positions)))
+    return max(1, min(GPU_MOST, GPU_LAYER_BYTES // layer_bytes(model, batch, positions)))
 
 
 def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int = 0, way: str = FULL) -> int:
@@ -91,11 +95,11 @@ def evaluation_batch(model: ModelSettings, batch: int, positions: int, gpu: int 
     """
     size = layer_bytes(model, batch, positions)
     if gpu:
-        return max(batch, GPU_LAYER * batch // (size * (1 if way == LANES else gpu)))
+        return max(batch, GPU_LAYER_BYTES * batch // (size * (1 if way == LANES else gpu)))
     # Where one network is computed at a time, or a Transformer of few numbers, calls cost more than leaving the cache.
     singly = way in (UNSTACKED, LANES) or apart(model, positions, way)
     room = 8 if singly or isinstance(model, TransformerSettings) else 1
-    return max(batch, min(EVALUATED, room * CACHE * batch // size))
+    return max(batch, min(EVALUATION_EXAMPLES, room * CACHE_BYTES * batch // size))
 
 
 def apart(model: ModelSettings, positions: int, way: str) -> bool:
@@ -109,7 +113,9 @@ def apart(model: ModelSettings, positions: int, way: str) -> bool:
         return False
     if isinstance(model, TransformerSettings):
         return model.dim * positions >= 512
-    return getattr(model, "width", WIDE) > (WIDE if positions < SPACIOUS else WIDE // 2)
+    return getattr(model, "width", ALONE_CHANNELS) > (
+        ALONE_CHANNELS if positions < LARGE_IMAGE_PIXELS else ALONE_CHANNELS // 2
+    )
 
 
 def rough_bytes(model: ModelSettings, batch: int, positions: int, trials: int) -> int:
@@ -118,6 +124,6 @@ def rough_bytes(model: ModelSettings, batch: int, positions: int, trials: int) -
     if isinstance(model, TransformerSettings):
         kept, weights = model.layers * (16 + 4 * model.mlp) * size, 12 * model.layers * model.dim**2
     else:
-        depth, width = getattr(model, "depth", 26), getattr(model, "width", WIDE)
+        depth, width = getattr(model, "depth", 26), getattr(model, "width", ALONE_CHANNELS)
         kept, weights = 16 * depth * size, 9 * depth * (4 * width) ** 2
     return trials * (2 * kept + 40 * weights) + 2**28

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runner.analysis.seeds import _MOST as MOST
-from runner.analysis.seeds import Cell, Choice, Run, beats, choose, serving
+from runner.analysis.choice import _MOST as MOST
+from runner.analysis.choice import Cell, Choice, Run, beats, choose, serving
 
 Errors = Mapping[tuple[int, int], float]  # of (cell, seed)
 

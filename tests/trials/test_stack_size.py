@@ -11,9 +11,9 @@ from runner.models.lanes import Lanes
 from runner.models.settings import ModelSettings, ResNetSettings, ShakeShakeSettings, TransformerSettings
 from runner.training.stack import Stack
 from runner.trials.stack_size import (
-    CACHE,
+    CACHE_BYTES,
     FULL,
-    GPU_LAYER,
+    GPU_LAYER_BYTES,
     GPU_MOST,
     UNSTACKED,
     apart,
@@ -36,8 +36,8 @@ SHAPES: dict[str, tuple[ModelSettings, int, int]] = {
 def test_a_stack_fills_a_gpu_and_no_more(shape: tuple[ModelSettings, int, int]) -> None:
     trials = gpu_stack(*shape)
     assert 1 <= trials <= GPU_MOST
-    assert trials == 1 or trials * layer_bytes(*shape) <= GPU_LAYER
-    assert trials == GPU_MOST or (trials + 1) * layer_bytes(*shape) > GPU_LAYER
+    assert trials == 1 or trials * layer_bytes(*shape) <= GPU_LAYER_BYTES
+    assert trials == GPU_MOST or (trials + 1) * layer_bytes(*shape) > GPU_LAYER_BYTES
 
 
 @pytest.mark.parametrize("trials", [1, 4, 64])
@@ -48,8 +48,8 @@ def test_an_evaluation_takes_what_fills_the_device_but_no_less_than_a_step(
     model, batch, positions = shape
     example = layer_bytes(model, 1, positions)
     on_gpu, on_cpu = evaluation_batch(*shape, trials), evaluation_batch(*shape)
-    assert on_gpu == batch or (on_gpu > batch and GPU_LAYER / 2 < on_gpu * example * trials <= GPU_LAYER)
-    assert on_cpu == batch or on_cpu * example <= 8 * CACHE
+    assert on_gpu == batch or (on_gpu > batch and GPU_LAYER_BYTES / 2 < on_gpu * example * trials <= GPU_LAYER_BYTES)
+    assert on_cpu == batch or on_cpu * example <= 8 * CACHE_BYTES
 
 
 @pytest.mark.parametrize(("width", "way", "one_by_one"), [(16, FULL, False), (32, FULL, True), (32, UNSTACKED, False)])

@@ -62,13 +62,13 @@ class Merger:
     def _merge(self, part: Path, over: bool) -> bool:
         """Whether all that is in the part's tables is merged now."""
         anew = part not in self.tables
-        tables = self.tables.setdefault(part, {n: Table(part / FILES[n], n, bad="say") for n in RESULT_TABLES})
+        tables = self.tables.setdefault(part, {n: Table(part / FILES[n], n, on_bad_row="say") for n in RESULT_TABLES})
         strange = False
         lines: dict[str, list[bytes]] = {}
         # Trials first: a job writes a trial's row last, so the curves that are read after it are complete.
         for name in RESULT_TABLES:
             try:
-                lines[name] = list(tables[name].fresh(mend=over))
+                lines[name] = list(tables[name].new_lines(mend=over))
             except UserError as error:  # a file that is no table of ours
                 note(f"{error}; it is passed over")
                 lines[name], strange = [], True

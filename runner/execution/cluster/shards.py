@@ -62,7 +62,7 @@ class LaunchLog:
 
     def note(self, shares: Plan, phase: str, lock: AbstractContextManager[None]) -> str:
         """Append a launch of jobs; its name, which sorts behind those of earlier launches."""
-        now, table = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), Table(self.path, "shards", bad="skip")
+        now, table = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), Table(self.path, "shards", on_bad_row="skip")
         with lock:
             table.refresh(mend=True)
             table.append(
@@ -74,5 +74,5 @@ class LaunchLog:
 
     def read(self) -> list[dict[str, str]]:
         """Its rows; none where no launcher was used."""
-        table = Table(self.path, "shards", bad="skip")
+        table = Table(self.path, "shards", on_bad_row="skip")
         return [dict(zip(table.columns, row, strict=True)) for row in table.rows()]

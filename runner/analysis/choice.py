@@ -56,8 +56,9 @@ class Cell:
 class Choice:
     """The winner of an arm and what it was compared on.
 
-    `shared` are the seeds that serve most cells and `seeds` those that the winner is scored by: `shared`, or what it
-    has of them. `circle`: cells beat one another in a circle, so that only the shared seeds could decide.
+    `shared` are the seeds that most cells have (see `serving`). `seeds` are those that the winner is scored by: the
+    shared ones that it has, or else those that it has in common with the best of the others. `circle`: cells beat one
+    another in a circle, so that only the shared seeds could decide.
     """
 
     winner: Cell
@@ -69,8 +70,8 @@ class Choice:
 def choose(cells: Sequence[Cell]) -> Choice | None:
     """The winner, a function of the set of runs alone; None where no cell has a usable run.
 
-    The best of the cells that have all of the seeds that serve most cells wins, unless another cell is better on the
-    seeds that it has in common with that one, and no cell is better than the other on theirs. So a run more can only
+    The best of the cells that have all of the seeds that serve most cells wins, unless a rival is better on the seeds
+    that it has in common with that one, and no third cell beats the rival on their common seeds. So a run more can only
     make its own cell win or lose, and only by comparison on equal seeds. (A circle, and cells without a common seed,
     have no best cell: there the shared seeds decide.)
     """
