@@ -1,4 +1,4 @@
-"""Kill a study's process again and again: `python killing.py FOLDER KILLS SEED`; the rows must not show it.
+"""Kill a study's process again and again: `python -m tests.killing FOLDER KILLS SEED`; the rows must not show it.
 
 Each victim is a fork of a process that has imported everything, so that it is in training, evaluation, checkpointing
 or appending when SIGKILL comes, and not in an import.

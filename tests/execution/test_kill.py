@@ -44,8 +44,8 @@ def leftovers(folder: Path) -> list[str]:
 
 def test_60_sigkills_at_random_instants_leave_no_trace_in_the_rows(tmp_path: Path) -> None:
     work(job(tmp_path / "calm"), lambda kind, content: None)
-    script = Path(__file__).with_name("killing.py")
-    words = [sys.executable, str(script), str(tmp_path / "killed"), str(KILLS), "0"]
+    # As a module: beside a script in tests/, tests/optim would hide the package.
+    words = [sys.executable, "-m", "tests.killing", str(tmp_path / "killed"), str(KILLS), "0"]
     root = {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | root)
     assert done.returncode == 0, done.stderr

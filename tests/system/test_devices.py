@@ -75,7 +75,7 @@ def test_a_driver_that_only_the_loader_finds_is_found(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
     monkeypatch.setattr("ctypes.CDLL", load)
-    assert [devices._there(*driver) for driver in devices.DRIVERS] == [True, False]
+    assert [devices._is_installed(*driver) for driver in devices.DRIVERS] == [True, False]
 
 
 def test_one_trial_gets_a_process_of_its_own_where_a_core_is_spare(monkeypatch: pytest.MonkeyPatch) -> None:
