@@ -20,7 +20,7 @@ from runner.trials.older import as_on_record
 from runner.trials.trial import Trial, unique
 
 if TYPE_CHECKING:
-    from runner.analysis.arms import Block
+    from runner.analysis.blocks import Block
 
 FRESH = 1000  # the seeds of final runs begin here, or after the search's own
 
@@ -150,7 +150,7 @@ def rebuilt(row: Mapping[str, Any], like: Trial) -> Trial | None:
 def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> Sequence[Block]:
     import pandas as pd
 
-    from runner.analysis.arms import split
+    from runner.analysis.blocks import split
     from runner.records.schema import TRIALS
 
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.maps import Map
 
 CELLS, FREEDOM = 10, 40  # replicated cells and degrees of freedom: ten cells with five seeds have as many

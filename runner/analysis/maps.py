@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from runner.analysis.arms import Block, per_block
+from runner.analysis.blocks import Block, per_block
 from runner.analysis.select import cells
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 
 from runner.analysis import paper
-from runner.analysis.arms import Block, per_block
+from runner.analysis.blocks import Block, per_block
 from runner.analysis.maps import Map, best_cells, maps
-from runner.analysis.measures import number, short
 from runner.analysis.select import search_seeds
 
 Cell = tuple[float, float]
@@ -214,41 +213,3 @@ def _row(block: Block, arm: str, overlay: Overlay) -> dict[str, object]:
 
 def _cells(cells: Sequence[Cell]) -> str:
     return " ".join(f"{lr:.6g}:{wd:.6g}" for lr, wd in sorted(cells, reverse=True))
-
-
-def sentences(block: Block, over: Mapping[str, Overlay]) -> list[str]:
-    """What the caption of an overlaid map says, in words; [] without an overlay."""
-    if not over:
-        return []
-    circles = block.measure.select_quantity
-    lines = [
-        f"diamonds: the paper's ten best cells, read off its Figure 2 (chosen on test error; our circles on {circles})"
-    ]
-    factors = sorted({overlay.factor for overlay in over.values() if overlay.factor != 1})
-    if factors:
-        l2 = any(overlay.map.convention == "l2" for overlay in over.values())
-        lines.append(
-            f"scaled run: their decoupled decays are drawn times {short(factors[0], 3)}, at equal lambda_norm"
-            + ("; their L2 coefficients are drawn as they are" if l2 else "")
-        )
-    reasons = {overlay.why_not_judged for overlay in over.values()} - {""}
-    counts = [
-        f"{arm} {one.coincide} of {len(one.paper_cells)}" for arm, one in over.items() if one.coincide is not None
-    ]
-    if counts:
-        lines.append(f"coincide: {', '.join(counts)}")
-    lines += [f"cells that coincide: {reason}" for reason in sorted(reasons)]
-    shifts = [
-        f"{arm} {number(one.shift[0], 1, True)} in lr, {number(one.shift[1], 1, True)} in wd "
-        f"(distance {number(math.hypot(*one.shift), 1)})"
-        for arm, one in over.items()
-    ]
-    lines.append(f"centroid of ours minus theirs, octaves: {'; '.join(shifts)}")
-    if any(wd == 0 for one in over.values() for _, wd in (*one.ours, *one.paper_cells)):
-        lines.append("cells without decay are left out of the centroid's wd")
-    outside = [
-        f"{arm} {len(one.paper_cells) - one.inside}" for arm, one in over.items() if one.inside < len(one.paper_cells)
-    ]
-    if outside:
-        lines.append(f"diamonds outside the grid: {', '.join(outside)}")
-    return lines

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from runner.analysis.arms import L2, NO_DECAY, Arm, Block
+from runner.analysis.arms import L2, NO_DECAY, Arm
+from runner.analysis.blocks import Block
 from runner.errors import UserError
 
 

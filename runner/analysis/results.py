@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.measures import short
 from runner.analysis.references import l2_of, references
 from runner.analysis.select import block_winners, cells, seeds_text

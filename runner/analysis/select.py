@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.analysis.arms import Block, per_block, split
+from runner.analysis.blocks import Block, per_block, split
 from runner.analysis.choice import Cell, Choice, Run, choose, mean
 
 NONE_BETTER = "no decay is better than any"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from runner.analysis import paper
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.statistics import Estimate, Paired
 
 

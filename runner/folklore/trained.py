@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.measures import number, short
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.select import NONE_BETTER, block_winners
 from runner.analysis.study_results import BlockResults
 from runner.data.settings import shown

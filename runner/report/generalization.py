@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate

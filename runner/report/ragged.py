@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.choice import Cell, Choice
 from runner.analysis.measures import short
 from runner.analysis.select import choices, runs, seeds_text

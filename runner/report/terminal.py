@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.overlay import overlay_table
 from runner.analysis.references import check
 from runner.analysis.results import results

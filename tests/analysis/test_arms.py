@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.results import results
 from runner.records.read import read
 from runner.report.terminal import COLUMNS, terminal_table

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from runner.analysis import paper
-from runner.analysis.arms import Block, split
+from runner.analysis.blocks import Block, split
 from runner.analysis.overlay import NOT_JUDGED, overlay_table, overlays
 from runner.records import read
 from runner.records.identity import id_of, text

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.analysis.arms import L2, NO_DECAY, Arm, W, split
+from runner.analysis.arms import L2, NO_DECAY, Arm, W
+from runner.analysis.blocks import split
 from runner.analysis.references import named
 from runner.analysis.results import results
 from runner.errors import UserError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.results import EDGE, OPTIMISTIC, results
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.generalization import generalization, markdown

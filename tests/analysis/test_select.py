@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.select import WINNER_COLUMNS, cells, replicated, winners
 from runner.records.schema import TRIALS
 from runner.report.plots.heatmap import best_cells, maps

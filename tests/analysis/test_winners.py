@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.select import cells, replicated, search_seeds, winners
 from tests.analysis.test_select import frame, winner
 from tests.report.studies import trial

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.results import results
 from runner.analysis.study_results import StudyResults
 from runner.claims.claim import Claim

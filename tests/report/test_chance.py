@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binomtest
 
-from runner.analysis.arms import Block, split
+from runner.analysis.blocks import Block, split
 from runner.analysis.results import results
 from runner.report.chance import at_chance
 from runner.report.notes import notes

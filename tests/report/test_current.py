@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.results import results
 from runner.records.read import read
 from runner.records.records import Records

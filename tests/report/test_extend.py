@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.results import results
 from runner.analysis.select import NONE_BETTER
 from runner.report.extend import HEAD, beyond, extended, extension

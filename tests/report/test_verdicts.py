@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runner.analysis.arms import Block, split
+from runner.analysis.blocks import Block, split
 from runner.analysis.results import EDGE, OPTIMISTIC, results, verdict
 from runner.analysis.statistics import Estimate, estimate
 from runner.analysis.study_results import ArmResult

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.select import winners
 from runner.errors import UserError
 from runner.records import read

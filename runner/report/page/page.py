@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
 from runner.report import claims_table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.report.plots import style
 from runner.report.plots.plot import Plot
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block, family_name
+from runner.analysis.arms import family_name
+from runner.analysis.blocks import Block
 from runner.analysis.select import cells
 from runner.report.plots import style as figures
 from runner.report.plots.heatmap import quantity

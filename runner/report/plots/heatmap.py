@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.measures import short
-from runner.analysis.overlay import Overlay, overlays, sentences
+from runner.analysis.overlay import Overlay, overlays
 from runner.analysis.select import cells, seed_count
 from runner.report.plots import style
+from runner.report.plots.paper_cells import legend, paper_marks, sentences
 from runner.report.plots.plot import Plot
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "viridis_r"  # bright is good; equal steps also in grey and for colour-blind readers
-_DIAMOND: dict[str, Any] = {"marker": "D", "s": 42, "color": "#E6007E", "edgecolors": "white", "linewidths": 1.0}
 PRINTED = 8  # values are printed in maps of at most 8 x 8 cells
 
 
@@ -86,27 +86,6 @@ def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure |
     if over:
         legend(figure, block)
     return figure
-
-
-def paper_marks(axes: Axes, points: Iterable[tuple[float, float]]) -> None:
-    """Diamonds at the paper's best cells, on top of everything; the few outside the axes are not drawn."""
-    where = np.array(list(points))
-    limits = axes.get_xlim(), axes.get_ylim()
-    axes.scatter(where[:, 0], where[:, 1], **_DIAMOND, zorder=5)
-    axes.set(xlim=limits[0], ylim=limits[1])
-
-
-def legend(figure: Figure, block: Block) -> None:
-    """Whose best cells the rings and the diamonds are, and what each was chosen by; below the caption."""
-    from matplotlib.lines import Line2D
-
-    ring = Line2D([], [], linestyle="", marker="o", markersize=9, markerfacecolor="none", markeredgecolor="black")
-    colours = {"markerfacecolor": _DIAMOND["color"], "markeredgecolor": _DIAMOND["edgecolors"]}
-    diamond = Line2D([], [], linestyle="", marker=_DIAMOND["marker"], markersize=7, **colours)
-    words = [f"ours, by {block.measure.select_quantity}", "the paper's Figure 2, by test error"]
-    # Constrained layout makes room for the caption only, so the caption gets two empty lines for this one.
-    figure.supxlabel(figure.get_supxlabel() + "\n \n ", fontsize=8, color=style.GREY)
-    figure.legend([ring, diamond], words, loc="lower center", ncols=2, fontsize=9, frameon=False)
 
 
 def colour_bar(figure: Figure, grid: np.ndarray, block: Block, norm: Normalize) -> None:

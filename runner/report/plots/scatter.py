@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.report.plots import style as figures
 from runner.report.plots.plot import Plot
 

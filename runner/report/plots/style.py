@@ -13,7 +13,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.analysis.arms import L2, NO_DECAY, Block, W
+from runner.analysis.arms import L2, NO_DECAY, W
+from runner.analysis.blocks import Block
 from runner.analysis.measures import short
 from runner.system.files import replacing
 

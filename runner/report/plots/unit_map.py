@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from runner.analysis.arms import Block
+from runner.analysis.blocks import Block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.overlay import Overlay, overlays
 from runner.report.plots import style
-from runner.report.plots.heatmap import COLOURS, colour_bar, colour_range, legend, paper_marks, quantity
+from runner.report.plots.heatmap import COLOURS, colour_bar, colour_range, quantity
+from runner.report.plots.paper_cells import legend, paper_marks
 from runner.report.plots.plot import Plot, PlotData
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.analysis.results import results
 from runner.analysis.select import winners
 from runner.claims.claim import Claim

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.records import read
 from runner.report.plots import heatmap, style
 from runner.report.plots.scatter import scatter

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from runner.analysis.arms import split
+from runner.analysis.blocks import split
 from runner.records.schema import DYNAMICS
 from runner.report.plots.dynamics import mechanism
 from runner.report.plots.heatmap import best_cells, maps
