@@ -2,6 +2,9 @@
 
 A step of a small network takes a few microseconds, which is less than it takes to walk through groups and state. So the
 lists that torch's operators want are made once, and kept until `optim.base.snapshot` notices an edit.
+
+Small decay is kept like a debt (`optim.release`): what a step asks for is added to what is `owed`, and is paid, which
+means removed from the weights, once float32 can express it.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def decided(claims: Sequence[Claim]) -> list[Claim]:
-    """The claims with their verdicts, corrected for being several; those with a `why` stay undecided and count not."""
+    """The claims with their verdicts, corrected for being several. Those with a `why` stay undecided, uncounted."""
     judged = [claim.evidence for claim in claims if claim.evidence is not None and not claim.why]
     corrected = zip(holm([e.against_null for e in judged]), holm([e.against_claim for e in judged]), strict=True)
     return [

@@ -42,7 +42,9 @@ class Lanes(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """x [R, B, ...] and noise [R, B, noise_width] or None to logits [R, B, (T,) classes]."""
-        weights = [p.detach().split(1) for p in self._low(x.device.type)]  # R views [1, ...] of each parameter
+        weights = [
+            p.detach().split(1) for p in self._autocast_parameters(x.device.type)
+        ]  # R views [1, ...] of each parameter
         buffers = [b.split(1) for b in self.model.buffers()]
         self.leaves = []
         logits = []
@@ -77,10 +79,10 @@ class Lanes(nn.Module):
             for i, first in zip(of_dtype, starts, strict=True):
                 p = self.parts[i]
                 like = _in_memory_order(p)
-                p.grad = _by_name(whole[first : first + p.numel()].view(like.shape))
+                p.grad = _in_parameter_order(whole[first : first + p.numel()].view(like.shape))
         self.leaves = []
 
-    def _low(self, device: str) -> list[Tensor]:
+    def _autocast_parameters(self, device: str) -> list[Tensor]:
         """The parameters as lanes use them: filters in autocast's type, all cast by one call, the others unchanged."""
         parameters: list[Tensor] = [p.detach() for p in self.parts]
         if torch.is_autocast_enabled(device):
@@ -118,6 +120,6 @@ def _in_memory_order(t: Tensor) -> Tensor:
     return t.permute(0, 1, 3, 4, 2) if t.dim() == 5 else t
 
 
-def _by_name(t: Tensor) -> Tensor:
+def _in_parameter_order(t: Tensor) -> Tensor:
     """The inverse of `_in_memory_order`."""
     return t.permute(0, 1, 4, 2, 3) if t.dim() == 5 else t
