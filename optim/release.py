@@ -15,8 +15,8 @@ import numpy as np
 
 from optim.rules import DECAY, KEEP
 
-# At 2^-16 a step removes at least 128 units of a float32 weight's last place, so its rounding is below 1 %. A decay that
-# waits until then delays at most 1.5e-5 of each weight.
+# A step at 2^-16 removes at least 128 units of a float32 weight's last place, so it rounds by less than 1 %. A decay
+# that waits until then comes late by at most 1.5e-5 of each weight.
 THRESHOLD = 2.0**-16
 QUANTUM = 2.0**-24  # half the spacing of float32 just above 1, all of it just below
 
