@@ -31,7 +31,9 @@ class _OfFast:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, wrapper: Lookahead, owner: type) -> Any:
+    def __get__(self, wrapper: Lookahead | None, owner: type) -> Any:
+        if wrapper is None:  # asked of the class
+            return self
         return getattr(wrapper.fast, self.name) if wrapper._made else wrapper.__dict__[self.name]
 
     def __set__(self, wrapper: Lookahead, value: Any) -> None:

@@ -56,15 +56,15 @@ def run(job: Job, count: int, tell: Tell, meanwhile: Callable[[], None] = lambda
         meanwhile: called in this process while others train.
         wait: whether to wait for trials that another command has claimed, not leave them to it.
     """
-    if count and _METHOD == "forkserver" and not short_folder():
+    if count and (_METHOD != "forkserver" or short_folder()):
+        with deferred():
+            _run_workers(job, count, tell, meanwhile)
+    elif count > 1:
         tell(
             "note",
             f"TMPDIR={os.environ.get('TMPDIR', '')}: too long for the socket of worker processes, and no other place "
             "is writable; training in one process, and with TMPDIR=/tmp in several",
         )
-    elif count:
-        with deferred():
-            _run_workers(job, count, tell, meanwhile)
     # Alone, or after the workers: this process trains what a killed worker has left, and waits for other commands.
     work(job, tell, wait)
 

@@ -81,7 +81,7 @@ def table(folder: Path) -> pd.DataFrame:
     for name in STUDIES[:2]:
         for row in pd.read_csv(place(folder, name) / "generalization.csv").to_dict("records"):
             # Without decay both twins have the same runs, and the checks those of Adam.
-            optimizer = row["optimizer"] if row["wd"] > 0 else row["optimizer"].removesuffix("w")
+            optimizer = row["optimizer"].removesuffix("w") if row["wd"] == 0 else row["optimizer"]
             rows.append(
                 {"network": name, "setting": row.get("block_label"), "arm": row["arm"]}
                 | {key: row.get(key) if key in row else row.get(f"{key}_mean") for key in TABLE}

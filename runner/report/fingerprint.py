@@ -48,7 +48,7 @@ def fingerprint(folder: Path, reference: str = "") -> str:
 def _code() -> bytes:
     """Of what decides how rows become a report."""
     runner = Path(__file__).parents[1]
-    rooms = ("analysis", "claims", "config", "records", "report")
+    rooms = ("analysis", "claims", "config", "execution", "records", "report", "system", "trials")
     sources = [path for room in rooms for path in sorted((runner / room).rglob("*"))] + sorted(runner.glob("*.py"))
     return b"".join(
         hashlib.blake2b(path.read_bytes(), digest_size=16).digest() for path in sources if path.suffix in _SOURCES

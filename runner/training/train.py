@@ -98,10 +98,13 @@ def _epoch_rows(
     scores = {name: stack.scores(name, pulse) for name in wanted}
     run.best.see(epoch, scores[selecting].error)
     seconds = elapsed()
+    dynamics = rows.dynamics_rows(
+        stack, epoch
+    )  # first: its float64 copies belong to the peak of memory in a trial's row
     return EpochRows(
         epoch,
         rows.curve_rows(stack, epoch, stats, scores, seconds / len(trials)),
         rows.cycle_rows(trials, epoch, scores),
         rows.trial_rows(stack, scores, run.best, seconds, started) if final else [],
-        rows.dynamics_rows(stack, epoch),
+        dynamics,
     )
