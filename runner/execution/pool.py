@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -33,8 +34,8 @@ _LOOK = 0.2  # seconds between two looks at whether an end is asked for
 
 def warm_up() -> None:
     """Begin to import what workers need, in the background; call it as early as it is known that there will be any."""
-    if _METHOD != "forkserver" or not short_folder():
-        return
+    if _METHOD != "forkserver" or not short_folder() or threading.current_thread() is not threading.main_thread():
+        return  # another thread may not set signals; the server then starts with the first worker
     multiprocessing.set_forkserver_preload(["runner.training.train", "runner.execution.pool"])
     # The server inherits what is ignored. Ctrl-C, and a SIGTERM to the whole group, are for this process: the server
     # ends with it, and as long as the server lives this process can ask it which of the workers live.

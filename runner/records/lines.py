@@ -148,7 +148,7 @@ class Rows:
             # This is `is_plain` without the call: a study can have millions of lines.
             plain = b'"' not in line and b"\r" not in line and b"\0" not in line
             count = line.count(b",") + 1 if plain else len(split(line) or ())
-            if count == full:
+            if count == full == width:
                 yield number, line
             elif oldest <= count <= width:
                 yield number, padded(line, full - count)

@@ -136,7 +136,11 @@ class Table:
         """The file behind what has been seen of it, if there is one with a header."""
         try:
             file = self.path.open("rb")
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            # What only helps to plan and to launch counts as absent where it cannot be read.
+            absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if not absent and (mend or self.on_bad_row != "skip"):
+                raise
             self.forget()
             return None
         status = os.fstat(file.fileno())

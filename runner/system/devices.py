@@ -9,6 +9,7 @@ import ctypes
 import ctypes.util
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 
 from runner.errors import UserError
@@ -80,7 +81,8 @@ def train_apart(wanted: int, devices: Sequence[str], stacks: int) -> bool:
     """
     if worker_count(wanted, devices, stacks) > 1:
         return True
-    return not wanted and devices[0] == "cpu" and _cores() > 1 and not _in_a_job()
+    alone = _in_a_job() or threading.current_thread() is not threading.main_thread()
+    return not wanted and devices[0] == "cpu" and _cores() > 1 and not alone
 
 
 def _in_a_job() -> bool:

@@ -121,7 +121,9 @@ class Unstacked:
         if not self.in_backward:
             for p, m, v in zip(self.own, moments1, moments2, strict=True):
                 step = torch.tensor(float(steps))
-                self.optimizer.state[p] = {"step": step, "exp_avg": m[0].clone(), "exp_avg_sq": v[0].clone()}
+                # A saved state is read on the CPU, wherever the network is.
+                first, second = (moment[0].to(p.device, copy=True) for moment in (m, v))
+                self.optimizer.state[p] = {"step": step, "exp_avg": first, "exp_avg_sq": second}
 
 
 def _without_trial(gradient: Tensor | None) -> Tensor | None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UserError
+from runner.records.lines import Rows
 from runner.records.read import read
 from runner.records.records import Records
 from runner.records.schema import CURVES, OLDEST, TRIALS
+from runner.records.table import Table
 
 
 def row(trial: str, **more: object) -> dict[str, object]:
@@ -128,3 +130,17 @@ def test_a_damaged_line_is_left_out_by_readers_and_its_trial_is_trained_again(
     assert again.done() == {"a", "c"}
     again.append_trials([row("b")])
     assert list(read(tmp_path)["trial"]) == ["a", "c", "b"]
+
+
+def test_a_line_with_more_cells_than_its_files_header_is_no_row(tmp_path: Path) -> None:
+    path, width = tmp_path / "trials.csv", OLDEST["trials"]
+    lines = [",".join(TRIALS[:width]), ",".join("x" * width), ",".join("y" * len(TRIALS))]
+    path.write_text("".join(f"{line}\n" for line in lines))
+    rows = Rows(path, "trials")
+    assert [number for number, _ in rows] == [2]
+    assert rows.damaged == [3]
+
+
+def test_a_launch_log_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "shards.csv").mkdir()
+    assert Table(tmp_path / "shards.csv", "shards", on_bad_row="skip").rows() == []

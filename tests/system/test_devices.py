@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from runner.errors import UserError
-from runner.execution.pool import run
+from runner.execution.pool import run, warm_up
 from runner.execution.worker import Job
 from runner.system import devices
 from runner.system.devices import resolve, train_apart, worker_count
@@ -86,3 +87,27 @@ def test_one_trial_gets_a_process_of_its_own_where_a_core_is_spare(monkeypatch: 
     assert train_apart(2, ("cpu",), 2)
     monkeypatch.setattr(devices, "_cores", lambda: 1)
     assert not train_apart(0, ("cpu",), 5)
+
+
+def test_another_thread_than_the_main_one_trains_its_single_stack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_cores", lambda: 2)
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(train_apart(0, ("cpu",), 1)))
+    thread.start()
+    thread.join()
+    assert (train_apart(0, ("cpu",), 1), answers) == (True, [False])
+
+
+def test_a_thread_may_ask_for_workers() -> None:
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            warm_up()
+        except ValueError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert errors == []

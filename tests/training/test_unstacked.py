@@ -18,6 +18,7 @@ from runner.system.signals import Interrupted
 from runner.training.checkpoint import Checkpoints
 from runner.training.stack import Stack
 from runner.training.train import train
+from runner.training.unstacked import Unstacked
 from runner.trials.plan import Layout, plan
 from runner.trials.trial import Facts, Trial, expand
 from tests.helpers import images, tokens, trial
@@ -131,3 +132,14 @@ def test_a_decay_that_sparse_adamw_cannot_take_is_refused_before_training() -> N
     with pytest.raises(UserError, match="wd=200: sparse_adamw needs a decay below 1 in every step"):
         expand(composed("optimizer=sparse_adamw", "lr=0.01", "wd=200"), facts)
     assert expand(composed("optimizer=sparse_adamw", "lr=0.01", "wd=20"), facts)
+
+
+def test_moments_read_on_the_cpu_go_to_the_networks_device() -> None:
+    stack = Stack([alone(trial(images()), "sparse_adamw")], images(), CPU)
+    optimizer = stack.step.optimizer
+    assert isinstance(optimizer, Unstacked)
+    saved = [[p.detach().clone()[None] for p in optimizer.own] for _ in range(2)]
+    optimizer.own = [torch.nn.Parameter(p.detach().to("meta")) for p in optimizer.own]
+    optimizer.restore(3, *saved)
+    states = [optimizer.optimizer.state[p] for p in optimizer.own]
+    assert {state[name].device.type for state in states for name in ("exp_avg", "exp_avg_sq")} == {"meta"}
