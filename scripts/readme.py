@@ -132,6 +132,11 @@ def columns() -> dict[str, str]:
     return texts
 
 
+def _filled(page: str, name: str, text: str) -> str:
+    """The page with `text` between the marks of `name`."""
+    return re.sub(MARKS.format(name=name), lambda m: m[1] + text + m[2], page, flags=re.DOTALL)
+
+
 def with_tables(page: str, results: Path) -> str:
     """A page with those tables that it has marks for, as the committed studies have them."""
     shown = {"digits": "digits-cpu", "photographs": "cifar-16px-cpu", "CIFAR-10": "cifar10-fig2-h100"}
@@ -140,8 +145,7 @@ def with_tables(page: str, results: Path) -> str:
     }
     texts |= {"sparing table": sparing(results), "claims table": claims(results)} | columns()
     for name, text in texts.items():
-        marked = re.compile(MARKS.format(name=name), re.DOTALL)
-        page = marked.sub(lambda m: m[1] + text + m[2], page)  # noqa: B023 # which is called at once
+        page = _filled(page, name, text)
     return page
 
 
