@@ -27,7 +27,7 @@ _KEPT = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_pa
 def winners(trials: pd.DataFrame) -> pd.DataFrame:
     """The best cell per block and arm; an arm without a usable row has none.
 
-    trials: rows of `trials.csv`; only those of phase 'search' count, in whatever order. A cell is an arm's (lr, wd,
+    trials: rows of `trials.csv`; those of phase 'search' and 'refine' count, in whatever order. A cell is an arm's (lr, wd,
     other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties go to
     the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in its
     row, where a loss decides as infinitely bad; a failed one does not count.
@@ -126,7 +126,8 @@ def cells(block: Block) -> pd.DataFrame:
     """One row per cell of the search: arm, lr, wd, ..., `seeds`, `n_seeds`, `trials`, `diverged`, `failed`, `score`.
 
     `score` and `tie_score` are means over those of the arm's shared seeds (`runner.analysis.choice`) that the cell has
-    (inf where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether it has all.
+    (inf where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether it has all,
+    `on_grid` whether it was laid down before, and not added near a winner.
     """
     chosen, by_name = choices(block), {cell.name: cell for of_arm in runs(block).values() for cell in of_arm}
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -144,6 +145,7 @@ def cells(block: Block) -> pd.DataFrame:
                 "seeds": seeds,
                 "n_seeds": len(seeds),
                 "trials": len(group),
+                "on_grid": any(row["phase"] == "search" for row in group),
                 "diverged": sum(row["status"] == "diverged" for row in group),
                 "failed": sum(row["status"] == "failed" for row in group),
                 "score": mean([cell.runs[seed].score for seed in seeds]),
@@ -153,16 +155,19 @@ def cells(block: Block) -> pd.DataFrame:
                 "complete": choice is not None and seeds == choice.shared,
             }
         )
-    columns = [*_KEPT, *"trial seeds n_seeds trials diverged failed score tie_score score_key tie_key complete".split()]
+    columns = [
+        *_KEPT,
+        *"trial seeds n_seeds trials on_grid diverged failed score tie_score score_key tie_key complete".split(),
+    ]
     numbers = dict.fromkeys(("lr", "wd", "score", "tie_score", "score_key", "tie_key"), float)
-    return pd.DataFrame(rows, columns=columns).astype(numbers | {"complete": bool})
+    return pd.DataFrame(rows, columns=columns).astype(numbers | {"complete": bool, "on_grid": bool})
 
 
 def _search_rows(block: Block) -> list[dict[str, Any]]:
     """The search's rows as plain dictionaries, in the order of their seeds."""
     names = [*_KEPT, *"trial seed status phase".split(), block.measure.select, block.measure.tie]
     # Sorted, so that nothing depends on the order in which processes appended their rows.
-    rows = block.rows.loc[block.rows["phase"] == "search", names].sort_values(["seed", "trial"])
+    rows = block.rows.loc[block.rows["phase"] != "final", names].sort_values(["seed", "trial"])
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
