@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.finalists import blocks_of, rebuilt
 from runner.trials.older import as_on_record
@@ -42,7 +42,7 @@ def refinements(folder: Path, search: Mapping[str, Trial], before: Collection[st
         for part in replicates(block).values():
             kept = (part.rows["phase"] == "search") | part.rows["trial"].isin(list(before))
             part = replace(part, rows=part.rows[kept])
-            rows = {str(row["trial"]): row for row in part.rows.to_dict("records")}
+            rows: dict[str, dict[Any, Any]] = {str(row["trial"]): row for row in part.rows.to_dict("records")}
             like = next((search[key] for key in rows if key in search), None)
             for arm, choice in choices(part).items() if like else ():
                 winner, cells = choice.winner, [cell for cell in runs(part)[arm] if cell.hyper == choice.winner.hyper]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.analysis.blocks import Block, per_block, split
+from runner.analysis.blocks import Block, per_block, replicates, split
 from runner.analysis.choice import Cell, Choice, Run, choose, mean
 
 NONE_BETTER = "no decay is better than any"
@@ -27,8 +27,8 @@ _KEPT = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_pa
 def winners(trials: pd.DataFrame) -> pd.DataFrame:
     """The best cell per block and arm; an arm without a usable row has none.
 
-    trials: rows of `trials.csv`; those of phase 'search' and 'refine' count, in whatever order. A cell is an arm's (lr, wd,
-    other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties go to
+    trials: rows of `trials.csv`; those of phase 'search' and 'refine' count, in whatever order. A cell is an arm's (lr,
+    wd, other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties go to
     the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in its
     row, where a loss decides as infinitely bad; a failed one does not count.
 
@@ -164,10 +164,15 @@ def cells(block: Block) -> pd.DataFrame:
 
 
 def _search_rows(block: Block) -> list[dict[str, Any]]:
-    """The search's rows as plain dictionaries, in the order of their seeds."""
+    """The search's rows as plain dictionaries, in the order of their seeds.
+
+    Cells that were added near a winner belong to its replicate alone: where several are taken together, the search is
+    the grid that all of them have.
+    """
     names = [*_KEPT, *"trial seed status phase".split(), block.measure.select, block.measure.tie]
     # Sorted, so that nothing depends on the order in which processes appended their rows.
-    rows = block.rows.loc[block.rows["phase"] != "final", names].sort_values(["seed", "trial"])
+    phases = ["search"] if len(replicates(block)) > 1 else ["search", "refine"]
+    rows = block.rows.loc[block.rows["phase"].isin(phases), names].sort_values(["seed", "trial"])
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
