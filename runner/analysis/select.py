@@ -28,9 +28,9 @@ def winners(trials: pd.DataFrame) -> pd.DataFrame:
     """The best cell per block and arm; an arm without a usable row has none.
 
     trials: rows of `trials.csv`; those of phase 'search' and 'refine' count, in whatever order. A cell is an arm's (lr,
-    wd, other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties go to
-    the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in its
-    row, where a loss decides as infinitely bad; a failed one does not count.
+    wd, other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties
+    go to the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in
+    its row, where a loss decides as infinitely bad; a failed one does not count.
 
     Columns: `trial` is the id of the winning cell's row with the smallest of `seeds`; `seeds` a tuple of ints;
     `score` the mean of the column named by `selected_by` (val_error in percent; val_loss for text; test_error
