@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy import special
 
 from runner.analysis.blocks import Block, per_block
@@ -39,7 +40,8 @@ class Curve:
         arm: its label.
         cells: the K cells that are drawn from.
         seeds: the search seeds of each replicate, S; with 1 the chosen run reports itself.
-        by_replicate: [R, K] the expected error in each replicate of which all cells are there.
+        replicates: the R replicates of which all cells are there.
+        by_replicate: [R, K] the expected error in each of them.
         low: [K] the lower end of the 95 % band, which `band` says more of.
         high: [K] the upper end.
         drawn: [DRAWS, K] the curve with cells and seeds resampled; [0, K] where there are several replicates.
@@ -48,6 +50,7 @@ class Curve:
     arm: str
     cells: Sequence[Cell]
     seeds: int
+    replicates: tuple[int, ...]
     by_replicate: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -57,10 +60,6 @@ class Curve:
     def mean(self) -> np.ndarray:
         """[K]: over replicates."""
         return np.asarray(self.by_replicate.mean(axis=0))
-
-    @property
-    def replicates(self) -> int:
-        return len(self.by_replicate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +82,19 @@ def tuning(block: Block) -> list[Curve]:
     """The curve of each arm with two cells or more, in the order of `block.arms`."""
     parts, curves = _replicates(block), []
     for stream, arm in enumerate(block.arms):
-        searched = [one for part in parts if (one := _ranked(part, arm)) is not None]
-        most = max((len(one.cells) for one in searched), default=0)
+        found = {replicate: one for replicate, part in parts.items() if (one := _ranked(part, arm)) is not None}
+        most = max((len(one.cells) for one in found.values()), default=0)
         if most < 2:
             continue
         # A replicate that is still being searched has fewer cells to choose from: it waits until it has all.
-        searched = [one for one in searched if len(one.cells) == most]
+        replicates = tuple(replicate for replicate, one in found.items() if len(one.cells) == most)
+        searched = [found[replicate] for replicate in replicates]
         chances = best_of(most)
         by_replicate = np.array([expected(one.error.mean(axis=0), chances) for one in searched])
         drawn = resampled(searched[0], chances, stream) if len(searched) == 1 else np.empty((0, most))
         seeds = min(len(one.error) for one in searched)
-        curves.append(Curve(arm, searched[0].cells, seeds, by_replicate, *band(by_replicate, drawn), drawn))
+        low, high = band(by_replicate, drawn)
+        curves.append(Curve(arm, searched[0].cells, seeds, replicates, by_replicate, low, high, drawn))
     return curves
 
 
@@ -160,10 +161,31 @@ def over_log2(curves: np.ndarray) -> np.ndarray:
     return np.asarray((curves[..., 1:] + curves[..., :-1]) / 2 @ np.diff(octaves) / octaves[-1])
 
 
-def _replicates(block: Block) -> list[Block]:
+def alike(block: Block, arms: Sequence[str]) -> Block:
+    """The block with those search cells of `arms` alone that lie in windows of the same size around each arm's best.
+
+    How far a window reaches to each side of the best cell, in octaves of lr and of wd, is decided by the arm that was
+    searched least far there. A curve says what the window holds that was searched; these differ in their place only.
+    `arms` have a best cell and decay.
+    """
+    rows, best = block.rows[block.rows["phase"] == "search"], choices(block)
+    of_arms = [rows[rows["arm"] == arm] for arm in arms]
+    centres = [(best[arm].winner.lr, best[arm].winner.wd) for arm in arms]
+    octaves = [  # [rows, 2] of each arm
+        np.log2(of_arm[["lr", "wd"]].to_numpy() / centre).round(6)
+        for of_arm, centre in zip(of_arms, centres, strict=True)
+    ]
+    low = np.max([places.min(axis=0) for places in octaves], axis=0)
+    high = np.min([places.max(axis=0) for places in octaves], axis=0)
+    inside = [((low <= places) & (places <= high)).all(axis=1) for places in octaves]
+    return replace(block, rows=pd.concat([of_arm[kept] for of_arm, kept in zip(of_arms, inside, strict=True)]))
+
+
+def _replicates(block: Block) -> dict[int, Block]:
     if "replicate" not in block.rows:
-        return [block]
-    return [replace(block, rows=rows) for _, rows in block.rows.groupby("replicate")]
+        return {0: block}
+    numbers = block.rows["replicate"]
+    return {int(r): replace(block, rows=block.rows[numbers == r]) for r in sorted(set(numbers))}
 
 
 def _ranked(block: Block, arm: str) -> Ranked | None:
