@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 from runner.analysis.arms import L2, NO_DECAY
 from runner.analysis.measures import number
 from runner.analysis.results import OPTIMISTIC
 from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report import tuning
 from runner.report.chance import at_chance
 from runner.report.ragged import ragged
 
 
 def notes(results: BlockResults) -> list[str]:
     """One sentence or two per subject; subjects that do not arise are left out."""
-    return [*_selection(results), *_reporting(results.arms), *_precision(results), *_warnings(results)]
+    by_subject = (_selection(results), _reporting(results.arms), _precision(results), tuning.note(results))
+    return [*chain.from_iterable(by_subject), *_warnings(results)]
 
 
 def heads(results: BlockResults) -> tuple[str, ...]:

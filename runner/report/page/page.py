@@ -17,7 +17,7 @@ import pandas as pd
 from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
-from runner.report import claims_table
+from runner.report import claims_table, tuning
 from runner.report.generalization import tables
 from runner.report.notes import notes
 from runner.report.page.render import render
@@ -30,6 +30,7 @@ from runner.report.table import Table
 FILES = {
     "generalization.csv": "the tables above, with every interval",
     "claims.csv": "the paper's claims, each with its verdict",
+    "tuning.csv": "what each tuning budget buys, from one cell to all",
     "overlay.csv": "the paper's best cells beside ours",
     "trials.csv": "one row per finished trial",
     "curves.csv": "one row per trial and evaluated epoch",
@@ -101,7 +102,9 @@ def page(
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
     images = [_image(folder, plot) for plot in plots if plot.block == results.block.id]
-    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), notes(results), images)
+    budgets = tuning.table(results)
+    shown = [*map(_broken, tables(results)), *([budgets] if budgets is not None else [])]
+    return _Section(results.block, verdicts(results), shown, notes(results), images)
 
 
 def _broken(table: Table) -> Table:

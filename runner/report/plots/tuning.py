@@ -38,7 +38,10 @@ def caption(curves: list[Curve]) -> str:
     """What the lines and their bands mean."""
     several = max(curve.seeds for curve in curves) > 1
     error = "its error over its other search seeds" if several else "the error of the chosen run itself"
-    band = "over replicates" if len(curves[0].replicates) > 1 else "for other cells and seeds of this one replicate"
+    if max(len(curve.replicates) for curve in curves) > 1:
+        band = "over replicates"
+    else:
+        band = "for other cells and seeds of the same split" if several else "for other cells"
     return f"each cell trained with one seed, the best chosen by validation; line: {error}; band: 95 %, {band}"
 
 
