@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from runner.analysis.blocks import Block, per_block
+from runner.analysis.blocks import Block, per_block, replicates
 from runner.analysis.choice import Cell, Run
 from runner.analysis.select import choices, runs
 from runner.analysis.statistics import LEVEL, t_quantile
@@ -80,21 +80,21 @@ class Ranked:
 @per_block
 def tuning(block: Block) -> list[Curve]:
     """The curve of each arm with two cells or more, in the order of `block.arms`."""
-    parts, curves = _replicates(block), []
+    parts, curves = replicates(block), []
     for stream, arm in enumerate(block.arms):
-        found = {replicate: one for replicate, part in parts.items() if (one := _ranked(part, arm)) is not None}
+        found = {number: one for number, part in parts.items() if (one := _ranked(part, arm)) is not None}
         most = max((len(one.cells) for one in found.values()), default=0)
         if most < 2:
             continue
         # A replicate that is still being searched has fewer cells to choose from: it waits until it has all.
-        replicates = tuple(replicate for replicate, one in found.items() if len(one.cells) == most)
-        searched = [found[replicate] for replicate in replicates]
+        complete = tuple(number for number, one in found.items() if len(one.cells) == most)
+        searched = [found[number] for number in complete]
         chances = best_of(most)
         by_replicate = np.array([expected(one.error.mean(axis=0), chances) for one in searched])
         drawn = resampled(searched[0], chances, stream) if len(searched) == 1 else np.empty((0, most))
         seeds = min(len(one.error) for one in searched)
         low, high = band(by_replicate, drawn)
-        curves.append(Curve(arm, searched[0].cells, seeds, replicates, by_replicate, low, high, drawn))
+        curves.append(Curve(arm, searched[0].cells, seeds, complete, by_replicate, low, high, drawn))
     return curves
 
 
@@ -179,13 +179,6 @@ def alike(block: Block, arms: Sequence[str]) -> Block:
     high = np.min([places.max(axis=0) for places in octaves], axis=0)
     inside = [((low <= places) & (places <= high)).all(axis=1) for places in octaves]
     return replace(block, rows=pd.concat([of_arm[kept] for of_arm, kept in zip(of_arms, inside, strict=True)]))
-
-
-def _replicates(block: Block) -> dict[int, Block]:
-    if "replicate" not in block.rows:
-        return {0: block}
-    numbers = block.rows["replicate"]
-    return {int(r): replace(block, rows=block.rows[numbers == r]) for r in sorted(set(numbers))}
 
 
 def _ranked(block: Block, arm: str) -> Ranked | None:

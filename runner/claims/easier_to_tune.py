@@ -9,12 +9,13 @@ import numpy as np
 
 from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, number, short
+from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.tuning import Curve, alike, over_log2, tuning
 from runner.claims.claim import Claim, Evidence, below, from_bootstrap
+from runner.claims.comparison import ONE_REPLICATE
 
-ONE_REPLICATE = "one replicate, a single search on a single split, decides nothing about optimizers"
 SHOWN = (1, 4, 16)  # budgets of which the remark gives the difference
 
 
@@ -108,7 +109,10 @@ def _obstacle(
         return "the sign depends on the window"
     if len({curve.seeds > 1 for curve in curves}) > 1:
         return "one arm was searched with one seed, the other with several"
-    return ONE_REPLICATE if min(len(curve.replicates) for curve in curves) < 2 else ""
+    if any(len(curve.replicates) == 1 for curve in curves):
+        return ONE_REPLICATE
+    common = set(curves[0].replicates) & set(curves[1].replicates)
+    return f"{len(common)} common replicates; {REPLICATES} are needed" if len(common) < REPLICATES else ""
 
 
 def _octaves(values: list[float]) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,14 +121,10 @@ def test_cells_without_all_seeds_wait_and_a_single_cell_has_no_curve() -> None:
     assert curves(cells([1], [1])) == {}
 
 
-def pooled(block: Block, counts: Sequence[int]) -> Block:
-    """The block with the column `replicate`: the first rows are of 0, and so on."""
-    return replace(block, rows=block.rows.assign(replicate=np.repeat(range(len(counts)), counts)))
-
-
 def test_replicates_are_averaged_and_one_that_is_not_complete_waits() -> None:
     parts = [cells([1, 2], [1.0, 5.0], 0), cells([2, 1], [3.0, 8.0], 1), cells([2], [70.0], 2)]
-    (found,) = tuning(pooled(block_of([row for part in parts for row in part]), [2, 2, 1]))
+    rows = [{**row, "replicate": number} for number, part in enumerate(parts) for row in part]
+    found = curves(rows)["AdamW"]
     assert found.by_replicate == pytest.approx(np.array([[3.0, 1.0], [5.5, 8.0]]))
     assert found.mean == pytest.approx([4.25, 4.5])
     # Student's t over the two: 12.7 times half their distance.
