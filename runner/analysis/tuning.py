@@ -25,7 +25,7 @@ import pandas as pd
 from scipy import special
 
 from runner.analysis.blocks import Block, per_block, replicates
-from runner.analysis.choice import Cell, Run
+from runner.analysis.choice import Cell, Run, serving
 from runner.analysis.select import choices, runs
 from runner.analysis.statistics import LEVEL, t_quantile
 
@@ -82,19 +82,21 @@ def tuning(block: Block) -> list[Curve]:
     """The curve of each arm with two cells or more, in the order of `block.arms`."""
     parts, curves = replicates(block), []
     for stream, arm in enumerate(block.arms):
-        found = {number: one for number, part in parts.items() if (one := _ranked(part, arm)) is not None}
-        most = max((len(one.cells) for one in found.values()), default=0)
-        if most < 2:
+        found = {number: _searched(part, arm) for number, part in parts.items()}
+        names = dict.fromkeys(name for cells in found.values() for name in cells)
+        # As cells are compared on shared seeds, replicates are on shared cells: one that is still being searched waits,
+        # and cells that were added around the winner of one replicate are not drawn.
+        numbers = serving(frozenset(number for number in found if name in found[number]) for name in names)
+        shared = [name for name in names if numbers and all(name in found[number] for number in numbers)]
+        if len(shared) < 2:
             continue
-        # A replicate that is still being searched has fewer cells to choose from: it waits until it has all.
-        complete = tuple(number for number, one in found.items() if len(one.cells) == most)
-        searched = [found[number] for number in complete]
-        chances = best_of(most)
-        by_replicate = np.array([expected(one.error.mean(axis=0), chances) for one in searched])
-        drawn = resampled(searched[0], chances, stream) if len(searched) == 1 else np.empty((0, most))
-        seeds = min(len(one.error) for one in searched)
+        chances = best_of(len(shared))
+        ranked = [_ranked(parts[number], [found[number][name] for name in shared]) for number in numbers]
+        by_replicate = np.array([expected(one.error.mean(axis=0), chances) for one in ranked])
+        drawn = resampled(ranked[0], chances, stream) if len(ranked) == 1 else np.empty((0, len(shared)))
+        seeds = min(len(one.error) for one in ranked)
         low, high = band(by_replicate, drawn)
-        curves.append(Curve(arm, searched[0].cells, seeds, complete, by_replicate, low, high, drawn))
+        curves.append(Curve(arm, ranked[0].cells, seeds, numbers, by_replicate, low, high, drawn))
     return curves
 
 
@@ -181,16 +183,20 @@ def alike(block: Block, arms: Sequence[str]) -> Block:
     return replace(block, rows=pd.concat([of_arm[kept] for of_arm, kept in zip(of_arms, inside, strict=True)]))
 
 
-def _ranked(block: Block, arm: str) -> Ranked | None:
-    """The arm's cells that have all of the seeds which serve most of them; None where there is none."""
+def _searched(block: Block, arm: str) -> dict[str, Cell]:
+    """The arm's cells, by name, that have all of the seeds which serve most of them."""
     choice = choices(block).get(arm)
-    if choice is None:
-        return None
-    cells = [cell for cell in runs(block)[arm] if set(choice.shared) <= cell.runs.keys()]
+    cells = runs(block)[arm] if choice else []
+    return {cell.name: cell for cell in cells if choice and set(choice.shared) <= cell.runs.keys()}
+
+
+def _ranked(block: Block, cells: Sequence[Cell]) -> Ranked:
+    """These cells on the seeds that all of them have."""
+    seeds = sorted(set.intersection(*(set(cell.runs) for cell in cells)))
     reported = dict(zip(block.rows["trial"], block.rows[block.measure.report], strict=True))
-    own = np.array([[_error(cell.runs[seed], reported) for cell in cells] for seed in choice.shared])  # [S, n]
+    own = np.array([[_error(cell.runs[seed], reported) for cell in cells] for seed in seeds])  # [S, n]
     others = np.array([np.delete(own, s, axis=0).mean(axis=0) for s in range(len(own))]) if len(own) > 1 else own
-    order = np.array([sorted(range(len(cells)), key=lambda i: cells[i].key((seed,))) for seed in choice.shared])
+    order = np.array([sorted(range(len(cells)), key=lambda i: cells[i].key((seed,))) for seed in seeds])
     return Ranked(cells, np.argsort(order, axis=1), np.take_along_axis(others, order, axis=1))
 
 

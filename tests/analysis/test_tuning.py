@@ -132,6 +132,15 @@ def test_replicates_are_averaged_and_one_that_is_not_complete_waits() -> None:
     assert found.replicates == (0, 1)
 
 
+def test_cells_of_one_replicate_alone_are_not_drawn() -> None:
+    parts = [cells([1, 2, 3], [1.0, 5.0, 6.0], 0), cells([2, 1, 3], [3.0, 8.0, 7.0], 1)]
+    parts.append(cells([1, 2, 3, 0.5], [2.0, 4.0, 5.0, 1.0], 2))
+    found = curves([{**row, "replicate": number} for number, part in enumerate(parts) for row in part])["AdamW"]
+    assert found.replicates == (0, 1, 2)
+    assert len(found.cells) == 3
+    assert found.by_replicate[:, -1] == pytest.approx([1.0, 8.0, 2.0])
+
+
 def test_a_band_of_equal_cells_is_a_line_and_is_the_same_each_time() -> None:
     flat = curves(cells([3.0] * 5, [3.0] * 5))["AdamW"]
     assert flat.low == pytest.approx(flat.high)
