@@ -103,15 +103,15 @@ def page(
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
     images = [_image(folder, plot) for plot in plots if plot.block == results.block.id]
     budgets = tuning.table(results)
-    shown = [*map(_broken, tables(results)), *([budgets] if budgets is not None else [])]
+    shown = [*map(_broken, tables(results)), *([_broken(budgets, 0)] if budgets is not None else [])]
     return _Section(results.block, verdicts(results), shown, notes(results), images)
 
 
-def _broken(table: Table) -> Table:
+def _broken(table: Table, longest: int = BREAK) -> Table:
     """What a long cell has in brackets or after a semicolon goes below the rest, so that the verdict stays in sight."""
     pattern = re.compile(r"(;)? (?=[\[(])|(;) ")
     return replace(
-        table, rows=[[pattern.sub(r"\1\2\n", x) if len(x) > BREAK else x for x in row] for row in table.rows]
+        table, rows=[[pattern.sub(r"\1\2\n", x) if len(x) > longest else x for x in row] for row in table.rows]
     )
 
 
