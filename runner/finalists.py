@@ -96,16 +96,19 @@ def foreseen(
 
     blocks = blocks_of(folder, search, planned=True)
     used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
-    most = sum(
-        _most(part, _fresh(used, seeds, number), 0 if number else map_noise, done)
-        for block in blocks
+    recorded = {
+        (block.id, number): part.arms
+        for block in blocks_of(folder, search, planned=False)
         for number, part in replicates(block).items()
-        if part.rows["trial"].isin(list(search)).any()
-    )
-    recorded = blocks_of(folder, search, planned=False)
-    if [block.arms for block in recorded] != [block.arms for block in blocks]:
-        return most, most
-    return most, min(most, len(set(known) - set(done)))
+    }
+    most, unknown = 0, 0
+    for block in blocks:
+        for number, part in replicates(block).items():
+            if part.rows["trial"].isin(list(search)).any():
+                left = _most(part, _fresh(used, seeds, number), 0 if number else map_noise, done)
+                most += left
+                unknown += left if recorded.get((block.id, number)) != part.arms else 0
+    return most, min(most, unknown + len(set(known) - set(done)))
 
 
 def _most(block: Block, fresh: Collection[int], map_noise: int, done: Collection[str]) -> int:
