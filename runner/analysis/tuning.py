@@ -80,12 +80,14 @@ class Ranked:
 @per_block
 def tuning(block: Block) -> list[Curve]:
     """The curve of each arm with two cells or more, in the order of `block.arms`."""
+    refined = block.rows["phase"] == "refine"
+    if refined.any():  # Cells that were added around a winner are no random ones.
+        block = replace(block, rows=block.rows[~refined])
     parts, curves = replicates(block), []
     for stream, arm in enumerate(block.arms):
         found = {number: _searched(part, arm) for number, part in parts.items()}
         names = dict.fromkeys(name for cells in found.values() for name in cells)
-        # As cells are compared on shared seeds, replicates are on shared cells: one that is still being searched waits,
-        # and cells that were added around the winner of one replicate are not drawn.
+        # As cells are compared on shared seeds, replicates are on shared cells: one that is still being searched waits.
         numbers = serving(frozenset(number for number in found if name in found[number]) for name in names)
         shared = [name for name in names if numbers and all(name in found[number] for number in numbers)]
         if len(shared) < 2:

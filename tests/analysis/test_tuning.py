@@ -115,6 +115,11 @@ def test_no_decay_has_a_curve_of_its_own_and_a_part_in_no_other() -> None:
     assert with_zero["Adam + L2"].mean == pytest.approx(decayed["Adam + L2"].mean)
 
 
+def test_cells_that_were_added_around_a_winner_are_not_drawn() -> None:
+    rows = [*cells([1, 2], [1.0, 5.0]), trial("adamw", 1e-3, 0.014, 0, phase="refine", error=0.5)]
+    assert curves(rows)["AdamW"].mean == pytest.approx([3.0, 1.0])
+
+
 def test_cells_without_all_seeds_wait_and_a_single_cell_has_no_curve() -> None:
     rows = [*cells([1, 2, 3], [1, 5, 6], 0), *cells([1, 2], [1, 5], 1)]
     assert len(curves(rows)["AdamW"].cells) == 2
