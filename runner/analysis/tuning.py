@@ -2,12 +2,13 @@
 
 Somebody who can afford k trials draws k of an arm's cells at random, trains each with one seed, and keeps the cell with
 the smallest validation error. The curve says what test error that reaches on average (Dodge et al. 2019, "Show Your
-Work", section 3; Schmidt, Schneider & Hennig 2021). Cells are drawn without replacement, so the mean over all subsets
-is exact, and an unbiased estimate for cells drawn from the whole window (Tang et al. 2020, "Showing Your Work Doesn't
-Always Work", section 4).
+Work: Improved Reporting of Experimental Results", section 3). Cells are drawn without replacement, so the mean over all
+subsets is exact, and an unbiased estimate for cells drawn from the whole window (Tang et al. 2020, "Showing Your Work
+Doesn't Always Work").
 
-* One seed chooses, others report: the error of a cell is the mean over its other search seeds, for the run that was
-  chosen is a lucky one. Where cells have one seed only, it is the error of the chosen run itself.
+* One seed chooses, others report, as Schmidt, Schneider & Hennig (2021, "Descending through a Crowded Valley") train
+  the chosen setting again: the error of a cell is the mean over its other search seeds, for the run that was chosen is
+  a lucky one. Where cells have one seed only, it is the error of the chosen run itself.
 * A diverged run counts as chance, as everywhere; where a loss decides, as infinitely bad.
 * Cells without decay have a curve of their own and are in no other: a random search draws the decay on a logarithmic
   scale, where 0 has no place, and the share of the column wd = 0 is a choice of the grid. In the curves of both twins
@@ -122,8 +123,10 @@ def expected(error: np.ndarray, chances: np.ndarray) -> np.ndarray:
 
 
 def resampled(searched: Ranked, chances: np.ndarray, stream: int) -> np.ndarray:
-    """[DRAWS, K]: the curve of as many cells and seeds as there are, each drawn with replacement (Owen 2007).
+    """[DRAWS, K]: the curve of as many cells and seeds as there are, each drawn with replacement.
 
+    Both are drawn because both are samples, by themselves, which is rather too wide than too narrow (Owen 2007, "The
+    pigeonhole bootstrap").
     Seeds are drawn alike for all arms, which makes the draws of two arms pairs; cells by a stream of random numbers of
     their own.
     """
@@ -133,7 +136,7 @@ def resampled(searched: Ranked, chances: np.ndarray, stream: int) -> np.ndarray:
     error = np.zeros((DRAWS, n))
     for rank, by_rank, weight in zip(searched.rank, searched.error, seeds.T, strict=True):
         drawn = by_rank[np.sort(rank[cells], axis=1)]
-        error += np.where(weight[:, None] > 0, weight[:, None] * drawn, 0.0)  # 0 times infinity is no number
+        error += weight[:, None] * np.where(weight[:, None] > 0, drawn, 0.0)  # 0 times infinity is no number
     return expected(error, chances)
 
 
