@@ -64,7 +64,7 @@ def note(results: BlockResults) -> list[str]:
     several = max(curve.seeds for curve in curves) > 1
     reports = "its other search seeds report" if several else "the chosen run reports itself (there is one search seed)"
     if any(len(curve.replicates) > 1 for curve in curves):
-        band = "Student's t over replicates"
+        band = "Student's t over replicates, of which the arms share the splits, so that differences vary less"
     else:
         seeds = " and other search seeds" if several else ""
         band = f"by a bootstrap, and covers other cells of the same window{seeds}, no other split"
