@@ -73,20 +73,18 @@ def test_auto_stops_as_soon_as_it_is_sure_and_says_what_of(sure: Path) -> None:
     assert len(rows(sure)) == len(frame)
 
 
-def test_auto_that_was_stopped_and_goes_on_ends_with_the_same_rows(sure: Path, tmp_path: Path) -> None:
-    most = rows(sure)["replicate"].nunique()
-    alike = ("lr=0.01", "wd=0.001,0.002", "-m", "optimizer=adam,adamw", "epochs=1", *SMALL)  # not decided so soon
+def test_auto_that_was_stopped_and_goes_on_ends_with_the_same_rows(tmp_path: Path) -> None:
+    alike = ("-m", "optimizer=adam,adamw", "lr=0.01", "wd=0.001", "epochs=1", "equal_within=0.001", *SMALL)
     for folder, counts in ((tmp_path / "one", (6,)), (tmp_path / "two", (5, 6))):
         folder.mkdir()
         for count in counts:
-            said = done(command(folder, *alike, "final_seeds=1", "replicates=auto", f"max_replicates={count}"))
-        assert "max_replicates=6 is reached; more of them go on from here" in said
+            done(command(folder, *alike, "replicates=auto", f"max_replicates={count}"))
     frames = [rows(tmp_path / name).drop(columns=[*TIMING]) for name in ("one", "two")]
     pd.testing.assert_frame_equal(*frames)
-    assert most >= 5
+    assert frames[0]["replicate"].nunique() in (5, 6)
 
 
-def test_a_fixed_number_says_nothing_before_all_are_there(sure: Path, tmp_path: Path) -> None:
+def test_a_fixed_number_says_nothing_before_all_are_there(tmp_path: Path) -> None:
     done(command(tmp_path, *ARMS, "replicates=5"))
     frame = pd.read_csv(tmp_path / "results" / "s" / "generalization.csv").set_index("arm")
     assert frame.loc["AdamW", "verdict"] == "higher"
