@@ -10,7 +10,9 @@ from runner.analysis.measures import NOTHING, short
 from runner.claims.claim import ALPHA, CONFIRMED, ON_PAR, REFUTED, SEEDS, UNDECIDED, Claim
 from runner.report.table import Table
 
-COLUMNS = "claim name figure statistic value low high n verdict why paper_value scope".split()
+COLUMNS = (
+    "claim name figure statistic value low high n verdict why paper_value scope windows_low windows_high windows"
+).split()
 HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
 
 
@@ -21,8 +23,9 @@ def frame(claims: Sequence[Claim]) -> pd.DataFrame:
         e = claim.evidence
         row: dict[str, object] = {name: getattr(claim, name) for name in COLUMNS if hasattr(claim, name)}
         row |= {"value": e.value, "low": e.low, "high": e.high, "n": e.n} if e else {}
+        row |= dict(zip(("windows_low", "windows_high", "windows"), claim.windows or (None,) * 3, strict=True))
         rows.append(row | {"why": claim.because})
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "windows": "Int64"})
 
 
 def summary(claims: Sequence[Claim]) -> str:
@@ -53,11 +56,19 @@ def _cells(claim: Claim) -> list[str]:
         claim.claim,
         f"{claim.name}: {claim.statistic}",
         f"{verdict}: {claim.because}" if claim.because else verdict,
-        f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING,
+        f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]{_elsewhere(claim)}" if e else NOTHING,
         str(e.n) if e else NOTHING,
         claim.paper_value,
         claim.figure,
     ]
+
+
+def _elsewhere(claim: Claim) -> str:
+    """'; -1.9 to -1.2 in 5 other windows': a map's statistic where the grid or its good cells end elsewhere."""
+    if claim.windows is None:
+        return ""
+    low, high, count = claim.windows
+    return f"; {short(low, 3)} to {short(high, 3)} in {count} other {'window' if count == 1 else 'windows'}"
 
 
 RULES = (
