@@ -60,7 +60,8 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     # To hold in all windows: the worst of their p-values (an intersection-union test, Berger 1982).
     null = max(one.against_null for one in (own, *others))
     against = max(one.against_claim for one in (own, *others))
-    differs = min(own.against_null, own.against_claim) <= ALPHA < min(null, against)
+    alone, worst = min(own.against_null, own.against_claim), min(null, against)
+    differs = alone <= ALPHA < worst or alone < 0.5 <= worst
     return replace(
         claim,
         evidence=replace(own, against_null=null, against_claim=against),
@@ -105,7 +106,8 @@ def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map,
     claim = Claim(
         "separable",
         f"{map_.arm}'s map is more separable than {twin_map.arm}'s",
-        f"interaction's share of a surface through log(error) of good cells, {map_.arm} minus {twin_map.arm}",
+        f"interaction's share of the variance around the bottom of a surface through log(error), {map_.arm} minus "
+        f"{twin_map.arm}",
         None,
         (results,),
     )
@@ -124,6 +126,6 @@ def _shares(land: Landscape, twin: Landscape, limit: float) -> Found:
         return first if isinstance(first, str) else str(second)
     (value, drawn), (of_twin, twins_drawn) = first.interaction, second.interaction
     if math.isnan(value - of_twin):
-        return "a map's good cells are alike to within their noise"
+        return "a map's fitted surface has no curvature beyond its noise"
     n, freedom = first.cells + second.cells, min(first.freedom, second.freedom)
     return from_bootstrap(value - of_twin, drawn - twins_drawn, n, -math.inf, 0.0, freedom)

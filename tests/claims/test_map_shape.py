@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from runner.analysis.landscape import lowest
+from runner.report.claims_table import frame, markdown
 from tests.claims.made_up import LRS, WDS, Row, judged, study, verdict
 
 
@@ -39,6 +40,59 @@ def test_the_opposite_landscape_refutes_the_same_claims() -> None:
     assert verdict(claims, "SGD + L2's basin is diagonal") == "refuted"
     assert verdict(claims, "SGDW's basin is along the lr axis") == "refuted"
     assert verdict(claims, "map is more separable") == "refuted"
+
+
+def _bent(optimizer: str, lr: float, wd: float) -> float:
+    """L2's best decay stays where it is, but at the largest learning rate it lies far lower."""
+    x = math.log2(lr / LRS[3])
+    distance = math.log2(wd / WDS[3]) + (5.0 if x > 2.5 else 0.0) if wd else 5.0
+    return 3.0 * math.exp(0.01 * x**2 + 0.02 * distance**2)
+
+
+def test_a_verdict_that_the_window_makes_is_none() -> None:
+    """With the outermost rate the valley falls and without it does not: undecided, for that reason."""
+    (claim,) = [c for c in judged(study(_bent, ("sgd", "sgdw"), spread=0.02)) if "SGD + L2's basin" in c.name]
+    assert claim.evidence is not None
+    assert claim.evidence.high < -0.5  # alone it would be confirmed
+    assert claim.windows is not None
+    assert claim.windows[1] == pytest.approx(0, abs=0.1)
+    assert claim.verdict == "undecided"
+    assert claim.why == "other windows of the grid do not bear it out"
+
+
+def test_the_least_and_largest_value_in_other_windows_stand_beside_a_maps_own() -> None:
+    claims = judged(study(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
+    (claim,) = [c for c in claims if "SGD + L2's basin" in c.name]
+    assert claim.windows is not None
+    assert claim.evidence is not None
+    low, high, count = claim.windows
+    assert count == 6
+    assert low == pytest.approx(-0.9, abs=0.1)
+    assert high == pytest.approx(-0.9, abs=0.1)
+    assert f" {low:.3g} to {high:.3g} in 6 other windows |" in markdown([claim])
+    (row,) = frame([claim]).to_dict("records")
+    assert (row["windows_low"], row["windows_high"], row["windows"]) == (low, high, 6)
+
+
+def test_the_papers_slope_is_that_of_its_circles() -> None:
+    claims = judged(study(both(-0.9, 0.0), ("adam", "adamw", "sgd", "sgdw"), spread=0.05))
+    found = {c.name: c.paper_value.split(" (")[0] for c in claims if "basin" in c.name}
+    assert found == {
+        "Adam + L2's basin is diagonal": "-1.65",
+        "AdamW's basin is along the lr axis": "0.00",
+        "SGD + L2's basin is diagonal": "-0.91",
+        "SGDW's basin is along the lr axis": "-0.10",
+    }
+
+
+def test_where_no_decay_is_as_good_as_any_there_is_no_slope() -> None:
+    def truth(optimizer: str, lr: float, wd: float) -> float:
+        return 3.0 * math.exp(0.03 * math.log2(lr / LRS[3]) ** 2)
+
+    (claim,) = [c for c in judged(study(truth, ("sgd", "sgdw"), spread=0.05)) if "SGD + L2's basin" in c.name]
+    assert (claim.verdict, claim.evidence) == ("undecided", None)
+    assert "rates where decay helps" in claim.why
+    assert claim.remark == "decay helps at 0 of 7 learning rates"
 
 
 def test_slopes_are_measured_in_paper_units_whatever_the_convention() -> None:
