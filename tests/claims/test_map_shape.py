@@ -44,14 +44,15 @@ def test_the_opposite_landscape_refutes_the_same_claims() -> None:
 
 def _bent(optimizer: str, lr: float, wd: float) -> float:
     """L2's best decay stays where it is, but at the largest learning rate it lies far lower."""
-    x = math.log2(lr / LRS[3])
-    distance = math.log2(wd / WDS[3]) + (5.0 if x > 2.5 else 0.0) if wd else 5.0
-    return 3.0 * math.exp(0.01 * x**2 + 0.02 * distance**2)
+    distance = math.log2(wd / WDS[3]) + (5.0 if lr > LRS[1] else 0.0) if wd else 6.0
+    return 3.0 * math.exp(0.01 * distance**2)
 
 
 def test_a_verdict_that_the_window_makes_is_none() -> None:
     """With the outermost rate the valley falls and without it does not: undecided, for that reason."""
-    (claim,) = [c for c in judged(study(_bent, ("sgd", "sgdw"), spread=0.02)) if "SGD + L2's basin" in c.name]
+    wds = [WDS[3] / 2**k for k in range(-4, 9)]
+    rows = study(_bent, ("sgd", "sgdw"), spread=0.02, lrs=LRS[:5], wds=wds)
+    (claim,) = [c for c in judged(rows) if "SGD + L2's basin" in c.name]
     assert claim.evidence is not None
     assert claim.evidence.high < -0.5  # alone it would be confirmed
     assert claim.windows is not None
