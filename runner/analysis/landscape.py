@@ -48,7 +48,7 @@ class Noise:
         if self.replicates == 1 and (self.cells < CELLS or self.freedom < FREEDOM):
             return (
                 f"noise unknown: {self.cells} good cells with several seeds, {self.freedom} degrees of freedom; "
-                f"{CELLS} and {FREEDOM} are needed (more seeds, or replicate={CELLS})"
+                f"{CELLS} and {FREEDOM} are needed (more seeds, or map_noise={CELLS})"
             )
         return ""
 
@@ -171,7 +171,6 @@ def _by_replicate(block: Block) -> pd.DataFrame:
     kept = {(cell, seed) for cell, seeds in zip(complete["cell"], complete["seeds"], strict=True) for seed in seeds}
     rows = block.rows[block.rows["phase"] == "search"]
     rows = rows[[pair in kept for pair in zip(rows["cell"], rows["seed"], strict=True)]]
-    rows = rows.assign(replicate=rows.get("replicate", 0))
     mean = rows.groupby(["cell", "replicate"])[block.measure.select].mean() + offset(block)
     return np.log(mean[mean > 0]).unstack() if len(mean) else pd.DataFrame()
 

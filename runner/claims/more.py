@@ -1,0 +1,33 @@
+"""How much more of a sample would decide what an interval leaves open: `more(...)`, in words."""
+
+from __future__ import annotations
+
+import math
+
+from scipy import special
+
+from runner.analysis.measures import short
+
+REACH = 1000  # times what is there; a number beyond it is no advice
+
+
+def more(count: float, what: str, alpha: float, *sides: tuple[float, float]) -> str:
+    """'about 30 replicates would decide it', if value and spread stayed what they are.
+
+    The normal quantile of a p-value grows with the root of the sample, and a correction for several claims is a factor
+    that the larger sample must overcome too.
+
+    Args:
+        count: how many there are.
+        what: they are: 'replicates', 'seeds in a cell'.
+        alpha: one-sided level.
+        sides: for each of the two verdicts the p-value against its opposite, alone and corrected.
+    """
+    wanted = [
+        count * float(special.ndtri(alpha * p / corrected) / special.ndtri(p)) ** 2
+        for p, corrected in sides
+        if 0 < p < 0.5  # else the value is on the other side
+    ]
+    if not wanted or min(wanted) > REACH * count:
+        return f"no number of {what} in reach would decide it"
+    return f"about {short(math.ceil(min(wanted)), 2)} {what} would decide it, {short(count)} are there"
