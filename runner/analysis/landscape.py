@@ -1,7 +1,7 @@
 """A map of errors as numbers, and its noise: `landscape(block, map, noise_of(block))` is the call to know.
 
-A map is log(error) over log2(lr) and log2(wd). With one replicate its noise is that from seed to seed, pooled over cells
-that were trained with several; a thousand maps with fresh noise on every cell are drawn from it (a parametric
+A map is log(error) over log2(lr) and log2(wd). With one replicate its noise is that from seed to seed, pooled over
+cells that were trained with several; a thousand maps with fresh noise on every cell are drawn from it (a parametric
 bootstrap). With several replicates it is that from replicate to replicate: the runs of one share their split of the
 data, so replicates are what is drawn anew, each with all of its cells at once.
 """
@@ -142,8 +142,10 @@ def noise_of(block: Block) -> Noise:
         logs = logs.dropna()
         logs = logs[logs.mean(axis=1) <= logs.mean(axis=1).min() + math.log(GOOD)]
         # What a split does to all cells alike takes no part in comparing them.
-        left = logs.sub(logs.mean(axis=1), axis=0).sub(logs.mean(axis=0), axis=1) + (logs.mean(axis=1).mean())
-        return _noise(float((left**2).to_numpy().sum()), len(logs), (len(logs) - 1) * (logs.shape[1] - 1), logs.shape[1])
+        table = logs.to_numpy()
+        left = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
+        count, of = table.shape
+        return _noise(float((left**2).sum()), count, (count - 1) * (of - 1), of)
     rows = block.rows[(block.rows["status"] == "ok") & (block.rows[column] + offset(block) > 0)]
     by_cell = np.log(rows[column] + offset(block)).groupby(rows["cell"])
     mean, count, variance = by_cell.mean(), by_cell.size(), by_cell.var(ddof=1)
@@ -166,7 +168,7 @@ def offset(block: Block) -> float:
 
 @per_block
 def _by_replicate(block: Block) -> pd.DataFrame:
-    """[cell, replicate]: log of a complete cell's mean error over the replicate's search seeds; NaN where it has none."""
+    """[cell, replicate]: log of a complete cell's mean error over a replicate's search seeds; NaN without any."""
     complete = cells(block)
     kept = {(cell, seed) for cell, seeds in zip(complete["cell"], complete["seeds"], strict=True) for seed in seeds}
     rows = block.rows[block.rows["phase"] == "search"]

@@ -90,6 +90,7 @@ FIGURE_4_CIFAR10: Mapping[str, Mapping[int, float]] = {
     "AdamW": {1800: 3.13},
     "SGDW": {1800: 2.92},
 }
+RESTARTS_SOONER = 10  # "up to a factor of 10" (section 4.5): restarts of 100 epochs first against runs of 1800
 
 
 def rescale(updates: float) -> float:

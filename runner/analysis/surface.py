@@ -76,7 +76,7 @@ class Surface:
     def steeper(self, slope: float) -> tuple[float, float]:
         """(estimate, standard error) of a number that is above 0 where the valley's slope is above `slope`.
 
-        A ratio is tested by the sum that is 0 where it has the value (Fieller 1954), which is normal as the ratio is not.
+        A ratio is tested by the sum that is 0 where it has the value (Fieller 1954): that is normal, as no ratio is.
         """
         # The slope is above s where -xy / (2 yy) > s, which for yy > 0 is -xy - 2 s yy > 0.
         weights = np.array([-1.0, -2 * slope])
@@ -91,9 +91,9 @@ class Surface:
         5 xy^2 / (4 xx^2 + 4 yy^2 + 5 xy^2). With it [DRAWS] the share in drawn maps. It is 0 to 1, and NaN where the
         surface is straight to within its noise.
 
-        Why this of the measures of a twisted valley: xy^2 / (4 xx yy) has no value where a map is a saddle or flat along
-        the rate, as many are; the share of the cells' own variance depends on which of them are good, so that of two
-        maps with one truth it calls one the more separable far too often. This one is of the curvature alone.
+        Why this of the measures of a twisted valley: xy^2 / (4 xx yy) has no value where a map is a saddle or flat
+        along the rate, as many are; the share of the cells' own variance depends on which of them are good, so that of
+        two maps with one truth it calls one the more separable far too often. This one is of the curvature alone.
         """
         noise = np.diag(self.covariance)
         # Squares hold the noise too, and those of a drawn map hold it twice: its own and the one drawn.
@@ -147,14 +147,12 @@ def fit(land: Landscape, limit: float = GOOD, rates: np.ndarray | None = None, s
     if few:
         where = "" if rates is None else " where decay helps"
         return (
-            f"{len(groups)} good cells (up to {limit:g} times the best error), at {lines[0]} rates{where} and {lines[1]} "
-            f"decays; a surface takes {NEEDED}, at {LINES} and {LINES}"
+            f"{len(groups)} good cells (up to {limit:g} times the best error), at {lines[0]} rates{where} and "
+            f"{lines[1]} decays; a surface takes {NEEDED}, at {LINES} and {LINES}"
         )
     root = np.sqrt(land.units[used])[:, None]
     solve = np.linalg.pinv(design * root) * root.T
-    return Surface(
-        solve @ land.log_error[used], land.drawn(stream)[:, used] @ solve.T, design, land.freedom
-    )
+    return Surface(solve @ land.log_error[used], land.drawn(stream)[:, used] @ solve.T, design, land.freedom)
 
 
 def windows(land: Landscape) -> Iterator[tuple[Landscape, float]]:

@@ -60,7 +60,7 @@ class Claim:
         family: the optimizers that it is about.
         windows: of a statistic of a map, the least and the largest value in other windows of the grid, and how many.
         leaves_open: why its evidence leaves it open, where there is more to say than that the interval does.
-        sample: what more of would narrow the interval, and how many there are: (8, 'replicates').
+        sample: what more of would narrow the interval, and how many there are: (5, 'trials'); None: the evidence's n.
         verdict: CONFIRMED, REFUTED or UNDECIDED (`decided`).
     """
 
@@ -272,7 +272,8 @@ def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float
         return replace(claim, verdict=REFUTED)
     alone = min(evidence.against_null, evidence.against_claim) <= alpha
     why = "not after Holm's correction" if alone else claim.leaves_open or "the interval leaves it open"
-    if claim.sample:
+    if not claim.leaves_open:
+        sample = claim.sample or (evidence.n, "replicates" if claim.places[0].parts else "seeds")
         sides = ((evidence.against_null, confirming), (evidence.against_claim, refuting))
-        why += f"; {more(*claim.sample, alpha, *sides)}"
+        why += f"; {more(sample, alpha, *sides)}"
     return replace(claim, why=why)

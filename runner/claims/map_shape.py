@@ -120,7 +120,7 @@ def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map,
 
 
 def _shares(land: Landscape, twin: Landscape, limit: float) -> Found:
-    """Whether the map's interaction is the smaller. Rates where decay does not help count: it is part of their shape."""
+    """Whether the map's interaction is the smaller. Rates where decay does not help count: that too is its shape."""
     first, second = fit(land, limit), fit(twin, limit, stream=1)
     if isinstance(first, str) or isinstance(second, str):
         return first if isinstance(first, str) else str(second)

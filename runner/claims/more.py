@@ -11,18 +11,18 @@ from runner.analysis.measures import short
 REACH = 1000  # times what is there; a number beyond it is no advice
 
 
-def more(count: float, what: str, alpha: float, *sides: tuple[float, float]) -> str:
+def more(sample: tuple[float, str], alpha: float, *sides: tuple[float, float]) -> str:
     """'about 30 replicates would decide it', if value and spread stayed what they are.
 
     The normal quantile of a p-value grows with the root of the sample, and a correction for several claims is a factor
     that the larger sample must overcome too.
 
     Args:
-        count: how many there are.
-        what: they are: 'replicates', 'seeds in a cell'.
+        sample: how many there are, and what they are: (8, 'replicates').
         alpha: one-sided level.
         sides: for each of the two verdicts the p-value against its opposite, alone and corrected.
     """
+    count, what = sample
     wanted = [
         count * float(special.ndtri(alpha * p / corrected) / special.ndtri(p)) ** 2
         for p, corrected in sides

@@ -18,7 +18,9 @@ X, Y = np.meshgrid(AXIS, AXIS, indexing="ij")
 Truth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def land_of(log_error: np.ndarray, sd: float = 0.05, units: int = 2, zero: float = math.nan, freedom: int = 60) -> Landscape:
+def land_of(
+    log_error: np.ndarray, sd: float = 0.05, units: int = 2, zero: float = math.nan, freedom: int = 60
+) -> Landscape:
     """A map of one replicate on octaves, its cells' means over `units` seeds."""
     n = len(AXIS)
     noise = Noise(sd, 20, freedom)
@@ -34,9 +36,7 @@ def replicated(maps: np.ndarray) -> Landscape:
     whole = np.full((n, n), len(maps))
     empty = np.full(n, math.nan)
     tile = np.tile(AXIS, (n, 1))
-    return Landscape(
-        AXIS, AXIS, tile, maps.mean(axis=0), whole, noise, empty, whole[0], maps, tuple(range(len(maps)))
-    )
+    return Landscape(AXIS, AXIS, tile, maps.mean(axis=0), whole, noise, empty, whole[0], maps, tuple(range(len(maps))))
 
 
 def surface_of(land: Landscape, limit: float = 2.0, stream: int = 0) -> Surface:
