@@ -96,16 +96,19 @@ def foreseen(
 
     blocks = blocks_of(folder, search, planned=True)
     used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
-    most = sum(
-        _most(part, _fresh(used, seeds, number), 0 if number else map_noise, done)
-        for block in blocks
+    recorded = {
+        (block.id, number): part.arms
+        for block in blocks_of(folder, search, planned=False)
         for number, part in replicates(block).items()
-        if part.rows["trial"].isin(list(search)).any()
-    )
-    recorded = blocks_of(folder, search, planned=False)
-    if [block.arms for block in recorded] != [block.arms for block in blocks]:
-        return most, most
-    return most, min(most, len(set(known) - set(done)))
+    }
+    most, unknown = 0, 0
+    for block in blocks:
+        for number, part in replicates(block).items():
+            if part.rows["trial"].isin(list(search)).any():
+                left = _most(part, _fresh(used, seeds, number), 0 if number else map_noise, done)
+                most += left
+                unknown += left if recorded.get((block.id, number)) != part.arms else 0
+    return most, min(most, unknown + len(set(known) - set(done)))
 
 
 def _most(block: Block, fresh: Collection[int], map_noise: int, done: Collection[str]) -> int:
@@ -132,9 +135,9 @@ def _fresh(used: Collection[int], seeds: int, replicate: int) -> list[int]:
     return list(islice((seed for seed in own if seed not in used), seeds))
 
 
-def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> list[Block]:
-    """The blocks of the study that hold rows of `search`, or, with `planned`, that will."""
-    return [b for b in _split(folder, search, planned) if b.rows["trial"].isin(list(search)).any()]
+def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool, alone: bool = True) -> list[Block]:
+    """The blocks of the study that hold rows of `search`, or, with `planned`, that will; all blocks unless `alone`."""
+    return [b for b in _split(folder, search, planned) if not alone or b.rows["trial"].isin(list(search)).any()]
 
 
 def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:
