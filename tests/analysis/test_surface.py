@@ -1,4 +1,4 @@
-"""A map's surface: its least squares are scikit-learn's, its intervals cover a known truth, and its refusals say why."""
+"""A map's surface: its least squares are scikit-learn's, its intervals cover a truth, and its refusals say why."""
 
 from __future__ import annotations
 
