@@ -7,10 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from runner.analysis.landscape import lowest
+from runner.analysis.blocks import replicates, split
+from runner.analysis.landscape import landscape, lowest, noise_of
+from runner.analysis.maps import maps
+from runner.records.schema import TRIALS
 from runner.report.claims_table import frame, markdown
-from tests.claims.made_up import LRS, WDS, Row, judged, study, verdict
+from tests.claims.made_up import LRS, WDS, Row, judged, of_replicate, replicated, study, verdict
+from tests.claims.made_up import frame as made_up_frame
 
 
 def basin(tilt: float, best: float = 3.0, cross: float = 0.0) -> Callable[[str, float, float], float]:
@@ -122,6 +127,43 @@ def test_one_seed_maps_have_no_verdict_until_some_cells_are_replicated() -> None
     ]
     (claim,) = [c for c in judged([*rows, *extra]) if "SGD + L2's basin" in c.name]
     assert claim.verdict == "confirmed"
+
+
+def test_a_slope_that_differs_from_split_to_split_is_as_uncertain_as_that() -> None:
+    """Six splits, each with a valley of its own slope: the interval is that of six slopes, not of 1,500 runs."""
+    tilts = (-0.7, -0.3, -0.6, -1.0, -0.2, -0.8)
+    rows = [
+        row
+        for number, tilt in enumerate(tilts)
+        for row in study(both(tilt, 0.0), ("sgd", "sgdw"), spread=0.02, **of_replicate(number))
+    ]
+    claims = judged(rows)
+    (claim,) = [c for c in claims if "SGD + L2's basin" in c.name]
+    assert claim.evidence is not None
+    spread = stats.t.interval(0.95, 5, np.mean(tilts), np.std(tilts, ddof=1) / math.sqrt(6))
+    assert (claim.evidence.low, claim.evidence.high) == pytest.approx(spread, abs=0.06)
+    assert claim.verdict == "undecided"
+    assert "replicates would decide it, 6 are there" in claim.why
+    # The other arm's valley is the same in all splits, which its own map shows.
+    assert verdict(claims, "SGDW's basin is along the lr axis") == "confirmed"
+
+
+def test_a_map_over_replicates_is_the_mean_of_theirs_on_the_seeds_of_each() -> None:
+    rows = replicated(both(-0.9, 0.0), ("sgd", "sgdw"), count=3, spread=0.05)
+    (block,) = split(made_up_frame(rows, TRIALS))
+    noise = noise_of(block)
+    assert (noise.replicates, noise.obstacle) == (3, "")
+    whole = landscape(block, maps(block)[0], noise)
+    parts = [landscape(one, maps(one)[0], noise_of(one)) for one in replicates(block).values()]
+    assert whole.by_replicate == pytest.approx(np.stack([one.log_error for one in parts]))
+    assert whole.log_error == pytest.approx(np.mean([one.log_error for one in parts], axis=0))
+    assert whole.zero == pytest.approx(np.mean([one.zero for one in parts], axis=0))
+    assert (whole.units == 3).all()
+    # Noise of a cell's mean over five seeds, without what a split does to all cells: 5 % uniform is sd 0.05 / sqrt(3).
+    assert noise.sd == pytest.approx(0.05 / math.sqrt(3) / math.sqrt(5), rel=0.3)
+    assert np.cov(whole.drawn().reshape(1000, -1).T)[0, 0] == pytest.approx(
+        whole.by_replicate[:, 0, 0].var(ddof=1) / 3, rel=0.15
+    )
 
 
 def _budgets(power: float, spread: float = 0.03) -> list[Row]:
