@@ -126,7 +126,7 @@ def _most(block: Block, fresh: Collection[int], map_noise: int, done: Collection
 
 
 def _searched(block: Block) -> set[int]:
-    return {int(seed) for seed in block.rows.loc[block.rows["phase"] == "search", "seed"]}
+    return {int(seed) for seed in block.rows.loc[block.rows["phase"] != "final", "seed"]}
 
 
 def _fresh(used: Collection[int], seeds: int, replicate: int) -> list[int]:

@@ -149,6 +149,7 @@ class RunSettings:
     )
     diagnostics: bool = False
     final_seeds: int = field(default=0, metadata=whole(0, 1000))
+    refine: int = field(default=0, metadata=whole(0, 5))  # rounds
     map_noise: int = field(default=0, metadata=whole(0, 10**4))
     replicates: int = field(default=1, metadata=whole(0, 1000) | zero_words("auto"))
     max_replicates: int = field(default=20, metadata=whole(2, 1000))  # with replicates=auto
