@@ -127,7 +127,9 @@ def test_of_five_replicates_no_exact_test_reaches_the_level() -> None:
         assert claim.why == "5 replicates: no exact test of so few reaches 2.5 %; 6 are needed"
 
 
-def _followed(correlation: float, ratio: float, uneven: float, seeds: int = 8) -> tuple[list[Row], list[Row]]:
+def _followed(
+    correlation: float, ratio: float, uneven: float, cv: float = 1e-16, seeds: int = 8
+) -> tuple[list[Row], list[Row]]:
     rows: list[Row] = []
     lines: list[Row] = []
     for optimizer in ("adam", "adamw"):
@@ -139,7 +141,7 @@ def _followed(correlation: float, ratio: float, uneven: float, seeds: int = 8) -
             for epoch in range(1, 21):
                 spot = 0.02 * noise(seed, epoch, optimizer)
                 line: dict[str, object] = {"trial": row["trial"], "epoch": epoch, "step": 7 * epoch}
-                extra = {} if optimizer == "adamw" else {"decay_rank_correlation": correlation + spot}
+                extra = {"decay_cv": cv} if optimizer == "adamw" else {"decay_rank_correlation": correlation + spot}
                 lines.append({**line, "layer": "all", "kind": "all", **extra})
                 cvs = 0.3 + spot + (uneven if optimizer == "adam" else 0)
                 angle = {"update_angle": 0.02 * (ratio + spot), "predicted_angle": 0.02} if optimizer == "adamw" else {}
