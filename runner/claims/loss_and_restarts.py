@@ -116,8 +116,9 @@ def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: 
     gaps = [percent_of(_means(curve, half, common), _means(l2_curve, half, common)) for half in halves]
     pairs = [(results, decoupled), (results, l2)]
     why = obstacle(pairs) or few(len(common), "replicates")
-    if not why and (least := min(len(half) for half in halves)) < EVALUATIONS:
-        why = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
+    if (least := min(len(half) for half in halves)) < EVALUATIONS:
+        points = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
+        why = f"{why}; {points}" if why else points
     margin = results.protocol.equal_within
     what = f"{measure.select_quantity}, mean over the {{}} half, {percents(decoupled.arm, l2.arm)}"
     yield Claim(

@@ -30,4 +30,6 @@ def more(sample: tuple[float, str], alpha: float, *sides: tuple[float, float]) -
     ]
     if not wanted or min(wanted) > REACH * count:
         return f"no number of {what} in reach would decide it"
-    return f"about {short(math.ceil(min(wanted)), 2)} {what} would decide it, {short(count)} are there"
+    needed = math.ceil(min(wanted))
+    digits = max(0, len(str(needed)) - 2)  # an extrapolation is good to two
+    return f"about {round(needed, -digits)} {what} would decide it, {short(count)} are there"
