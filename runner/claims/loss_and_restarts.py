@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -160,52 +161,64 @@ def _of_reported(table: pd.DataFrame, arm: ArmResult) -> pd.DataFrame:
     return table.drop(columns=["seed", "unit"], errors="ignore").merge(reported, on="trial")
 
 
-def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, family: str) -> Iterator[Claim]:
-    """Claim 15: how much sooner the first cycle reaches its error, and whether the last cycle's is as good.
+class _Race(NamedTuple):
+    """A run with restarts beside one without; each by replicate, the mean over its seeds.
 
-    A run that has not reached the error at its end would need longer: it counts with its length, the ceiling.
+    `sooner`: log2 of the epochs that the one without needs to have the error of the first cycle's end, over those of
+    that cycle, as a share of the ceiling, log2 of `times`: its whole length over the first cycle's. A run that has not
+    reached the error at its end would need longer, and counts with its length. `last` and `plain` are their errors at
+    the end.
     """
+
+    sooner: dict[int, float]
+    last: dict[int, float]
+    plain: dict[int, float]
+    times: float
+
+
+def _race(cycles: pd.DataFrame, curve: pd.DataFrame, column: str) -> _Race:
+    """The race of the runs of cycles.csv with those of the same seeds in `curve` [epoch, seed]."""
+    runs, times = [], math.nan
+    for seed, cycle in cycles.sort_values("cycle").groupby("seed") if len(cycles) else ():
+        if seed in curve.columns:
+            line, first = curve[seed].dropna(), cycle.iloc[0]
+            reached, end = line.index[line <= first[column]], line.index[-1]
+            times = end / first["epoch"]
+            sooner = math.log2((reached[0] if len(reached) else end) / first["epoch"]) / math.log2(times)
+            runs.append((first["unit"], sooner, cycle[column].iloc[-1], line.iloc[-1]))
+    means = pd.DataFrame(runs, columns=["unit", "sooner", "last", "plain"], dtype=float).groupby("unit").mean()
+    by_unit = [{int(u): float(v) for u, v in zip(means.index, means[column], strict=True)} for column in means]
+    return _Race(by_unit[0], by_unit[1], by_unit[2], times)
+
+
+def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, family: str) -> Iterator[Claim]:
+    """Claim 15: how much sooner the first cycle reaches its error, and whether the last cycle's is as good."""
     measure = warm.block.measure
     restarts, single = (paper.FIGURE_4_CIFAR10[f"{family_name(family)}{end}"] for end in ("WR", "W"))
     behind = 100 * (restarts[1500] / single[1800] - 1)
-    papers = math.log2(paper.RESTARTS_SOONER) / math.log2(1800 / 100)
+    sooner = math.log2(paper.RESTARTS_SOONER) / math.log2(1800 / 100)
     pairs = [(a, b) for a in warm.decoupled(family) for b in cold.decoupled(family) if a.arm == b.arm]
     for restarted, plain in pairs:
         cycles = _of_reported(study.cycles, restarted)
         # Nothing is selected here: test where every epoch has it (eval_all=true).
         tested = len(cycles) > 0 and bool(cycles[measure.report].notna().all())
         tested = tested and len(_by_epoch(study.curves, plain, measure.report)) > 1
-        column, quantity = (
-            (measure.report, measure.report_quantity) if tested else (measure.select, measure.select_quantity)
-        )
-        curve, units = _by_epoch(study.curves, plain, column, "seed"), dict[int, int]()
-        shares, first_ends = dict[int, float](), set[float]()
-        lasts: list[dict[int, float]] = [{}, {}]
-        for seed, cycle in cycles.sort_values("cycle").groupby("seed") if len(cycles) else ():
-            if seed not in curve.columns:
-                continue
-            line, seed = curve[seed].dropna(), int(str(seed))
-            reached, start = line.index[line <= cycle[column].iloc[0]], cycle["epoch"].iloc[0]
-            needed = reached[0] if len(reached) else line.index[-1]
-            shares[seed] = math.log2(needed / start) / math.log2(line.index[-1] / start)
-            lasts[0][seed], lasts[1][seed] = cycle[column].iloc[-1], line.iloc[-1]
-            units[seed] = int(cycle["unit"].iloc[0])
-            first_ends.add(line.index[-1] / start)
-        arms, n = [(warm, restarted), (cold, plain)], len(set(units.values()))
-        why = obstacle(arms, searched=False) or few(n, "replicates")
+        column = measure.report if tested else measure.select
+        quantity = measure.report_quantity if tested else measure.select_quantity
+        race = _race(cycles, _by_epoch(study.curves, plain, column, "seed"), column)
+        why = obstacle([(warm, restarted), (cold, plain)], searched=False) or few(len(race.sooner), "replicates")
         name = f"{warm.block.arm_of[restarted.arm].base}R"
-        ceiling = f"the ceiling is {number(max(first_ends), 1)} times the first cycle" if first_ends else ""
         yield Claim(
             "restarts-sooner",
             f"{name} has after its first cycle what {plain.arm} has only much later",
             f"log2 of the epochs that {plain.arm} needs to have {name}'s first {quantity}, over those of the first "
             f"cycle, as a share of the ceiling, which is the whole run (above {LATE:g})",
-            above(_over_units(shares, units).values(), LATE),
+            above(race.sooner.values(), LATE),
             (warm,),
             why,
-            ceiling,
+            f"the ceiling is {number(race.times, 1)} times the first cycle",
             family=family,
-            papers=f"{number(papers)} (up to {paper.RESTARTS_SOONER} times sooner, of 18 that it could be)",
+            papers=f"{number(sooner)} (up to {paper.RESTARTS_SOONER} times sooner, of 18 that it could be)",
         )
         margin = warm.protocol.equal_within
         yield Claim(
@@ -213,15 +226,9 @@ def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, famil
             f"{name}'s last cycle ends as good as {plain.arm}",
             f"{quantity}, {name}'s last cycle minus {plain.arm}'s end, percent of {plain.arm}'s (equal within "
             f"{margin:g} %)",
-            within(percent_of(*(_over_units(last, units) for last in lasts)), margin),
+            within(percent_of(race.last, race.plain), margin),
             (warm,),
             why,
             family=family,
             papers=f"{behind:+.1f} %" + (" at 1500 and 1800 epochs" if family == "adam" else ""),
         )
-
-
-def _over_units(by_seed: Mapping[int, float], units: Mapping[int, int]) -> dict[int, float]:
-    """The mean over the seeds of each unit."""
-    of = {unit: [by_seed[seed] for seed in by_seed if units[seed] == unit] for unit in set(units.values())}
-    return {unit: float(np.mean(values)) for unit, values in of.items()}
