@@ -16,7 +16,7 @@ from runner.analysis.landscape import DRAWS
 from runner.analysis.measures import number
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import Claim, above, below, from_bootstrap, within
-from runner.claims.comparison import obstacle
+from runner.claims.comparison import ONE_REPLICATE, obstacle
 from runner.claims.few import few, percent_of, percents
 
 POINTS = 8  # cells that a cloud of points needs
@@ -45,7 +45,7 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
 
     Each point is a cell's mean over seeds. One parabola for both arms and an offset for AdamW's; only cells up to
     twice the best test error and within the training losses that both arms reach. Nothing is selected, so test is
-    used freely. Its noise is that over replicates; with one, that of a bootstrap over cells.
+    used freely. Its noise is that over replicates; with one, which decides nothing, that of a bootstrap over cells.
     """
     labels = (l2.arm, decoupled.arm)
     found = [_clouds(results.block, labels, part) for part in replicates(results.block).values()]
@@ -64,6 +64,7 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
             [_relative_offset(*([one[i] for one, i in zip(both, d, strict=True)] for both in (x, y))) for d in draws]
         )
         evidence = from_bootstrap(_relative_offset(x, y), drawn, sum(map(len, x)), -math.inf, 0.0)
+        why = ONE_REPLICATE
     return Claim(
         "equal-loss",
         f"At equal training loss {decoupled.arm} has the lower test error",
@@ -71,7 +72,6 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
         evidence,
         (results,),
         why,
-        sample=None if len(found) > 1 or evidence is None else (evidence.n, "cells"),
     )
 
 

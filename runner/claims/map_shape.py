@@ -17,6 +17,7 @@ from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.analysis.surface import counting, fit, windows
 from runner.claims.claim import ALPHA, Claim, Evidence, from_bootstrap, from_sign
+from runner.claims.comparison import ONE_REPLICATE
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3
@@ -46,7 +47,7 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     Args:
         claim: without evidence.
         land: the map.
-        found: in the map itself, and then in each of the other windows.
+        found: in the map itself, and then in each of the other windows. With a `why` the claim keeps it.
     """
     (results,) = claim.places
     why = "selected on test" if results.block.measure.on_test else land.noise.obstacle
@@ -55,7 +56,7 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     if why or isinstance(own, str):
         return replace(claim, why=why or str(own))
     if not others:
-        return replace(claim, evidence=own, why=f"no other window of the grid can be asked: {rest[0]}")
+        return replace(claim, evidence=own, why=claim.why or f"no other window of the grid can be asked: {rest[0]}")
     values = [one.value for one in others]
     # To hold in all windows: the worst of their p-values (an intersection-union test, Berger 1982).
     null = max(one.against_null for one in (own, *others))
@@ -91,6 +92,7 @@ def _slope(results: BlockResults, map_: Map, land: Landscape) -> Claim:
     helps = int(counting(land).sum())
     asked = [_valley(one, low, high, limit) for one, limit in windows(land)]
     remark = f"decay helps at {helps} of {len(land.lr)} learning rates"
+    remark += "; in one split of the data" if land.noise.replicates == 1 else ""
     return _judged(replace(claim, remark=remark), land, asked)
 
 
@@ -115,6 +117,8 @@ def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map,
         return replace(claim, why="its grid is rectangular in torch units: search with wd_convention=paper")
     if land.noise.obstacle:
         return _judged(claim, land, [land.noise.obstacle])
+    if land.noise.replicates == 1:
+        claim = replace(claim, why=ONE_REPLICATE)
     pairs = zip(windows(land), windows(twin), strict=True)
     return _judged(claim, land, [_shares(one, other, limit) for (one, limit), (other, _) in pairs])
 

@@ -12,6 +12,7 @@ from scipy import stats
 from runner.analysis.blocks import replicates, split
 from runner.analysis.landscape import landscape, lowest, noise_of
 from runner.analysis.maps import maps
+from runner.claims.comparison import ONE_REPLICATE
 from runner.records.schema import TRIALS
 from runner.report.claims_table import frame, markdown
 from tests.claims.made_up import LRS, WDS, Row, judged, of_replicate, replicated, study, verdict
@@ -34,14 +35,14 @@ def both(l2: float, decoupled: float) -> Callable[[str, float, float], float]:
 
 
 def test_a_diagonal_and_an_aligned_basin_are_told_apart() -> None:
-    claims = judged(study(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
+    claims = judged(replicated(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
     assert verdict(claims, "SGD + L2's basin is diagonal") == "confirmed"
     assert verdict(claims, "SGDW's basin is along the lr axis") == "confirmed"
     assert verdict(claims, "map is more separable") == "confirmed"
 
 
 def test_the_opposite_landscape_refutes_the_same_claims() -> None:
-    claims = judged(study(both(0.0, -0.9), ("sgd", "sgdw"), spread=0.05))
+    claims = judged(replicated(both(0.0, -0.9), ("sgd", "sgdw"), spread=0.05))
     assert verdict(claims, "SGD + L2's basin is diagonal") == "refuted"
     assert verdict(claims, "SGDW's basin is along the lr axis") == "refuted"
     assert verdict(claims, "map is more separable") == "refuted"
@@ -98,7 +99,16 @@ def test_where_no_decay_is_as_good_as_any_there_is_no_slope() -> None:
     (claim,) = [c for c in judged(study(truth, ("sgd", "sgdw"), spread=0.05)) if "SGD + L2's basin" in c.name]
     assert (claim.verdict, claim.evidence) == ("undecided", None)
     assert "rates where decay helps" in claim.why
-    assert claim.remark == "decay helps at 0 of 7 learning rates"
+    assert claim.remark == "decay helps at 0 of 7 learning rates; in one split of the data"
+
+
+def test_in_one_split_a_map_has_a_slope_and_is_not_compared_with_another_optimizers() -> None:
+    claims = judged(study(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
+    assert verdict(claims, "SGD + L2's basin is diagonal") == "confirmed"
+    (claim,) = [c for c in claims if "map is more separable" in c.name]
+    assert (claim.verdict, claim.why) == ("undecided", ONE_REPLICATE)
+    assert claim.evidence is not None
+    assert claim.windows is not None
 
 
 def test_slopes_are_measured_in_paper_units_whatever_the_convention() -> None:
