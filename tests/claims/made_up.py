@@ -13,7 +13,7 @@ from runner.analysis.study_results import StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
 from runner.records.schema import CURVES, CYCLES, DYNAMICS, TRIALS
-from tests.report.studies import noise, trial
+from tests.report.studies import in_replicate, noise, trial
 
 Row = Mapping[str, object]
 LRS = tuple(0.1 / 2**k for k in range(7))
@@ -86,6 +86,16 @@ def of_replicate(number: int) -> dict[str, Any]:
 def replicated(truth: Truth, *args: Any, count: int = 8, **changes: Any) -> list[Row]:
     """`study` as often as there are replicates."""
     return [row for k in range(count) for row in study(truth, *args, **of_replicate(k), **changes)]
+
+
+def one_by_one(truth: Truth, *args: Any, fresh: Sequence[int] = FRESH, **changes: Any) -> list[Row]:
+    """`study` in as many replicates as fresh seeds: each has one of these, and one search seed of its own."""
+    numbers = range(len(fresh) or len(FRESH))
+    return [
+        in_replicate(row, k)
+        for k in numbers
+        for row in study(truth, *args, fresh=fresh[k : k + 1], search=[k], **changes)
+    ]
 
 
 def _error(truth: Truth, optimizer: str, lr: float, wd: float, seed: int, spread: float) -> float:
