@@ -25,6 +25,7 @@ from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
 from runner.report.generalization import generalization, markdown
 from runner.report.plots.block import Drawings, draw_all, remove_stale
+from runner.report.plots.names import endings
 from runner.report.plots.plot import PlotData
 from runner.report.progress import progress_note
 from runner.report.terminal import terminal_table
@@ -54,7 +55,7 @@ class Report:
 def write_report(folder: Path, reference: str = "") -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
-    A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
+    A study with several blocks gets one set of plots per block, named by what tells it from the others. Each file is written
     under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference` names the
     arm that the others are compared with. Raises UserError where there is no study or no such arm, or its files cannot
     be read.
@@ -80,9 +81,10 @@ def _written(folder: Path, reference: str) -> Report:
     drawings = Drawings()
     try:
         _remove_torn(folder)
+        ending = endings([one.block for one in reported])
         for one in reported:
             data = PlotData(one, study.curves, study.dynamics)
-            draw_all(folder / "plots", data, len(reported) > 1, drawings)
+            draw_all(folder / "plots", data, ending[one.block.id], drawings)
         remove_stale(folder / "plots", drawings)
         files = [_write_csv(folder / "generalization.csv", generalization(reported))]
         links = [(plot.path.relative_to(folder).as_posix(), plot.caption) for plot in drawings.made]

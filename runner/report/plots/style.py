@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
+SOFTWARE = "adamw-runner"  # what a PNG says of its origin: not matplotlib with its version, which would change bytes
 GREY = "#555555"
 # Okabe & Ito's palette, which colour-blind readers can tell apart; markers repeat what the colours say.
 _STYLES = {
@@ -135,8 +136,14 @@ def png(figure: Figure) -> bytes:
         engine.execute(figure)
         figure.set_layout_engine("none")
     drawn = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": SOFTWARE})
     return drawn.getvalue()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether this program has drawn a PNG file, as it says itself."""
+    with path.open("rb") as file:
+        return f"Software\0{SOFTWARE}".encode() in file.read(200)
 
 
 def store(image: bytes, path: Path) -> Path:
