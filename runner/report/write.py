@@ -55,10 +55,10 @@ class Report:
 def write_report(folder: Path, reference: str = "") -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
 
-    A study with several blocks gets one set of plots per block, named by what tells it from the others. Each file is written
-    under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference` names the
-    arm that the others are compared with. Raises UserError where there is no study or no such arm, or its files cannot
-    be read.
+    A study with several blocks gets one set of plots per block, named by what tells it from the others. Each file is
+    written under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference`
+    names the arm that the others are compared with. Raises UserError where there is no study or no such arm, or its
+    files cannot be read.
     """
     folder = Path(folder)
     with _alone(folder):
