@@ -127,25 +127,25 @@ def _best(results: BlockResults) -> Table:
     measure = results.block.measure
     digits, mark = measure.digits, f" ({measure.remark})" if measure.remark else ""
     what = measure.report_name.replace("test ", "")
-    header = ["arm", "best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
-    header += [f"test {what}, mean ± std [95 %]{mark}", f"{heads(results)[0]} [95 %]", "verdict"]
+    header = ["arm", "verdict", f"test {what}, mean ± std [95 %]{mark}", f"{heads(results)[0]} [95 %]"]
+    header += ["best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
     select = measure.report.replace("test", "val")
     rows = [
         [
             result.arm,
+            result.verdict or NOTHING,
+            _spread(result.values[measure.report], digits) if result.values else NOTHING,
+            _difference(result, digits),
             short(result.lr) + _range(results, result.arm, 0),
             _decay(result) + (f" {result.hyper}" if result.hyper else "") + _range(results, result.arm, 1),
             _edge(result),
             result.phase or result.remark,
             f"n = {result.n}" if not result.replicates else f"n = {result.units} replicates",
             number(result.values[select].mean, digits) if result.values else NOTHING,
-            _spread(result.values[measure.report], digits) if result.values else NOTHING,
-            _difference(result, digits),
-            result.verdict or NOTHING,
         ]
         for result in results.arms
     ]
-    return Table(f"Each arm's best cell{mark}", header, rows)
+    return Table(f"Each arm's best cell{mark}", header, rows, words=(1,), key=(1, 2))
 
 
 def _details(results: BlockResults) -> Table:

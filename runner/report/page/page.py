@@ -18,11 +18,12 @@ from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
 from runner.report import claims_table
+from runner.report.answer import answer
 from runner.report.generalization import tables
 from runner.report.notes import notes
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
-from runner.report.page.words import summary, verdicts
+from runner.report.page.words import primary_claims, summary, verdicts
 from runner.report.plots import style
 from runner.report.plots.block import Drawn
 from runner.report.table import Table
@@ -70,6 +71,7 @@ def page(
     plots: Sequence[Drawn] = (),
     claims: Sequence[Claim] = (),
     note: str = "",
+    asked: bool = False,
 ) -> str:
     """The HTML of a study; all that comes from its files is escaped.
 
@@ -79,16 +81,22 @@ def page(
         plots: what was drawn, in `folder`.
         claims: with their verdicts.
         note: what is unfinished.
+        asked: whether the claims were asked for, also on data that are not the paper's.
     """
+    shown = claims_table.shown(claims, asked)
     rows = pd.concat([results.block.rows for results in blocks])
     names = [name for name in dict.fromkeys(rows["study"].astype(str)) if name and name != "nan"]
     return render(
         "report.html.j2",
         title=", ".join(names[:3]) or folder.resolve().name,
+        answer=answer(blocks),
+        first=[_image(folder, plot) for plot in plots if plot.first],
+        primary=primary_claims(claims),
         summary=summary(blocks),
         note=note,
-        claims=claims_table.tables(claims),
-        claims_summary=claims_table.summary(claims).capitalize(),
+        claims=claims_table.tables(shown),
+        claims_summary=claims_table.summary(shown).capitalize(),
+        hidden=len(claims) - len(shown),
         rules=claims_table.RULES,
         sections=[_section(folder, results, plots) for results in blocks],
         scaled=scaled(blocks),
@@ -100,7 +108,7 @@ def page(
 
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
-    images = [_image(folder, plot) for plot in plots if plot.block == results.block.id]
+    images = [_image(folder, plot) for plot in plots if plot.block == results.block.id and not plot.first]
     return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), notes(results), images)
 
 
