@@ -14,6 +14,7 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report import tuning
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -107,16 +108,22 @@ def _target(result: ArmResult) -> str:
     return f"{number(value.mean, 1)} ({value.n} of {result.units})" if value and value.n else NOTHING
 
 
-def tables(results: BlockResults) -> tuple[Table, Table]:
-    """What each arm's best cell reached, and the details of its search."""
-    return _best(results), _details(results)
+def tables(results: BlockResults) -> list[Table]:
+    """What each arm's best cell reached, the details of its search, and further ones; the page has the same."""
+    return [_best(results), _details(results), *further(results)]
+
+
+def further(results: BlockResults) -> list[Table]:
+    """The tables behind the first two; one that has nothing to say is None and left out."""
+    return [table for table in (tuning.table(results),) if table is not None]
 
 
 def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = ()) -> str:
     """The whole file: per block the results, the details and the notes; then the plots as (path, caption)."""
     parts = ["# Generalization"]
     for results in blocks:
-        parts += [f"## {results.block.marked_title}", *(table.markdown() for table in tables(results))]
+        parts += [f"## {results.block.marked_title}", _best(results).markdown(), _details(results).markdown()]
+        parts += [text for table in further(results) for text in (f"{table.caption}:", table.markdown())]
         parts += ["Notes", "\n".join(f"- {line}" for line in notes(results))]
     if plots:
         parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]

@@ -20,7 +20,7 @@ from runner.errors import UserError
 from runner.records import read
 from runner.records.parts import alive
 from runner.records.schema import PLACE, TEXTS
-from runner.report import claims_table
+from runner.report import claims_table, tuning
 from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
 from runner.report.generalization import generalization, markdown
@@ -53,7 +53,7 @@ class Report:
 
 
 def write_report(folder: Path, reference: str = "", claims: bool = False) -> Report:
-    """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
+    """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html`, `plots/*.png` and more from the records.
 
     A study with several blocks gets one set of plots per block, named by what tells it from the others. Each file is
     written under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference`
@@ -92,7 +92,9 @@ def _written(folder: Path, reference: str, asked: bool) -> Report:
         said = SAID.format(summary=claims_table.summary(claims)) if claims else ""
         note = progress_note(folder)
         text = (f"{note}\n\n" if note else "") + markdown(reported, links) + said + PAGE
-        files += [_write(folder / "generalization.md", text), *_claims(folder, claims), *_overlay(folder, reported)]
+        files += [_write(folder / "generalization.md", text), *_claims(folder, claims)]
+        files += _where_any(folder / "overlay.csv", overlay_table([one.block for one in reported]))
+        files += _where_any(folder / "tuning.csv", tuning.frame(reported))
         # Imported here, for a finished study's table wants no page. Written last, for it links the other files.
         from runner.report.page.page import page
 
@@ -176,9 +178,8 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
     return [_write_csv(paths[0], claims_table.frame(claims)), _write(paths[1], claims_table.markdown(claims))]
 
 
-def _overlay(folder: Path, reported: Sequence[BlockResults]) -> list[Path]:
-    """overlay.csv, where the paper's Figure 2 has a map like ours."""
-    path, table = folder / "overlay.csv", overlay_table([one.block for one in reported])
+def _where_any(path: Path, table: pd.DataFrame) -> list[Path]:
+    """The file where the table has rows; an outdated one is removed where it has none."""
     if table.empty:
         path.unlink(missing_ok=True)
         return []

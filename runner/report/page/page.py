@@ -31,6 +31,7 @@ from runner.report.table import Table
 FILES = {
     "generalization.csv": "the tables above, with every interval",
     "claims.csv": "the paper's claims, each with its verdict",
+    "tuning.csv": "what each tuning budget buys, from one cell to all",
     "overlay.csv": "the paper's best cells beside ours",
     "trials.csv": "one row per finished trial",
     "curves.csv": "one row per trial and evaluated epoch",
@@ -113,11 +114,14 @@ def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Se
 
 
 def _broken(table: Table) -> Table:
-    """What a long cell has in brackets or after a semicolon goes below the rest, so that the verdict stays in sight."""
+    """An interval goes below the rest of its cell, as what a long one has in round brackets or after a semicolon, so
+    that columns are narrow."""
     pattern = re.compile(r"(;)? (?=[\[(])|(;) ")
-    return replace(
-        table, rows=[[pattern.sub(r"\1\2\n", x) if len(x) > BREAK else x for x in row] for row in table.rows]
-    )
+
+    def broken(cell: str) -> str:
+        return pattern.sub(r"\1\2\n", cell) if len(cell) > BREAK else cell.replace(" [", "\n[")
+
+    return replace(table, rows=[[broken(cell) for cell in row] for row in table.rows])
 
 
 def _image(folder: Path, plot: Drawn) -> _Image:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, unit_map, verdict
+from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, tuning, unit_map, verdict
 from runner.report.plots.drawing import pinned
 from runner.report.plots.plot import Plot, PlotData
 from runner.report.plots.style import is_ours, png, store
@@ -21,6 +21,7 @@ from runner.report.plots.style import is_ours, png, store
 # In the order of the reports.
 PLOTS: tuple[Plot, ...] = (
     verdict.PLOT,
+    tuning.PLOT,
     heatmap.PLOT,
     *unit_map.PLOTS,
     error_vs_wd.PLOT,
