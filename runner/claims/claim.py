@@ -24,7 +24,6 @@ from runner.claims.listed import LISTED
 from runner.claims.more import more
 
 ALPHA = ONE.alpha / 2  # of each side, where the study sets no other
-ON_PAR = 0.2  # points: two errors this close are called equal
 SEEDS = 5  # fresh seeds that a comparison needs
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 
@@ -139,12 +138,12 @@ def above(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
     return _tested(values, lambda p: (p(threshold, 1), p(threshold, -1)))
 
 
-def within(values: Iterable[float], margin: float = ON_PAR, centre: float = 0.0) -> Evidence | None:
+def within(values: Iterable[float], margin: float, centre: float = 0.0) -> Evidence | None:
     """The claim: the mean is no further than `margin` from `centre` (two one-sided tests, Schuirmann 1987)."""
     return _tested(values, lambda p: _inside(p, centre - margin, centre + margin))
 
 
-def apart(values: Iterable[float], margin: float = ON_PAR) -> Evidence | None:
+def apart(values: Iterable[float], margin: float) -> Evidence | None:
     """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
     return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))
 
@@ -183,8 +182,8 @@ def _p_value(value: float, error: float, cumulative: Callable[[float], float]) -
 
     def p(threshold: float, side: int) -> float:
         distance = side * (value - threshold)
-        if error == 0:  # Equal numbers are certain, but for the threshold itself.
-            return 0.5 if distance == 0 else float(distance < 0)
+        if error == 0:  # Equal numbers do not say how they would vary, and so decide nothing.
+            return 0.5
         return float(cumulative(-distance / error))
 
     return p
@@ -282,6 +281,8 @@ def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float
     if refuting <= alpha:
         return replace(claim, verdict=REFUTED)
     alone = min(evidence.against_null, evidence.against_claim) <= alpha
+    if evidence.low == evidence.high:
+        return replace(claim, why="its values are all the same, which does not say how they would vary")
     why = "not after Holm's correction" if alone else claim.leaves_open or "the interval leaves it open"
     if not claim.leaves_open:
         sample = claim.sample or (evidence.n, "replicates" if claim.places and claim.places[0].parts else "seeds")

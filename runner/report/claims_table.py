@@ -8,7 +8,7 @@ import pandas as pd
 
 from runner.analysis.measures import NOTHING, short
 from runner.analysis.protocol import REPLICATES
-from runner.claims.claim import CONFIRMED, ON_PAR, REFUTED, UNDECIDED, Claim
+from runner.claims.claim import CONFIRMED, REFUTED, UNDECIDED, Claim
 from runner.report.table import Table
 
 COLUMNS = (
@@ -83,7 +83,7 @@ RULES = (
     f"Cells are selected by validation error; bests are compared over at least {REPLICATES} replicates of the "
     "whole study, each with a split, a search and fresh seeds of its own, paired by replicate (Student's t, or "
     "e-values where replicates were added one by one); a best cell on its grid's edge, or a selection on test, leaves "
-    f'a comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map are '
+    'a comparison undecided; "equal" needs the whole interval within a share of the other error; a map\'s statistics are '
     "read off a smooth surface through its good cells, their noise is that over replicates (over seeds where there is "
     "one), and a verdict holds in the other windows of the grid too. A claim is confirmed or refuted at the one-sided "
     "alpha / 2 level after Holm's correction, over the primary claims that the study named beforehand and over all "
