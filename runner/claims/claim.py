@@ -277,8 +277,8 @@ def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float
         return replace(claim, verdict=REFUTED)
     alone = min(evidence.against_null, evidence.against_claim) <= alpha
     why = "not after Holm's correction" if alone else claim.leaves_open or "the interval leaves it open"
-    if not claim.leaves_open:
-        sample = claim.sample or (evidence.n, "replicates" if claim.places[0].parts else "seeds")
+    sample = claim.sample or (evidence.n, "replicates" if any(one.parts for one in claim.places) else "seeds")
+    if claim.places and not claim.leaves_open:
         sides = ((evidence.against_null, confirming), (evidence.against_claim, refuting))
         why += f"; {more(sample, alpha, *sides)}"
     return replace(claim, why=why)
