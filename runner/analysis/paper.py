@@ -21,6 +21,7 @@ PARAMS = 11_653_978  # of 26 2x64d with ten classes
 # Parameters of the networks of all figures (26 2x64d and 26 2x96d), and the epochs that the paper gave them.
 BUDGETS: Mapping[int, tuple[int, ...]] = {PARAMS: (25, EPOCHS, 400), 26_192_922: (1800,)}
 MODEL, DATASET, SCHEDULE = "26 2x64d (shake-shake)", "cifar10", "cosine"
+DATASETS = (DATASET, "imagenet32")  # all that its figures are of
 OCTAVES = 11  # learning rates on an axis: the unit times 1, 1/2, ..., 1/1024
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from runner.analysis import paper
 from runner.analysis.protocol import ONE, Protocol
 from runner.analysis.sequential import confidence_sequence, e_value
 from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
@@ -103,6 +104,11 @@ class Claim:
     def protocol(self) -> Protocol:
         """Of the study that it was judged on."""
         return self.places[0].protocol if self.places else ONE
+
+    @property
+    def is_on_the_papers_data(self) -> bool:
+        """Whether any of its blocks is of data that the paper used."""
+        return any(one.block.settings["dataset"] in paper.DATASETS for one in self.places)
 
     @property
     def claim(self) -> str:

@@ -35,6 +35,11 @@ def summary(claims: Sequence[Claim]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items())
 
 
+def shown(claims: Sequence[Claim], asked: bool) -> list[Claim]:
+    """Those for report.html: all where they were asked for, else on the paper's data, and what the study is for."""
+    return [claim for claim in claims if asked or claim.is_primary or claim.is_on_the_papers_data]
+
+
 def tables(claims: Sequence[Claim]) -> list[Table]:
     """One for each scope."""
     return [
