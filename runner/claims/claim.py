@@ -23,7 +23,7 @@ from runner.analysis.study_results import BlockResults
 from runner.claims.listed import LISTED
 from runner.claims.more import more
 
-ALPHA = (1 - LEVEL) / 2
+ALPHA = ONE.alpha / 2
 ON_PAR = 0.2  # points: two errors this close are called equal
 SEEDS = 5  # fresh seeds that a comparison needs
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
