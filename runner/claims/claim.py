@@ -23,7 +23,7 @@ from runner.analysis.study_results import BlockResults
 from runner.claims.listed import LISTED
 from runner.claims.more import more
 
-ALPHA = ONE.alpha / 2
+ALPHA = ONE.alpha / 2  # of each side, where the study sets no other
 ON_PAR = 0.2  # points: two errors this close are called equal
 SEEDS = 5  # fresh seeds that a comparison needs
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
@@ -283,8 +283,8 @@ def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float
         return replace(claim, verdict=REFUTED)
     alone = min(evidence.against_null, evidence.against_claim) <= alpha
     why = "not after Holm's correction" if alone else claim.leaves_open or "the interval leaves it open"
-    sample = claim.sample or (evidence.n, "replicates" if any(one.parts for one in claim.places) else "seeds")
-    if claim.places and not claim.leaves_open:
+    if not claim.leaves_open:
+        sample = claim.sample or (evidence.n, "replicates" if claim.places and claim.places[0].parts else "seeds")
         sides = ((evidence.against_null, confirming), (evidence.against_claim, refuting))
         why += f"; {more(sample, alpha, *sides)}"
     return replace(claim, why=why)
