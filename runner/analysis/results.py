@@ -20,7 +20,8 @@ from runner.analysis.statistics import Estimate, detectable, estimate, paired, w
 from runner.analysis.study_results import ArmResult, BlockResults
 
 MEASURED = (
-    "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error epochs_to_target"
+    "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error "
+    "epochs_to_target test_ece test_brier"
 ).split()
 OPTIMISTIC = "selected and reported on the same seeds: optimistic"
 EDGE = "undecided (on the grid's edge)"
@@ -125,11 +126,14 @@ def _no_winner(result: ArmResult, table: pd.DataFrame) -> str:
 
 
 def _estimate(rows: pd.DataFrame, name: str) -> Estimate:
-    """Over all runs; epochs to target over those that reached it (n says how many), nothing if never measured."""
+    """Over all runs that measured it, and n says how many; epochs to target over those that reached it.
+
+    A diverged run has no loss, and without it the mean would flatter.
+    """
     values = rows[name]
     if name == "epochs_to_target" or not values.notna().any():
-        values = values.dropna()
-    return estimate(values)
+        return estimate(values.dropna())
+    return estimate(values[values.notna() | (rows["status"] == "diverged")])
 
 
 def _compare(block: Block, result: ArmResult, reference: ArmResult) -> ArmResult:

@@ -15,6 +15,7 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report import second_measures
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -27,9 +28,15 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
     Errors in percent, losses in nats. `<name>_low` and `<name>_high` bound the 95 % t interval of `<name>`, the
     mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
     `difference` is the arm minus `reference`, paired over `pairs` seeds; `detectable` the smallest difference
-    that so many seeds find with 80 % power.
+    that so many seeds find with 80 % power. `<name>_difference` is that of a second measure.
     """
-    return pd.DataFrame([_row(results.block, result) for results in blocks for result in results.arms])
+    return pd.DataFrame(
+        [
+            _row(results.block, result) | second_measures.columns(results, result)
+            for results in blocks
+            for result in results.arms
+        ]
+    )
 
 
 def _row(block: Block, result: ArmResult) -> dict[str, object]:
@@ -95,9 +102,15 @@ def _target(result: ArmResult) -> str:
     return f"{number(value.mean, 1)} ({value.n} of {result.n})" if value and value.n else NOTHING
 
 
-def tables(results: BlockResults) -> tuple[Table, Table]:
-    """What each arm's best cell reached, and the details of its search."""
-    return _best(results), _details(results)
+def tables(results: BlockResults) -> list[Table]:
+    """What each arm's best cell reached, the details of its search, and what else was measured."""
+    second = second_measures.table(results)
+    return [_best(results), _details(results), *([second] if second else [])]
+
+
+def remarks(results: BlockResults) -> list[str]:
+    """The sentences below the tables."""
+    return [*notes(results), *second_measures.notes(results)]
 
 
 def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = ()) -> str:
@@ -105,7 +118,7 @@ def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = 
     parts = ["# Generalization"]
     for results in blocks:
         parts += [f"## {results.block.marked_title}", *(table.markdown() for table in tables(results))]
-        parts += ["Notes", "\n".join(f"- {line}" for line in notes(results))]
+        parts += ["Notes", "\n".join(f"- {line}" for line in remarks(results))]
     if plots:
         parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]
     return "\n\n".join(parts) + "\n"
@@ -138,8 +151,8 @@ def _best(results: BlockResults) -> Table:
 
 def _details(results: BlockResults) -> Table:
     remark = results.block.measure.remark
-    header = ["arm", "trials searched", "cells", "test top-5 error (%)", "training loss", "gap in loss"]
-    header += ["gap in error (points)", "epochs to target", "diverged (search; reported)", "failed (search; reported)"]
+    header = ["arm", "trials searched", "cells", "training loss", "gap in loss", "gap in error (points)"]
+    header += ["epochs to target", "diverged (search; reported)", "failed (search; reported)"]
     rows = []
     for result in results.arms:
         mean = {name: result.values.get(name, _EMPTY).mean for name in MEASURED}
@@ -148,7 +161,6 @@ def _details(results: BlockResults) -> Table:
                 result.arm,
                 f"n = {result.trials}",
                 str(result.cells),
-                number(mean["test_top5_error"]),
                 short(mean["train_loss"], 3),
                 short(mean["gap_loss"], 3),
                 number(mean["gap_error"]),

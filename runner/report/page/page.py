@@ -18,8 +18,7 @@ from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
 from runner.report import claims_table
-from runner.report.generalization import tables
-from runner.report.notes import notes
+from runner.report.generalization import remarks, tables
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
 from runner.report.page.words import summary, verdicts
@@ -101,7 +100,7 @@ def page(
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
     images = [_image(folder, plot) for plot in plots if plot.block == results.block.id]
-    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), notes(results), images)
+    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), remarks(results), images)
 
 
 def _broken(table: Table) -> Table:
