@@ -1,6 +1,6 @@
 """What follows a search: each arm's best cell, as the report chooses it, with seeds that the search did not use.
 
-`finalists(folder, search, seeds, replicate)` is the call to know. Imports pandas when it is called, not before.
+`finalists(folder, search, seeds, map_noise)` is the call to know. Imports pandas when it is called, not before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.config.settings import SEEDS_APART
 from runner.errors import UserError
 from runner.execution.progress import counted
 from runner.records.read import exists, read
@@ -22,7 +23,7 @@ from runner.trials.trial import Trial, unique
 if TYPE_CHECKING:
     from runner.analysis.blocks import Block
 
-FRESH = 1000  # the seeds of final runs begin here, or after the search's own
+FRESH = 1000  # the seeds of final runs begin here in replicate 0, or after the search's own
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,33 @@ class Finals:
     said: tuple[str, ...] = ()
 
 
-def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: int) -> Finals:
-    """Each arm's best cell, and `replicate` others of each block, with `seeds` fresh seeds.
+def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, map_noise: int) -> Finals:
+    """In each replicate each arm's best cell, and in the first `map_noise` others of each block, with fresh seeds.
 
     The cells are chosen from all rows of the study that may be compared with those of `search`, whichever commands
-    trained them, by the functions that the report uses. Every finalist gets the same seeds: none that a search run of
-    these blocks has.
+    trained them, by the functions that the report uses. All finalists of a replicate get the same seeds: none that a
+    search run of these blocks has.
+
+    Args:
+        folder: of the study.
+        search: trials of the search by id, in one or several replicates.
+        seeds: how many fresh ones each finalist gets.
+        map_noise: how many cells of a block get them beside the best.
     """
+    from runner.analysis.blocks import replicates
     from runner.analysis.select import block_winners, replicated
 
     used = {trial.seed for trial in search.values()}
     chosen: list[tuple[Mapping[str, Any], Trial]] = []
     for block in blocks_of(folder, search, planned=False):
-        rows: dict[str, dict[Any, Any]] = {str(row["trial"]): row for row in block.rows.to_dict("records")}
         used |= _searched(block)
-        like = next(search[key] for key in rows if key in search)
-        keys = [*(str(row["trial"]) for row in block_winners(block)), *replicated(block, replicate)]
-        chosen += [(rows[key], search.get(key, like)) for key in dict.fromkeys(keys)]
-    fresh = _fresh(used, seeds)
+        for number, part in replicates(block).items():
+            rows: dict[str, dict[Any, Any]] = {str(row["trial"]): row for row in part.rows.to_dict("records")}
+            like = next((search[key] for key in rows if key in search), None)
+            if like is not None:
+                others = 0 if number else map_noise
+                keys = [*(str(row["trial"]) for row in block_winners(part)), *replicated(part, others)]
+                chosen += [(rows[key], search.get(key, like)) for key in dict.fromkeys(keys)]
     trials, said = [], []
     for row, like in chosen:
         trial = rebuilt(row, like)
@@ -60,7 +70,7 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, replicate: 
                 "version, which cannot be trained again; it gets no fresh seeds"
             )
         else:
-            trials += [replace(trial, seed=seed) for seed in fresh]
+            trials += [replace(trial, seed=seed) for seed in _fresh(used, seeds, trial.replicate)]
     return Finals(as_on_record(folder, unique(trials)), tuple(said))
 
 
@@ -68,7 +78,7 @@ def foreseen(
     folder: Path | None,
     search: Mapping[str, Trial],
     seeds: int,
-    replicate: int,
+    map_noise: int,
     known: Collection[str],
     done: Collection[str],
 ) -> tuple[int, int]:
@@ -82,18 +92,24 @@ def foreseen(
     Returns: the most fresh-seed trials that are left to train, whichever cells come out best; and how many are left if
     those stay the best that are so by the rows on record, which is as many where these do not tell.
     """
+    from runner.analysis.blocks import replicates
+
     blocks = blocks_of(folder, search, planned=True)
     used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
-    fresh = set(_fresh(used, seeds))
-    most = sum(_most(block, fresh, replicate, done) for block in blocks)
+    most = sum(
+        _most(part, _fresh(used, seeds, number), 0 if number else map_noise, done)
+        for block in blocks
+        for number, part in replicates(block).items()
+        if part.rows["trial"].isin(list(search)).any()
+    )
     recorded = blocks_of(folder, search, planned=False)
     if [block.arms for block in recorded] != [block.arms for block in blocks]:
         return most, most
     return most, min(most, len(set(known) - set(done)))
 
 
-def _most(block: Block, fresh: Collection[int], replicate: int, done: Collection[str]) -> int:
-    """The most that is left if each arm's best cell, and `replicate` others, are those of which the least is done."""
+def _most(block: Block, fresh: Collection[int], map_noise: int, done: Collection[str]) -> int:
+    """The most that is left if each arm's best cell, and `map_noise` others, are those of which the least is done."""
     rows = block.rows
     ran = rows[(rows["phase"] == "final") & rows["seed"].isin(list(fresh)) & rows["trial"].isin(list(done))]
     count_done = ran.groupby("cell")["seed"].nunique()
@@ -103,16 +119,17 @@ def _most(block: Block, fresh: Collection[int], replicate: int, done: Collection
         for arm, cells in searched.groupby("arm")["cell"]
     }
     others = sorted((one for counts in left.values() for one in counts[1:]), reverse=True)
-    return sum(counts[0] for counts in left.values()) + sum(others[:replicate])
+    return sum(counts[0] for counts in left.values()) + sum(others[:map_noise])
 
 
 def _searched(block: Block) -> set[int]:
     return {int(seed) for seed in block.rows.loc[block.rows["phase"] == "search", "seed"]}
 
 
-def _fresh(used: Collection[int], seeds: int) -> list[int]:
-    """So many seeds that no search has used."""
-    return list(islice((seed for seed in count(FRESH) if seed not in used), seeds))
+def _fresh(used: Collection[int], seeds: int, replicate: int) -> list[int]:
+    """So many seeds of a replicate that no search has used."""
+    own = count(FRESH + replicate * SEEDS_APART)
+    return list(islice((seed for seed in own if seed not in used), seeds))
 
 
 def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> list[Block]:
@@ -130,7 +147,7 @@ def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str)
 
 def text(finals: Finals, missing: int) -> str:
     """'6 fresh-seed trials of 3 cells (0 done)'."""
-    cells = {replace(trial, seed=0).id for trial in finals.trials.values()}
+    cells = {replace(trial, seed=trial.replicate * SEEDS_APART).id for trial in finals.trials.values()}
     done = len(finals.trials) - missing
     return f"{counted(len(finals.trials), 'fresh-seed trial')} of {counted(len(cells), 'best cell')}, {done} done"
 

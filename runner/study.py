@@ -37,7 +37,8 @@ from runner.system import called, signals
 from runner.system.devices import resolve, train_apart
 from runner.system.files import set_aside
 from runner.trials.older import as_on_record
-from runner.trials.trial import Facts, Trial, expand, unique
+from runner.trials.replicates import data_of, of_replicate
+from runner.trials.trial import Trial, unique
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ def _shared(composed: Sequence[Settings]) -> RunSettings:
 
 
 def _points(group: Sequence[Settings]) -> int:
-    return sum(len(s.lr) * len(s.wd) * len(s.seed) for s in group)
+    return sum(len(s.lr) * len(s.wd) * len(s.seed) * s.run.replicates for s in group)
 
 
 def _loaded(composed: Sequence[Settings]) -> dict[DatasetSettings, Dataset]:
@@ -104,13 +105,18 @@ def _loaded(composed: Sequence[Settings]) -> dict[DatasetSettings, Dataset]:
             for note in datasets[s.dataset].notes:
                 say(f"{place(s.dataset)}: {note}")
         check(s.model, datasets[s.dataset], s.batch_size)
+        for replicate in range(1, s.run.replicates):
+            own = data_of(s.dataset, replicate)
+            if own not in datasets:
+                datasets[own] = load(own)
+            check(s.model, datasets[own], s.batch_size)
     return datasets
 
 
 def _search(group: Sequence[Settings], datasets: Mapping[DatasetSettings, Dataset]) -> dict[str, Trial]:
-    """The trials that the compositions of a study ask for, by id."""
-    facts = {settings: Facts.of(dataset) for settings, dataset in datasets.items()}
-    return unique(trial for s in group for trial in expand(s, facts[s.dataset]))
+    """The trials that the compositions of a study ask for, by id: those of all replicates, one after the other."""
+    replicates = range(group[0].run.replicates)
+    return unique(trial for number in replicates for s in group for trial in of_replicate(s, number, datasets))
 
 
 def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -> bool:
@@ -172,7 +178,7 @@ def _train_phases(
 
     Returns: all trials that were asked for, by id; and what became of them.
     """
-    folder, seeds = records.folder, (settings.final_seeds, settings.replicate)
+    folder, seeds = records.folder, (settings.final_seeds, settings.map_noise)
     if not settings.resume and settings.final_seeds and exists(folder):
         # All at once, so that what is left when this is interrupted is known to the command that goes on.
         begin_again(folder, finalists(folder, search, *seeds).trials, "final", settings, records)

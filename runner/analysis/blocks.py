@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -24,13 +24,13 @@ from runner.records.schema import PLACE
 _BLOCK_COLUMNS = ("model", "dataset", "batch_size", "epochs", "schedule", "precision")
 _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
 # What belongs to the arm or the cell and never to the block, beside everything below "optimizer.".
-_ARM_KEYS = ("optimizer", "wd_convention", "wd_schedule", "lr", "wd", "seed", "betas", *_HYPER_COLUMNS)
+_ARM_KEYS = ("optimizer", "wd_convention", "wd_schedule", "lr", "wd", "seed", "betas", "replicate", *_HYPER_COLUMNS)
 # Derived from the other settings: they tell nothing more in a label.
 _DERIVED = ("dataset.test_size", "dataset.classes")
 _NUMBERS = (
     "lr wd seed batch_size epochs beta1 beta2 eps momentum wd_torch wd_paper wd_norm train_size val_size "
     "train_loss train_error val_loss val_error test_loss test_error test_top5_error gap_loss gap_error "
-    "epochs_to_target test_ece test_brier"
+    "epochs_to_target replicate split test_ece test_brier"
 ).split()
 
 
@@ -44,6 +44,7 @@ class Block:
     `rows` has, beside the file's columns: `family` (adam, sgd), `decoupled` (bool), `arm` (its label) and
     `cell` (the search point, equal for all its seeds). `label` names what differs from the other blocks of
     the study and is empty when there is one block; `id` is six hex digits that do not depend on the others.
+    All replicates of a study lie in one block, whose rows have their numbers in `replicate` and `split`.
     `arm_of` has the `Arm` of each label, in the order of the tables: by family, then no decay, L2, decoupled.
     """
 
@@ -81,6 +82,20 @@ def per_block(function: Callable[[Block], Given]) -> Callable[[Block], Given]:
     return remembered
 
 
+@per_block
+def replicates(block: Block) -> dict[int, Block]:
+    """The block of each replicate, by its number: the same but for the rows, and for arms that it has no row of."""
+    numbers = sorted(set(block.rows["replicate"]))
+    if len(numbers) == 1:
+        return {numbers[0]: block}
+    parts = {}
+    for number in numbers:
+        rows = block.rows[block.rows["replicate"] == number]
+        arms = set(rows["arm"])
+        parts[number] = replace(block, rows=rows, arm_of={k: arm for k, arm in block.arm_of.items() if k in arms})
+    return parts
+
+
 def split(trials: pd.DataFrame) -> list[Block]:
     """The blocks of a study in the order of their first rows; [] for an empty one.
 
@@ -100,6 +115,8 @@ def split(trials: pd.DataFrame) -> list[Block]:
         if "dataset.hash" in key:
             key["dataset"] = names.setdefault(key["dataset.hash"], key["dataset"])
     frame["block"] = [json.dumps(key, sort_keys=True) for key in keys]
+    for name in ("replicate", "split"):  # rows that are older than the columns have nothing there
+        frame[name] = frame[name].fillna(0).astype(int)
     frame["seed"] = frame["seed"].astype(int)
     frame["decoupled"] = (frame["wd"] > 0) & ~frame["wd_convention"].isin(["l2", ""])
     frame["wd_schedule"] = [str((own or {}).get("wd_schedule", "follow_lr")) for own in settings]
@@ -154,7 +171,14 @@ def _plain(value: object) -> str:
 def _block_settings(row: Mapping[Any, Any], settings: dict[str, object] | None) -> dict[str, str]:
     """Everything that must be equal for two rows to be compared."""
     key = {name: _plain(row[name]) for name in _BLOCK_COLUMNS}
-    for name, value in (settings or {}).items():
+    settings = dict(settings or {})
+    if source := settings.pop("dataset.source", None):
+        # A replicate has another split of the same data. What it is a replicate of has the hash and split of the first.
+        settings["dataset.hash"] = source
+        settings["dataset.split"] = int(str(settings.get("dataset.split", 0))) - int(str(settings.get("replicate", 0)))
+    if settings.get("dataset.split") == 0:
+        del settings["dataset.split"]
+    for name, value in settings.items():
         if name not in _ARM_KEYS and not name.startswith("optimizer.") and name not in (*_DERIVED, *key):
             key[name] = _plain(value)
     return key

@@ -34,7 +34,7 @@ class Noise:
         if self.cells < CELLS or self.freedom < FREEDOM:
             return (
                 f"noise unknown: {self.cells} good cells with several seeds, {self.freedom} degrees of freedom; "
-                f"{CELLS} and {FREEDOM} are needed (more seeds, or replicate={CELLS})"
+                f"{CELLS} and {FREEDOM} are needed (more seeds, or map_noise={CELLS})"
             )
         return ""
 

@@ -1,43 +1,108 @@
 """What each arm of a block reached: its winner's fresh-seed runs, and the paired difference to another arm.
 
-`results(block)` is the call to know.
+`results(block)` is the call to know. With several replicates each has its own winners, and an arm's numbers are means
+over replicates.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from runner.analysis.blocks import Block
+from runner.analysis.blocks import Block, replicates
 from runner.analysis.measures import short
+from runner.analysis.protocol import ONE, Protocol
 from runner.analysis.references import l2_of, references
 from runner.analysis.select import block_winners, cells, seeds_text
 from runner.analysis.statistics import Estimate, detectable, estimate, paired, wilson
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.analysis.verdict import OPTIMISTIC, verdict
 
 MEASURED = (
     "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error "
     "epochs_to_target test_ece test_brier"
 ).split()
-OPTIMISTIC = "selected and reported on the same seeds: optimistic"
-EDGE = "undecided (on the grid's edge)"
 
 
-def results(block: Block, reference: str = "") -> BlockResults:
+def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> BlockResults:
     """One result per arm, in the order of `block.arms`, for all arms, with or without a winner.
 
-    `reference` names the arm that the others are compared with; `runner.analysis.references` says which is by default.
+    Args:
+        block: rows that may be compared, of one or several replicates.
+        reference: the arm that the others are compared with; `runner.analysis.references` says which is by default.
+        protocol: how differences are judged.
+
+    Raises:
+        UserError: where there is no such arm.
     """
+    against = references(block, reference)
+    parts = {number: _arms(part, against) for number, part in replicates(block).items()}
+    if len(parts) == 1:
+        arms = next(iter(parts.values()))
+    else:
+        pooled = _arms(block, against)
+        arms = [
+            _over_replicates(arm, {k: one for k, of in parts.items() for one in of if one.arm == arm.arm})
+            for arm in pooled
+        ]
+    by_label = {result.arm: result for result in arms}
+    compared = tuple(_compare(block, result, by_label[result.reference], protocol) for result in arms)
+    several = len(parts) > 1
+    return BlockResults(
+        block,
+        compared,
+        protocol,
+        {k: BlockResults(replicates(block)[k], tuple(arms)) for k, arms in parts.items()} if several else {},
+    )
+
+
+def _arms(block: Block, against: Mapping[str, str]) -> list[ArmResult]:
+    """The result of each arm of a block as if it were one replicate, not yet compared."""
     table = cells(block)
     best = {str(row["arm"]): row for row in block_winners(block)}
-    against = references(block, reference)
-    arms = [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
-    by_label = {result.arm: result for result in arms}
-    return BlockResults(block, tuple(_compare(block, result, by_label[result.reference]) for result in arms))
+    return [_arm(block, arm, against[arm], table[table["arm"] == arm], best.get(arm)) for arm in block.arms]
+
+
+def _over_replicates(pooled: ArmResult, parts: Mapping[int, ArmResult]) -> ArmResult:
+    """An arm's result in each replicate as one.
+
+    Args:
+        pooled: of all rows as if they were of one replicate: its cell is the best in the mean over all.
+        parts: of each replicate that has the arm, by number.
+    """
+    have = {number: part for number, part in parts.items() if part.rows is not None and part.n}
+    if not have:
+        return pooled
+    rows = pd.concat([part.rows for part in have.values()])
+    remarks = Counter(remark for part in have.values() for remark in part.remark.split("; ") if remark)
+    every = len(parts)
+    whole = replace(
+        pooled,
+        phase="final" if all(part.phase == "final" for part in have.values()) else "search",
+        seeds=tuple(int(seed) for seed in rows["seed"]),
+        replicates=tuple(have),
+        diverged=sum(part.diverged for part in have.values()),
+        failed=sum(part.failed for part in have.values()),
+        sampling=(math.nan, math.nan),  # each replicate may have a test set of its own
+        remark="; ".join(
+            text if count == every else f"{text} (in {count} of {every} replicates)" for text, count in remarks.items()
+        ),
+        rows=rows,
+    )
+    return replace(whole, values={name: _of_units(whole, name) for name in MEASURED})
+
+
+def _of_units(result: ArmResult, name: str) -> Estimate:
+    """Over replicates; those without a number are left out only where that means something: epochs to a target."""
+    values = list(result.by_unit(name).values())
+    if name == "epochs_to_target" or all(map(math.isnan, values)):
+        values = [value for value in values if not math.isnan(value)]
+    return estimate(values)
 
 
 def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Mapping[str, object] | None) -> ArmResult:
@@ -136,37 +201,15 @@ def _estimate(rows: pd.DataFrame, name: str) -> Estimate:
     return estimate(values[values.notna() | (rows["status"] == "diverged")])
 
 
-def _compare(block: Block, result: ArmResult, reference: ArmResult) -> ArmResult:
+def _compare(block: Block, result: ArmResult, reference: ArmResult, protocol: Protocol) -> ArmResult:
     if result.arm == result.reference or result.rows is None or reference.rows is None:
         return result
     name = block.measure.report
-    pairs = paired(result.by_seed(name), reference.by_seed(name))
+    pairs = paired(result.by_unit(name), reference.by_unit(name))
+    pairs = replace(pairs, difference=protocol.judged(pairs.difference)) if result.replicates else pairs
     return replace(
         result,
         difference=pairs,
-        detectable=detectable(pairs.difference.std, pairs.difference.n),
-        verdict=verdict(block, result, reference, pairs.difference),
+        detectable=math.nan if protocol.looks else detectable(pairs.difference.std, pairs.difference.n),
+        verdict=verdict(block, result, reference, pairs.difference, protocol),
     )
-
-
-def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: Estimate) -> str:
-    """'lower', 'higher' or 'undecided', with the reason where it is not the interval that leaves it undecided.
-
-    A verdict needs a validation split, for both arms fresh seeds (unless there was one cell, so nothing to select)
-    and a winner off its grid's edge.
-    """
-    if block.measure.on_test:
-        return "no verdict (selected on test)"
-    if any(OPTIMISTIC in one.remark for one in (result, reference)):
-        return "undecided (no fresh seeds)"
-    if difference.n < 2:
-        return "undecided (one seed)" if difference.n else "undecided (no common seeds)"
-    if math.isnan(difference.mean):
-        return "undecided (a run has no number)"
-    if result.edge or reference.edge:
-        return EDGE
-    if difference.std == 0 and difference.mean != 0:
-        return "undecided (no spread over seeds)"
-    if difference.low <= 0 <= difference.high:
-        return "undecided"
-    return "lower" if difference.high < 0 else "higher"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from runner.analysis import paper
 from runner.analysis.blocks import Block
+from runner.analysis.protocol import ONE, Protocol
 from runner.analysis.statistics import Estimate, Paired
 
 
@@ -17,7 +19,9 @@ from runner.analysis.statistics import Estimate, Paired
 class ArmResult:
     """One row of the report. Errors in percent; `values` holds an Estimate per column of MEASURED.
 
-    `phase` is 'final', 'search' or '' (no winner); `rows` are the runs that the estimates are over.
+    `phase` is 'final', 'search' or '' (no winner); `rows` are the runs that the estimates are over, and `seeds` theirs.
+    Where the study has several replicates, `replicates` are the numbers of those in which the arm has a result. Each
+    has a winner of its own; `lr`, `wd`, `hyper` and `edge` are those of the cell that is best in the mean over all.
     """
 
     arm: str
@@ -38,6 +42,7 @@ class ArmResult:
     not_searched: str = ""
     phase: str = ""
     seeds: tuple[int, ...] = ()
+    replicates: tuple[int, ...] = ()
     diverged: int = 0
     failed: int = 0
     values: Mapping[str, Estimate] = field(default_factory=dict)
@@ -50,7 +55,18 @@ class ArmResult:
 
     @property
     def n(self) -> int:
+        """How many runs are reported."""
         return len(self.seeds)
+
+    @property
+    def unit(self) -> str:
+        """What the estimates are over: 'replicate', or the seeds of the only one."""
+        return "replicate" if self.replicates else "seed"
+
+    @property
+    def units(self) -> int:
+        """How many there are of them."""
+        return len(self.replicates) or self.n
 
     @property
     def verdict_word(self) -> str:
@@ -61,19 +77,33 @@ class ArmResult:
     def verdict_reason(self) -> str:
         return self.verdict.partition(" (")[2].removesuffix(")")
 
-    def by_seed(self, column: str) -> dict[int, float]:
-        """This column of the reported runs; {} where the arm has no result."""
+    def by_unit(self, column: str) -> dict[int, float]:
+        """This column by replicate, the mean over its reported runs; by seed where there is one replicate.
+
+        {} where the arm has no result. A replicate of which a run has no number has none: a diverged run has no loss,
+        and left out it would flatter. Runs that ended well and have none are of a version that did not measure it, and
+        left out.
+        """
         if self.rows is None:
             return {}
-        return {int(seed): float(value) for seed, value in zip(self.rows["seed"], self.rows[column], strict=True)}
+        rows = self.rows[self.rows[column].notna() | (self.rows["status"] == "diverged")]
+        if self.replicates:
+            means = rows.groupby("replicate")[column].agg(lambda values: values.mean(skipna=False))
+            return {int(number): float(mean) for number, mean in zip(means.index, means, strict=True)}
+        return {int(seed): float(value) for seed, value in zip(rows["seed"], rows[column], strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
 class BlockResults:
-    """A block with the result of each of its arms, in the order of `block.arms`."""
+    """A block with the result of each of its arms, in the order of `block.arms`, judged by a protocol.
+
+    `parts` are the results of each replicate by its number, where there are several.
+    """
 
     block: Block
     arms: tuple[ArmResult, ...]
+    protocol: Protocol = ONE
+    parts: Mapping[int, BlockResults] = field(default_factory=dict)
 
     def no_decay(self, family: str) -> ArmResult | None:
         return next((arm for arm in self.arms if arm.family == family and not arm.wd_convention), None)
@@ -92,6 +122,11 @@ class BlockResults:
         """(L2, the first decoupled) of a family; None where one of them is missing."""
         l2, decoupled = self.l2(family), self.decoupled(family)
         return (l2, decoupled[0]) if l2 and decoupled else None
+
+    def won(self, arm: str) -> Counter[tuple[float, float]]:
+        """In how many replicates each cell (lr, wd) is the arm's best; empty where there is one replicate."""
+        each = (one for part in self.parts.values() for one in part.arms if one.arm == arm and one.n)
+        return Counter((one.lr, one.wd) for one in each)
 
     @property
     def unit(self) -> str:

@@ -1,4 +1,4 @@
-"""Claims that compare the best cells of two arms, paired by seed: 1 to 4, 9, 16 and 23 of the list."""
+"""Claims that compare the best cells of two arms, paired by replicate: 1 to 4, 9, 16 and 23 of the list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.analysis.measures import number
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import ON_PAR, Claim, Evidence, above, below, jointly, within
-from runner.claims.comparison import by_seed, compared, differences, gain, obstacle
+from runner.claims.comparison import by_unit, compared, differences, gain, obstacle
 from runner.claims.listed import LISTED
 
 EQUAL = f"equal within {ON_PAR}"
@@ -47,7 +47,7 @@ def _better(results: BlockResults, family: str) -> Iterator[Claim]:
         # Where no L2 is better than any, that is the best which L2 offers.
         plain = results.no_decay(family) if l2.edge == NONE_BETTER else None
         rival = plain or l2
-        reduced, papers, text = _reduction(by_seed(results, decoupled), by_seed(results, rival)), "", ""
+        reduced, papers, text = _reduction(by_unit(results, decoupled), by_unit(results, rival)), "", ""
         if family == "adam" and ("adam", schedule) in paper.FIGURE_1:
             both = " and ".join(str(paper.FIGURE_1[name, schedule]) for name in ("adam", "adamw"))
             papers, text = f"{-_figure_1_gain(schedule):.1f} points ({both} %)", "; the paper's text: 15 %"
@@ -70,8 +70,8 @@ def _better(results: BlockResults, family: str) -> Iterator[Claim]:
 
 def _reduction(errors: dict[int, float], rivals: dict[int, float]) -> str:
     """The relative reduction of the mean, as the paper gives it (15 % in its text, 21 % read off Figure 2)."""
-    seeds = sorted(errors.keys() & rivals.keys())
-    a, b = (float(np.mean([x[seed] for seed in seeds])) if seeds else float("nan") for x in (errors, rivals))
+    units = sorted(errors.keys() & rivals.keys())
+    a, b = (float(np.mean([x[unit] for unit in units])) if units else float("nan") for x in (errors, rivals))
     return f"relative reduction {number(100 * (1 - a / b), 0, True)} %" if b > 0 else ""
 
 
@@ -125,8 +125,8 @@ def _cosine_best(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
         ]
         if not rivals:
             continue
-        errors = by_seed(cosine, arm)
-        compared = [below(differences(errors, by_seed(results, other))) for _, results, other in rivals]
+        errors = by_unit(cosine, arm)
+        compared = [below(differences(errors, by_unit(results, other))) for _, results, other in rivals]
         tested = [e for e in compared if e is not None]
         evidence: Evidence | None = None
         if len(tested) == len(rivals):
@@ -163,7 +163,7 @@ def _long_constant(study: StudyResults) -> Iterator[Claim]:
                 f"Adam at a fixed rate does not replace AdamW with cosine in {number(times, 0)} times the epochs",
                 f"{long.block.measure.report_name}, {adam.arm} at a fixed rate minus {adamw.arm} with cosine "
                 f"({long.unit}; not better by {ON_PAR})",
-                above(differences(by_seed(long, adam), by_seed(short, adamw)), -ON_PAR),
+                above(differences(by_unit(long, adam), by_unit(short, adamw)), -ON_PAR),
                 (long, short),
                 obstacle([(long, adam), (short, adamw)]),
             )

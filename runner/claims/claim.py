@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from runner.analysis.statistics import LEVEL, estimate, t_quantile
+from runner.analysis.protocol import Protocol
+from runner.analysis.sequential import confidence_sequence, e_value
+from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
 from runner.analysis.study_results import BlockResults
 from runner.claims.listed import LISTED
 
@@ -35,6 +37,7 @@ class Evidence:
     n: int
     against_null: float
     against_claim: float
+    looked: Callable[[Protocol], Evidence] | None = None  # the same where one could look after every value
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Claim:
     @property
     def paper_value(self) -> str:
         return self.papers or LISTED[self.id].value
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether the study's protocol named it beforehand."""
+        return self.id == self.places[0].protocol.primary
 
     @property
     def claim(self) -> str:
@@ -134,7 +142,22 @@ def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) 
         return None
     error = mean.half / t_quantile((1 + LEVEL) / 2, mean.n - 1)
     p = _p_value(mean.mean, error, lambda t: special.stdtr(mean.n - 1, t))
-    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p))
+
+    def looked(protocol: Protocol) -> Evidence:
+        half = confidence_sequence(mean.std, mean.n, protocol.g, protocol.alpha)
+        return Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *tests(_anytime(mean, protocol.g)))
+
+    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked)
+
+
+def _anytime(mean: Estimate, g: float) -> P:
+    """p(threshold, side) that holds however often it is looked at: 1 / e, halved as the two sides are alike."""
+
+    def p(threshold: float, side: int) -> float:
+        distance = mean.mean - threshold
+        return min(1.0, 0.5 / e_value(distance, mean.std, mean.n, g)) if side * distance > 0 else 1.0
+
+    return p
 
 
 def _p_value(value: float, error: float, cumulative: Callable[[float], float]) -> P:
@@ -177,23 +200,40 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def decided(claims: Sequence[Claim]) -> list[Claim]:
-    """The claims with their verdicts, corrected for being several. Those with a `why` stay undecided, uncounted."""
-    judged = [claim.evidence for claim in claims if claim.evidence is not None and not claim.why]
-    corrected = zip(holm([e.against_null for e in judged]), holm([e.against_claim for e in judged]), strict=True)
+    """The claims with their verdicts, corrected for being several. Those with a `why` stay undecided, uncounted.
+
+    Primary claims share `alpha` among themselves; all others are exploratory, and share it among these.
+    """
+    seen = [_seen(claim) for claim in claims]
+    corrected: dict[int, tuple[float, float]] = {}
+    for kind in (True, False):
+        judged = [(i, claim.evidence) for i, claim in enumerate(seen) if claim.evidence and not claim.why]
+        some = [(i, evidence) for i, evidence in judged if seen[i].is_primary == kind]
+        sides = (holm([e.against_null for _, e in some]), holm([e.against_claim for _, e in some]))
+        corrected |= {i: both for (i, _), both in zip(some, zip(*sides, strict=True), strict=True)}
     return [
         claim
         if claim.why
-        else _decide(claim, claim.evidence, *next(corrected))
+        else _decide(claim, claim.evidence, *corrected[i])
         if claim.evidence
         else replace(claim, why="no numbers")
-        for claim in claims
+        for i, claim in enumerate(seen)
     ]
 
 
+def _seen(claim: Claim) -> Claim:
+    """The claim with the evidence that holds for a study whose replicates were added one by one, if this is one."""
+    protocol, evidence = claim.places[0].protocol, claim.evidence
+    if evidence is None or evidence.looked is None or not protocol.looks:
+        return claim
+    return replace(claim, evidence=evidence.looked(protocol))
+
+
 def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float) -> Claim:
-    if confirming <= ALPHA:
+    alpha = claim.places[0].protocol.alpha / 2
+    if confirming <= alpha:
         return replace(claim, verdict=CONFIRMED)
-    if refuting <= ALPHA:
+    if refuting <= alpha:
         return replace(claim, verdict=REFUTED)
-    alone = min(evidence.against_null, evidence.against_claim) <= ALPHA
+    alone = min(evidence.against_null, evidence.against_claim) <= alpha
     return replace(claim, why="not after Holm's correction" if alone else "the interval leaves it open")

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from runner.analysis.results import OPTIMISTIC
+from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.analysis.verdict import OPTIMISTIC
 from runner.claims.claim import SEEDS, Claim, Evidence, apart, within
 
 NO_MARGIN = "no margin is known for losses"
+ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
 
 
-def by_seed(results: BlockResults, arm: ArmResult) -> dict[int, float]:
-    """The number that the arm's reported runs are compared by, for each seed."""
-    return arm.by_seed(results.block.measure.report)
+def by_unit(results: BlockResults, arm: ArmResult) -> dict[int, float]:
+    """The number that the arm is compared by, for each replicate, or for each seed of the only one."""
+    return arm.by_unit(results.block.measure.report)
 
 
 def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
-    """a - b for the seeds that both have."""
-    return [round(a[seed] - b[seed], 9) for seed in sorted(a.keys() & b.keys())]
+    """a - b for the replicates, or seeds, that both have."""
+    return [round(a[unit] - b[unit], 9) for unit in sorted(a.keys() & b.keys())]
 
 
 def gap(results: BlockResults, arm: ArmResult, other: ArmResult) -> list[float]:
     """The differences between two arms of one block."""
-    return differences(by_seed(results, arm), by_seed(results, other))
+    return differences(by_unit(results, arm), by_unit(results, other))
 
 
 def compared(
@@ -44,7 +46,7 @@ def compared(
         name: what it says.
         results: the block's.
         arms: the first minus the second is tested.
-        test: makes the evidence of the differences by seed.
+        test: makes the evidence of the differences by replicate.
         equal: what is called equal, where the claim rests on a margin: 'equal within 0.2'.
         with_none: as for `obstacle`.
         more: further fields of the claim.
@@ -65,12 +67,12 @@ def compared(
 
 
 def gain(results: BlockResults) -> tuple[dict[int, float], tuple[ArmResult, ArmResult]] | None:
-    """By seed how much lower AdamW's error is than that of Adam + L2, and (L2, AdamW); None without both."""
+    """By replicate how much lower AdamW's error is than that of Adam + L2, and (L2, AdamW); None without both."""
     twins = results.twins()
     if twins is None:
         return None
-    l2, decoupled = (by_seed(results, arm) for arm in twins)
-    return {seed: l2[seed] - decoupled[seed] for seed in l2.keys() & decoupled.keys()}, twins
+    l2, decoupled = (by_unit(results, arm) for arm in twins)
+    return {unit: l2[unit] - decoupled[unit] for unit in l2.keys() & decoupled.keys()}, twins
 
 
 def obstacle(
@@ -101,7 +103,9 @@ def obstacle(
             return f"{arm.arm}'s best cell is on its grid's edge ({arm.edge})"
         if arm.failed:
             return f"{arm.failed} runs of {arm.arm} failed"
-    common = set.intersection(*(set(arm.seeds) for _, arm in pairs))
-    if len(common) < SEEDS:
-        return f"{len(common)} common seeds; {SEEDS} are needed"
+    if not all(arm.replicates for _, arm in pairs):
+        return ONE_REPLICATE
+    common = set.intersection(*(set(arm.replicates) for _, arm in pairs))
+    if len(common) < REPLICATES:
+        return f"{len(common)} common replicates; {REPLICATES} are needed"
     return "" if pairs[0][0].block.measure.is_error or not margin else NO_MARGIN

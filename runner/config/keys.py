@@ -46,6 +46,8 @@ _BELOW = {  # `beta1` for `optimizer.beta1`
 
 def unknown(key: str) -> str:
     """That there is no such key, with the one that is meant where that can be told."""
+    if key == "replicate":
+        return "unknown key 'replicate'; it is map_noise=N now (fresh seeds for N good cells)"
     if key in ("experiment", "preset", "cluster"):
         return f"{key} is added to the defaults: write +{key}=NAME"
     if key.startswith("hydra."):

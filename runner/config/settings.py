@@ -111,6 +111,7 @@ OPTIMIZERS: dict[str, type[OptimizerSettings]] = {
     "lomo": OptimizerSettings,
 }
 AXES = ("lr", "wd", "seed")  # keys that take a value or a list
+SEEDS_APART = 10**6  # from the seeds of one replicate to those of the next, so that no two share any
 # The config groups that a trial is made of, and the dataclass of each of their choices.
 GROUPS: dict[str, Mapping[str, type]] = {
     "model": MODELS,
@@ -148,7 +149,13 @@ class RunSettings:
     )
     diagnostics: bool = False
     final_seeds: int = field(default=0, metadata=whole(0, 1000))
-    replicate: int = field(default=0, metadata=whole(0, 10**4))
+    map_noise: int = field(default=0, metadata=whole(0, 10**4))
+    replicates: int = field(default=1, metadata=whole(0, 1000) | zero_words("auto"))
+    max_replicates: int = field(default=20, metadata=whole(2, 1000))  # with replicates=auto
+    prior_g: float = field(default=1.0, metadata=POSITIVE)  # of the e-values of replicates=auto
+    alpha: float = field(default=0.05, metadata=right(lambda alpha: 0 < alpha < 1, "between 0 and 1"))
+    equal_within: float = field(default=5.0, metadata=POSITIVE)  # percent of the reference's error
+    primary: str = ""  # the id of the claim that the study is for
     results: str = "results"
     reference: str = ""  # the arm that the report compares the others with
     device: str = field(
@@ -172,8 +179,8 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.replicate and not self.final_seeds:
-            raise UserError(f"replicate={self.replicate}: needs final_seeds=N, the seeds to train those cells with")
+        if self.map_noise and not self.final_seeds:
+            raise UserError(f"map_noise={self.map_noise}: needs final_seeds=N, the seeds to train those cells with")
         if self.compute == "lanes" and self.exact:
             raise UserError("exact=true compute=lanes: exact trials are computed as in a full stack; give one of them")
 
@@ -198,6 +205,11 @@ class Settings(TrialSettings):
 
     def __post_init__(self) -> None:
         check(self)
+        if self.run.replicates != 1 and max(self.seed) >= SEEDS_APART:
+            raise UserError(
+                f"seed={max(self.seed)}: must be below {SEEDS_APART} where there are replicates, whose own seeds "
+                "are beyond"
+            )
         name = self.optimizer.name
         if name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"

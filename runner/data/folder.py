@@ -133,7 +133,7 @@ def _chosen(
     if settings.train is not None:
         train = samples["train"]
         y = np.array([label for _, label in train], dtype=np.int64)
-        kept, held = divided(y, settings.validation if held_out else 0, settings.train, list(classes))
+        kept, held = divided(y, settings.validation if held_out else 0, settings.train, list(classes), settings.split)
         samples["train"] = [train[i] for i in kept]
         if len(held):
             samples[HELD] = [train[i] for i in held]

@@ -42,9 +42,9 @@ def image_dataset(
     name = settings.shown
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
-        train, val = hold_out(train, settings.validation, settings.train, names)
+        train, val = hold_out(train, settings.validation, settings.train, names, settings.split)
     elif settings.train not in (None, len(train)):
-        train = part(train, nested(train.y, settings.train))
+        train = part(train, nested(train.y, settings.train, settings.split))
     mean, std = normalisation or statistics(train.x)
     varied = (settings.flip, settings.pad)
     return Dataset(name, "images", classes, train, val, test, mean, std, *varied, names=tuple(names))

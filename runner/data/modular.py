@@ -6,15 +6,15 @@ import numpy as np
 
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import ModularSettings
-from runner.data.split import STATE, nested, part
+from runner.data.split import nested, part, state
 
 
 def load(settings: ModularSettings) -> Dataset:
     """Tokens [a, op, b, =], int64 [N, 4], with the class a op b mod p, int64 [N]; vocabulary p + 2.
 
     The numbers are tokens 0 to p - 1, the operation is p, the equals sign p + 1. Division leaves out b = 0.
-    A fixed permutation of all pairs gives `fraction` of them to training, `validation` of the others to validation,
-    and what is left to test.
+    A permutation of all pairs, one for each `split`, gives `fraction` of them to training, `validation` of the others
+    to validation, and what is left to test.
     """
     p = settings.p
     a, b = (grid.reshape(-1) for grid in np.meshgrid(np.arange(p), np.arange(p), indexing="ij"))
@@ -23,12 +23,12 @@ def load(settings: ModularSettings) -> Dataset:
     x = np.stack([a, np.full_like(a, p), b, np.full_like(a, p + 1)], axis=1).astype(np.int64)
     everything = Split(x, answers(a, b, settings.operation, p))
     # RandomState's stream is frozen, so that the split is the same with every NumPy; default_rng's is not.
-    order = np.random.RandomState(STATE).permutation(len(x))
+    order = np.random.RandomState(state(settings.split)).permutation(len(x))
     first = round(settings.fraction * len(x))
     second = first + round(settings.validation * (len(x) - first))
     train, val, test = (part(everything, index) for index in np.split(order, [first, second]))
     if settings.train is not None:
-        train = part(train, nested(train.y, settings.train))
+        train = part(train, nested(train.y, settings.train, settings.split))
     return Dataset(settings.shown, "tokens", p, train, val, test, vocabulary=p + 2)
 
 

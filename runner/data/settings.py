@@ -12,10 +12,11 @@ from pathlib import PurePath
 from typing import Any
 
 from runner.errors import UserError
-from runner.fields import check, one_of, right
+from runner.fields import before, check, one_of, right, whole
 
 PLACE = {"result": False}
 OPERATIONS = ("add", "sub", "mul", "div")
+DIGITS = 1797  # images of scikit-learn's
 _FRACTION = right(lambda value: 0 <= value <= 1, "a fraction from 0 to 1")
 _EXAMPLES = right(lambda value: value >= 1, "a number of training examples from 1, or null for all")
 
@@ -27,6 +28,11 @@ def _between(least: int, most: int, what: str) -> dict[str, Any]:
 
 def _is_prime(p: int) -> bool:
     return 3 <= p <= 499 and all(p % d for d in range(2, int(p**0.5) + 1))
+
+
+def pairs(p: int, operation: str | None) -> int:
+    """How many pairs (a, b) there are modulo p; division leaves out b = 0."""
+    return p * (p - 1) if operation == "div" else p * p
 
 
 def shown(settings: Mapping[str, Any]) -> str:
@@ -42,12 +48,15 @@ class DatasetSettings:
 
     Digits and modular, whose training set has a size of its own, take that fraction of what is beside it. `train` is
     the number of examples to train on, stratified and the same for every seed; None is all that are not held out.
+    `split` numbers the ways to divide the data: each number gives other examples to train on, to validate on and, where
+    the test set does not come with the data, to test on.
     """
 
     name: str
     validation: float = field(default=0.1, metadata=_FRACTION)
     label: str = field(default="", metadata=PLACE)  # the name in tables; if empty that of the file, or the group's
     train: int | None = field(default=None, metadata=_EXAMPLES)
+    split: int = field(default=0, metadata=whole(0, 10**6) | before(0))
 
     def __post_init__(self) -> None:
         check(self, "dataset")
@@ -68,7 +77,7 @@ class ImageSettings(DatasetSettings):
 
 @dataclass(frozen=True)
 class DigitsSettings(ImageSettings):
-    """scikit-learn's 1,797 digits; split once: `train` images, `test` images, of the rest `validation` for validation.
+    """scikit-learn's 1,797 digits; `train` images, `test` images, of the rest `validation` for validation.
 
     The rest is never trained on, whatever `validation` is.
     """
@@ -80,9 +89,9 @@ class DigitsSettings(ImageSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.train, self.test) < 10 or self.train + self.test > 1797 - 10:
+        if min(self.train, self.test) < 10 or self.train + self.test > DIGITS - 10:
             raise UserError(
-                f"dataset.train={self.train} dataset.test={self.test}: each at least 10, together at most 1787"
+                f"dataset.train={self.train} dataset.test={self.test}: each at least 10, together at most {DIGITS - 10}"
             )
 
 

@@ -1,4 +1,4 @@
-"""The fixed splits: the same indices at every call, whatever the trial's seed.
+"""The splits of a dataset: the same indices at every call, whatever the trial's seed; `dataset.split` numbers them.
 
 `divided(y, validation, train)` says which examples are for training and which for validation, `hold_out` parts them.
 """
@@ -13,15 +13,25 @@ from runner.data.arrays import rows
 from runner.data.dataset import Split
 from runner.errors import UserError
 
-# Constant, so that all trials, seeds and machines share one split; part of what Dataset.hash covers.
-STATE = 20190504
+STATE = 20190504  # of split 0, which had no number once: so the hashes and ids on record stay
 
 
-def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+def state(split: int) -> int:
+    """The seed of the random numbers that make a split: constant, so that all trials, seeds and machines share it.
+
+    Args:
+        split: `dataset.split`, from 0.
+    """
+    return STATE + split
+
+
+def stratified(
+    y: np.ndarray, size: int, key: str, names: Sequence[str] = (), split: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Indices of `len(y) - size` examples and of the other `size`, each sorted, with the class shares of y [N] in both.
 
     `key` is the setting to name where that cannot be done: fewer than two of a class, which is called by its name if
-    there are `names`, or fewer examples in one part than classes (UserError).
+    there are `names`, or fewer examples in one part than classes (UserError). `split` is `dataset.split`.
     """
     from sklearn.model_selection import train_test_split
 
@@ -36,31 +46,33 @@ def stratified(y: np.ndarray, size: int, key: str, names: Sequence[str] = ()) ->
             f"{key}: splits {len(y)} examples of {len(classes)} classes into {len(y) - size} and {size}; "
             f"both parts need at least {len(classes)}, one for each class"
         )
-    kept, held = train_test_split(np.arange(len(y)), test_size=size, random_state=STATE, stratify=y)
+    kept, held = train_test_split(np.arange(len(y)), test_size=size, random_state=state(split), stratify=y)
     return np.sort(kept), np.sort(held)
 
 
 def divided(
-    y: np.ndarray, validation: float, train: int | None = None, names: Sequence[str] = ()
+    y: np.ndarray, validation: float, train: int | None = None, names: Sequence[str] = (), split: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted indices of the examples to train on and of the `validation` fraction of y [N] held out.
 
-    `train` is how many of the others to train on (`dataset.train`), None for all of them.
+    `train` is how many of the others to train on (`dataset.train`), None for all of them; `split` is `dataset.split`.
     """
     kept, held = np.arange(len(y)), np.arange(0)
     if validation:
-        kept, held = stratified(y, round(validation * len(y)), f"dataset.validation={validation:g}", names)
-    return (kept if train is None else kept[nested(y[kept], train)]), held
+        kept, held = stratified(y, round(validation * len(y)), f"dataset.validation={validation:g}", names, split)
+    return (kept if train is None else kept[nested(y[kept], train, split)]), held
 
 
-def nested(y: np.ndarray, size: int) -> np.ndarray:
+def nested(y: np.ndarray, size: int, split: int = 0) -> np.ndarray:
     """Sorted indices of `size` examples of y: [N], in the class shares of y, or [N, T]; a larger size adds to them.
+
+    `split` is `dataset.split`: others choose other examples.
 
     UserError, naming dataset.train, where there are fewer examples than that or more classes.
     """
     if not 1 <= size <= len(y):
         raise UserError(f"dataset.train={size}: must be 1 to {len(y)}, the examples that there are for training")
-    order = np.random.RandomState(STATE).permutation(len(y))
+    order = np.random.RandomState(state(split)).permutation(len(y))
     if y.ndim == 1:
         _, classes, counts = np.unique(y[order], return_inverse=True, return_counts=True)
         if size < len(counts):
@@ -73,10 +85,10 @@ def nested(y: np.ndarray, size: int) -> np.ndarray:
 
 
 def hold_out(
-    train: Split, validation: float, size: int | None = None, names: Sequence[str] = ()
+    train: Split, validation: float, size: int | None = None, names: Sequence[str] = (), split: int = 0
 ) -> tuple[Split, Split]:
     """The two parts of a training set as `divided` says. Its arrays are overwritten: the parts lie in their memory."""
-    kept, held = divided(train.y, validation, size, names)
+    kept, held = divided(train.y, validation, size, names, split)
     if len(kept) == len(train):
         return train, part(train, held)
     rest = part(train, held)

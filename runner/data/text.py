@@ -12,19 +12,23 @@ from runner.data.split import nested, part
 from runner.errors import UserError
 
 BYTES = 256
+GOLDEN = (5**0.5 - 1) / 2
 
 
 def load(settings: TextSettings) -> Dataset:
     """Windows of `context` bytes, x uint8 [N, T], with the bytes one further, y uint8 [N, T]; 256 classes.
 
-    The file is cut once, in its own order, into train | validation | test: neighbouring text is alike, and a random
-    split would show the model what comes before and after each test window. UserError where there is too little.
+    The file is cut in its own order into train | validation | test: neighbouring text is alike, and a random split
+    would show the model what comes before and after each test window. Another `split` begins elsewhere in the file and
+    takes it as a ring, so that other stretches of it are held out. UserError where there is too little.
     """
     path = existing(settings.path, "dataset=text dataset.path=book.txt")
     where = f"dataset.path={settings.path}"
     with reading(where, "must be a file of text"):
-        check_room(2 * path.stat().st_size, where, "give a part of the text")
+        check_room((3 if settings.split else 2) * path.stat().st_size, where, "give a part of the text")
         data = np.fromfile(path, dtype=np.uint8)
+        if settings.split:
+            data = np.roll(data, -_start(len(data), settings.split))
     end = len(data) - round(settings.test * len(data))  # of what is not test
     cuts = np.split(data, [end - round(settings.validation * end), end])
     train, val, test = (windows(share, settings.context) for share in cuts)
@@ -35,8 +39,13 @@ def load(settings: TextSettings) -> Dataset:
                 f"dataset.context={settings.context} needs {settings.context + 1}: give more text or a shorter context"
             )
     if settings.train is not None:
-        train = part(train, nested(train.y, settings.train))
+        train = part(train, nested(train.y, settings.train, settings.split))
     return Dataset(settings.shown, "tokens", BYTES, train, val, test, vocabulary=BYTES)
+
+
+def _start(size: int, split: int) -> int:
+    """Where in a file of `size` bytes a split begins: golden sections, which lie apart however many there are."""
+    return int(size * (split * GOLDEN % 1.0))
 
 
 def windows(data: np.ndarray, context: int) -> Split:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.analysis.blocks import split
 from runner.analysis.measures import number, short
+from runner.analysis.protocol import protocol_of
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
@@ -44,7 +45,8 @@ def judged(study: StudyResults) -> Study:
 
 def read(folder: Path) -> Study:
     """A study's folder as the judge wants it."""
-    blocks = tuple(results(block) for block in split(read_table(folder)))
+    split_rows = split(read_table(folder))
+    blocks = tuple(results(block, "", protocol_of(folder, len(split_rows))) for block in split_rows)
     return judged(StudyResults(blocks, *(read_table(folder, name) for name in ("curves", "cycles", "dynamics"))))
 
 
@@ -204,7 +206,7 @@ def _reached(result: ArmResult) -> tuple[int, int]:
 def _between(results: BlockResults, arm: ArmResult, rival: ArmResult) -> list[float]:
     """Differences in epochs to target; a run that never reached it took one epoch more than `results` had."""
     last = float(results.block.settings["epochs"]) + 1
-    epochs = [one.by_seed("epochs_to_target") for one in (arm, rival)]
+    epochs = [one.by_unit("epochs_to_target") for one in (arm, rival)]
     return differences(*({seed: last if math.isnan(e) else e for seed, e in one.items()} for one in epochs))
 
 

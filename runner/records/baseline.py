@@ -23,9 +23,11 @@ def added_later(kind: type) -> dict[str, Any]:
     return {f.name: f.metadata["before"] for f in fields(kind) if "before" in f.metadata}
 
 
-TOP: Values = added_later(settings.TrialSettings) | {
-    f"lookahead.{name}": value for name, value in added_later(settings.LookaheadSettings).items()
-}
+TOP: Values = (
+    added_later(settings.TrialSettings)
+    | {f"lookahead.{name}": value for name, value in added_later(settings.LookaheadSettings).items()}
+    | {"replicate": 0}
+)
 
 _ADAM: Values = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "decay_params": "all"}
 _SGD: Values = {"momentum": 0.9, "decay_params": "all"}

@@ -113,6 +113,8 @@ TABLES: Mapping[str, tuple[Col, ...]] = {
         Col("note", TEXT, "why the trial failed or when it diverged, or in what way it was computed"),
         Col("host", TEXT, "the name of the machine; empty with `record_host=false`", varies=True, added=True),
         Col("code", TEXT, "a hash of the code that can change a result", varies=True, added=True),
+        Col("replicate", COUNT, "the repetition of the study it is of; empty is 0", setting="replicate", added=True),
+        Col("split", COUNT, "of its dataset; empty is 0", setting="dataset.split", added=True),
         Col(
             "test_ece",
             PERCENT,

@@ -9,17 +9,17 @@ from collections import Counter
 from collections.abc import Sequence
 
 from runner.analysis.measures import number, telling
+from runner.analysis.population import population
+from runner.analysis.protocol import REPLICATES
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.claims.claim import SEEDS
 
 ROOM = 100  # columns: the first of several forms that fits is taken
 _ADVICE = {
     "no fresh seeds": "no fresh seeds (add final_seeds=5)",
-    "one seed": "one seed (add final_seeds=5)",
-    "no common seeds": "no seed in common",
     "on the grid's edge": "a best cell is on the edge of its grid",
-    "no spread over seeds": "the difference is the same for all seeds",
+    "no spread over replicates": "the difference is the same in all replicates",
 }
+WORDS = {"lower": "better", "higher": "worse", "equal": "as well"}
 _TWIN = {"adam": "optimizer=adam,adamw", "sgd": "optimizer=sgd,sgdw"}
 
 
@@ -33,7 +33,10 @@ def answer(blocks: Sequence[BlockResults]) -> str:
     pair = Counter((one.arm, one.reference) for one in main).most_common(1)[0][0]
     same = [one for one in main if (one.arm, one.reference) == pair]
     words = Counter(word_of(one) for one in same)
-    counts = ", ".join(f"{word} in {words[word]}" for word in ("better", "worse", "undecided") if words[word])
+    if all(not one.replicates for one in same):
+        none = f"No verdict about optimizers in any of {len(blocks)} settings"
+        return f"{none}: one replicate each (replicates={2 * REPLICATES})."
+    counts = ", ".join(f"{word} in {words[word]}" for word in (*WORDS.values(), "undecided") if words[word])
     have = "has" if len(same) == 1 else "have"
     rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
     return f"Does {pair[0]} generalize better than {pair[1]}? {counts[0].upper()}{counts[1:]}{rest}."
@@ -61,9 +64,8 @@ def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
 
 
 def word_of(result: ArmResult) -> str:
-    """'better', 'worse' or 'undecided': fewer seeds than a claim needs decide nothing."""
-    few = result.difference is None or result.difference.difference.n < SEEDS
-    return "undecided" if few else {"lower": "better", "higher": "worse"}.get(result.verdict, "undecided")
+    """'better', 'worse', 'as well' (equal within the margin) or 'undecided'."""
+    return WORDS.get(result.verdict, "undecided")
 
 
 def _of_one(results: BlockResults, result: ArmResult) -> str:
@@ -72,42 +74,35 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
     value, digits = result.difference.difference, block.measure.digits
     name = block.measure.report_quantity
     arm, other, word = result.arm, result.reference, word_of(result)
-    if word != "undecided":
+    if word in ("better", "worse"):
         digits = telling(value.mean, digits)
     half = f" ± {number(value.half, digits)}" if value.n > 1 else ""
     far = number(abs(value.mean), digits)
     differs = "differs" if far == number(0.0, digits) else "lower" if value.mean < 0 else "higher"
     size = f"{name} {differs} by {far}{half} {results.unit}"
-    kind = "fresh seed" if result.phase == "final" else "seed"
-    plural = "" if value.n == 1 else "s"
-    pairs, few = f"({value.n} paired {kind}{plural})", f"({value.n} {kind}{plural})"
-    if word != "undecided":
-        said = f"{arm} generalizes {word} than {other}"
-        return _fitting(
-            f"{said} here: {size} {pairs}.", f"{said}: {size} {pairs}.", f"{said}: {size} {few}.", f"{said}: {size}."
-        )
     if block.measure.on_test:
         return _fitting(
             f"No verdict whether {arm} generalizes better than {other}: selected on test; keep a validation split.",
             f"No verdict on {arm} against {other}: selected on test; keep a validation split.",
         )
-    reason = result.verdict_reason
-    if not reason and value.n < SEEDS:
-        reason = f"{value.n} seeds are few (final_seeds={SEEDS})"
-    why = _ADVICE.get(reason, reason)
-    question = f"Undecided whether {arm} generalizes better than {other}"
-    if not why:
-        return _fitting(
-            f"{question}: {size} {pairs}.",
-            f"{question}: {size}.",
-            f"Undecided, {arm} against {other}: {size} {pairs}.",
-            f"Undecided, {arm} against {other}: {size}.",
-        )
-    return _fitting(
-        f"{question}: {size}, but {why}.",
-        f"{question}: {why}.",
-        f"Undecided, {arm} against {other}: {why}.",
-    )
+    if not result.replicates:
+        return _of_one_replicate(result, size)
+    over, count = population(block), f"({value.n} replicates)"
+    if word != "undecided":
+        said = f"{arm} generalizes {word} {'as' if word == 'as well' else 'than'} {other}"
+        return f"{said}, over {over}: {size} {count}."
+    why = _ADVICE.get(result.verdict_reason, result.verdict_reason)
+    question = f"Undecided whether {arm} generalizes better than {other}, over {over}"
+    return f"{question}: {size}, but {why}." if why else f"{question}: {size} {count}."
+
+
+def _of_one_replicate(result: ArmResult, size: str) -> str:
+    """One search on one split is one draw: what it says is said of its two cells."""
+    assert result.difference is not None
+    n, kind = result.difference.difference.n, "fresh seed" if result.phase == "final" else "seed"
+    pairs = f"{n} paired {kind}{'' if n == 1 else 's'}"
+    cells = f"Of these two cells, in this split, {result.arm} against {result.reference}: {size} ({pairs})."
+    return f"No verdict about optimizers: one replicate (replicates={2 * REPLICATES}). " + (cells if n else "")
 
 
 def _nothing_to_compare(results: Sequence[ArmResult]) -> str:

@@ -7,7 +7,12 @@ than somebody who guesses, no choice of lr and wd was compared with another, onl
 from __future__ import annotations
 
 from runner.analysis.measures import number
-from runner.analysis.study_results import BlockResults
+from runner.analysis.study_results import ArmResult, BlockResults
+
+
+def _highest(arm: ArmResult) -> float:
+    """The largest error that its runs leave open: over replicates, or over the one test set's size."""
+    return arm.values["test_error"].high if arm.replicates else arm.sampling[1]
 
 
 def at_chance(results: BlockResults) -> list[str]:
@@ -20,7 +25,7 @@ def at_chance(results: BlockResults) -> list[str]:
     if classes is None or not results.block.measure.is_error:
         return []
     chance = 100 * (1 - 1 / classes)
-    guessing = [arm.arm for arm in results.arms if arm.values and arm.diverged < arm.n and arm.sampling[1] >= chance]
+    guessing = [arm.arm for arm in results.arms if arm.values and arm.diverged < arm.n and _highest(arm) >= chance]
     if not guessing:
         return []
     return [

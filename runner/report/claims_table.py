@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from runner.analysis.measures import NOTHING, short
-from runner.claims.claim import ALPHA, CONFIRMED, ON_PAR, REFUTED, SEEDS, UNDECIDED, Claim
+from runner.analysis.protocol import REPLICATES
+from runner.claims.claim import CONFIRMED, ON_PAR, REFUTED, UNDECIDED, Claim
 from runner.report.table import Table
 
 COLUMNS = "claim name figure statistic value low high n verdict why paper_value scope".split()
@@ -49,6 +50,8 @@ def markdown(claims: Sequence[Claim]) -> str:
 def _cells(claim: Claim) -> list[str]:
     e = claim.evidence
     verdict = claim.verdict if claim.verdict == UNDECIDED else f"**{claim.verdict}**"
+    if claim.is_primary:
+        verdict += ", primary"
     return [
         claim.claim,
         f"{claim.name}: {claim.statistic}",
@@ -61,11 +64,12 @@ def _cells(claim: Claim) -> list[str]:
 
 
 RULES = (
-    f"Cells are selected by validation error; bests are compared on at least {SEEDS} seeds that the search did "
-    "not use, paired by seed (Student's t); a best cell on its grid's edge, or a selection on test, leaves a "
-    f'comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map have their '
+    f"Cells are selected by validation error; bests are compared over at least {REPLICATES} replicates of the "
+    "whole study, each with a split, a search and fresh seeds of its own, paired by replicate (Student's t, or "
+    "e-values where replicates were added one by one); a best cell on its grid's edge, or a selection on test, leaves "
+    f'a comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map have their '
     "noise from cells with several seeds and their interval from a parametric bootstrap. A claim is confirmed or "
-    f"refuted at the one-sided {short(100 * ALPHA)} % level after Holm's correction over all rows that could be "
-    "judged; the intervals are not corrected. The paper's values were read off its figures, of one run each and "
-    "selected on test."
+    "refuted at the one-sided alpha / 2 level after Holm's correction, over the primary claims that the study named "
+    "beforehand and over all others, which are exploratory; the intervals are not corrected. The paper's values were "
+    "read off its figures, of one run each and selected on test."
 )

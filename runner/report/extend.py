@@ -17,6 +17,7 @@ from typing import Any
 from runner.analysis.blocks import Block
 from runner.analysis.select import NONE_BETTER, block_winners
 from runner.analysis.study_results import BlockResults
+from runner.config.settings import SEEDS_APART
 from runner.data.settings import shown
 from runner.report.overrides import noted_settings, overrides, typed
 from runner.system import called
@@ -120,6 +121,8 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         return None
     try:
         flat = json.loads(str(cell["settings"].iloc[0]))
+        if flat.get("replicate"):  # the command names the split of the first
+            flat["dataset.split"] -= flat["replicate"]
         name = str(cell["dataset"].iloc[0])
         noted = noted_settings(folder, flat, name)
         # Blocks are told apart by the name of the data in tables, so the command must give this name too.
@@ -143,7 +146,9 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         words += ["wd_rule=product", *([f"wd_rule_constant={typed(constant)}"] if constant is not None else [])]
     elif not wds:
         return None
-    words.append(f"seed={','.join(str(seed) for seed in winner['seeds'])}")
+    several = bool(block.rows["replicate"].any())
+    seeds = sorted({seed % SEEDS_APART if several else seed for seed in winner["seeds"]})
+    words.append(f"seed={','.join(map(str, seeds))}")
     if folder.name != f"{flat['dataset']}-{flat['model']}":
         words.append(f"study={typed(folder.name)}")
     if folder.parent != Path("results"):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
@@ -27,25 +26,22 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
 
     Errors in percent, losses in nats. `<name>_low` and `<name>_high` bound the 95 % t interval of `<name>`, the
     mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
-    `difference` is the arm minus `reference`, paired over `pairs` seeds; `detectable` the smallest difference
-    that so many seeds find with 80 % power. `<name>_difference` is that of a second measure.
+    `difference` is the arm minus `reference`, paired over `pairs` replicates, or seeds where `replicates` is 1;
+    `detectable` the smallest difference that so many find with 80 % power. `<name>_difference` is that of a second
+    measure.
     """
-    return pd.DataFrame(
-        [
-            _row(results.block, result) | second_measures.columns(results, result)
-            for results in blocks
-            for result in results.arms
-        ]
-    )
+    return pd.DataFrame([_row(results, result) for results in blocks for result in results.arms])
 
 
-def _row(block: Block, result: ArmResult) -> dict[str, object]:
+def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
+    block = results.block
     row: dict[str, object] = {"block": block.id, "block_label": block.label}
     row |= {name: block.settings[name] for name in ("model", "dataset", "epochs", "schedule")}
     row |= _fields(result, "arm optimizer trials cells complete_cells")
     row |= {"selected_by": block.measure.select}
     row |= _fields(result, "lr wd wd_convention hyper edge not_searched phase n")
     row |= {"seeds": " ".join(str(seed) for seed in result.seeds)}
+    row |= {"replicates": max(1, len(result.replicates)), "winners": _winners(results, result.arm)}
     for name in MEASURED:
         row |= _bounds(name, result.values.get(name, _EMPTY))
     row |= {"epochs_to_target_n": result.values.get("epochs_to_target", _EMPTY).n}
@@ -55,7 +51,8 @@ def _row(block: Block, result: ArmResult) -> dict[str, object]:
     row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
     row |= _bounds("difference", difference) | {"pairs": difference.n}
     row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
-    return row | {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+    row |= {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+    return row | second_measures.columns(results, result)
 
 
 def _fields(result: ArmResult, names: str) -> dict[str, object]:
@@ -80,6 +77,17 @@ def _decay(result: ArmResult) -> str:
     return f"{short(result.wd)} ({unit})" if unit and result.wd == result.wd else short(result.wd)
 
 
+def _winners(results: BlockResults, arm: str) -> str:
+    """'lr 0.02 wd 0.01: 5; lr 0.04 wd 0.01: 3': in how many replicates each cell won."""
+    return "; ".join(f"lr {short(lr)} wd {short(wd)}: {n}" for (lr, wd), n in sorted(results.won(arm).items()))
+
+
+def _range(results: BlockResults, arm: str, axis: int) -> str:
+    """' [0.01 to 0.04]': where the winners of the replicates lie on an axis, 0 lr and 1 wd; '' where they agree."""
+    values = {cell[axis] for cell in results.won(arm)}
+    return f" [{short(min(values))} to {short(max(values))}]" if len(values) > 1 else ""
+
+
 def _edge(result: ArmResult) -> str:
     if not result.phase:
         return NOTHING
@@ -99,7 +107,7 @@ def _difference(result: ArmResult, digits: int) -> str:
 
 def _target(result: ArmResult) -> str:
     value = result.values.get("epochs_to_target")
-    return f"{number(value.mean, 1)} ({value.n} of {result.n})" if value and value.n else NOTHING
+    return f"{number(value.mean, 1)} ({value.n} of {result.units})" if value and value.n else NOTHING
 
 
 def tables(results: BlockResults) -> list[Table]:
@@ -134,11 +142,11 @@ def _best(results: BlockResults) -> Table:
     rows = [
         [
             result.arm,
-            short(result.lr),
-            _decay(result) + (f" {result.hyper}" if result.hyper else ""),
+            short(result.lr) + _range(results, result.arm, 0),
+            _decay(result) + (f" {result.hyper}" if result.hyper else "") + _range(results, result.arm, 1),
             _edge(result),
             result.phase or result.remark,
-            f"n = {result.n}",
+            f"n = {result.n}" if not result.replicates else f"n = {result.units} replicates",
             number(result.values[select].mean, digits) if result.values else NOTHING,
             _spread(result.values[measure.report], digits) if result.values else NOTHING,
             _difference(result, digits),

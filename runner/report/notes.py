@@ -9,17 +9,25 @@ import math
 from collections.abc import Sequence
 
 from runner.analysis.arms import L2, NO_DECAY
+from runner.analysis.blocks import replicates
 from runner.analysis.measures import number
-from runner.analysis.results import OPTIMISTIC
 from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.analysis.verdict import OPTIMISTIC
 from runner.report.chance import at_chance
 from runner.report.ragged import ragged
+from runner.report.replicated import replicated
 
 
 def notes(results: BlockResults) -> list[str]:
     """One sentence or two per subject; subjects that do not arise are left out."""
-    return [*_selection(results), *_reporting(results.arms), *_precision(results), *_warnings(results)]
+    return [
+        *_selection(results),
+        *replicated(results),
+        *_reporting(results.arms),
+        *_precision(results),
+        *_warnings(results),
+    ]
 
 
 def heads(results: BlockResults) -> tuple[str, ...]:
@@ -65,17 +73,20 @@ def _selection(results: BlockResults) -> list[str]:
     needed, given_up = search_seeds(block)
     if not needed:
         return ["Nothing was selected: there is no search row with numbers."]
-    measure = block.measure
+    measure, several = block.measure, len(replicates(block))
     seeds = f"{len(needed)} search seed{'s' if len(needed) > 1 else ''} ({seeds_text(needed)})"
     if len({choice.shared for choice in choices(block).values()}) > 1:
         seeds = "the search seeds of its arm"
+    elif several > 1:
+        seeds = f"the search seeds of a replicate ({len(needed)} in {several} replicates)"
     name = measure.select_quantity
     ties = measure.tie.replace("val_", "validation ").replace("test_", "test ")
     if all(result.cells <= 1 for result in results.arms):
         lines = ["Selection: none, each arm has one cell: what is compared holds for these values of lr and wd only."]
     else:
+        mean, each = "mean " if len(needed) > 1 else "", _each(several)
         lines = [
-            f"Selection: per arm, the cell with the smallest {'mean ' if len(needed) > 1 else ''}{name} over {seeds}; "
+            f"Selection: per arm{each}, the cell with the smallest {mean}{name} over {seeds}; "
             f"ties go to the smaller {ties}, then the smaller lr. A diverged run counts as chance level."
         ]
     if measure.on_test:
@@ -99,6 +110,10 @@ def _selection(results: BlockResults) -> list[str]:
     return lines
 
 
+def _each(several: int) -> str:
+    return " and replicate" if several > 1 else ""
+
+
 def _reporting(arms: Sequence[ArmResult]) -> list[str]:
     lines = []
     final = [result for result in arms if result.phase == "final"]
@@ -107,10 +122,11 @@ def _reporting(arms: Sequence[ArmResult]) -> list[str]:
     if final:
         counts = {result.arm: result.n for result in final}
         each = f"n = {final[0].n}" if len(set(counts.values())) == 1 else f"n = {', '.join(map(str, counts.values()))}"
+        several = any(result.replicates for result in final)
+        which = "" if several else f": {seeds_text(sorted({seed for result in final for seed in result.seeds}))}"
         lines.append(
-            f"Results of {_by_arm(final)} come from fresh seeds that the search did not use ({each}: "
-            f"{seeds_text(sorted({seed for result in final for seed in result.seeds}))}); errors are those of the "
-            "last epoch; intervals are Student-t, 95 %, over seeds."
+            f"Results of {_by_arm(final)} come from fresh seeds that the search did not use ({each}{which}); errors "
+            f"are those of the last epoch; intervals are Student-t, 95 %, over {final[0].unit}s."
         )
     if same:
         lines.append(
@@ -142,12 +158,12 @@ def _precision(results: BlockResults) -> list[str]:
     if compared:
         parts = [
             f"{result.arm} against {result.reference} {number(result.detectable, block.measure.digits)} {results.unit} "
-            f"(n = {result.difference.difference.n} pairs)"
+            f"(n = {result.difference.difference.n} pairs of {result.unit}s)"
             for result in compared
             if result.difference
         ]
         lines.append(
-            f"Smallest true difference in {block.measure.report_name} that so many paired seeds find with 80 % power "
+            f"Smallest true difference in {block.measure.report_name} that so many pairs find with 80 % power "
             f"at the two-sided 5 % level: {'; '.join(parts)}. Formula: nc * sd / sqrt(n), sd of the paired "
             "differences, nc the noncentrality of Student's t (Cohen 1988)."
         )
@@ -157,15 +173,18 @@ def _precision(results: BlockResults) -> list[str]:
         lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.")
     dropped = sorted({seed for result in decided if result.difference for seed in result.difference.dropped})
     if dropped:
-        lines.append(f"Seeds {seeds_text(dropped)} have no partner in the other arm and are left out of differences.")
+        what = f"{decided[0].unit.capitalize()}s"
+        lines.append(f"{what} {seeds_text(dropped)} have no partner in the other arm and are left out of differences.")
     return lines
 
 
 def _warnings(results: BlockResults) -> list[str]:
     lines = [f"{line}." for line in at_chance(results)]
-    single = [result for result in results.arms if result.n == 1]
+    single = [result for result in results.arms if result.units == 1]
     if single:
-        lines.append(f"One seed only: {_by_arm(single)}. No interval can be given; a difference may be chance.")
+        lines.append(
+            f"One {single[0].unit} only: {_by_arm(single)}. No interval can be given; a difference may be chance."
+        )
     edge = [result for result in results.arms if result.edge]
     if edge:
         where = "; ".join(f"{result.arm} ({result.edge})" for result in edge)

@@ -23,7 +23,7 @@ from runner.records.commands import entries
 from runner.system.place import CONFIGS
 
 # What a study is watched and finished by. What is for one command only, such as resume and dry_run, is not repeated.
-WATCHED = ("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "replicate", "device")
+WATCHED = ("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "map_noise", "replicates", "device")
 # A trial's keys at the top level.
 _OWN = [f.name for f in fields(TrialSettings) if f.name not in (*GROUPS, "wd_convention", "lookahead")]
 _LOOKAHEAD = ("lookahead.k", "lookahead.alpha")
@@ -68,7 +68,10 @@ def noted_settings(folder: Path, flat: Mapping[str, Any], data: str = "") -> dic
             )
             for number, s in enumerate(own)
         ]
-        return dict(own[max(ranks)[3]]) if own else {}
+        chosen = dict(own[max(ranks)[3]]) if own else {}
+        if "replicate" in chosen:  # what map_noise was called
+            chosen["map_noise"] = chosen.pop("replicate")
+        return chosen
     except (TypeError, AttributeError, LookupError):  # edited by hand
         return {}
 

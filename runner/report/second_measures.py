@@ -35,22 +35,10 @@ SECOND = (
 )
 
 
-def runs(arm: ArmResult, column: str) -> dict[int, float]:
-    """The column of the reported runs by unit, without runs of a version that did not measure it.
-
-    A diverged run has no loss and no calibration, and stays as nan: left out it would flatter the arm.
-    """
-    values = arm.by_seed(column)
-    if arm.rows is None:
-        return values
-    ended = dict(zip(arm.rows["seed"], arm.rows["status"], strict=True))
-    return {seed: value for seed, value in values.items() if value == value or ended[seed] == "diverged"}
-
-
 def difference(results: BlockResults, arm: ArmResult, column: str) -> Estimate:
     """The arm minus its reference, paired as the main comparison is; of no pair for the reference itself."""
     others = [other for other in results.arms if other.arm == arm.reference != arm.arm]
-    return paired(runs(arm, column), runs(others[0], column) if others else {}).difference
+    return paired(arm.by_unit(column), others[0].by_unit(column) if others else {}).difference
 
 
 def columns(results: BlockResults, arm: ArmResult) -> dict[str, float]:
@@ -69,7 +57,7 @@ def table(results: BlockResults) -> Table | None:
     for second in SECOND:
         if second.column == results.block.measure.report:
             continue
-        found = {arm.arm: estimate(runs(arm, second.column).values()) for arm in results.arms}
+        found = {arm.arm: estimate(arm.by_unit(second.column).values()) for arm in results.arms}
         if not any(math.isfinite(value.mean) for value in found.values()):
             continue
         rows += [
@@ -78,12 +66,12 @@ def table(results: BlockResults) -> Table | None:
                 second.name,
                 _interval(found[arm.arm], second.digits),
                 _interval(difference(results, arm, second.column), second.digits, sign=True),
-                f"n = {found[arm.arm].n}" + (" (of the search)" if arm.phase == "search" else ""),
+                f"{found[arm.arm].n} {arm.unit}s" + (" (of the search)" if arm.phase == "search" else ""),
             ]
             for arm in results.arms
             if found[arm.arm].n
         ]
-    header = ("arm", "measure", "mean [95 %]", f"{heads(results)[0]} [95 %]", "runs")
+    header = ("arm", "measure", "mean [95 %]", f"{heads(results)[0]} [95 %]", "n")
     remark = results.block.measure.remark
     return Table("Second measures" + (f" ({remark})" if remark else ""), header, rows, words=(1,)) if rows else None
 

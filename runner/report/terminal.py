@@ -34,7 +34,8 @@ def terminal_table(blocks: Sequence[BlockResults]) -> str:
         last = max(_LAST, COLUMNS - first - sum(_WIDTHS))
         head = next(head for head in heads(results) if len(head) < last or head == heads(results)[-1])
         cells = [_cells(block, result, last) for result in results.arms]
-        lines += [_line(cells, first, last) for cells in ([*HEAD, head], *cells)]
+        names = [name if name != "seeds" or not results.parts else "repl." for name in HEAD]
+        lines += [_line(cells, first, last) for cells in ([*names, head], *cells)]
         notes = [*_footnotes(results), *at_chance(results), *ragged(block), *against(results)]
         lines += [part for note in notes for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")]
     lines += ["", *textwrap.wrap(answer(blocks), COLUMNS)]
@@ -60,7 +61,7 @@ def _cells(block: Block, result: ArmResult, last: int) -> list[str]:
         result.arm,
         short(result.lr, 3) + ("*" if "lr" in result.edge else ""),
         f"{short(result.wd, 3)} {unit}".strip() + ("*" if "wd" in result.edge or NONE_BETTER in result.edge else ""),
-        str(result.n),
+        str(result.units),
         number(result.values[name.replace("test", "val")].mean, digits),
         f"{number(test.mean, digits)} ± {number(test.half, digits)}" if test.n > 1 else number(test.mean, digits),
         number(result.values[name.replace("test", "gap")].mean, digits),
@@ -93,8 +94,9 @@ def _footnotes(results: BlockResults) -> list[str]:
             if text:
                 reasons.setdefault(text, []).append(result.arm)
     lines += [f"{'; '.join(arms)}: {text}" for text, arms in reasons.items()]
-    if any(result.n == 1 for result in reported):
-        lines.append(f"one seed: no interval; a difference in {results.block.measure.kind} between arms may be chance")
+    if any(result.units == 1 for result in reported):
+        unit, kind = reported[0].unit, results.block.measure.kind
+        lines.append(f"one {unit}: no interval; a difference in {kind} between arms may be chance")
     for word in ("diverged", "failed"):
         counts = [(result.arm, getattr(result, f"search_{word}"), result.trials) for result in results.arms]
         if any(k for _, k, _ in counts):

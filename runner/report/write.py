@@ -13,6 +13,7 @@ import pandas as pd
 
 from runner.analysis.blocks import split
 from runner.analysis.overlay import overlay_table
+from runner.analysis.protocol import protocol_of
 from runner.analysis.references import check
 from runner.analysis.results import results
 from runner.analysis.study_results import BlockResults, StudyResults
@@ -76,7 +77,8 @@ def _written(folder: Path, reference: str) -> Report:
     if not blocks:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
     check(blocks, reference)
-    reported = tuple(results(block, reference) for block in blocks)
+    protocol = protocol_of(folder, len(blocks))
+    reported = tuple(results(block, reference, protocol) for block in blocks)
     best = [arm.rows for one in reported for arm in one.arms if arm.rows is not None]
     shown = {str(trial) for runs in best for trial in runs["trial"]}
     curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
@@ -151,7 +153,10 @@ def summary(folder: Path, reference: str = "", trials: pd.DataFrame | None = Non
     `trials`: the study's rows, where they have been read.
     """
     blocks = split(_read(Path(folder), "trials") if trials is None else trials)
-    return _terminal(folder, [results(block, reference) for block in blocks]) if blocks else f"{folder}: {NO_TRIALS}"
+    if not blocks:
+        return f"{folder}: {NO_TRIALS}"
+    protocol = protocol_of(Path(folder), len(blocks))
+    return _terminal(folder, [results(block, reference, protocol) for block in blocks])
 
 
 def _terminal(folder: Path, reported: Sequence[BlockResults], failed: Sequence[str] = ()) -> str:

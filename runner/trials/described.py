@@ -31,5 +31,7 @@ def described(trial: Trial) -> dict[str, object]:
         "train_size": trial.facts.train_size,
         "val_size": trial.facts.val_size,
         "precision": trial.precision,
+        "replicate": trial.replicate,
+        "split": trial.dataset.split,
         "settings": trial.settings_json,
     }

@@ -17,7 +17,16 @@ from optim.conventions import L2, equivalents
 from optim.rules import COUPLED, UNSTACKABLE, Rule
 from runner.config import flat
 from runner.config.schedules import cycle_epochs
-from runner.config.settings import AXES, FULL, AdamSettings, LookaheadSettings, Settings, SGDSettings, TrialSettings
+from runner.config.settings import (
+    AXES,
+    FULL,
+    SEEDS_APART,
+    AdamSettings,
+    LookaheadSettings,
+    Settings,
+    SGDSettings,
+    TrialSettings,
+)
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings, ImageSettings
 from runner.errors import UserError
@@ -40,6 +49,7 @@ class Facts:
     val_size: int
     test_size: int
     pixels: int  # of an image, or the length of a token sequence
+    source: str = ""  # of a replicate: the hash of the first replicate's dataset, of which this is another split
 
     @staticmethod
     def of(dataset: Dataset) -> Facts:
@@ -56,6 +66,7 @@ class Trial(TrialSettings):
     lr: float
     wd: float
     seed: int
+    replicate: int = 0  # which repetition of the whole study it belongs to (`runner.trials.replicates`)
     way: str = FULL  # how it is computed on the CPU (`runner.trials.stack_size`), which is no part of what it is
     # A study that version 0.1.0 began goes on under the shorter ids that its files have; `replace` forgets it.
     short: bool = field(default=False, init=False, compare=False)
@@ -113,6 +124,9 @@ class Trial(TrialSettings):
     def to_flat(self) -> dict[str, Any]:
         """Every setting that can change the result, flat; `id` is the hash of those that differ from the baseline."""
         facts = {f"dataset.{name}": getattr(self.facts, name) for name in ("hash", "classes", "test_size")}
+        facts["replicate"] = self.replicate
+        if self.replicate:
+            facts["dataset.source"] = self.facts.source
         return flat.to_flat(self) | facts | {name: getattr(self, name) for name in AXES}
 
     @staticmethod
@@ -131,7 +145,8 @@ class Trial(TrialSettings):
         """
         whole = identity.whole(settings)
         axes = {name: whole[name] for name in AXES}
-        return Trial(**flat.from_flat(whole, dataset) | axes, facts=facts)
+        facts = replace(facts, source=whole.get("dataset.source", ""))
+        return Trial(**flat.from_flat(whole, dataset) | axes, facts=facts, replicate=whole["replicate"])
 
     @cached_property
     def settings_json(self) -> str:
@@ -186,8 +201,14 @@ def normal(trial: Trial) -> Trial:
     return trial
 
 
-def expand(settings: Settings, facts: Facts) -> list[Trial]:
-    """The product of the lr, wd and seed axes, in that order of nesting."""
+def expand(settings: Settings, facts: Facts, replicate: int = 0) -> list[Trial]:
+    """The product of the lr, wd and seed axes, in that order of nesting.
+
+    Args:
+        settings: of a composed configuration, with the split of this replicate.
+        facts: of the dataset that they load.
+        replicate: from 0; each has seeds of its own, `SEEDS_APART` further than the one before.
+    """
     steps = settings.epochs * ceil_div(facts.train_size, settings.batch_size)
     if settings.schedule.warmup_steps >= steps or settings.schedule.warmup_epochs >= settings.epochs:
         raise UserError(
@@ -197,7 +218,7 @@ def expand(settings: Settings, facts: Facts) -> list[Trial]:
         )
     shared = {name: getattr(settings, name) for name in flat.SHARED}
     trials = [
-        normal(Trial(**shared, facts=facts, lr=lr, wd=wd, seed=seed))
+        normal(Trial(**shared, facts=facts, lr=lr, wd=wd, seed=seed + replicate * SEEDS_APART, replicate=replicate))
         for lr in settings.lr
         for wd in settings.wds(lr)
         for seed in settings.seed

@@ -14,10 +14,10 @@ from runner.analysis.results import results
 from runner.analysis.study_results import BlockResults
 from runner.report.generalization import generalization, markdown, remarks
 from runner.report.second_measures import SECOND, table
-from tests.analysis.test_results import FRESH, bowl, with_finals
 from tests.analysis.test_select import frame
 from tests.report.studies import noise, search, trial
 
+FRESH = range(100, 105)
 ARMS = ("Adam, no decay", "Adam + L2", "AdamW")
 
 
@@ -26,13 +26,22 @@ def found(rows: Sequence[dict[str, object]]) -> BlockResults:
     return results(block)
 
 
+def flat(optimizer: str, lr: float, wd: float, seed: int) -> float:
+    """The best cell of each arm is known."""
+    return 5.0 - ((optimizer, lr, wd) in CELLS)
+
+
+CELLS = (("adam", 1e-3, 0.0), ("adam", 1e-3, 1e-3), ("adamw", 1e-3, 0.1))
+
+
 def fresh(**more: object) -> list[dict[str, object]]:
-    """The bowl with fresh runs whose second measures vary by themselves."""
-    rows = with_finals(-0.5, 0.1)
-    for row in rows:
-        if row["phase"] == "final":
-            key = (row["optimizer"], row["wd"], row["seed"])
-            row |= {s.column: 1.2 + 0.5 * noise(s.column, *key) for s in SECOND if s.column != "test_error"} | more
+    """A search with fresh runs of its best cells, whose second measures vary by themselves."""
+    rows = search(error=flat)
+    for name, lr, wd in CELLS:
+        for seed in FRESH:
+            row = trial(name, lr, wd, seed, phase="final", error=4 + noise(name, wd, seed))
+            row |= {s.column: 1.2 + 0.5 * noise(s.column, name, wd, seed) for s in SECOND if s.column != "test_error"}
+            rows.append(row | more)
     return rows
 
 
@@ -62,6 +71,33 @@ def test_means_and_paired_differences_are_those_of_scipy() -> None:
         assert math.isnan(one.loc["Adam + L2"].to_dict()[f"{column}_difference"])
 
 
+def test_of_several_replicates_each_is_one_number() -> None:
+    rows, means = [], {}
+    for number in range(4):
+        for row in fresh():
+            own = trial(
+                str(row["optimizer"]),
+                float(str(row["lr"])),
+                float(str(row["wd"])),
+                int(str(row["seed"])) + 10**6 * number,
+                phase=row["phase"],
+                error=row["test_error"],
+                replicate=number,
+            )
+            if row["phase"] == "final":
+                own["test_ece"] = 3 + noise(own["trial"])
+                means.setdefault((own["optimizer"], own["wd"] != 0, number), []).append(own["test_ece"])
+            rows.append(own)
+    one = found(rows)
+    of_arm = {name: [np.mean(means[name, True, number]) for number in range(4)] for name in ("adam", "adamw")}
+    cells = generalization([one]).set_index("arm").loc["AdamW"].to_dict()
+    assert cells["test_ece"] == pytest.approx(np.mean(of_arm["adamw"]))
+    assert cells["test_ece_difference_pairs"] == 4
+    interval = stats.ttest_rel(of_arm["adamw"], of_arm["adam"]).confidence_interval()
+    assert cells["test_ece_difference_low"] == pytest.approx(interval.low)
+    assert lines(one)["AdamW", "calibration error (%)"][2] == "4 replicates"
+
+
 def test_each_arm_has_each_measure_but_the_main_one() -> None:
     names = ["test loss (nats)", "calibration error (%)", "Brier score (0 to 2)", "top-5 error (%)"]
     shown = lines(found(fresh()))
@@ -69,7 +105,7 @@ def test_each_arm_has_each_measure_but_the_main_one() -> None:
     mean, difference, n = shown["AdamW", "calibration error (%)"]
     assert mean.count("[") == difference.count("[") == 1
     assert difference[0] in "+-"
-    assert n == "n = 5"
+    assert n == "5 seeds"
     assert shown["Adam + L2", "calibration error (%)"][1] == "–"
 
 
@@ -94,7 +130,7 @@ def test_runs_that_did_not_measure_it_are_left_out_and_diverged_ones_are_not() -
     rows = fresh()
     of_adamw = [row for row in rows if row["phase"] == "final" and row["optimizer"] == "adamw"]
     of_adamw[0]["test_ece"] = None  # a row of an earlier version
-    assert lines(found(rows))["AdamW", "calibration error (%)"][2] == "n = 4"
+    assert lines(found(rows))["AdamW", "calibration error (%)"][2] == "4 seeds"
     cells = generalization([found(rows)]).set_index("arm").loc["AdamW"].to_dict()
     assert cells["test_ece_difference_pairs"] == 4
     assert cells["test_ece"] == pytest.approx(np.mean([row["test_ece"] for row in of_adamw[1:]]))
@@ -103,7 +139,7 @@ def test_runs_that_did_not_measure_it_are_left_out_and_diverged_ones_are_not() -
         "adamw", 1e-3, float(str(wd)), int(str(seed)), phase="final", status="diverged"
     )
     mean, difference, n = lines(found(rows))["AdamW", "calibration error (%)"]
-    assert (mean[0], difference[0], n) == ("–", "–", "n = 4")
+    assert (mean[0], difference[0], n) == ("–", "–", "4 seeds")
     assert lines(found(rows))["AdamW", "top-5 error (%)"][0][0] != "–"  # counted at chance
 
 
@@ -116,4 +152,4 @@ def test_what_no_run_measured_is_not_shown() -> None:
 
 
 def test_runs_of_the_search_are_marked() -> None:
-    assert lines(found(search(error=bowl)))["AdamW", "test loss (nats)"][2] == "n = 2 (of the search)"
+    assert lines(found(search(error=flat)))["AdamW", "test loss (nats)"][2] == "2 seeds (of the search)"

@@ -88,7 +88,7 @@ class Shards:
         for trial in share:
             if trial.dataset not in datasets:
                 datasets[trial.dataset] = load(trial.dataset)
-            if Facts.of(datasets[trial.dataset]) != trial.facts:
+            if Facts.of(datasets[trial.dataset]) != replace(trial.facts, source=""):
                 raise UserError(f"dataset={trial.dataset.name}: differs here from where the shards were launched")
         resources = Resources(run, datasets, resolve(run.device, run.devices))
         trials = {trial.id: trial for trial in share}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.analysis.measures import SIDES, number, telling
+from runner.analysis.measures import SIDES, number, short, telling
 from runner.analysis.select import seed_count
 from runner.analysis.study_results import BlockResults
 
@@ -54,12 +54,16 @@ def verdicts(results: BlockResults) -> list[str]:
         value = result.difference.difference
         word = result.verdict_word
         digits = telling(value.mean, block.measure.digits) if word in SIDES else block.measure.digits
-        interval = f" (95\u00a0% interval {number(value.low, digits, True)} to {number(value.high, digits, True)})"
-        pairs = f"{value.n} paired seed{'s' if value.n != 1 else ''}"
+        level = number(100 * results.protocol.level, 0 if results.protocol.level == 0.95 else 1)
+        interval = f" ({level}\u00a0% interval {number(value.low, digits, True)} to {number(value.high, digits, True)})"
+        pairs = f"{value.n} paired {result.unit}{'s' if value.n != 1 else ''}"
         numbers = f"{number(value.mean, digits, True)} {results.unit}{interval if value.n > 1 else ''}, {pairs}."
         arm, other = prose[result.arm], prose[result.reference]
+        margin = f"{short(results.protocol.equal_within)} % of the latter's"
         why = f" ({result.verdict_reason})" if result.verdict_reason else ""
-        if word in SIDES:
+        if word == "equal":
+            lines.append(f"{arm} and {other} have **equal** {name}s, within {margin}: {numbers}")
+        elif word in SIDES:
             lines.append(f"{arm} has a **{word}** {name} than {other}{why}: {numbers}")
         elif word == "undecided":
             lines.append(f"Whether {arm} or {other} has the lower {name} is **undecided**{why}: {numbers}")

@@ -1,0 +1,95 @@
+"""What was laid down before a study's rows were seen, and what follows for its verdicts: `Protocol`, `protocol_of`.
+
+It stands in study.yaml, where each command has noted its settings. The unit of every comparison is the replicate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.analysis.sequential import confidence_sequence
+from runner.analysis.statistics import Estimate
+from runner.config.settings import RunSettings
+from runner.records.commands import entries
+
+REPLICATES = 4  # the fewest that a verdict about optimizers rests on
+_KEYS = ("replicates", "prior_g", "alpha", "equal_within", "primary")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a study's comparisons are judged.
+
+    Args:
+        replicates: how many were asked for; 0 with `replicates=auto`.
+        looks: whether anybody could look before the last replicate and go on. Then differences are judged by
+            e-values, else by the t test.
+        g: variance of the standardised effect that e-values test for.
+        alpha: the chance of a false verdict in a study of which no arm is better, over all its primary comparisons.
+        equal_within: percent of the reference's error; a difference that is surely smaller is called equal.
+        primary: the id of the claim that the study is for; '' where none was named.
+        comparisons: primary ones, among which `alpha` is split where there are looks.
+    """
+
+    replicates: int = 1
+    looks: bool = False
+    g: float = RunSettings.prior_g
+    alpha: float = RunSettings.alpha
+    equal_within: float = RunSettings.equal_within
+    primary: str = ""
+    comparisons: int = 1
+
+    @property
+    def level(self) -> float:
+        """The coverage of the interval of one difference."""
+        return 1 - self.alpha / (self.comparisons if self.looks else 1)
+
+    def judged(self, difference: Estimate) -> Estimate:
+        """A difference with the interval that it is judged by: where there are looks, the confidence sequence."""
+        if not self.looks or difference.n < 2 or not math.isfinite(difference.std):
+            return difference
+        half = confidence_sequence(difference.std, difference.n, self.g, 1 - self.level)
+        return replace(difference, low=difference.mean - half, high=difference.mean + half)
+
+
+ONE = Protocol()  # of a study of one replicate, or one of which nothing is known
+
+
+def protocol_of(folder: Path, comparisons: int = 1) -> Protocol:
+    """The protocol of a study.
+
+    A number of replicates that was raised by a later command was raised by somebody who could have looked.
+
+    Args:
+        folder: of the study; without a study.yaml that can be read, what nobody has set has its default.
+        comparisons: how many are primary.
+    """
+    noted = [settings for entry in entries(folder) for settings in _settings(entry)]
+    return of_settings(noted, comparisons)
+
+
+def of_settings(noted: Sequence[dict[str, Any]], comparisons: int = 1) -> Protocol:
+    """The protocol of commands by their settings, oldest first; those of g and alpha hold that were noted first."""
+    known = [{key: one[key] for key in _KEYS if key in one} for one in noted]
+    counts = [int(one.get("replicates", 1)) for one in known]
+    several = {count for count in counts if count != 1}
+    planned = next((one for one in known if one.get("replicates", 1) != 1), known[-1] if known else {})
+    return Protocol(
+        replicates=0 if 0 in several else max(counts, default=1),
+        looks=0 in several or len(several) > 1,
+        g=float(planned.get("prior_g", RunSettings.prior_g)),
+        alpha=float(planned.get("alpha", RunSettings.alpha)),
+        equal_within=float(planned.get("equal_within", RunSettings.equal_within)),
+        primary=str(planned.get("primary", "")),
+        comparisons=max(1, comparisons),
+    )
+
+
+def _settings(entry: Any) -> list[dict[str, Any]]:
+    """The settings of an entry of study.yaml; none where it was edited beyond recognition."""
+    settings = entry.get("settings") if isinstance(entry, dict) else None
+    return [one for one in settings if isinstance(one, dict)] if isinstance(settings, list) else []

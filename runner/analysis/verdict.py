@@ -1,0 +1,54 @@
+"""What a difference between two arms means: `verdict(...)`, the words of the tables.
+
+'lower', 'higher' or 'equal'; 'undecided' with the reason where it is not the interval; 'no verdict' with the reason
+where there could be none.
+"""
+
+from __future__ import annotations
+
+import math
+
+from runner.analysis.blocks import Block
+from runner.analysis.protocol import REPLICATES, Protocol
+from runner.analysis.statistics import Estimate
+from runner.analysis.study_results import ArmResult
+
+OPTIMISTIC = "selected and reported on the same seeds: optimistic"
+EDGE = "undecided (on the grid's edge)"
+ONE_REPLICATE = "no verdict (one replicate)"
+
+
+def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: Estimate, protocol: Protocol) -> str:
+    """The verdict on an arm beside its reference.
+
+    One search on one split is one draw of noise that no interval over seeds knows of, so it decides nothing about
+    optimizers. A verdict needs a validation split, fresh seeds for both arms (unless there was one cell, so nothing to
+    select), and an inner cell that is best in the mean over all replicates.
+
+    Args:
+        block: of both.
+        result: of the arm.
+        reference: of the arm that it is compared with.
+        difference: of their reported errors or losses, over replicates, with the interval that it is judged by.
+        protocol: of the study.
+    """
+    if block.measure.on_test:
+        return "no verdict (selected on test)"
+    if not (result.replicates and reference.replicates):
+        return ONE_REPLICATE
+    if any(OPTIMISTIC in one.remark for one in (result, reference)):
+        return "undecided (no fresh seeds)"
+    if difference.n < REPLICATES:
+        return f"undecided ({difference.n} replicates; {REPLICATES} are needed)"
+    if not protocol.looks and difference.n < protocol.replicates:
+        return f"undecided ({difference.n} of {protocol.replicates} replicates are there)"
+    if math.isnan(difference.mean):
+        return "undecided (a run has no number)"
+    if result.edge or reference.edge:
+        return EDGE
+    if difference.std == 0:
+        return "undecided (no spread over replicates)"
+    if not difference.low <= 0 <= difference.high:
+        return "lower" if difference.high < 0 else "higher"
+    margin = protocol.equal_within / 100 * reference.values[block.measure.report].mean
+    return "equal" if -margin < difference.low and difference.high < margin else "undecided"

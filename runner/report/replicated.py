@@ -1,0 +1,30 @@
+"""Says what a study's replicates are and how they are judged: `replicated(results)`."""
+
+from __future__ import annotations
+
+from runner.analysis.measures import number, short
+from runner.analysis.population import population
+from runner.analysis.protocol import REPLICATES
+from runner.analysis.study_results import BlockResults
+
+
+def replicated(results: BlockResults) -> list[str]:
+    """A sentence on what the intervals are intervals of, and one on the test where it is not the t test."""
+    count, protocol = len(results.parts), results.protocol
+    if not count:
+        return [
+            "One replicate: one split of the data, and one search in it, of which other seeds might have chosen other "
+            "cells. The intervals are over seeds of these cells, so they say nothing about optimizers "
+            f"(replicates={2 * REPLICATES} repeats the whole study)."
+        ]
+    lines = [
+        f"{count} replicates, over {population(results.block)}: each has a split and seeds of its own, its own "
+        "search and its own winners, whose fresh seeds give one number for each arm. Intervals are over replicates."
+    ]
+    if protocol.looks:
+        lines.append(
+            "Replicates were added while others could be seen, so differences are judged by e-values (g = "
+            f"{short(protocol.g)}), and their intervals are {number(100 * protocol.level, 1)} % confidence sequences: "
+            "both hold however often one looks."
+        )
+    return lines
