@@ -132,9 +132,9 @@ def _fresh(used: Collection[int], seeds: int, replicate: int) -> list[int]:
     return list(islice((seed for seed in own if seed not in used), seeds))
 
 
-def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> list[Block]:
-    """The blocks of the study that hold rows of `search`, or, with `planned`, that will."""
-    return [b for b in _split(folder, search, planned) if b.rows["trial"].isin(list(search)).any()]
+def blocks_of(folder: Path | None, search: Mapping[str, Trial], planned: bool, alone: bool = True) -> list[Block]:
+    """The blocks of the study that hold rows of `search`, or, with `planned`, that will; all blocks unless `alone`."""
+    return [b for b in _split(folder, search, planned) if not alone or b.rows["trial"].isin(list(search)).any()]
 
 
 def check_reference(folder: Path | None, search: Mapping[str, Trial], word: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -27,18 +27,24 @@ from runner.execution.cluster.launch import Launch
 from runner.execution.cluster.merge import Merger
 from runner.execution.local import PhaseOutcome, Resources, say, train
 from runner.execution.provenance import of_other_code
-from runner.finalists import check_reference, finalists
-from runner.models.check import check
+from runner.finalists import check_reference
 from runner.records.commands import note_command
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.records.regular import check_files
+from runner.replication import (
+    check_auto,
+    first_replicates,
+    load_replicates,
+    primary_comparisons,
+    search_of,
+    train_replicates,
+)
 from runner.system import called, signals
 from runner.system.devices import resolve, train_apart
 from runner.system.files import set_aside
 from runner.trials.older import as_on_record
-from runner.trials.replicates import data_of, of_replicate
-from runner.trials.trial import Trial, unique
+from runner.trials.trial import Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,9 +81,12 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
         pool.warm_up()
     datasets = _loaded(composed)
     resources = Resources(settings, datasets, devices, _import_report)
-    for folder, group in studies.items() if settings.reference else ():
-        check_reference(None if settings.fresh else folder, _search(group, datasets), settings.reference)
-    outcomes = [_run_study(folder, group, resources, launch) for folder, group in studies.items()]
+    searches = {folder: _search(folder, group, datasets) for folder, group in studies.items()}
+    for folder, search in searches.items() if settings.reference else ():
+        check_reference(None if settings.fresh else folder, search, settings.reference)
+    outcomes = [
+        _run_study(folder, group, searches[folder], datasets, resources, launch) for folder, group in studies.items()
+    ]
     return Outcome(max(o.code for o in outcomes), outcomes[-1].value)
 
 
@@ -93,7 +102,7 @@ def _shared(composed: Sequence[Settings]) -> RunSettings:
 
 
 def _points(group: Sequence[Settings]) -> int:
-    return sum(len(s.lr) * len(s.wd) * len(s.seed) * s.run.replicates for s in group)
+    return sum(len(s.lr) * len(s.wd) * len(s.seed) * first_replicates(s.run) for s in group)
 
 
 def _loaded(composed: Sequence[Settings]) -> dict[DatasetSettings, Dataset]:
@@ -104,19 +113,8 @@ def _loaded(composed: Sequence[Settings]) -> dict[DatasetSettings, Dataset]:
             datasets[s.dataset] = load(s.dataset)
             for note in datasets[s.dataset].notes:
                 say(f"{place(s.dataset)}: {note}")
-        check(s.model, datasets[s.dataset], s.batch_size)
-        for replicate in range(1, s.run.replicates):
-            own = data_of(s.dataset, replicate)
-            if own not in datasets:
-                datasets[own] = load(own)
-            check(s.model, datasets[own], s.batch_size)
+    load_replicates(composed, datasets, 1)
     return datasets
-
-
-def _search(group: Sequence[Settings], datasets: Mapping[DatasetSettings, Dataset]) -> dict[str, Trial]:
-    """The trials that the compositions of a study ask for, by id: those of all replicates, one after the other."""
-    replicates = range(group[0].run.replicates)
-    return unique(trial for number in replicates for s in group for trial in of_replicate(s, number, datasets))
 
 
 def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -> bool:
@@ -131,11 +129,30 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
     return left and not settings.dry_run and train_apart(settings.workers, devices, points)
 
 
-def _run_study(folder: Path, group: Sequence[Settings], resources: Resources, launch: Launch | None) -> Outcome:
+def _search(folder: Path, group: Sequence[Settings], datasets: dict[DatasetSettings, Dataset]) -> dict[str, Trial]:
+    """The search trials of a study's first replicates, by id; their splits are added to `datasets`."""
+    run, comparisons = group[0].run, 1
+    if not run.replicates:  # only then, for it takes pandas to know
+        known, one = None if run.fresh else folder, search_of(group, datasets, range(1))
+        comparisons = primary_comparisons(known, one)
+        check_auto(known, one, run, comparisons)
+    count = first_replicates(run, comparisons)
+    load_replicates(group, datasets, count)
+    return search_of(group, datasets, range(count))
+
+
+def _run_study(
+    folder: Path,
+    group: Sequence[Settings],
+    search: dict[str, Trial],
+    datasets: dict[DatasetSettings, Dataset],
+    resources: Resources,
+    launch: Launch | None,
+) -> Outcome:
     settings = resources.run
     if settings.fresh and not settings.dry_run:
         _set_aside(folder)
-    search = as_on_record(folder, _search(group, resources.datasets))
+    search = as_on_record(folder, search)
     key = "fresh=true" if settings.fresh else "" if settings.resume else "resume=false"
     signals.advise(f"the same command without {key} goes on from there" if key else "")
     deadline = time.time() + 60 * settings.max_minutes if settings.max_minutes else None
@@ -153,42 +170,12 @@ def _run_study(folder: Path, group: Sequence[Settings], resources: Resources, la
             return launched.train(trials, name, resources, records, launch, settings.shards or len(group))
         return train(trials, name, resources, records, deadline)
 
-    asked, trained = _train_phases(search, settings, records, failed, phase)
-    outcome = _conclude(folder, search, trained.count, group[0].dataset.name, resources)
-    whole = all_there(folder, asked, trained.late + trained.lost, records, failed)
+    asked = train_replicates(group, datasets, search, records, failed, phase)
+    trained = asked.outcome
+    outcome = _conclude(folder, asked.search, trained.count, group[0].dataset.name, resources)
+    whole = all_there(folder, asked.trials, trained.late + trained.lost, records, failed)
     stuck = trained.late and not trained.count  # the same command would leave them again
     return replace(outcome, code=1) if trained.lost or stuck or not whole else outcome
-
-
-def _train_phases(
-    search: dict[str, Trial],
-    settings: RunSettings,
-    records: Records,
-    failed: frozenset[str],
-    phase: Callable[[dict[str, Trial], str], PhaseOutcome],
-) -> tuple[dict[str, Trial], PhaseOutcome]:
-    """Train the search, and when all of it has ended the fresh seeds of its best cells.
-
-    Args:
-        search: its trials, by id.
-        settings: of the command.
-        records: of the study.
-        failed: marks of the failed rows that there were when the command began.
-        phase: trains these trials as the phase of this name.
-
-    Returns: all trials that were asked for, by id; and what became of them.
-    """
-    folder, seeds = records.folder, (settings.final_seeds, settings.map_noise)
-    if not settings.resume and settings.final_seeds and exists(folder):
-        # All at once, so that what is left when this is interrupted is known to the command that goes on.
-        begin_again(folder, finalists(folder, search, *seeds).trials, "final", settings, records)
-    trained = phase(search, "search")
-    if not settings.final_seeds or not search.keys() <= records.ended(failed):
-        return search, trained
-    final = finalists(folder, search, *seeds)
-    for line in final.said:
-        say(line)
-    return search | final.trials, trained + phase(final.trials, "final")
 
 
 def _conclude(folder: Path, search: dict[str, Trial], trained: int, dataset: str, resources: Resources) -> Outcome:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runner.analysis.sequential import REPLICATES as REPLICATES
 from runner.analysis.sequential import confidence_sequence
 from runner.analysis.statistics import Estimate
 from runner.config.settings import RunSettings
 from runner.records.commands import entries
 
-REPLICATES = 4  # the fewest that a verdict about optimizers rests on
 _KEYS = ("replicates", "prior_g", "alpha", "equal_within", "primary")
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 
+REPLICATES = 4  # the fewest that a verdict about optimizers rests on
+
 
 def e_value(mean: float, std: float, n: int, g: float) -> float:
     """The evidence of n differences against a mean of 0.

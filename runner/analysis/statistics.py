@@ -1,4 +1,4 @@
-"""The few statistics that the report prints, each with its n: `estimate`, `paired`, `wilson`, `detectable`.
+"""The few statistics that are printed, each with its n: `estimate`, `paired`, `wilson`, `detectable`, `needed`.
 
 Intervals are two-sided 95 %. One number gives no interval (NaN), never an invented one.
 """
@@ -94,3 +94,35 @@ def detectable(std: float, n: int, power: float = 0.80) -> float:
         return math.nan
     critical = t_quantile((1 + LEVEL) / 2, n - 1)
     return float(special.nctdtrinc(n - 1, 1 - power, critical)) * std / math.sqrt(n)
+
+
+def needed(std: float, difference: float, alpha: float = 1 - LEVEL, power: float = 0.80) -> int | None:
+    """How many pairs a two-sided paired t test needs to find a true difference with this power (Cohen 1988).
+
+    Args:
+        std: standard deviation of the paired differences.
+        difference: the true one, in the same unit; its sign does not matter.
+        alpha: the level of the test.
+        power: the chance to find it.
+
+    Returns: at least 2; None where it takes more than a million, or std or the difference is no positive number.
+    """
+    if not (0 < std < math.inf and 0 < abs(difference) < math.inf):
+        return None
+
+    def found(n: int) -> float:
+        effect = abs(difference) / std * math.sqrt(n)
+        critical = t_quantile(1 - alpha / 2, n - 1)
+        # Far in its tail the noncentral t has no number, and the power is certain.
+        missed = float(special.nctdtr(n - 1, effect, critical)) if effect < 30 + critical else 0.0
+        return 1 - missed
+
+    low, high = 1, 2
+    while found(high) < power:
+        low, high = high, 2 * high
+        if high > 10**6:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if found(middle) >= power else (middle, high)
+    return high

@@ -48,7 +48,17 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return EDGE
     if difference.std == 0:
         return "undecided (no spread over replicates)"
-    if not difference.low <= 0 <= difference.high:
-        return "lower" if difference.high < 0 else "higher"
+    if is_open(block, reference, difference, protocol):
+        return "undecided"
+    return "lower" if difference.high < 0 else "higher" if difference.low > 0 else "equal"
+
+
+def is_open(block: Block, reference: ArmResult, difference: Estimate, protocol: Protocol) -> bool:
+    """Whether the interval holds 0 and is not within the margin of it that is called equal.
+
+    The margin is relative to the reference's error or loss, as a point is much where 2 % err and little where 60 % do.
+    The arguments are those of `verdict`.
+    """
     margin = protocol.equal_within / 100 * reference.values[block.measure.report].mean
-    return "equal" if -margin < difference.low and difference.high < margin else "undecided"
+    within = -margin < difference.low and difference.high < margin
+    return not within and not (difference.high < 0 or difference.low > 0)

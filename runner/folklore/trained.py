@@ -10,10 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.analysis.blocks import split
 from runner.analysis.measures import number, short
-from runner.analysis.protocol import protocol_of
-from runner.analysis.results import results
+from runner.analysis.primary import results_of
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
 from runner.claims.comparison import differences
@@ -45,8 +43,7 @@ def judged(study: StudyResults) -> Study:
 
 def read(folder: Path) -> Study:
     """A study's folder as the judge wants it."""
-    split_rows = split(read_table(folder))
-    blocks = tuple(results(block, "", protocol_of(folder, len(split_rows))) for block in split_rows)
+    blocks = results_of(folder, read_table(folder))
     return judged(StudyResults(blocks, *(read_table(folder, name) for name in ("curves", "cycles", "dynamics"))))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from runner.analysis.measures import number, telling
 from runner.analysis.population import population
+from runner.analysis.primary import primary
 from runner.analysis.protocol import REPLICATES
 from runner.analysis.study_results import ArmResult, BlockResults
 
@@ -40,27 +41,6 @@ def answer(blocks: Sequence[BlockResults]) -> str:
     have = "has" if len(same) == 1 else "have"
     rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
     return f"Does {pair[0]} generalize better than {pair[1]}? {counts[0].upper()}{counts[1:]}{rest}."
-
-
-def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
-    """The arm that the answer is about: AdamW if it is compared with another, else a decoupled one, else the first.
-
-    Of several alike that with the smaller validation error.
-    """
-    compared = [result for result in arms if result.difference is not None]
-
-    def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, float]:
-        value = result.values["val_error"].mean
-        assert result.difference is not None
-        return (
-            result.optimizer != "adamw" or not result.wd_convention,
-            result.wd_convention in ("", "l2"),
-            result.phase != "final",  # one that was chosen and run again says more than one that was not
-            result.difference.difference.n == 0,
-            value if value == value else 0.0,
-        )
-
-    return min(compared, key=rank, default=None)
 
 
 def word_of(result: ArmResult) -> str:

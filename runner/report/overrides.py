@@ -48,7 +48,10 @@ def overrides(flat: Mapping[str, Any], noted: Mapping[str, Any]) -> list[str]:
     if flat["wd_convention"] != L2:
         words += _differing({"wd_convention": flat["wd_convention"]}, usual)
     words += _differing({key: flat[key] for key in (*_OWN, *_LOOKAHEAD) if key in flat}, usual)
-    return words + _differing({key: noted[key] for key in WATCHED if key in noted}, usual)
+    watched = {key: noted[key] for key in WATCHED if key in noted}
+    if watched.get("replicates") == 0:
+        watched["replicates"] = "auto"
+    return words + _differing(watched, usual)
 
 
 def noted_settings(folder: Path, flat: Mapping[str, Any], data: str = "") -> dict[str, Any]:

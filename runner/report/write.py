@@ -11,11 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.analysis.blocks import split
 from runner.analysis.overlay import overlay_table
-from runner.analysis.protocol import protocol_of
-from runner.analysis.references import check
-from runner.analysis.results import results
+from runner.analysis.primary import results_of
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
@@ -73,12 +70,9 @@ def _written(folder: Path, reference: str) -> Report:
     rows = fingerprint(folder, reference)
     trials = _read(folder, "trials")
     _name_unplaced(folder, trials)
-    blocks = split(trials)
-    if not blocks:
+    reported = results_of(folder, trials, reference)
+    if not reported:
         return Report(folder, (), f"{folder}: {NO_TRIALS}")
-    check(blocks, reference)
-    protocol = protocol_of(folder, len(blocks))
-    reported = tuple(results(block, reference, protocol) for block in blocks)
     best = [arm.rows for one in reported for arm in one.arms if arm.rows is not None]
     shown = {str(trial) for runs in best for trial in runs["trial"]}
     curves, cycles = (_read(folder, name, shown) for name in ("curves", "cycles"))
@@ -88,7 +82,7 @@ def _written(folder: Path, reference: str) -> Report:
         _remove_torn(folder)
         for one in reported:
             data = PlotData(one, study.curves, study.dynamics)
-            draw_all(folder / "plots", data, len(blocks) > 1, drawings)
+            draw_all(folder / "plots", data, len(reported) > 1, drawings)
         remove_stale(folder / "plots", drawings)
         files = [_write_csv(folder / "generalization.csv", generalization(reported))]
         links = [(plot.path.relative_to(folder).as_posix(), plot.caption) for plot in drawings.made]
@@ -152,11 +146,8 @@ def summary(folder: Path, reference: str = "", trials: pd.DataFrame | None = Non
 
     `trials`: the study's rows, where they have been read.
     """
-    blocks = split(_read(Path(folder), "trials") if trials is None else trials)
-    if not blocks:
-        return f"{folder}: {NO_TRIALS}"
-    protocol = protocol_of(Path(folder), len(blocks))
-    return _terminal(folder, [results(block, reference, protocol) for block in blocks])
+    blocks = results_of(Path(folder), _read(Path(folder), "trials") if trials is None else trials, reference)
+    return _terminal(folder, blocks) if blocks else f"{folder}: {NO_TRIALS}"
 
 
 def _terminal(folder: Path, reported: Sequence[BlockResults], failed: Sequence[str] = ()) -> str:

@@ -1,0 +1,173 @@
+"""A study's replicates trained: all of them as one pool of stacks, or one more at a time until a verdict is there.
+
+`train_replicates(...)` is the call to know. Imports pandas when it is called, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.analysis.sequential import REPLICATES, least
+from runner.config.settings import RunSettings, Settings
+from runner.data.dataset import Dataset
+from runner.data.load import load
+from runner.data.settings import DatasetSettings
+from runner.errors import UserError
+from runner.execution.again import begin_again
+from runner.execution.local import PhaseOutcome, say
+from runner.finalists import blocks_of, finalists
+from runner.models.check import check
+from runner.records.read import exists, read
+from runner.records.records import Records
+from runner.trials.older import as_on_record
+from runner.trials.replicates import data_of, of_replicate
+from runner.trials.trial import Trial, unique
+
+Phase = Callable[[dict[str, Trial], str], PhaseOutcome]
+
+
+@dataclass
+class Asked:
+    """What a command asks for, as far as it is known: trials by id, and what became of them."""
+
+    search: dict[str, Trial] = field(default_factory=dict)
+    trials: dict[str, Trial] = field(default_factory=dict)  # of the search and with fresh seeds
+    outcome: PhaseOutcome = field(default_factory=PhaseOutcome)
+
+
+def first_replicates(run: RunSettings, comparisons: int = 1) -> int:
+    """How many replicates are trained before anybody looks: all, or with `replicates=auto` the fewest for a verdict.
+
+    Args:
+        run: the command's settings.
+        comparisons: how many are primary.
+    """
+    return run.replicates or max(REPLICATES, least(run.prior_g, run.alpha / max(1, comparisons)))
+
+
+def primary_comparisons(folder: Path | None, search: Mapping[str, Trial]) -> int:
+    """In how many blocks of a study arms are compared, when `search` is trained; each has one primary comparison."""
+    return sum(len(block.arms) > 1 for block in blocks_of(folder, search, planned=True, alone=False))
+
+
+def load_replicates(group: Sequence[Settings], datasets: MutableMapping[DatasetSettings, Dataset], count: int) -> None:
+    """Load the splits of so many replicates into `datasets`, and check them against their models.
+
+    Raises:
+        UserError: for data that cannot be split so, or that a model cannot take.
+    """
+    for s in group:
+        for replicate in range(count):
+            own = data_of(s.dataset, replicate)
+            if own not in datasets:
+                datasets[own] = load(own)
+            check(s.model, datasets[own], s.batch_size)
+
+
+def search_of(
+    group: Sequence[Settings], datasets: Mapping[DatasetSettings, Dataset], replicates: range
+) -> dict[str, Trial]:
+    """The search trials of a study by id: those of all these replicates, one after the other."""
+    return unique(trial for number in replicates for s in group for trial in of_replicate(s, number, datasets))
+
+
+def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSettings, comparisons: int) -> None:
+    """UserError where `replicates=auto` could never come to a verdict, whatever the results.
+
+    Args:
+        folder: of the study, or None for one without rows.
+        search: its trials in the first replicate.
+        run: the command's settings.
+        comparisons: how many of the study are primary.
+    """
+    blocks = blocks_of(folder, search, planned=True)
+    compared = [block for block in blocks if len(block.arms) > 1]
+    if not compared:
+        raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
+    if any(trial.facts.val_size == 0 for trial in search.values()):
+        raise UserError("replicates=auto: what is selected on test gets no verdict; set dataset.validation")
+    searched = any((block.rows.groupby("arm")["cell"].nunique() > 1).any() for block in compared)
+    if searched and not run.final_seeds:
+        raise UserError("replicates=auto: needs final_seeds=N, seeds that the search did not use")
+    first = first_replicates(run, comparisons)
+    if run.max_replicates < first:
+        shared = f" shared by {comparisons} comparisons" if comparisons > 1 else ""
+        raise UserError(
+            f"max_replicates={run.max_replicates}: with alpha={run.alpha:g}{shared} and prior_g={run.prior_g:g} no "
+            f"difference is decided before replicate {first}; give at least that"
+        )
+
+
+def train_replicates(
+    group: Sequence[Settings],
+    datasets: MutableMapping[DatasetSettings, Dataset],
+    search: dict[str, Trial],
+    records: Records,
+    failed: frozenset[str],
+    phase: Phase,
+) -> Asked:
+    """Train a study's replicates; with `replicates=auto` until each primary comparison is decided.
+
+    Args:
+        group: the study's composed configurations.
+        datasets: loaded; those of further replicates are added.
+        search: the trials of the first replicates, by id.
+        records: of the study.
+        failed: marks of the failed rows that there were when the command began.
+        phase: trains these trials as the phase of this name.
+    """
+    run, folder = group[0].run, records.folder
+    asked = Asked()
+    count = 1 + max(trial.replicate for trial in search.values())
+    while True:
+        trials, outcome = _train_phases(search, run, records, failed, phase)
+        asked = Asked(asked.search | search, asked.trials | trials, asked.outcome + outcome)
+        if run.replicates or not asked.trials.keys() <= records.ended(failed):
+            return asked
+        going, told = _undecided(folder, run.reference)
+        for line in told:
+            say(f"after {count} replicates: {line}")
+        if not going or count >= run.max_replicates:
+            if going:
+                say(f"max_replicates={run.max_replicates} is reached; more of them go on from here")
+            return asked
+        count += 1
+        load_replicates(group, datasets, count)
+        search = as_on_record(folder, search_of(group, datasets, range(count - 1, count)))
+
+
+def _undecided(folder: Path, reference: str) -> tuple[bool, list[str]]:
+    """Whether another replicate may decide something, and the comparisons without a verdict."""
+    from runner.analysis.primary import open_questions, results_of
+
+    going, stuck = open_questions(results_of(folder, read(folder), reference))
+    return bool(going), [*going, *(f"{text}; further replicates do not change that" for text in stuck)]
+
+
+def _train_phases(
+    search: dict[str, Trial], run: RunSettings, records: Records, failed: frozenset[str], phase: Phase
+) -> tuple[dict[str, Trial], PhaseOutcome]:
+    """Train the search, and when all of it has ended the fresh seeds of its best cells.
+
+    Args:
+        search: its trials, by id.
+        run: settings of the command.
+        records: of the study.
+        failed: marks of the failed rows that there were when the command began.
+        phase: trains these trials as the phase of this name.
+
+    Returns: all trials that were asked for, by id; and what became of them.
+    """
+    folder, seeds = records.folder, (run.final_seeds, run.map_noise)
+    if not run.resume and run.final_seeds and exists(folder):
+        # All at once, so that what is left when this is interrupted is known to the command that goes on.
+        begin_again(folder, finalists(folder, search, *seeds).trials, "final", run, records)
+    trained = phase(search, "search")
+    if not run.final_seeds or not search.keys() <= records.ended(failed):
+        return search, trained
+    final = finalists(folder, search, *seeds)
+    for line in final.said:
+        say(line)
+    return search | final.trials, trained + phase(final.trials, "final")
