@@ -178,7 +178,7 @@ def _kept(others: pd.DataFrame) -> str:
     if not points:
         return ""
     where = points[0] if len(points) == 1 else f"{points[0]} and {len(points) - 1} more"
-    what = "another cell, a former winner" if len(points) == 1 else "other cells, such as former winners"
+    what = "another cell, such as a former winner" if len(points) == 1 else "other cells, such as former winners"
     return f"fresh rows of {what} ({where}), are kept and not reported"
 
 

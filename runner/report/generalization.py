@@ -14,7 +14,7 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report import second_measures
+from runner.report import second_measures, second_protocol
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -28,7 +28,7 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
     mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
     `difference` is the arm minus `reference`, paired over `pairs` replicates, or seeds where `replicates` is 1;
     `detectable` the smallest difference that so many find with 80 % power. `<name>_difference` is that of a second
-    measure.
+    measure, `second_*` are of the winner by the other choice (`runner.report.second_protocol`).
     """
     return pd.DataFrame([_row(results, result) for results in blocks for result in results.arms])
 
@@ -52,7 +52,7 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
     row |= _bounds("difference", difference) | {"pairs": difference.n}
     row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
     row |= {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
-    return row | second_measures.columns(results, result)
+    return row | second_measures.columns(results, result) | second_protocol.columns(results, result)
 
 
 def _fields(result: ArmResult, names: str) -> dict[str, object]:
@@ -111,14 +111,14 @@ def _target(result: ArmResult) -> str:
 
 
 def tables(results: BlockResults) -> list[Table]:
-    """What each arm's best cell reached, the details of its search, and what else was measured."""
-    second = second_measures.table(results)
-    return [_best(results), _details(results), *([second] if second else [])]
+    """What each arm's best cell reached, its search, what else was measured, and what another choice gives."""
+    more = (second_measures.table(results), second_protocol.table(results))
+    return [_best(results), _details(results), *(one for one in more if one)]
 
 
 def remarks(results: BlockResults) -> list[str]:
     """The sentences below the tables."""
-    return [*notes(results), *second_measures.notes(results)]
+    return [*notes(results), *second_measures.notes(results), *second_protocol.notes(results)]
 
 
 def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = ()) -> str:

@@ -23,7 +23,10 @@ from runner.records.commands import entries
 from runner.system.place import CONFIGS
 
 # What a study is watched and finished by. What is for one command only, such as resume and dry_run, is not repeated.
-WATCHED = ("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "map_noise", "replicates", "device")
+WATCHED = (
+    *("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "map_noise", "also_by", "replicates"),
+    "device",
+)
 # A trial's keys at the top level.
 _OWN = [f.name for f in fields(TrialSettings) if f.name not in (*GROUPS, "wd_convention", "lookahead")]
 _LOOKAHEAD = ("lookahead.k", "lookahead.alpha")

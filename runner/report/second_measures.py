@@ -38,7 +38,8 @@ SECOND = (
 def difference(results: BlockResults, arm: ArmResult, column: str) -> Estimate:
     """The arm minus its reference, paired as the main comparison is; of no pair for the reference itself."""
     others = [other for other in results.arms if other.arm == arm.reference != arm.arm]
-    return paired(arm.by_unit(column), others[0].by_unit(column) if others else {}).difference
+    found = paired(arm.by_unit(column), others[0].by_unit(column) if others else {}).difference
+    return results.protocol.judged(found) if arm.replicates else found
 
 
 def columns(results: BlockResults, arm: ArmResult) -> dict[str, float]:
