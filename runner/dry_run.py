@@ -6,11 +6,13 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from runner.config.settings import RunSettings
 from runner.errors import UserError
 from runner.execution.again import finished
 from runner.execution.local import Resources
 from runner.execution.progress import counted
 from runner.finalists import Finals, finalists, foreseen, text
+from runner.records.read import exists, read
 from runner.system.shortage import reason
 from runner.trials import plan
 from runner.trials.trial import Trial
@@ -49,7 +51,22 @@ def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) ->
         kept = f"; {stay or 'none'} if those that are the best now stay so" if stay < later else ""
         more = f"up to {counted(later, 'trial')} more (in the figures above){kept}"
         print(f"then the best cell of each arm with {seeds}: {more}")
+    for line in _needed(folder, settings):
+        print(line)
     print("nothing trained")
+
+
+def _needed(folder: Path, settings: RunSettings) -> list[str]:
+    """How many replicates a verdict would take, by what is on record, and how many there will be without one."""
+    from runner.analysis.power import needed_replicates
+    from runner.analysis.primary import results_of
+
+    lines = (
+        [] if settings.replicates else [f"replicates=auto: goes on until sure, to {settings.max_replicates} at most"]
+    )
+    if settings.fresh or not exists(folder):
+        return lines
+    return [*needed_replicates(results_of(folder, read(folder), settings.reference)), *lines]
 
 
 def _estimated(stacks: plan.Plan, resources: Resources, processes: int, final: float) -> str:

@@ -100,16 +100,19 @@ def foreseen(
 
     blocks = blocks_of(folder, search, planned=True)
     used = {trial.seed for trial in search.values()} | {seed for block in blocks for seed in _searched(block)}
-    most = sum(
-        _most(part, _fresh(used, seeds, number), 0 if number else map_noise, also_by, done)
-        for block in blocks
+    recorded = {
+        (block.id, number): part.arms
+        for block in blocks_of(folder, search, planned=False)
         for number, part in replicates(block).items()
-        if part.rows["trial"].isin(list(search)).any()
-    )
-    recorded = blocks_of(folder, search, planned=False)
-    if [block.arms for block in recorded] != [block.arms for block in blocks]:
-        return most, most
-    return most, min(most, len(set(known) - set(done)))
+    }
+    most, unknown = 0, 0
+    for block in blocks:
+        for number, part in replicates(block).items():
+            if part.rows["trial"].isin(list(search)).any():
+                left = _most(part, _fresh(used, seeds, number), 0 if number else map_noise, also_by, done)
+                most += left
+                unknown += left if recorded.get((block.id, number)) != part.arms else 0
+    return most, min(most, unknown + len(set(known) - set(done)))
 
 
 def _most(block: Block, fresh: Collection[int], map_noise: int, also_by: str, done: Collection[str]) -> int:
@@ -128,7 +131,7 @@ def _most(block: Block, fresh: Collection[int], map_noise: int, also_by: str, do
 
 
 def _searched(block: Block) -> set[int]:
-    return {int(seed) for seed in block.rows.loc[block.rows["phase"] == "search", "seed"]}
+    return {int(seed) for seed in block.rows.loc[block.rows["phase"] != "final", "seed"]}
 
 
 def _fresh(used: Collection[int], seeds: int, replicate: int) -> list[int]:

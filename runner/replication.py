@@ -21,6 +21,7 @@ from runner.finalists import blocks_of, finalists
 from runner.models.check import check
 from runner.records.read import exists, read
 from runner.records.records import Records
+from runner.refine import refinements
 from runner.trials.older import as_on_record
 from runner.trials.replicates import data_of, of_replicate
 from runner.trials.trial import Trial, unique
@@ -149,7 +150,7 @@ def _undecided(folder: Path, reference: str) -> tuple[bool, list[str]]:
 def _train_phases(
     search: dict[str, Trial], run: RunSettings, records: Records, failed: frozenset[str], phase: Phase
 ) -> tuple[dict[str, Trial], PhaseOutcome]:
-    """Train the search, and when all of it has ended the fresh seeds of its best cells.
+    """Train the search, when all of it has ended finer grids around its best cells, then fresh seeds of these.
 
     Args:
         search: its trials, by id.
@@ -165,9 +166,16 @@ def _train_phases(
         # All at once, so that what is left when this is interrupted is known to the command that goes on.
         begin_again(folder, finalists(folder, search, *seeds).trials, "final", run, records)
     trained = phase(search, "search")
-    if not run.final_seeds or not search.keys() <= records.ended(failed):
-        return search, trained
+    asked, near = dict(search), dict[str, Trial]()
+    for _ in range(run.refine):
+        if not asked.keys() <= records.ended(failed) or not (some := refinements(folder, search, near)):
+            break
+        near |= some
+        asked |= some
+        trained += phase(some, "refine")
+    if not run.final_seeds or not asked.keys() <= records.ended(failed):
+        return asked, trained
     final = finalists(folder, search, *seeds)
     for line in final.said:
         say(line)
-    return search | final.trials, trained + phase(final.trials, "final")
+    return asked | final.trials, trained + phase(final.trials, "final")

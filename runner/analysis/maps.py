@@ -33,6 +33,7 @@ class Map:
 def maps(block: Block) -> list[Map]:
     """One map per arm with decay; its wd = 0 column is the family's 'no decay' arm, which both twins share."""
     table = cells(block)
+    table = table[table["on_grid"]]
     table = table.sort_values(["complete", "score_key", "tie_key"], ascending=[False, True, True])
     panels = []
     for arm in block.arms:

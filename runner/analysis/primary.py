@@ -15,7 +15,7 @@ from runner.analysis.protocol import protocol_of
 from runner.analysis.references import check
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.analysis.verdict import EDGE, is_open
+from runner.analysis.verdict import EDGE, decision
 
 DECIDED = ("lower", "higher", "equal")
 
@@ -77,7 +77,8 @@ def open_questions(blocks: Sequence[BlockResults]) -> tuple[list[str], list[str]
         where = f" ({results_.block.label})" if results_.block.label else ""
         text = f"{main.arm} against {main.reference}{where}: {main.verdict}"
         reference = next(arm for arm in results_.arms if arm.arm == main.reference)
-        decisive = not is_open(results_.block, reference, main.difference.difference, results_.protocol)
+        error = reference.values[results_.block.measure.report].mean
+        decisive = decision(main.difference.difference, error, results_.protocol) in DECIDED
         if main.verdict.startswith("no verdict") or (main.verdict == EDGE and decisive):
             stuck.append(text)
         else:

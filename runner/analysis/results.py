@@ -122,7 +122,7 @@ def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Ma
         l2=l2_of(block, arm),
     )
     # What other cells were searched with tells nothing about this one: a seed is used up by its own cell's search.
-    searched = set(rows.loc[rows["phase"] == "search", ["cell", "seed"]].itertuples(index=False, name=None))
+    searched = set(rows.loc[rows["phase"] != "final", ["cell", "seed"]].itertuples(index=False, name=None))
     used = np.array([pair in searched for pair in rows[["cell", "seed"]].itertuples(index=False, name=None)], bool)
     final = rows[(rows["phase"] == "final") & ~used]
     remarks = []
@@ -143,7 +143,7 @@ def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Ma
     if len(fresh) and not (fresh["status"] == "failed").all():
         reported, phase = fresh, "final"
     else:
-        reported, phase = rows[(rows["phase"] == "search") & (rows["cell"] == chosen["cell"])], "search"
+        reported, phase = rows[(rows["phase"] != "final") & (rows["cell"] == chosen["cell"])], "search"
         remarks += [OPTIMISTIC] * (len(table) > 1)  # a single cell was not selected
         if len(fresh):
             remarks.append(f"all {len(fresh)} final runs failed")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from runner.analysis.blocks import Block, per_block, split
+from runner.analysis.blocks import Block, per_block, replicates, split
 from runner.analysis.choice import Cell, Choice, Run, choose, mean
 
 NONE_BETTER = "no decay is better than any"
@@ -27,10 +27,10 @@ _KEPT = "arm family decoupled optimizer wd_convention lr wd hyper wd_torch wd_pa
 def winners(trials: pd.DataFrame) -> pd.DataFrame:
     """The best cell per block and arm; an arm without a usable row has none.
 
-    trials: rows of `trials.csv`; only those of phase 'search' count, in whatever order. A cell is an arm's (lr, wd,
-    other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties go to
-    the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in its
-    row, where a loss decides as infinitely bad; a failed one does not count.
+    trials: rows of `trials.csv`; those of phase 'search' and 'refine' count, in whatever order. A cell is an arm's (lr,
+    wd, other hyperparameters); cells are compared on the seeds that both have (`runner.analysis.choice.choose`). Ties
+    go to the smaller mean loss, then the smaller lr, then the smaller wd. A diverged run counts as the chance level in
+    its row, where a loss decides as infinitely bad; a failed one does not count.
 
     Columns: `trial` is the id of the winning cell's row with the smallest of `seeds`; `seeds` a tuple of ints;
     `score` the mean of the column named by `selected_by` (val_error in percent; val_loss for text; test_error
@@ -126,7 +126,8 @@ def cells(block: Block) -> pd.DataFrame:
     """One row per cell of the search: arm, lr, wd, ..., `seeds`, `n_seeds`, `trials`, `diverged`, `failed`, `score`.
 
     `score` and `tie_score` are means over those of the arm's shared seeds (`runner.analysis.choice`) that the cell has
-    (inf where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether it has all.
+    (inf where a diverged run has no number, NaN where nothing can be averaged); `complete` says whether it has all,
+    `on_grid` whether it was laid down before, and not added near a winner.
     """
     chosen, by_name = choices(block), {cell.name: cell for of_arm in runs(block).values() for cell in of_arm}
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -144,6 +145,7 @@ def cells(block: Block) -> pd.DataFrame:
                 "seeds": seeds,
                 "n_seeds": len(seeds),
                 "trials": len(group),
+                "on_grid": any(row["phase"] == "search" for row in group),
                 "diverged": sum(row["status"] == "diverged" for row in group),
                 "failed": sum(row["status"] == "failed" for row in group),
                 "score": mean([cell.runs[seed].score for seed in seeds]),
@@ -153,16 +155,24 @@ def cells(block: Block) -> pd.DataFrame:
                 "complete": choice is not None and seeds == choice.shared,
             }
         )
-    columns = [*_KEPT, *"trial seeds n_seeds trials diverged failed score tie_score score_key tie_key complete".split()]
+    columns = [
+        *_KEPT,
+        *"trial seeds n_seeds trials on_grid diverged failed score tie_score score_key tie_key complete".split(),
+    ]
     numbers = dict.fromkeys(("lr", "wd", "score", "tie_score", "score_key", "tie_key"), float)
-    return pd.DataFrame(rows, columns=columns).astype(numbers | {"complete": bool})
+    return pd.DataFrame(rows, columns=columns).astype(numbers | {"complete": bool, "on_grid": bool})
 
 
 def _search_rows(block: Block) -> list[dict[str, Any]]:
-    """The search's rows as plain dictionaries, in the order of their seeds."""
+    """The search's rows as plain dictionaries, in the order of their seeds.
+
+    Cells that were added near a winner belong to its replicate alone: where several are taken together, the search is
+    the grid that all of them have.
+    """
     names = [*_KEPT, *"trial seed status phase".split(), block.measure.select, block.measure.tie]
     # Sorted, so that nothing depends on the order in which processes appended their rows.
-    rows = block.rows.loc[block.rows["phase"] == "search", names].sort_values(["seed", "trial"])
+    phases = ["search"] if len(replicates(block)) > 1 else ["search", "refine"]
+    rows = block.rows.loc[block.rows["phase"].isin(phases), names].sort_values(["seed", "trial"])
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 

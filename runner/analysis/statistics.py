@@ -6,7 +6,7 @@ Intervals are two-sided 95 %. One number gives no interval (NaN), never an inven
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,13 +96,20 @@ def detectable(std: float, n: int, power: float = 0.80) -> float:
     return float(special.nctdtrinc(n - 1, 1 - power, critical)) * std / math.sqrt(n)
 
 
-def needed(std: float, difference: float, alpha: float = 1 - LEVEL, power: float = 0.80) -> int | None:
-    """How many pairs a two-sided paired t test needs to find a true difference with this power (Cohen 1988).
+def t_critical(n: int, alpha: float = 1 - LEVEL) -> float:
+    """What |t| of n pairs must exceed in a two-sided t test at this level."""
+    return t_quantile(1 - alpha / 2, n - 1)
+
+
+def needed(
+    std: float, difference: float, critical: Callable[[int], float] = t_critical, power: float = 0.80
+) -> int | None:
+    """How many pairs it takes to find a true difference with this power (Cohen 1988).
 
     Args:
         std: standard deviation of the paired differences.
         difference: the true one, in the same unit; its sign does not matter.
-        alpha: the level of the test.
+        critical: what |t| of n pairs must exceed, by n.
         power: the chance to find it.
 
     Returns: at least 2; None where it takes more than a million, or std or the difference is no positive number.
@@ -111,11 +118,10 @@ def needed(std: float, difference: float, alpha: float = 1 - LEVEL, power: float
         return None
 
     def found(n: int) -> float:
-        effect = abs(difference) / std * math.sqrt(n)
-        critical = t_quantile(1 - alpha / 2, n - 1)
-        # Far in its tail the noncentral t has no number, and the power is certain.
-        missed = float(special.nctdtr(n - 1, effect, critical)) if effect < 30 + critical else 0.0
-        return 1 - missed
+        effect, limit = abs(difference) / std * math.sqrt(n), critical(n)
+        if effect > 30 + 10 * limit:  # so far in its tail the noncentral t has no number, and the power is certain
+            return 1.0
+        return 1 - float(special.nctdtr(n - 1, effect, limit)) if limit < math.inf else 0.0
 
     low, high = 1, 2
     while found(high) < power:

@@ -48,17 +48,19 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return EDGE
     if difference.std == 0:
         return "undecided (no spread over replicates)"
-    if is_open(block, reference, difference, protocol):
-        return "undecided"
-    return "lower" if difference.high < 0 else "higher" if difference.low > 0 else "equal"
+    return decision(difference, reference.values[block.measure.report].mean, protocol)
 
 
-def is_open(block: Block, reference: ArmResult, difference: Estimate, protocol: Protocol) -> bool:
-    """Whether the interval holds 0 and is not within the margin of it that is called equal.
+def decision(difference: Estimate, error: float, protocol: Protocol) -> str:
+    """What an interval decides where nothing else is in the way: 'lower', 'higher', 'equal' or 'undecided'.
 
-    The margin is relative to the reference's error or loss, as a point is much where 2 % err and little where 60 % do.
-    The arguments are those of `verdict`.
+    Args:
+        difference: between an arm and its reference, with the interval that it is judged by.
+        error: that of the reference. The margin that is called equal is relative to it, as a point is much where 2 %
+            err and little where 60 % do.
+        protocol: of the study.
     """
-    margin = protocol.equal_within / 100 * reference.values[block.measure.report].mean
-    within = -margin < difference.low and difference.high < margin
-    return not within and not (difference.high < 0 or difference.low > 0)
+    if not difference.low <= 0 <= difference.high:
+        return "lower" if difference.high < 0 else "higher"
+    margin = protocol.equal_within / 100 * error
+    return "equal" if -margin < difference.low and difference.high < margin else "undecided"

@@ -150,6 +150,7 @@ class RunSettings:
     )
     diagnostics: bool = False
     final_seeds: int = field(default=0, metadata=whole(0, 1000))
+    refine: int = field(default=0, metadata=whole(0, 5))  # rounds
     map_noise: int = field(default=0, metadata=whole(0, 10**4))
     also_by: str = field(default="none", metadata=one_of(ALSO_BY))  # a second choice of the cells with fresh seeds
     replicates: int = field(default=1, metadata=whole(0, 1000) | zero_words("auto"))

@@ -55,7 +55,7 @@ def unmeasured(folder: Path, trials: Collection[str], phase: str, run: RunSettin
     Args:
         folder: of the study, whose study.yaml has this command too.
         trials: ids of the trials of this command that are not trained again.
-        phase: "search" or "final", for the lines.
+        phase: "search", "refine" or "final", for the lines.
         run: what this command asks for.
         records: of the study.
     """

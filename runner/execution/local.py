@@ -99,7 +99,7 @@ def train(
 
     Args:
         trials: all trials of the phase, by id.
-        phase: "search" or "final".
+        phase: "search", "refine" or "final".
         resources: what the command trains with.
         records: of the study; of a part of it for the job of a launcher, which leaves to others what they are training.
         deadline: time.time() after which no stack should still run.

@@ -24,6 +24,7 @@ from runner.records.column import Range, Text, whole
 
 SCHEMA = 1
 STATUSES = ("ok", "diverged", "failed")
+PHASES = ("search", "refine", "final")
 
 # What cells may hold.
 TEXT = Text()
@@ -56,7 +57,7 @@ TABLES: Mapping[str, tuple[Col, ...]] = {
     "trials": (
         Col("study", TEXT, "the name of the study's folder"),
         Col("trial", TEXT, "its id: the first 16 hexadecimal digits of a hash of its `settings`", key=True),
-        Col("phase", Text(("search", "final")), "`final`: a winner with a fresh seed", required=True),
+        Col("phase", Text(PHASES), "`final`: a winner with a fresh seed; `refine`: near a winner", required=True),
         Col("status", Text(STATUSES), "`failed`: not trained; `diverged`: a loss was not finite", required=True),
         Col("model", TEXT, "as in the configs", setting="model", place=True),
         Col("dataset", TEXT, "as in the configs, but the label or the file's name where there is one", place=True),

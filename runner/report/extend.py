@@ -114,7 +114,7 @@ def extended(edge: str, best: tuple[float, float], cells: Cells, zeros: Cells) -
 def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command | None:
     """None where the winner is on no edge, or its settings cannot be typed (those of a program with other groups)."""
     edge = str(winner["edge"])
-    rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] != "failed")]
+    rows = block.rows[(block.rows["phase"] != "final") & (block.rows["status"] != "failed")]
     cell = rows[rows["trial"] == winner["trial"]]
     folder = folder.resolve() if folder.name in ("", "..") else folder
     if not edge or cell.empty or not re.fullmatch(r"[A-Za-z0-9][\w.-]*", folder.name):

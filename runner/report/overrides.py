@@ -24,7 +24,15 @@ from runner.system.place import CONFIGS
 
 # What a study is watched and finished by. What is for one command only, such as resume and dry_run, is not repeated.
 WATCHED = (
-    *("eval_every", "eval_all", "target_error", "diagnostics", "final_seeds", "map_noise", "also_by", "replicates"),
+    "eval_every",
+    "eval_all",
+    "target_error",
+    "diagnostics",
+    "final_seeds",
+    "refine",
+    "map_noise",
+    "also_by",
+    "replicates",
     "device",
 )
 # A trial's keys at the top level.

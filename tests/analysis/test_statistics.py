@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from runner.analysis.statistics import detectable, estimate, paired, t_quantile, wilson
+from runner.analysis.statistics import detectable, estimate, needed, paired, t_critical, t_quantile, wilson
 
 
 def test_interval_is_students_t() -> None:
@@ -124,3 +124,17 @@ def test_all_numbers_are_pythons_own_whose_text_is_the_same_with_every_numpy() -
     numbers = [x for one in found for x in (one.mean, one.std, one.low, one.high, one.half)]
     numbers += [*wilson(2.0, 100), detectable(0.3, 5), t_quantile(0.975, 4)]
     assert {type(x) for x in numbers} == {float}
+
+
+@pytest.mark.parametrize("effect", [0.2, 0.5, 1.0, 2.5])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_the_pairs_that_a_difference_needs_are_those_of_statsmodels(effect: float, alpha: float) -> None:
+    power = pytest.importorskip("statsmodels.stats.power")
+    wanted = power.TTestPower().solve_power(effect_size=effect, alpha=alpha, power=0.8)
+    found = needed(2.0, 2.0 * effect, lambda n: t_critical(n, alpha))
+    assert found == math.ceil(wanted)
+
+
+def test_no_number_of_pairs_finds_no_difference_or_one_without_noise_to_compare_it_with() -> None:
+    assert needed(1.0, 0.0) is needed(0.0, 1.0) is needed(math.nan, 1.0) is needed(1.0, 1e-9) is None
+    assert needed(1.0, 100.0) == 2

@@ -165,7 +165,7 @@ def train(
 
     Args:
         trials: all trials of the phase, by id.
-        phase: "search" or "final".
+        phase: "search", "refine" or "final".
         resources: what the command trains with.
         records: of the study.
         launch: the launcher.

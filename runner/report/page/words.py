@@ -29,7 +29,8 @@ def summary(blocks: Sequence[BlockResults]) -> str:
 def _trials(blocks: Sequence[BlockResults]) -> str:
     """'303 trials, 273 of the search and 30 with fresh seeds'."""
     search, final = (
-        sum(int((results.block.rows["phase"] == phase).sum()) for results in blocks) for phase in ("search", "final")
+        sum(int(results.block.rows["phase"].isin(phases).sum()) for results in blocks)
+        for phases in (("search", "refine"), ("final",))
     )
     fresh = f"{final} with fresh seeds" if final else "none with fresh seeds"
     return f"{search + final} trials, {search} of the search and {fresh}"

@@ -1,0 +1,151 @@
+"""Studies to judge, made from the rows of a real one: `resplit(...)` deals out its runs, `made_up(...)` draws new ones.
+
+Both give, for many studies of R replicates, the difference between two arms that are one and the same. Each arm has its
+own search, whose best cell it takes by validation error, and its own fresh seeds of that cell. So the true difference
+is exactly 0, and whatever is found is a false verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from runner.analysis.blocks import split
+from runner.analysis.choice import Cell, Run, choose
+from runner.errors import UserError
+from runner.records.read import read
+
+SEARCH, FRESH = 2, 2  # seeds of each arm in a replicate
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Errors in percent of one arm: `val`, `tie` (the validation loss) and `test` are [replicates, cells, seeds]."""
+
+    arm: str
+    val: np.ndarray
+    tie: np.ndarray
+    test: np.ndarray
+
+
+def runs_of(folder: Path) -> list[Runs]:
+    """The runs of each arm of a study in which all cells were searched with the same number of seeds per replicate.
+
+    Raises:
+        UserError: for another study.
+    """
+    (block,) = split(read(folder))
+    rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] == "ok")].sort_values("seed")
+    found = []
+    for arm in block.arms:
+        own = rows[rows["arm"] == arm]
+        shape = (own["replicate"].nunique(), own["cell"].nunique(), -1)
+        if len(own) % (shape[0] * shape[1]):
+            raise UserError(f"{folder}: {arm} lacks runs; every cell needs the same seeds in every replicate")
+        own = own.sort_values(["replicate", "cell", "seed"])
+        numbers = (own[name].to_numpy(float).reshape(shape) for name in ("val_error", "val_loss", "test_error"))
+        found.append(Runs(arm, *numbers))
+        if found[-1].val.shape[2] < 2 * (SEARCH + FRESH):
+            raise UserError(f"{folder}: needs {2 * (SEARCH + FRESH)} seeds in each cell")
+    return found
+
+
+def best(val: np.ndarray, tie: np.ndarray) -> int:
+    """The cell that the program chooses; [cells, seeds]."""
+    cells = [
+        Cell(
+            str(c),
+            float(c),
+            0.0,
+            "",
+            {s: Run(float(v), float(t), False, "") for s, (v, t) in enumerate(zip(*both, strict=True))},
+        )
+        for c, both in enumerate(zip(val, tie, strict=True))
+    ]
+    choice = choose(cells)
+    assert choice is not None
+    return int(choice.winner.name)
+
+
+def resplit(runs: Runs, studies: int, replicates: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Studies whose replicates are real ones: real splits, real runs, dealt out to two arms anew for each study.
+
+    Args:
+        runs: of one arm; its cells are those of both arms.
+        studies: how many.
+        replicates: of each, drawn without repetition.
+        rng: for the deals.
+
+    Returns: difference and error of the reference, each [studies, replicates].
+    """
+    total, _, seeds = runs.val.shape
+    difference, error = np.empty((studies, replicates)), np.empty((studies, replicates))
+    for i in range(studies):
+        for k, r in enumerate(rng.permutation(total)[:replicates]):
+            dealt = rng.permutation(seeds)
+            reached = []
+            for hand in (dealt[: SEARCH + FRESH], dealt[SEARCH + FRESH : 2 * (SEARCH + FRESH)]):
+                search, fresh = hand[:SEARCH], hand[SEARCH:]
+                won = best(runs.val[r][:, search], runs.tie[r][:, search])
+                reached.append(runs.test[r, won, fresh].mean())
+            difference[i, k], error[i, k] = reached[0] - reached[1], reached[1]
+    return difference, error
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Where the errors of runs come from: `mean` [cells] of (val, test), and covariances [2, 2] of their parts."""
+
+    mean: np.ndarray
+    of_split: np.ndarray
+    of_cell_in_split: np.ndarray
+    of_seed: np.ndarray
+
+
+def noise_of(runs: Runs) -> Noise:
+    """Variance components by the method of moments (Searle, Casella & McCulloch 1992, chapter 4), of (val, test)."""
+    y = np.stack([runs.val, runs.test], -1)  # [replicates, cells, seeds, 2]
+    replicates, cells, seeds, _ = y.shape
+    of_cell = y.mean(2)
+    centred = of_cell - of_cell.mean(0)
+    split_ = centred.mean(1)
+    left = centred - split_[:, None]
+    seed = _cov(y - of_cell[:, :, None], replicates * cells * (seeds - 1))
+    both = _cov(left, (replicates - 1) * (cells - 1)) - seed / seeds
+    of_split = _cov(split_, replicates - 1) - both / cells - seed / seeds / cells
+    return Noise(y.mean((0, 2)), _positive(of_split), _positive(both), seed)
+
+
+def _cov(parts: np.ndarray, freedom: int) -> np.ndarray:
+    flat = parts.reshape(-1, 2)
+    return flat.T @ flat / freedom
+
+
+def _positive(covariance: np.ndarray) -> np.ndarray:
+    """The nearest covariance, as moments may give a negative variance."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.maximum(values, 0)) @ vectors.T
+
+
+def made_up(
+    noise: Noise, studies: int, replicates: int, rng: np.random.Generator, search: int = SEARCH, fresh: int = FRESH
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Studies with normal noise of these components. Arguments and the first two returns as for `resplit`.
+
+    Returns: also the differences of the single fresh seeds, [studies, replicates, fresh].
+    """
+    cells, shape = len(noise.mean), (studies, replicates)
+    normal = rng.multivariate_normal
+    # One split for both arms; how a cell does in it, and each seed, is the arm's own.
+    of_split = normal(np.zeros(2), noise.of_split, shape)
+    each = []
+    for _ in range(2):
+        base = noise.mean + of_split[:, :, None] + normal(np.zeros(2), noise.of_cell_in_split, (*shape, cells))
+        searched = base[..., 0] + normal(np.zeros(2), noise.of_seed / search, (*shape, cells))[..., 0]
+        won = searched.argmin(-1)
+        of_won = np.take_along_axis(base[..., 1], won[..., None], -1)
+        each.append(of_won + normal(np.zeros(2), noise.of_seed, (*shape, fresh))[..., 1])
+    means = [one.mean(-1) for one in each]
+    return means[0] - means[1], means[1], each[0] - each[1]
