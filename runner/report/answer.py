@@ -82,7 +82,8 @@ def _of_one_replicate(result: ArmResult, size: str) -> str:
     n, kind = result.difference.difference.n, "fresh seed" if result.phase == "final" else "seed"
     pairs = f"{n} paired {kind}{'' if n == 1 else 's'}"
     cells = f"Of these two cells, in this split, {result.arm} against {result.reference}: {size} ({pairs})."
-    return f"No verdict about optimizers: one replicate (replicates={2 * REPLICATES}). " + (cells if n else "")
+    none = f"No verdict about optimizers: one replicate (replicates={2 * REPLICATES})."
+    return f"{none} {cells}" if n else none
 
 
 def _nothing_to_compare(results: Sequence[ArmResult]) -> str:

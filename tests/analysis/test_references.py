@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from runner.analysis.arms import L2, NO_DECAY, Arm, W
 from runner.analysis.blocks import split
 from runner.analysis.references import named
 from runner.analysis.results import results
+from runner.analysis.verdict import ONE_REPLICATE
 from runner.errors import UserError
 from runner.report.answer import answer
 from runner.report.generalization import generalization, markdown
-from runner.report.terminal import COLUMNS, terminal_table
+from runner.report.terminal import terminal_table
 from runner.report.write import write_report
 from tests.analysis.test_results import bowl, reported, with_finals
 from tests.analysis.test_select import frame
-from tests.report.studies import noise, search, trial, write
+from tests.report.studies import noise, replicated, search, trial, write
 
 Rows = list[dict[str, object]]
 
@@ -47,13 +49,14 @@ def test_the_plainest_form_of_the_question_gets_a_difference_and_an_answer() -> 
     table = reported(rows)
     assert against(rows) == {"Adam, no decay": "", "AdamW": "Adam, no decay"}
     row = generalization(table).set_index("arm").loc["AdamW"]
-    assert (row["reference"], row["verdict"], row["pairs"]) == ("Adam, no decay", "lower", 3)
+    assert (row["reference"], row["verdict"], row["pairs"]) == ("Adam, no decay", ONE_REPLICATE, 3)
     text = terminal_table(table)
     assert "difference to no decay" in text
     assert "*" not in text
-    last = text.splitlines()[-1]
-    assert last.startswith("Undecided whether AdamW generalizes better than Adam, no decay")
-    assert "3 seeds are few (final_seeds=5)" in last
+    last = answer(table)
+    assert last.startswith("No verdict about optimizers: one replicate (replicates=8).")
+    assert "Of these two cells, in this split, AdamW against Adam, no decay: test error lower by" in last
+    assert " ".join(text.split()).endswith(last)
     assert "difference to Adam, no decay [95 %]" in markdown(table)
 
 
@@ -88,7 +91,7 @@ def test_a_reference_is_what_all_others_are_compared_with_whatever_their_family(
 
 
 def test_a_comparison_the_other_way_round_is_its_mirror() -> None:
-    (block,) = split(frame(with_finals(-0.5, 0.1)))
+    (block,) = split(frame(replicated(with_finals(-0.5, 0.1))))
     one = {r.arm: r for r in results(block).arms}["AdamW"]
     other = {r.arm: r for r in results(block, "adamw").arms}["Adam + L2"]
     assert one.difference is not None
@@ -169,22 +172,32 @@ def test_what_each_arm_is_compared_with_is_said_where_they_differ() -> None:
 def said(rows: Rows, reference: str = "") -> str:
     blocks = [results(b, reference) for b in split(frame(rows))]
     found = answer(blocks)
-    assert len(found) <= COLUMNS
     assert "\n" not in found
     assert found.endswith((".", "?"))
     return found
 
 
 def test_the_answer_is_a_plain_sentence_with_its_numbers() -> None:
-    (block,) = split(frame(with_finals(-0.5, 0.1)))
+    (block,) = split(frame(replicated(with_finals(-0.5, 0.1))))
     value = next(r for r in results(block).arms if r.arm == "AdamW").difference
     assert value is not None
     size = f"{-value.difference.mean:.2f} ± {value.difference.half:.2f}"
-    better = f"AdamW generalizes better than Adam + L2: test error lower by {size} points (5 fresh seeds)."
-    assert said(with_finals(-0.5, 0.1)) == better
-    assert said(with_finals(0.5, 0.1)).startswith("AdamW generalizes worse than Adam + L2")
-    assert said(with_finals(-0.05, 0.5)).startswith("Undecided whether AdamW generalizes better than Adam + L2: test")
-    assert said(with_finals(-0.5, 0.1), "adamw").startswith("Adam + L2 generalizes worse than AdamW")
+    over = "over seeds, on the one split of this data"  # as the made-up rows all have one hash
+    better = f"AdamW generalizes better than Adam + L2, {over}: test error lower by {size} points (5 replicates)."
+    assert said(replicated(with_finals(-0.5, 0.1))) == better
+    assert said(replicated(with_finals(0.5, 0.1))).startswith("AdamW generalizes worse than Adam + L2")
+    undecided = f"Undecided whether AdamW generalizes better than Adam + L2, {over}: test"
+    assert said(replicated(with_finals(-0.05, 0.5))).startswith(undecided)
+    assert said(replicated(with_finals(-0.5, 0.1)), "adamw").startswith("Adam + L2 generalizes worse than AdamW")
+
+
+def test_the_answer_names_the_population_that_the_replicates_are_draws_of() -> None:
+    rows = []
+    for row in replicated(with_finals(-0.5, 0.1)):
+        settings = json.loads(str(row["settings"]))
+        settings["dataset.hash"] = f"{row['replicate']:012d}" if row["replicate"] else settings["dataset.hash"]
+        rows.append(row | {"settings": json.dumps(settings)})
+    assert "over random splits of these 1,797 images: test error" in said(rows)
 
 
 FIVE = (0, 1, 2, 3, 4)
@@ -193,14 +206,15 @@ FIVE = (0, 1, 2, 3, 4)
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (search(error=bowl), "no fresh seeds (add final_seeds=5)"),
-        (with_finals(-0.5, 0.1, seeds=(100,)), "one seed (add final_seeds=5)"),
+        (replicated(search(error=bowl, seeds=range(4))), "no fresh seeds (add final_seeds=5)"),
+        (with_finals(-0.5, 0.1), "No verdict about optimizers: one replicate (replicates=8). Of these two cells"),
+        (with_finals(-0.5, 0.1), "(5 paired fresh seeds)"),
         (
             [row | {"val_size": 0, "val_error": None, "val_loss": None} for row in with_finals(-0.5, 0.1)],
             "selected on test; keep a validation split",
         ),
         (
-            with_finals(-0.5, 0.1, [r for r in search(error=bowl) if float(str(r["lr"])) >= 1e-3]),
+            replicated(with_finals(-0.5, 0.1, [r for r in search(error=bowl) if float(str(r["lr"])) >= 1e-3])),
             "a best cell is on the edge of its grid",
         ),
         (plain(("adamw", 0.1, 5)), "Only AdamW was run: nothing to compare it with; add optimizer=adam,adamw."),
@@ -210,12 +224,15 @@ FIVE = (0, 1, 2, 3, 4)
             plain(("adamw", 0.1, 5)) + plain(("adam", 0.0, 5), status="failed"),
             "Only AdamW has a result: nothing to compare it with; not yet Adam, no decay.",
         ),
-        (plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), seeds=(7, 8)), "no seed in common"),
-        (plain(("sgd", 0.0, 5), ("sgdw", 0.1, 4)), "SGDW generalizes better than SGD, no decay"),
+        (plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), seeds=(7, 8)), "one replicate (replicates=8)."),
+        (
+            replicated(plain(("sgd", 0.0, 5), ("sgdw", 0.1, 4), seeds=FIVE)),
+            "SGDW generalizes better than SGD, no decay",
+        ),
         (plain(("adam", 0.0, 60), ("adamw", 0.1, 30), seeds=FIVE, settings={"dataset": "text"}), "test loss lower by"),
         (plain(("adam", 0.0, 60), ("adamw", 0.1, 30), seeds=FIVE, settings={"dataset": "text"}), "nats"),
         (
-            plain(("adam", 0.0, 5), ("adamw", 0.1, 4), seeds=FIVE)
+            replicated(plain(("adam", 0.0, 5), ("adamw", 0.1, 4), seeds=FIVE))
             + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
             "Does AdamW generalize better than Adam, no decay? Better in 1; 1 of 2 settings has both.",
         ),
@@ -227,7 +244,7 @@ FIVE = (0, 1, 2, 3, 4)
 )
 def test_the_answer_says_why_there_is_none_and_what_would_help(rows: Rows, words: str) -> None:
     assert words in said(rows)
-    assert terminal_table(reported(rows)).splitlines()[-1] == said(rows)
+    assert " ".join(terminal_table(reported(rows)).rpartition("\n\n")[2].split()) == said(rows)
 
 
 def test_one_decay_or_one_rate_is_no_edge_even_beside_no_decay() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import pytest
 
 from runner.analysis.blocks import split
-from runner.analysis.results import EDGE, OPTIMISTIC, results
+from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.analysis.verdict import EDGE, ONE_REPLICATE, OPTIMISTIC
 from runner.report.generalization import generalization, markdown
 from runner.report.terminal import terminal_table
 from tests.analysis.test_select import frame
 from tests.report import studies
-from tests.report.studies import noise, search, trial
+from tests.report.studies import in_replicate, noise, replicated, search, trial
 
 Rows = Sequence[dict[str, object]]
 FRESH = range(100, 105)
@@ -50,20 +52,52 @@ def with_finals(
     ("gain", "spread", "verdict"), [(-0.5, 0.1, "lower"), (0.5, 0.1, "higher"), (-0.05, 0.5, "undecided")]
 )
 def test_verdict_comes_out_each_way(gain: float, spread: float, verdict: str) -> None:
-    found = by_arm(with_finals(gain, spread))["AdamW"]
+    found = by_arm(replicated(with_finals(gain, spread)))["AdamW"]
     assert found.verdict == verdict
     assert found.difference is not None
     assert found.phase == "final"
-    assert found.seeds == tuple(FRESH)
+    assert found.replicates == tuple(range(len(FRESH)))
     interval = found.difference.difference
     assert (interval.low <= 0 <= interval.high) == (verdict == "undecided")
+
+
+def test_one_replicate_has_no_verdict_however_clear_its_seeds_are() -> None:
+    found = by_arm(with_finals(-0.5, 0.01))["AdamW"]
+    assert found.verdict == ONE_REPLICATE
+    assert found.difference is not None
+    assert found.difference.difference.high < 0
+
+
+def test_an_arms_number_is_the_mean_over_replicates_of_the_mean_over_their_fresh_seeds() -> None:
+    """Against pandas: replicates with more fresh seeds count no more than others, and each has its own winner."""
+    rows = replicated(with_finals(-0.5, 0.4))
+    more = [in_replicate(row, 2) for row in with_finals(-0.1, 0.4, [], seeds=(300, 301, 302))]
+    elsewhere = [row | {"val_error": 0.1} for row in rows if cell(row) == ("adamw", 3e-3, 0.3, 1)]
+    own = [in_replicate(trial("adamw", 3e-3, 0.3, seed, phase="final", error=9.0), 1) for seed in (400, 401)]
+    kept = [row for row in rows if cell(row) != ("adamw", 3e-3, 0.3, 1)]
+    rows = kept + more + elsewhere + own
+    found = by_arm(rows)["AdamW"]
+    finals = pd.DataFrame([row for row in rows if row["phase"] == "final" and row["optimizer"] == "adamw"])
+    won = finals[(finals["replicate"] != 1) | (finals["lr"] == 3e-3)]
+    means = won.groupby("replicate")["test_error"].mean()
+    assert found.by_unit("test_error") == pytest.approx(means.to_dict())
+    assert found.values["test_error"].mean == pytest.approx(means.mean())
+    assert found.values["test_error"].std == pytest.approx(means.std())
+    assert found.difference is not None
+    assert found.difference.difference.n == 5
+    (block,) = reported(rows)
+    assert block.won("AdamW") == {(1e-3, 0.1): 4, (3e-3, 0.3): 1}
+
+
+def cell(row: Mapping[str, object]) -> tuple[object, ...]:
+    return row["optimizer"], row["lr"], row["wd"], row["replicate"]
 
 
 def test_only_fresh_seeds_are_reported_as_results() -> None:
     found = by_arm(with_finals(-0.5, 0.1))["AdamW"]
     assert found.values["test_error"].n == 5
     assert found.remark == ""
-    search_only = by_arm(search(error=bowl))["AdamW"]
+    search_only = by_arm(replicated(search(error=bowl, seeds=range(4))))["AdamW"]
     assert search_only.phase == "search"
     assert OPTIMISTIC in search_only.remark
     assert search_only.verdict == "undecided (no fresh seeds)"
@@ -85,11 +119,11 @@ def test_final_rows_of_another_cell_are_not_reported() -> None:
 
 def test_a_winner_on_the_edge_leaves_the_comparison_undecided() -> None:
     inner = [row for row in search(error=bowl) if row["optimizer"] == "adam" or float(str(row["lr"])) >= 1e-3]
-    found = by_arm(with_finals(-0.5, 0.1, inner))
+    found = by_arm(replicated(with_finals(-0.5, 0.1, inner)))
     assert found["AdamW"].edge == "lr smallest"
     assert found["AdamW"].verdict == EDGE
     inner = [row for row in search(error=bowl) if row["optimizer"] == "adamw" or float(str(row["lr"])) >= 1e-3]
-    found = by_arm(with_finals(-0.5, 0.1, inner))
+    found = by_arm(replicated(with_finals(-0.5, 0.1, inner)))
     assert found["Adam + L2"].edge == "lr smallest"
     assert found["AdamW"].verdict == EDGE
 
@@ -97,7 +131,7 @@ def test_a_winner_on_the_edge_leaves_the_comparison_undecided() -> None:
 def test_one_seed_gives_no_interval_and_a_warning() -> None:
     rows = with_finals(-0.5, 0.1, seeds=(100,))
     found = by_arm(rows)["AdamW"]
-    assert found.verdict == "undecided (one seed)"
+    assert found.verdict == ONE_REPLICATE
     assert math.isnan(found.values["test_error"].low)
     table = reported(rows)
     assert "One seed only" in markdown(table)
@@ -110,7 +144,7 @@ def test_one_seed_gives_no_interval_and_a_warning() -> None:
 
 def test_equal_differences_over_all_seeds_are_no_proof() -> None:
     rows = [row | {"test_error": 4.0 if row["optimizer"] == "adamw" else 5.0} for row in with_finals(-0.5, 0.1)]
-    assert by_arm(rows)["AdamW"].verdict == "undecided (no spread over seeds)"
+    assert by_arm(replicated(rows))["AdamW"].verdict == "undecided (no spread over replicates)"
 
 
 def test_a_diverged_fresh_run_counts_at_chance_and_a_failed_one_is_counted_apart() -> None:
@@ -149,7 +183,7 @@ def test_one_cell_each_was_not_selected_and_can_be_compared() -> None:
         for name, error in (("adam", 5), ("adamw", 4))
         for seed in range(5)
     ]
-    found = by_arm(rows)["AdamW"]
+    found = by_arm(replicated(rows))["AdamW"]
     assert found.verdict == "lower"
     assert OPTIMISTIC not in found.remark
     assert found.not_searched == "lr wd"
@@ -212,7 +246,7 @@ def test_the_terminal_table_fits_100_columns(dataset: str) -> None:
     ]
     text = terminal_table(reported(rows))
     assert max(map(len, text.splitlines())) <= 100
-    assert "undecided" in text
+    assert "no verdict" in text
     table = [line for line in text.splitlines() if line.startswith("AdamW (normalized)")]
     assert len(table) == 1
     assert len(table[0].split()) >= 8
@@ -222,4 +256,4 @@ def test_wide_figures_lose_no_letter_on_the_terminal() -> None:
     rows = [trial("adam", 0.1, 0.1, s, error=10 + 70 * s) for s in (0, 1)]
     rows += [trial("adamw", 0.1, 0.1, s, error=80 - 60 * s) for s in (0, 1)]
     line = next(line for line in terminal_table(reported(rows)).splitlines() if line.startswith("AdamW"))
-    assert line.endswith(" undecided")
+    assert line.endswith(" no verdict")

@@ -13,7 +13,7 @@ from runner.report.generalization import markdown
 from runner.report.page.words import verdicts
 from runner.report.terminal import terminal_table
 from tests.analysis.test_results import reported
-from tests.report.studies import trial
+from tests.report.studies import replicated, trial
 
 Rows = list[dict[str, object]]
 
@@ -25,7 +25,7 @@ def compared(differences: Sequence[float], **more: object) -> Rows:
         base = 5.0 + seed / 10
         rows.append(trial("adam", 1e-3, 0.0, seed, error=base, **more))
         rows.append(trial("adamw", 1e-3, 0.1, seed, error=base + far, **more))
-    return rows
+    return replicated(rows)
 
 
 @pytest.mark.parametrize("differences", [(0.4, -0.4, 0.2, -0.2, 0.001), (0.4, -0.4, 0.2, -0.2, -0.01), (0.3, -0.3) * 3])

@@ -18,9 +18,8 @@ SPLITS = range(4)
 
 def rows(dataset: Dataset, *parts: str) -> list[bytes]:
     """Each example of these parts with its answer, as bytes, sorted."""
-    return sorted(
-        x.tobytes() + y.tobytes() for name in parts for part in [getattr(dataset, name)] for x, y in zip(part.x, part.y)
-    )
+    splits = [getattr(dataset, name) for name in parts]
+    return sorted(x.tobytes() + y.tobytes() for part in splits for x, y in zip(part.x, part.y, strict=True))
 
 
 def npz(folder: Path) -> FileSettings:

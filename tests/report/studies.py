@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.config.settings import SEEDS_APART
 from runner.records import identity
 from runner.records.checks import TOLD
 from runner.records.records import Records
@@ -157,3 +158,27 @@ def final(row: Mapping[str, object], seeds: Iterable[int], error: Truth = truth)
     """Fresh runs of the row's cell."""
     optimizer, lr, wd = str(row["optimizer"]), float(str(row["lr"])), float(str(row["wd"]))
     return [trial(optimizer, lr, wd, seed, phase="final", error=error(optimizer, lr, wd, seed)) for seed in seeds]
+
+
+def in_replicate(row: Mapping[str, object], replicate: int) -> dict[str, object]:
+    """The same row as one of another replicate: with another seed and split, and the same numbers."""
+    settings = json.loads(str(row["settings"]))
+    seed = int(str(row["seed"])) + replicate * SEEDS_APART
+    settings |= {"seed": seed, "replicate": replicate, "dataset.split": replicate}
+    if replicate:
+        settings["dataset.source"] = settings["dataset.hash"]
+    ids = {"trial": identity.id_of(settings), "settings": json.dumps(settings)}
+    return dict(row) | ids | {"seed": seed, "replicate": replicate, "split": replicate}
+
+
+def replicated(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """As many replicates as there are fresh seeds: each has the whole search, and one fresh run of each winner.
+
+    Without fresh runs each search seed is a replicate of its own. What was a number for each seed is then the same
+    number for each replicate.
+    """
+    fresh = [row for row in rows if row["phase"] == "final"]
+    search_rows = [row for row in rows if row["phase"] != "final"]
+    seeds = list(dict.fromkeys(row["seed"] for row in fresh or search_rows))
+    moved = [in_replicate(row, seeds.index(row["seed"])) for row in fresh or search_rows]
+    return moved + [in_replicate(row, number) for number in range(len(seeds)) for row in search_rows if fresh]

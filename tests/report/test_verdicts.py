@@ -10,30 +10,43 @@ import pytest
 from scipy import stats
 
 from runner.analysis.blocks import Block, split
-from runner.analysis.results import EDGE, OPTIMISTIC, results, verdict
+from runner.analysis.protocol import Protocol
+from runner.analysis.results import results
 from runner.analysis.statistics import Estimate, estimate
 from runner.analysis.study_results import ArmResult
+from runner.analysis.verdict import EDGE, ONE_REPLICATE, OPTIMISTIC, verdict
 from tests.analysis.test_select import frame
 from tests.report.studies import search, trial
 
 (BLOCK,) = split(frame(search(lrs=(1e-3,))))
-MINE, OTHER = (ArmResult(arm, "Adam + L2", "adam", name, "", 0, 0, 0, 0, 0) for arm, name in
-               (("AdamW", "adamw"), ("Adam + L2", "adam")))  # fmt: skip
-CLEAR = estimate([-0.5, -0.6, -0.4])
+NUMBERS = tuple(range(9))  # of replicates
+MINE, OTHER = (
+    ArmResult(arm, "Adam + L2", "adam", name, "", 0, 0, 0, 0, 0, replicates=NUMBERS)
+    for arm, name in (("AdamW", "adamw"), ("Adam + L2", "adam"))
+)
+OTHER = replace(OTHER, values={"test_error": estimate([5.0])})
+CLEAR = estimate([-0.5, -0.6, -0.4, -0.5])
+FIXED = Protocol(4)
 
 
-def judged(difference: Estimate, mine: ArmResult = MINE, other: ArmResult = OTHER, block: Block = BLOCK) -> str:
-    return verdict(block, mine, other, difference)
+def judged(
+    difference: Estimate,
+    mine: ArmResult = MINE,
+    other: ArmResult = OTHER,
+    block: Block = BLOCK,
+    protocol: Protocol = FIXED,
+) -> str:
+    return verdict(block, mine, other, difference, protocol)
 
 
 def test_it_is_lower_or_higher_exactly_where_the_t_test_is_significant_at_5_percent() -> None:
     rng = np.random.default_rng(0)
     said = set()
     for _ in range(300):
-        values = rng.normal(rng.normal(0, 0.5), 0.5, rng.integers(2, 8))
+        values = rng.normal(rng.normal(0, 0.5), 0.5, rng.integers(4, 10))
         significant = stats.ttest_1samp(values, 0.0).pvalue < 0.05
         expected = ("lower" if values.mean() < 0 else "higher") if significant else "undecided"
-        assert judged(estimate(values)) == expected
+        assert judged(estimate(values), protocol=Protocol(4, equal_within=1e-9)) == expected
         said.add(expected)
     assert said == {"lower", "higher", "undecided"}
 
@@ -43,17 +56,34 @@ def test_an_interval_that_ends_at_0_decides_nothing(low: float, high: float) -> 
     assert judged(Estimate((low + high) / 2, 1.0, low, high, 5)) == "undecided"
 
 
-def test_a_difference_that_is_the_same_for_all_seeds_is_no_proof_and_none_is_no_difference() -> None:
-    assert judged(estimate([0.5, 0.5])) == judged(estimate([-0.5, -0.5])) == "undecided (no spread over seeds)"
-    assert judged(estimate([0.0, 0.0])) == "undecided"
+def test_a_difference_that_is_the_same_in_all_replicates_is_no_proof_also_of_none() -> None:
+    for value in (0.5, -0.5, 0.0):
+        assert judged(estimate([value] * 4)) == "undecided (no spread over replicates)"
 
 
-def test_two_seeds_can_decide_and_fewer_say_how_few() -> None:
-    assert judged(estimate([-1.0, -1.01])) == "lower"
-    assert judged(estimate([-1.0])) == "undecided (one seed)"
-    assert judged(estimate([])) == "undecided (no common seeds)"
-    assert judged(estimate([math.nan])) == "undecided (one seed)"
-    assert judged(estimate([-1.0, math.nan, -1.0])) == "undecided (a run has no number)"
+def test_four_replicates_can_decide_and_fewer_say_how_few() -> None:
+    assert judged(CLEAR) == "lower"
+    for n in range(4):
+        assert judged(estimate([-1.0, -1.01, -0.99][:n])) == f"undecided ({n} replicates; 4 are needed)"
+    assert judged(estimate([-1.0, math.nan, -1.0, -1.1])) == "undecided (a run has no number)"
+
+
+def test_one_replicate_has_no_verdict_about_optimizers() -> None:
+    assert judged(CLEAR, mine=replace(MINE, replicates=())) == ONE_REPLICATE
+    assert judged(CLEAR, other=replace(OTHER, replicates=())) == ONE_REPLICATE
+
+
+def test_a_fixed_number_of_replicates_is_judged_when_all_are_there() -> None:
+    assert judged(CLEAR, protocol=Protocol(8)) == "undecided (4 of 8 replicates are there)"
+    assert judged(CLEAR, protocol=Protocol(0, looks=True)) == "lower"
+
+
+@pytest.mark.parametrize(("error", "said"), [(2.0, "undecided"), (20.0, "equal")])
+def test_what_is_called_equal_is_within_a_share_of_the_references_error(error: float, said: str) -> None:
+    near = estimate([0.3, -0.3, 0.2, -0.2, 0.1, -0.1])
+    other = replace(OTHER, values={"test_error": estimate([error])})
+    assert judged(near, other=other) == said
+    assert judged(near, other=other, protocol=Protocol(4, equal_within=0.1)) == "undecided"
 
 
 def test_either_arms_edge_or_missing_fresh_seeds_forbid_a_verdict() -> None:
