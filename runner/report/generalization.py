@@ -14,7 +14,7 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report import second_measures, second_protocol
+from runner.report import rules, second_measures, second_protocol
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -111,14 +111,14 @@ def _target(result: ArmResult) -> str:
 
 
 def tables(results: BlockResults) -> list[Table]:
-    """What each arm's best cell reached, its search, what else was measured, and what another choice gives."""
-    more = (second_measures.table(results), second_protocol.table(results))
+    """What each arm's best cell reached, its search, what else was measured, another choice, and rules of thumb."""
+    more = (second_measures.table(results), second_protocol.table(results), rules.table(results))
     return [_best(results), _details(results), *(one for one in more if one)]
 
 
 def remarks(results: BlockResults) -> list[str]:
     """The sentences below the tables."""
-    return [*notes(results), *second_measures.notes(results), *second_protocol.notes(results)]
+    return [*notes(results), *second_measures.notes(results), *second_protocol.notes(results), *rules.notes(results)]
 
 
 def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = ()) -> str:

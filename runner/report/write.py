@@ -13,6 +13,7 @@ import pandas as pd
 
 from runner.analysis.overlay import overlay_table
 from runner.analysis.primary import results_of
+from runner.analysis.rules import rules_table
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
@@ -91,6 +92,7 @@ def _written(folder: Path, reference: str) -> Report:
         note = progress_note(folder)
         text = (f"{note}\n\n" if note else "") + markdown(reported, links) + said + PAGE
         files += [_write(folder / "generalization.md", text), *_claims(folder, claims), *_overlay(folder, reported)]
+        files += _rules(folder, reported)
         # Imported here, for a finished study's table wants no page. Written last, for it links the other files.
         from runner.report.page.page import page
 
@@ -176,7 +178,16 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
 
 def _overlay(folder: Path, reported: Sequence[BlockResults]) -> list[Path]:
     """overlay.csv, where the paper's Figure 2 has a map like ours."""
-    path, table = folder / "overlay.csv", overlay_table([one.block for one in reported])
+    return _if_any(folder / "overlay.csv", overlay_table([one.block for one in reported]))
+
+
+def _rules(folder: Path, reported: Sequence[BlockResults]) -> list[Path]:
+    """rules.csv, where there is a map to read rules of thumb off."""
+    return _if_any(folder / "rules.csv", rules_table([one.block for one in reported]))
+
+
+def _if_any(path: Path, table: pd.DataFrame) -> list[Path]:
+    """Write the table, or remove an earlier one where it is empty."""
     if table.empty:
         path.unlink(missing_ok=True)
         return []

@@ -30,6 +30,7 @@ FILES = {
     "generalization.csv": "the tables above, with every interval",
     "claims.csv": "the paper's claims, each with its verdict",
     "overlay.csv": "the paper's best cells beside ours",
+    "rules.csv": "rules of thumb for the decay, read off the maps",
     "trials.csv": "one row per finished trial",
     "curves.csv": "one row per trial and evaluated epoch",
     "cycles.csv": "one row per trial and finished restart cycle",
