@@ -17,7 +17,7 @@ import pandas as pd
 from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
-from runner.report import claims_table
+from runner.report import claims_table, shortest
 from runner.report.generalization import remarks, tables
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
@@ -30,6 +30,7 @@ FILES = {
     "generalization.csv": "the tables above, with every interval",
     "claims.csv": "the paper's claims, each with its verdict",
     "overlay.csv": "the paper's best cells beside ours",
+    "shortest.csv": "the shortest budget that reaches an error",
     "rules.csv": "rules of thumb for the decay, read off the maps",
     "trials.csv": "one row per finished trial",
     "curves.csv": "one row per trial and evaluated epoch",
@@ -70,6 +71,7 @@ def page(
     plots: Sequence[Drawn] = (),
     claims: Sequence[Claim] = (),
     note: str = "",
+    lengths: Sequence[Table] = (),
 ) -> str:
     """The HTML of a study; all that comes from its files is escaped.
 
@@ -79,6 +81,7 @@ def page(
         plots: what was drawn, in `folder`.
         claims: with their verdicts.
         note: what is unfinished.
+        lengths: tables of the shortest budgets, where there are runs of several lengths.
     """
     rows = pd.concat([results.block.rows for results in blocks])
     names = [name for name in dict.fromkeys(rows["study"].astype(str)) if name and name != "nan"]
@@ -91,6 +94,9 @@ def page(
         claims_summary=claims_table.summary(claims).capitalize(),
         rules=claims_table.RULES,
         sections=[_section(folder, results, plots) for results in blocks],
+        lengths=lengths,
+        shortest_title=shortest.TITLE,
+        shortest_note=shortest.NOTE,
         scaled=scaled(blocks),
         overlaid=overlaid(blocks),
         commands=commands(folder),
