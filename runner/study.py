@@ -12,6 +12,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 import runner.report.plots
+from runner.claims.listed import LISTED
 from runner.config.axes import MOST, too_many
 from runner.config.settings import RunSettings, Settings
 from runner.data.dataset import Dataset
@@ -96,6 +97,8 @@ def _shared(composed: Sequence[Settings]) -> RunSettings:
     for f in fields(RunSettings):
         if any(getattr(s.run, f.name) != getattr(first, f.name) for s in composed):
             raise UserError(f"{f.name}: cannot be swept, it is the same for a whole study; give one value")
+    if first.primary and first.primary not in LISTED:
+        raise UserError(f"primary={first.primary}: must be the id of a claim, one of {', '.join(LISTED)}")
     if (points := _points(composed)) > MOST:
         raise too_many(points, "lr x wd x seed")
     return first

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from runner.analysis.protocol import Protocol
+from runner.analysis.protocol import ONE, Protocol
 from runner.analysis.sequential import confidence_sequence, e_value
 from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
 from runner.analysis.study_results import BlockResults
@@ -90,7 +90,12 @@ class Claim:
     @property
     def is_primary(self) -> bool:
         """Whether the study's protocol named it beforehand."""
-        return self.id == self.places[0].protocol.primary
+        return self.id == self.protocol.primary
+
+    @property
+    def protocol(self) -> Protocol:
+        """Of the study that it was judged on."""
+        return self.places[0].protocol if self.places else ONE
 
     @property
     def claim(self) -> str:
@@ -223,14 +228,14 @@ def decided(claims: Sequence[Claim]) -> list[Claim]:
 
 def _seen(claim: Claim) -> Claim:
     """The claim with the evidence that holds for a study whose replicates were added one by one, if this is one."""
-    protocol, evidence = claim.places[0].protocol, claim.evidence
+    protocol, evidence = claim.protocol, claim.evidence
     if evidence is None or evidence.looked is None or not protocol.looks:
         return claim
     return replace(claim, evidence=evidence.looked(protocol))
 
 
 def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float) -> Claim:
-    alpha = claim.places[0].protocol.alpha / 2
+    alpha = claim.protocol.alpha / 2
     if confirming <= alpha:
         return replace(claim, verdict=CONFIRMED)
     if refuting <= alpha:

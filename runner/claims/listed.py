@@ -53,4 +53,5 @@ LISTED: Mapping[str, Listed] = {
     "less-data": Listed(22, "not in the paper (Power et al. 2022)"),
     "gain-in-control": Listed(23, "not in the paper (Zhuang et al. 2022)"),
     "norms-and-biases": Listed(24, "not in the paper (customary since BERT)"),
+    "easier-to-tune": Listed(25, "not in the paper (Dodge et al. 2019)"),
 }

@@ -14,7 +14,7 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report import rules, second_measures, second_protocol
+from runner.report import rules, second_measures, second_protocol, tuning
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -126,6 +126,8 @@ def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = 
     parts = ["# Generalization"]
     for results in blocks:
         parts += [f"## {results.block.marked_title}", *(table.markdown() for table in tables(results))]
+        if (budgets := tuning.table(results)) is not None:
+            parts += [f"{budgets.caption}:", budgets.markdown()]
         parts += ["Notes", "\n".join(f"- {line}" for line in remarks(results))]
     if plots:
         parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]

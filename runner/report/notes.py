@@ -14,6 +14,7 @@ from runner.analysis.measures import number
 from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
+from runner.report import tuning
 from runner.report.chance import at_chance
 from runner.report.ragged import ragged
 from runner.report.replicated import replicated
@@ -26,6 +27,7 @@ def notes(results: BlockResults) -> list[str]:
         *replicated(results),
         *_reporting(results.arms),
         *_precision(results),
+        *tuning.note(results),
         *_warnings(results),
     ]
 

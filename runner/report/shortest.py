@@ -40,6 +40,5 @@ def markdown(found: Sequence[Budgets]) -> str:
     shown = tables(found)
     if not shown:
         return ""
-    return "\n".join(
-        ["", f"## {TITLE}", *(f"\n{table.caption}\n\n{table.markdown()}" for table in shown), "", NOTE, ""]
-    )
+    parts = [f"## {TITLE}", *(f"{table.caption}\n\n{table.markdown()}" for table in shown), NOTE]
+    return "\n" + "\n\n".join(parts) + "\n"

@@ -22,7 +22,7 @@ from runner.errors import UserError
 from runner.records import read
 from runner.records.parts import alive
 from runner.records.schema import PLACE, TEXTS
-from runner.report import claims_table, shortest
+from runner.report import claims_table, shortest, tuning
 from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
 from runner.report.generalization import generalization, markdown
@@ -54,7 +54,7 @@ class Report:
 
 
 def write_report(folder: Path, reference: str = "") -> Report:
-    """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html` and `plots/*.png` from the CSV files alone.
+    """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html`, `plots/*.png` and more from the records.
 
     A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
     under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference` names the
@@ -93,9 +93,11 @@ def _written(folder: Path, reference: str) -> Report:
         note = progress_note(folder)
         lengths = budgets(study)
         text = (f"{note}\n\n" if note else "") + markdown(reported, links) + shortest.markdown(lengths) + said + PAGE
-        files += [_write(folder / "generalization.md", text), *_claims(folder, claims), *_overlay(folder, reported)]
-        files += _rules(folder, reported)
-        files += _if_any(folder / "shortest.csv", shortest_table(lengths))
+        files += [_write(folder / "generalization.md", text), *_claims(folder, claims)]
+        files += _where_any(folder / "overlay.csv", overlay_table([one.block for one in reported]))
+        files += _where_any(folder / "tuning.csv", tuning.frame(reported))
+        files += _where_any(folder / "rules.csv", rules_table([one.block for one in reported]))
+        files += _where_any(folder / "shortest.csv", shortest_table(lengths))
         # Imported here, for a finished study's table wants no page. Written last, for it links the other files.
         from runner.report.page.page import page
 
@@ -179,18 +181,8 @@ def _claims(folder: Path, claims: list[Claim]) -> list[Path]:
     return [_write_csv(paths[0], claims_table.frame(claims)), _write(paths[1], claims_table.markdown(claims))]
 
 
-def _overlay(folder: Path, reported: Sequence[BlockResults]) -> list[Path]:
-    """overlay.csv, where the paper's Figure 2 has a map like ours."""
-    return _if_any(folder / "overlay.csv", overlay_table([one.block for one in reported]))
-
-
-def _rules(folder: Path, reported: Sequence[BlockResults]) -> list[Path]:
-    """rules.csv, where there is a map to read rules of thumb off."""
-    return _if_any(folder / "rules.csv", rules_table([one.block for one in reported]))
-
-
-def _if_any(path: Path, table: pd.DataFrame) -> list[Path]:
-    """Write the table, or remove an earlier one where it is empty."""
+def _where_any(path: Path, table: pd.DataFrame) -> list[Path]:
+    """The file where the table has rows; an outdated one is removed where it has none."""
     if table.empty:
         path.unlink(missing_ok=True)
         return []

@@ -103,6 +103,11 @@ class Noise:
     of_cell_in_split: np.ndarray
     of_seed: np.ndarray
 
+    def scaled(self, scale: float) -> Noise:
+        """The same with so much of each standard deviation."""
+        parts = (self.of_split, self.of_cell_in_split, self.of_seed)
+        return Noise(self.mean, *(scale**2 * part for part in parts))
+
 
 def noise_of(runs: Runs) -> Noise:
     """Variance components by the method of moments (Searle, Casella & McCulloch 1992, chapter 4), of (val, test)."""

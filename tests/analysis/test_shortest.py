@@ -153,9 +153,8 @@ def test_the_files_say_what_was_not_reached(tmp_path: Path, monkeypatch: pytest.
     folder = write(tmp_path / "study", studied(), curves=False)
     write_report(folder)
     table = pd.read_csv(folder / "shortest.csv")
-    pd.testing.assert_frame_equal(
-        table, shortest_table(budgets(study(studied()))), check_dtype=False, check_exact=False
-    )
+    made = shortest_table(budgets(study(studied()))).astype({"epochs": float})
+    pd.testing.assert_frame_equal(table, made, check_dtype=False)
     lowest = table[table["level"] == table["level"].min()].set_index(["arm", "schedule"])
     assert math.isnan(lowest.loc[("AdamW", "onecycle"), "epochs"])
     assert lowest.loc[("AdamW", "cosine"), "tried"] == "5 10 20"

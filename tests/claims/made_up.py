@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from runner.analysis.study_results import StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
 from runner.records.schema import CURVES, CYCLES, DYNAMICS, TRIALS
-from tests.report.studies import noise, trial
+from tests.report.studies import in_replicate, noise, trial
 
 Row = Mapping[str, object]
 LRS = tuple(0.1 / 2**k for k in range(7))
@@ -58,6 +59,7 @@ def study(
     lrs: Sequence[float] = LRS,
     wds: Sequence[float] = WDS,
     fresh: Iterable[int] = FRESH,
+    search: Sequence[int] = SEARCH,
     **changes: object,
 ) -> list[Row]:
     """A search of 7 x 8 cells and 5 seeds in the paper's convention, and fresh runs of each arm's true best cell."""
@@ -66,13 +68,34 @@ def study(
         decoupled = optimizer.endswith("w")
         cells = [(lr, wd) for lr in lrs for wd in ([] if decoupled else [0.0]) + list(wds)]
         for lr, wd in cells:
-            rows += [_row(truth, optimizer, lr, wd, seed, spread, dict(changes)) for seed in SEARCH]
+            rows += [_row(truth, optimizer, lr, wd, seed, spread, dict(changes)) for seed in search]
         for arm in ([c for c in cells if c[1] > 0], [c for c in cells if c[1] == 0]):
             if arm:
                 # The winner by the search's own means, as the runner would choose it.
-                best = min(arm, key=lambda c: round(sum(_error(truth, optimizer, *c, s, spread) for s in SEARCH), 9))
+                best = min(arm, key=lambda c: round(sum(_error(truth, optimizer, *c, s, spread) for s in search), 9))
                 rows += [_row(truth, optimizer, *best, s, spread, dict(changes) | {"phase": "final"}) for s in fresh]
     return rows
+
+
+def of_replicate(number: int) -> dict[str, Any]:
+    """What the rows of a replicate have of their own: seeds that no other has, and its number."""
+    seeds = {name: [one + number * 1_000_000 for one in of] for name, of in (("search", SEARCH), ("fresh", FRESH))}
+    return {**seeds, "replicate": number, "split": number}
+
+
+def replicated(truth: Truth, *args: Any, count: int = 8, **changes: Any) -> list[Row]:
+    """`study` as often as there are replicates."""
+    return [row for k in range(count) for row in study(truth, *args, **of_replicate(k), **changes)]
+
+
+def one_by_one(truth: Truth, *args: Any, fresh: Sequence[int] = FRESH, **changes: Any) -> list[Row]:
+    """`study` in as many replicates as fresh seeds: each has one of these, and one search seed of its own."""
+    numbers = range(len(fresh) or len(FRESH))
+    return [
+        in_replicate(row, k)
+        for k in numbers
+        for row in study(truth, *args, fresh=fresh[k : k + 1], search=[k], **changes)
+    ]
 
 
 def _error(truth: Truth, optimizer: str, lr: float, wd: float, seed: int, spread: float) -> float:

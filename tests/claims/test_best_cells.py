@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.claims.made_up import FRESH, LRS, WDS, judged, study, verdict
+from tests.claims.made_up import FRESH, LRS, WDS, judged, one_by_one, study, verdict
 
 
 def bowl(lr: float, wd: float, best: float, x: float = 0.0, y: float = 0.0) -> float:
@@ -26,18 +26,18 @@ def world(**best: float):
 
 @pytest.mark.parametrize(("adamw", "expected"), [(4.0, "confirmed"), (6.0, "refuted"), (5.0, "undecided")])
 def test_adamw_beats_l2_where_it_does(adamw: float, expected: str) -> None:
-    claims = judged(study(world(adam=5.0, adamw=adamw, plain=7.0)))
+    claims = judged(one_by_one(world(adam=5.0, adamw=adamw, plain=7.0), spread=0.05))
     assert verdict(claims, "AdamW's best cell beats") == expected
 
 
 @pytest.mark.parametrize(("plain", "expected"), [(5.0, "confirmed"), (6.0, "refuted")])
 def test_l2_gives_nothing_where_it_gives_nothing(plain: float, expected: str) -> None:
-    claims = judged(study(world(adam=5.0, adamw=4.0, plain=plain), spread=0.02))
+    claims = judged(one_by_one(world(adam=5.0, adamw=4.0, plain=plain), spread=0.02))
     assert verdict(claims, "Adam gets nothing from L2") == expected
 
 
 def test_a_wide_interval_around_equality_is_undecided() -> None:
-    claims = judged(study(world(adam=5.0, adamw=4.0, plain=5.0), spread=0.3))
+    claims = judged(one_by_one(world(adam=5.0, adamw=4.0, plain=5.0), spread=0.3))
     assert verdict(claims, "Adam gets nothing from L2") == "undecided"
 
 
@@ -45,7 +45,7 @@ def test_a_best_cell_on_the_edge_leaves_the_comparison_undecided() -> None:
     def truth(optimizer: str, lr: float, wd: float) -> float:
         return bowl(lr, wd, 4.0 if optimizer == "adamw" else 5.0, x=3.0)
 
-    (claim,) = [c for c in judged(study(truth)) if "AdamW's best cell" in c.name]
+    (claim,) = [c for c in judged(one_by_one(truth)) if "AdamW's best cell" in c.name]
     assert claim.verdict == "undecided"
     assert "edge" in claim.why
 
@@ -56,14 +56,14 @@ def test_the_name_of_a_claim_is_of_the_arms_that_were_compared() -> None:
     def truth(optimizer: str, lr: float, wd: float) -> float:
         return bowl(lr, WDS[3], 5.0 + 300 * wd) if optimizer == "adam" else bowl(lr, wd, 4.0)
 
-    for claim in judged(study(truth)):
+    for claim in judged(one_by_one(truth)):
         if claim.claim == "1":
             assert claim.name == "AdamW's best cell beats that of Adam without decay"
             assert "AdamW minus Adam, no decay" in claim.statistic
             assert claim.remark.startswith("in place of Adam + L2, none of which that was tried is better; relative")
-    names = {claim.name: claim.statistic for claim in judged(study(world(adam=5.0, adamw=4.0, plain=7.0)))}
+    names = {claim.name: claim.statistic for claim in judged(one_by_one(world(adam=5.0, adamw=4.0, plain=7.0)))}
     assert "AdamW minus Adam + L2" in names["AdamW's best cell beats Adam + L2's"]
-    plain = [row for row in study(truth) if row["optimizer"] == "adamw" or row["wd"] == 0]
+    plain = [row for row in one_by_one(truth) if row["optimizer"] == "adamw" or row["wd"] == 0]
     assert not [claim for claim in judged(plain) if "L2" in claim.name + claim.statistic + claim.remark]
 
 
@@ -73,14 +73,14 @@ def test_where_no_decay_is_better_than_the_smallest_it_stands_for_l2_and_leaves_
             return bowl(lr, WDS[3], 5.0 + 300 * wd)
         return bowl(lr, wd, 4.5 if wd == 0 else 4.0)
 
-    found = judged(study(truth, spread=0.02))
+    found = judged(one_by_one(truth, spread=0.02))
     (claim,) = [c for c in found if "AdamW's best cell" in c.name]
     assert "AdamW minus Adam, no decay" in claim.statistic
     assert claim.verdict == "confirmed"
     assert verdict(found, "Adam gets nothing from L2") == "refuted"  # it loses by it
 
     (claim,) = [
-        c for c in judged(study(lambda o, *cell: truth({"adam": "adamw"}.get(o, "adam"), *cell))) if c.claim == "1"
+        c for c in judged(one_by_one(lambda o, *cell: truth({"adam": "adamw"}.get(o, "adam"), *cell))) if c.claim == "1"
     ]
     assert claim.verdict == "undecided"
     assert "no decay is better" in claim.why
@@ -88,14 +88,22 @@ def test_where_no_decay_is_better_than_the_smallest_it_stands_for_l2_and_leaves_
 
 def test_without_enough_fresh_seeds_nothing_is_decided() -> None:
     truth = world(adam=5.0, adamw=4.0, plain=6.0)
-    none, few = (next(c for c in judged(study(truth, fresh=f)) if c.claim == "1") for f in ((), FRESH[:4]))
+    none, few = (next(c for c in judged(one_by_one(truth, fresh=f)) if c.claim == "1") for f in ((), FRESH[:3]))
     assert (none.verdict, few.verdict) == ("undecided", "undecided")
     assert "no fresh seeds" in none.why
-    assert "4 common seeds; 5 are needed" in few.why
+    assert "3 common replicates; 4 are needed" in few.why
+
+
+def test_one_replicate_confirms_and_refutes_nothing_about_best_cells() -> None:
+    found = [c for c in judged(study(world(adam=5.0, adamw=4.0, plain=7.0))) if c.claim in ("1", "4")]
+    assert len(found) == 2
+    for claim in found:
+        assert claim.verdict == "undecided"
+        assert "one replicate decides nothing about optimizers" in claim.why
 
 
 def test_selection_on_test_gives_no_verdict() -> None:
-    rows = study(world(adam=5.0, adamw=4.0, plain=6.0), val_size=0)
+    rows = one_by_one(world(adam=5.0, adamw=4.0, plain=6.0), val_size=0)
     found = judged(rows)
     assert found
     assert {c.verdict for c in found if c.claim != "13"} == {"undecided"}
@@ -107,7 +115,7 @@ def test_the_papers_numbers_stand_only_where_the_paper_has_them() -> None:
     rows = [
         {**row, "trial": f"{row['trial']}-{schedule}"}
         for schedule in ("cosine", "constant")
-        for row in study(
+        for row in one_by_one(
             world(**best), ("adam", "adamw", "sgd", "sgdw"), schedule=schedule, settings={"schedule": schedule}
         )
     ]
@@ -121,7 +129,7 @@ def test_the_papers_numbers_stand_only_where_the_paper_has_them() -> None:
 @pytest.mark.parametrize(("adamw", "expected"), [(4.0, "confirmed"), (5.0, "refuted")])
 def test_adamw_rivals_sgdw(adamw: float, expected: str) -> None:
     truth = world(adam=5.0, adamw=adamw, plain=6.0, sgd=4.0, sgdw=4.0)
-    claims = judged(study(truth, ("adam", "adamw", "sgd", "sgdw"), spread=0.02))
+    claims = judged(one_by_one(truth, ("adam", "adamw", "sgd", "sgdw"), spread=0.02))
     assert verdict(claims, "AdamW rivals SGDW") == expected
     assert verdict(claims, "Adam + L2 is worse than SGD + L2") == "confirmed"
 
@@ -131,7 +139,7 @@ def _schedules(cosine: float, step: float) -> list:
     rows = []
     for name, adamw, adam in (("cosine", cosine, 5.0), ("step", step, 5.5)):
         truth = world(adam=adam, adamw=adamw, plain=6.0)
-        rows += study(truth, spread=0.02, schedule=name, settings={"schedule": name})
+        rows += one_by_one(truth, spread=0.02, schedule=name, settings={"schedule": name})
     return judged(rows)
 
 
@@ -147,7 +155,7 @@ def test_the_gap_grows_and_cosine_is_best_where_so() -> None:
 
 @pytest.mark.parametrize(("fixed", "expected"), [(4.1, "confirmed"), (3.0, "refuted")])
 def test_a_long_run_at_a_fixed_rate_against_a_short_cosine(fixed: float, expected: str) -> None:
-    long = study(
+    long = one_by_one(
         world(adam=fixed, plain=5.0),
         ("adam",),
         spread=0.02,
@@ -155,12 +163,12 @@ def test_a_long_run_at_a_fixed_rate_against_a_short_cosine(fixed: float, expecte
         epochs=360,
         settings={"schedule": "constant", "epochs": 360},
     )
-    claims = judged([*long, *study(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)])
+    claims = judged([*long, *one_by_one(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)])
     assert verdict(claims, "does not replace AdamW with cosine in 18 times") == expected
 
 
 @pytest.mark.parametrize(("without", "expected"), [(3.0, "confirmed"), (4.8, "refuted")])
 def test_the_gain_without_normalization(without: float, expected: str) -> None:
-    rows = study(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
-    rows += study(world(adam=5.0, adamw=without, plain=6.0), spread=0.02, settings={"model.norm": "none"})
+    rows = one_by_one(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
+    rows += one_by_one(world(adam=5.0, adamw=without, plain=6.0), spread=0.02, settings={"model.norm": "none"})
     assert verdict(judged(rows), "gain is larger without BatchNorm") == expected

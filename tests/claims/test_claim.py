@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from runner.analysis.blocks import split
+from runner.analysis.protocol import Protocol
+from runner.analysis.results import results
+from runner.analysis.sequential import confidence_sequence
 from runner.claims.claim import Claim, above, apart, below, decided, from_bootstrap, holm, jointly, within
+from tests.analysis.test_select import frame
+from tests.report.studies import search
 
 VALUES = np.array([-0.31, 0.12, -0.44, -0.05, -0.27, -0.6])
 
@@ -91,6 +99,32 @@ def test_verdicts_are_corrected_for_their_number() -> None:
     several = decided([_claim(weak), _claim([0.1, -0.1, 0.2, -0.2])])
     assert several[0].verdict == "undecided"
     assert several[0].why == "not after Holm's correction"
+
+
+def test_the_primary_claim_does_not_pay_for_the_exploratory_ones() -> None:
+    """Holm's correction is over the others alone, who pay for one another."""
+    weak = [-0.3, -0.5, -0.1, -0.6, -0.1]
+    (block,) = split(frame(search(lrs=(1e-3,))))
+    place = results(block, "", Protocol(primary="best-cell"))
+    primary = replace(_claim(weak), places=(place,))
+    others = [replace(primary, id=name) for name in ("adamw-rivals-sgdw", "cosine-best")]
+    found = decided([*others, primary, replace(others[0], evidence=below([0.1, -0.1, 0.2, -0.2]))])
+    assert [claim.is_primary for claim in found] == [False, False, True, False]
+    assert [claim.verdict for claim in found] == ["undecided", "undecided", "confirmed", "undecided"]
+
+
+def test_where_one_could_look_a_claim_is_judged_by_its_e_value() -> None:
+    """What the t test confirms may be too little then; and what is enough has an interval that shows it."""
+    (block,) = split(frame(search(lrs=(1e-3,))))
+    place = results(block, "", Protocol(0, looks=True, g=1.0))
+    weak, strong = [-0.3, -0.5, -0.1, -0.6, -0.1], [-0.3, -0.35, -0.25, -0.32, -0.28, -0.3]
+    for values, verdict in ((weak, "undecided"), (strong, "confirmed")):
+        (claim,) = decided([replace(_claim(values), places=(place,))])
+        assert claim.verdict == verdict
+        assert claim.evidence is not None
+        half = confidence_sequence(float(np.std(values, ddof=1)), len(values), 1.0, 0.05)
+        assert claim.evidence.high == pytest.approx(np.mean(values) + half)
+        assert (claim.evidence.high < 0) == (verdict == "confirmed")
 
 
 def test_a_forbidden_verdict_stays_undecided_and_is_not_counted() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.claims.made_up import Row, judged, study, verdict
+from tests.claims.made_up import Row, judged, one_by_one, verdict
 from tests.claims.test_best_cells import bowl, world
 
 WORDS = "To spare norms and biases"
@@ -12,9 +12,9 @@ WORDS = "To spare norms and biases"
 
 def rows(spared: float, spread: float = 0.02, x: float = 0.0) -> list[Row]:
     """AdamW with a best error of 5 where everything decays, and where weights alone do of `spared`, x octaves off."""
-    both = study(lambda _, lr, wd: bowl(lr, wd, 5.0), ("adamw",), spread)
+    both = one_by_one(lambda _, lr, wd: bowl(lr, wd, 5.0), ("adamw",), spread)
     weights = {"decay_params": "weights", "settings": {"optimizer.decay_params": "weights"}}
-    return [*both, *study(lambda _, lr, wd: bowl(lr, wd, spared, x), ("adamw",), spread, **weights)]
+    return [*both, *one_by_one(lambda _, lr, wd: bowl(lr, wd, spared, x), ("adamw",), spread, **weights)]
 
 
 @pytest.mark.parametrize(("spared", "expected"), [(4.0, "confirmed"), (6.0, "confirmed"), (5.0, "refuted")])
@@ -34,11 +34,11 @@ def test_noise_leaves_it_open() -> None:
 
 def test_adam_with_l2_is_judged_too() -> None:
     weights = {"decay_params": "weights", "settings": {"optimizer.decay_params": "weights"}}
-    both = study(world(adam=5.0, plain=7.0), ("adam",), 0.02)
-    found = judged([*both, *study(world(adam=4.0, plain=7.0), ("adam",), 0.02, **weights)])
+    both = one_by_one(world(adam=5.0, plain=7.0), ("adam",), 0.02)
+    found = judged([*both, *one_by_one(world(adam=4.0, plain=7.0), ("adam",), 0.02, **weights)])
     assert verdict(found, "To spare norms and biases changes what Adam + L2 reaches") == "confirmed"
 
 
 def test_with_one_kind_there_is_nothing_to_judge() -> None:
-    claims = judged(study(lambda _, lr, wd: bowl(lr, wd, 5.0), ("adam", "adamw")))
+    claims = judged(one_by_one(lambda _, lr, wd: bowl(lr, wd, 5.0), ("adam", "adamw")))
     assert not [claim for claim in claims if WORDS in claim.name]

@@ -17,7 +17,7 @@ import pandas as pd
 from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
-from runner.report import claims_table, shortest
+from runner.report import claims_table, shortest, tuning
 from runner.report.generalization import remarks, tables
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
@@ -29,6 +29,7 @@ from runner.report.table import Table
 FILES = {
     "generalization.csv": "the tables above, with every interval",
     "claims.csv": "the paper's claims, each with its verdict",
+    "tuning.csv": "what each tuning budget buys, from one cell to all",
     "overlay.csv": "the paper's best cells beside ours",
     "shortest.csv": "the shortest budget that reaches an error",
     "rules.csv": "rules of thumb for the decay, read off the maps",
@@ -107,14 +108,16 @@ def page(
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
     images = [_image(folder, plot) for plot in plots if plot.block == results.block.id]
-    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), remarks(results), images)
+    budgets = tuning.table(results)
+    shown = [*map(_broken, tables(results)), *([_broken(budgets, 0)] if budgets is not None else [])]
+    return _Section(results.block, verdicts(results), shown, remarks(results), images)
 
 
-def _broken(table: Table) -> Table:
+def _broken(table: Table, longest: int = BREAK) -> Table:
     """What a long cell has in brackets or after a semicolon goes below the rest, so that the verdict stays in sight."""
     pattern = re.compile(r"(;)? (?=[\[(])|(;) ")
     return replace(
-        table, rows=[[pattern.sub(r"\1\2\n", x) if len(x) > BREAK else x for x in row] for row in table.rows]
+        table, rows=[[pattern.sub(r"\1\2\n", x) if len(x) > longest else x for x in row] for row in table.rows]
     )
 
 

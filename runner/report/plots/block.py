@@ -13,13 +13,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, unit_map
+from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, tuning, unit_map
 from runner.report.plots.drawing import pinned
 from runner.report.plots.plot import Plot, PlotData
 from runner.report.plots.style import png, store
 
 # In the order of the reports.
 PLOTS: tuple[Plot, ...] = (
+    tuning.PLOT,
     heatmap.PLOT,
     *unit_map.PLOTS,
     error_vs_wd.PLOT,

@@ -1,0 +1,143 @@
+"""Claims about commands with replicates: what they train, what they add, when they stop. Each trains tiny networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from runner.config.settings import SEEDS_APART
+from runner.records.schema import TIMING
+from tests.damage import Said, command
+
+SMALL = ("model.width=4", "dataset.train=60", "dataset.test=1500", "study=s", "workers=1", "exact=true")
+ARMS = ("-m", "optimizer=adam,adamw", "lr=0.01", "wd=0,50", "reference=adam", "epochs=3", *SMALL)
+GRID = ("-m", "optimizer=adam,adamw", "lr=0.01,0.04,0.16", "wd=0.001,0.004,0.016", "wd_convention=paper", *SMALL)
+GRID = (*GRID, "epochs=1", "seed=0,1", "final_seeds=1")
+
+
+def rows(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "results" / "s" / "trials.csv").sort_values("trial").reset_index(drop=True)
+
+
+def done(said: Said) -> str:
+    assert said.code == 0, said.text
+    return said.out
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two replicates that became one of three."""
+    folder = tmp_path_factory.mktemp("grown")
+    done(command(folder, *ARMS, "replicates=2"))
+    before = rows(folder)
+    assert before.groupby("replicate")["trial"].count().to_dict() == {0: 3, 1: 3}
+    said = done(command(folder, *ARMS, "replicates=3"))
+    assert "3 search trials (6 of 9 already done)" in said
+    kept = rows(folder).merge(before[["trial"]])
+    pd.testing.assert_frame_equal(kept[before.columns], before)
+    return folder
+
+
+def test_more_replicates_add_trials_and_keep_those_that_there_are(grown: Path) -> None:
+    frame = rows(grown)
+    assert frame.groupby("replicate")["seed"].unique().map(list).to_dict() == {
+        number: [number * SEEDS_APART] for number in range(3)
+    }
+    assert (frame["replicate"] == frame["split"]).all()
+    assert "already done: all 9 trials" in done(command(grown, *ARMS, "replicates=3"))
+
+
+def test_replicates_that_were_added_after_a_report_are_judged_as_looked_at(grown: Path) -> None:
+    text = (grown / "results" / "s" / "generalization.md").read_text()
+    assert "Replicates were added while others could be seen" in text
+    assert "undecided (3 replicates; 4 are needed)" in text
+
+
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AdamW with a decay that leaves nothing of a weight, until it is sure that this is worse than no decay."""
+    folder = tmp_path_factory.mktemp("sure")
+    done(command(folder, *ARMS, "replicates=auto", "max_replicates=12"))
+    return folder
+
+
+def test_auto_stops_as_soon_as_it_is_sure_and_says_what_of(sure: Path) -> None:
+    frame = rows(sure)
+    assert 5 <= frame["replicate"].nunique() < 12
+    said = done(command(sure, *ARMS, "replicates=auto", "max_replicates=12"))
+    assert "AdamW generalizes worse than Adam, no decay, over random splits of these 1,797 images" in " ".join(
+        said.split()
+    )
+    assert len(rows(sure)) == len(frame)
+
+
+def test_auto_that_was_stopped_and_goes_on_ends_with_the_same_rows(tmp_path: Path) -> None:
+    alike = ("-m", "optimizer=adam,adamw", "lr=0.01", "wd=0.001", "epochs=1", "equal_within=0.001", *SMALL)
+    for folder, counts in ((tmp_path / "one", (6,)), (tmp_path / "two", (5, 6))):
+        folder.mkdir()
+        for count in counts:
+            done(command(folder, *alike, "replicates=auto", f"max_replicates={count}"))
+    frames = [rows(tmp_path / name).drop(columns=[*TIMING]) for name in ("one", "two")]
+    pd.testing.assert_frame_equal(*frames)
+    assert frames[0]["replicate"].nunique() in (5, 6)
+
+
+def test_a_fixed_number_says_nothing_before_all_are_there(tmp_path: Path) -> None:
+    done(command(tmp_path, *ARMS, "replicates=5"))
+    frame = pd.read_csv(tmp_path / "results" / "s" / "generalization.csv").set_index("arm")
+    assert frame.loc["AdamW", "verdict"] == "higher"
+    assert frame.loc["AdamW", "replicates"] == frame.loc["AdamW", "pairs"] == 5
+    study = tmp_path / "results" / "s"
+    trials = (study / "trials.csv").read_text().splitlines(keepends=True)
+    kept = [line for line in trials if f",{4 * SEEDS_APART}," not in line]
+    (study / "trials.csv").write_text("".join(kept))
+    assert "4 of 5 replicates are there" in command(tmp_path, "results/s", module="runner.report").out
+
+
+def test_refining_adds_cells_half_way_to_the_neighbours_of_each_winner(tmp_path: Path) -> None:
+    done(command(tmp_path, *GRID, "refine=1"))
+    frame = rows(tmp_path)
+    near = frame[frame["phase"] == "refine"]
+    assert len(near)
+    steps = {(0.01 * 0.04) ** 0.5, (0.04 * 0.16) ** 0.5, 0.01, 0.04, 0.16}
+    assert all(any(abs(lr / step - 1) < 1e-3 for step in steps) for lr in near["lr"])
+    assert set(near["seed"]) == {0, 1}
+    cells = frame[frame["phase"] == "search"].groupby(["optimizer", "lr", "wd"]).size()
+    assert not set(near.groupby(["optimizer", "lr", "wd"]).groups) & set(cells.index)
+    assert "already done" in done(command(tmp_path, *GRID, "refine=1"))
+    assert len(rows(tmp_path)) == len(frame)
+    # The map is the grid that was laid down before.
+    table = pd.read_csv(tmp_path / "results" / "s" / "generalization.csv").set_index("arm")
+    assert table.loc["AdamW", "cells"] > 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("replicate=3",), "unknown key 'replicate'; it is map_noise=N now"),
+        (("replicates=x",), "replicates=x: must be a whole number or auto"),
+        (("replicates=2", f"seed={SEEDS_APART}"), f"seed={SEEDS_APART}: must be below {SEEDS_APART}"),
+        (("-m", "optimizer=adam,adamw", "replicates=auto", "max_replicates=3"), "no difference is decided before"),
+        (("replicates=auto",), "replicates=auto: AdamW is compared with nothing; add optimizer=adam,adamw"),
+        (
+            ("-m", "optimizer=adam,adamw", "replicates=auto", "dataset.validation=0"),
+            "replicates=auto: what is selected on test gets no verdict; set dataset.validation",
+        ),
+        (
+            ("-m", "optimizer=adam,adamw", "wd=0.1,0.2", "replicates=auto"),
+            "replicates=auto: needs final_seeds=N, seeds that the search did not use",
+        ),
+        (("alpha=2",), "alpha=2.0: must be between 0 and 1"),
+        (("primary=nothing",), "primary=nothing: must be the id of a claim"),
+    ],
+)
+def test_what_could_never_come_to_a_verdict_is_refused_in_one_line(
+    arguments: tuple[str, ...], line: str, tmp_path: Path
+) -> None:
+    said = command(tmp_path, *arguments, *SMALL)
+    assert said.code == 2
+    assert line in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
