@@ -108,6 +108,7 @@ def regrets(block: Block) -> list[Regret]:
         for map_ in maps(block)
         if map_.cells["complete"].any() and (map_.cells["wd"] > 0).sum() > 1
         for rule in rules_for(block, map_.arm)
+        if not math.isnan(rule.decay(1.0, _steps(block), 1.0))  # rows that do not tell their size have no steps
     ]
 
 
@@ -147,9 +148,10 @@ def _regret(block: Block, map_: Map, rule: Rule) -> Regret:
 
 
 def _steps(block: Block) -> float:
-    """Of the whole run; the last batch of an epoch may be smaller."""
+    """Of the whole run; the last batch of an epoch may be smaller. NaN where the rows do not tell."""
     train = float(pd.to_numeric(block.rows["train_size"], errors="coerce").max())
-    return float(block.settings["epochs"]) * math.ceil(train / float(block.settings["batch_size"]))
+    per_epoch = np.ceil(train / float(block.settings["batch_size"]))
+    return float(block.settings["epochs"]) * float(per_epoch)
 
 
 def _at(line: pd.DataFrame, decay: float, convention: str) -> tuple[float, float]:

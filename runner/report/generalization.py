@@ -125,7 +125,9 @@ def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = 
     """The whole file: per block the results, the details and the notes; then the plots as (path, caption)."""
     parts = ["# Generalization"]
     for results in blocks:
-        parts += [f"## {results.block.marked_title}", *(table.markdown() for table in tables(results))]
+        best, details, *more = tables(results)
+        parts += [f"## {results.block.marked_title}", best.markdown(), details.markdown()]
+        parts += [text for table in more for text in (f"{table.caption}:", table.markdown())]
         if (budgets := tuning.table(results)) is not None:
             parts += [f"{budgets.caption}:", budgets.markdown()]
         parts += ["Notes", "\n".join(f"- {line}" for line in remarks(results))]

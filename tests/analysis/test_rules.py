@@ -151,6 +151,11 @@ def test_the_table_and_the_csv_say_where_the_grid_ends(tmp_path: Path, monkeypat
     assert "Regret of rules of thumb" in (folder / "report.html").read_text()
 
 
+def test_rows_that_do_not_tell_their_size_have_no_timescale() -> None:
+    (one,) = split(frame([row | {"train_size": None} for row in search(("adamw",))]))
+    assert set(named(one)) == {"product", "batch", "torch"}
+
+
 def test_without_a_map_there_is_no_table() -> None:
     (one,) = split(frame([trial("adamw", 1e-3, 0.1, seed) for seed in range(2)]))
     assert regrets(one) == []
