@@ -190,7 +190,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, dataset: str
         return Outcome(0, None)
     rows = read(folder)
     asked = rows[rows["trial"].isin(list(search))]
-    shown, _, answer = _reported(folder, resources.run.reference, rows).rpartition("\n\n")
+    shown, _, answer = _reported(folder, resources.run, rows).rpartition("\n\n")
     if shown:
         print(shown)
     status = Counter(asked["status"])
@@ -209,11 +209,11 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, dataset: str
     return Outcome(1 if status["failed"] else 0, objective(asked, dataset == "text"))
 
 
-def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
-    """What the study's report says on a terminal; it is drawn where none is there of these rows and this reference."""
+def _reported(folder: Path, run: RunSettings, rows: pd.DataFrame) -> str:
+    """What the study's report says on a terminal; it is drawn where none is there of these rows and these settings."""
     from runner.report.fingerprint import fingerprint, is_current, keep, kept
 
-    state = fingerprint(folder, reference)
+    state = fingerprint(folder, run.reference, run.claims)
     current = is_current(folder, state)
     if current and (told := kept(folder, state)):
         return told
@@ -221,8 +221,8 @@ def _reported(folder: Path, reference: str, rows: pd.DataFrame) -> str:
     from runner.report.write import summary, write_report
 
     if not current:
-        return write_report(folder, reference).terminal
-    told = summary(folder, reference, rows)
+        return write_report(folder, run.reference, run.claims).terminal
+    told = summary(folder, run.reference, rows)
     keep(folder, state, told)
     return told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
@@ -37,7 +38,7 @@ def compared(
     test: Callable[[list[float]], Evidence | None],
     equal: str = "",
     with_none: bool = False,
-    **more: str,
+    **more: Any,
 ) -> Claim:
     """A claim about the difference between the best cells of two arms of a block.
 

@@ -161,6 +161,7 @@ class RunSettings:
     primary: str = ""  # the id of the claim that the study is for
     results: str = "results"
     reference: str = ""  # the arm that the report compares the others with
+    claims: bool = False  # whether report.html has all of the paper's claims, also for data that are not the paper's
     device: str = field(
         default="auto",
         metadata=right(lambda name: re.fullmatch(r"auto|cpu|cuda(:\d+)?", name), "auto, cpu, cuda or cuda:N"),

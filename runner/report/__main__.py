@@ -25,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="ARM",
         help="the arm that the others are compared with: adamw, l2, 'Adam + L2'; default: Adam + L2, Adam, the first",
     )
+    parser.add_argument(
+        "--claims",
+        action="store_true",
+        help="show the paper's claims in report.html also for data that are not the paper's",
+    )
     given = parser.parse_args(arguments)
     folders = given.study
     status = 0
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print("\n".join([*([""] if number else []), note]), flush=True)
             if note and not exists(folder):
                 continue  # jobs have begun, and no trial has ended
-            report = write_report(folder, given.reference)
+            report = write_report(folder, given.reference, given.claims)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 2

@@ -11,7 +11,9 @@ from runner.analysis.protocol import REPLICATES
 from runner.claims.claim import CONFIRMED, ON_PAR, REFUTED, UNDECIDED, Claim
 from runner.report.table import Table
 
-COLUMNS = "claim name figure statistic value low high n verdict why paper_value scope".split()
+COLUMNS = (
+    "claim name figure statistic value low high n verdict why paper_value scope windows_low windows_high windows"
+).split()
 HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
 
 
@@ -22,14 +24,20 @@ def frame(claims: Sequence[Claim]) -> pd.DataFrame:
         e = claim.evidence
         row: dict[str, object] = {name: getattr(claim, name) for name in COLUMNS if hasattr(claim, name)}
         row |= {"value": e.value, "low": e.low, "high": e.high, "n": e.n} if e else {}
+        row |= dict(zip(("windows_low", "windows_high", "windows"), claim.windows or (None,) * 3, strict=True))
         rows.append(row | {"why": claim.because})
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "windows": "Int64"})
 
 
 def summary(claims: Sequence[Claim]) -> str:
     """'3 confirmed, 1 refuted, 5 undecided'."""
     counts = {word: sum(claim.verdict == word for claim in claims) for word in (CONFIRMED, REFUTED, UNDECIDED)}
     return ", ".join(f"{count} {word}" for word, count in counts.items())
+
+
+def shown(claims: Sequence[Claim], asked: bool) -> list[Claim]:
+    """Those for report.html: all where they were asked for, else on the paper's data, and what the study is for."""
+    return [claim for claim in claims if asked or claim.is_primary or claim.is_on_the_papers_data]
 
 
 def tables(claims: Sequence[Claim]) -> list[Table]:
@@ -56,20 +64,29 @@ def _cells(claim: Claim) -> list[str]:
         claim.claim,
         f"{claim.name}: {claim.statistic}",
         f"{verdict}: {claim.because}" if claim.because else verdict,
-        f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if e else NOTHING,
+        f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]{_elsewhere(claim)}" if e else NOTHING,
         str(e.n) if e else NOTHING,
         claim.paper_value,
         claim.figure,
     ]
 
 
+def _elsewhere(claim: Claim) -> str:
+    """'; -1.9 to -1.2 in 5 other windows': a map's statistic where the grid or its good cells end elsewhere."""
+    if claim.windows is None:
+        return ""
+    low, high, count = claim.windows
+    return f"; {short(low, 3)} to {short(high, 3)} in {count} other {'window' if count == 1 else 'windows'}"
+
+
 RULES = (
     f"Cells are selected by validation error; bests are compared over at least {REPLICATES} replicates of the "
     "whole study, each with a split, a search and fresh seeds of its own, paired by replicate (Student's t, or "
     "e-values where replicates were added one by one); a best cell on its grid's edge, or a selection on test, leaves "
-    f'a comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map have their '
-    "noise from cells with several seeds and their interval from a parametric bootstrap. A claim is confirmed or "
-    "refuted at the one-sided alpha / 2 level after Holm's correction, over the primary claims that the study named "
-    "beforehand and over all others, which are exploratory; the intervals are not corrected. The paper's values were "
-    "read off its figures, of one run each and selected on test."
+    f'a comparison undecided; "equal" needs the whole interval within {ON_PAR} points; statistics of a map are '
+    "read off a smooth surface through its good cells, their noise is that over replicates (over seeds where there is "
+    "one), and a verdict holds in the other windows of the grid too. A claim is confirmed or refuted at the one-sided "
+    "alpha / 2 level after Holm's correction, over the primary claims that the study named beforehand and over all "
+    "others, which are exploratory; the intervals are not corrected. The paper's values were read off its figures, of "
+    "one run each and selected on test."
 )

@@ -25,13 +25,13 @@ _SOURCES = (".py", ".j2", ".css")  # of the code, and of the page's templates
 _WRITTEN = ("generalization.csv", "generalization.md", "report.html")
 
 
-def fingerprint(folder: Path, reference: str = "") -> str:
+def fingerprint(folder: Path, reference: str = "", claims: bool = False) -> str:
     """32 hex digits of all that a report is made from: the study's files, those of its jobs, this program's code, and
-    the `reference` that was asked for.
+    the `reference` and the `claims` that were asked for.
 
     Raises: UserError where a file cannot be read.
     """
-    digest = hashlib.blake2b(_code() + reference.encode(), digest_size=16)
+    digest = hashlib.blake2b(_code() + f"{reference} {claims}".encode(), digest_size=16)
     for path in [*(place / name for place in (folder, *parts.of(folder)) for name in _FILES), folder / FILES["shards"]]:
         try:
             with path.open("rb") as file:

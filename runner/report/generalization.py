@@ -111,9 +111,14 @@ def _target(result: ArmResult) -> str:
 
 
 def tables(results: BlockResults) -> list[Table]:
-    """What each arm's best cell reached, its search, what else was measured, another choice, and rules of thumb."""
-    more = (second_measures.table(results), second_protocol.table(results), rules.table(results))
-    return [_best(results), _details(results), *(one for one in more if one)]
+    """What each arm's best cell reached, the details of its search, and further ones; the page has the same."""
+    return [_best(results), _details(results), *further(results)]
+
+
+def further(results: BlockResults) -> list[Table]:
+    """The tables behind the first two; one that has nothing to say is None and left out."""
+    found = (part.table(results) for part in (tuning, second_measures, second_protocol, rules))
+    return [table for table in found if table is not None]
 
 
 def remarks(results: BlockResults) -> list[str]:
@@ -125,11 +130,8 @@ def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = 
     """The whole file: per block the results, the details and the notes; then the plots as (path, caption)."""
     parts = ["# Generalization"]
     for results in blocks:
-        best, details, *more = tables(results)
-        parts += [f"## {results.block.marked_title}", best.markdown(), details.markdown()]
-        parts += [text for table in more for text in (f"{table.caption}:", table.markdown())]
-        if (budgets := tuning.table(results)) is not None:
-            parts += [f"{budgets.caption}:", budgets.markdown()]
+        parts += [f"## {results.block.marked_title}", _best(results).markdown(), _details(results).markdown()]
+        parts += [text for table in further(results) for text in (f"{table.caption}:", table.markdown())]
         parts += ["Notes", "\n".join(f"- {line}" for line in remarks(results))]
     if plots:
         parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]
@@ -140,25 +142,25 @@ def _best(results: BlockResults) -> Table:
     measure = results.block.measure
     digits, mark = measure.digits, f" ({measure.remark})" if measure.remark else ""
     what = measure.report_name.replace("test ", "")
-    header = ["arm", "best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
-    header += [f"test {what}, mean ± std [95 %]{mark}", f"{heads(results)[0]} [95 %]", "verdict"]
+    header = ["arm", "verdict", f"test {what}, mean ± std [95 %]{mark}", f"{heads(results)[0]} [95 %]"]
+    header += ["best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
     select = measure.report.replace("test", "val")
     rows = [
         [
             result.arm,
+            result.verdict or NOTHING,
+            _spread(result.values[measure.report], digits) if result.values else NOTHING,
+            _difference(result, digits),
             short(result.lr) + _range(results, result.arm, 0),
             _decay(result) + (f" {result.hyper}" if result.hyper else "") + _range(results, result.arm, 1),
             _edge(result),
             result.phase or result.remark,
             f"n = {result.n}" if not result.replicates else f"n = {result.units} replicates",
             number(result.values[select].mean, digits) if result.values else NOTHING,
-            _spread(result.values[measure.report], digits) if result.values else NOTHING,
-            _difference(result, digits),
-            result.verdict or NOTHING,
         ]
         for result in results.arms
     ]
-    return Table(f"Each arm's best cell{mark}", header, rows)
+    return Table(f"Each arm's best cell{mark}", header, rows, words=(1,), key=(1, 2))
 
 
 def _details(results: BlockResults) -> Table:

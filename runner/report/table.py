@@ -19,12 +19,14 @@ class Table:
         header: the name of each column.
         rows: one text per column; `**...**` marks strong words, and a line break is one in HTML.
         words: indices of further columns that hold words; all others hold numbers and are aligned to the right.
+        key: indices of columns that HTML makes so narrow that they are seen beside the first on a small screen.
     """
 
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     words: Collection[int] = ()
+    key: Collection[int] = ()
 
     def is_number(self, column: int) -> bool:
         return column > 0 and column not in self.words

@@ -27,6 +27,7 @@ from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
 from runner.report.generalization import generalization, markdown
 from runner.report.plots.block import Drawings, draw_all, remove_stale
+from runner.report.plots.names import endings
 from runner.report.plots.plot import PlotData
 from runner.report.progress import progress_note
 from runner.report.terminal import terminal_table
@@ -53,23 +54,23 @@ class Report:
     skipped: tuple[str, ...] = ()
 
 
-def write_report(folder: Path, reference: str = "") -> Report:
+def write_report(folder: Path, reference: str = "", claims: bool = False) -> Report:
     """Write `generalization.csv`, `.md`, `claims.csv`, `.md`, `report.html`, `plots/*.png` and more from the records.
 
-    A study with several blocks gets one set of plots per block, named by the block's id. Each file is written
-    under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference` names the
-    arm that the others are compared with. Raises UserError where there is no study or no such arm, or its files cannot
-    be read.
+    A study with several blocks gets one set of plots per block, named by what tells it from the others. Each file is
+    written under a temporary name and renamed, and one report at a time, so that the last is of all rows. `reference`
+    names the arm that the others are compared with; `claims` asks for the paper's claims on the page also where the
+    data are not the paper's. Raises UserError where there is no study or no such arm, or its files cannot be read.
     """
     folder = Path(folder)
     with _alone(folder):
-        return _written(folder, reference)
+        return _written(folder, reference, claims)
 
 
-def _written(folder: Path, reference: str) -> Report:
+def _written(folder: Path, reference: str, asked: bool) -> Report:
     # Taken before the rows are read: rows that are appended meanwhile may be missing in the report, and the fingerprint
     # must not claim them.
-    rows = fingerprint(folder, reference)
+    rows = fingerprint(folder, reference, asked)
     trials = _read(folder, "trials")
     _name_unplaced(folder, trials)
     reported = results_of(folder, trials, reference)
@@ -82,9 +83,10 @@ def _written(folder: Path, reference: str) -> Report:
     drawings = Drawings()
     try:
         _remove_torn(folder)
+        ending = endings([one.block for one in reported])
         for one in reported:
             data = PlotData(one, study.curves, study.dynamics)
-            draw_all(folder / "plots", data, len(reported) > 1, drawings)
+            draw_all(folder / "plots", data, ending[one.block.id], drawings)
         remove_stale(folder / "plots", drawings)
         files = [_write_csv(folder / "generalization.csv", generalization(reported))]
         links = [(plot.path.relative_to(folder).as_posix(), plot.caption) for plot in drawings.made]
@@ -101,7 +103,7 @@ def _written(folder: Path, reference: str) -> Report:
         # Imported here, for a finished study's table wants no page. Written last, for it links the other files.
         from runner.report.page.page import page
 
-        html = page(folder, reported, drawings.made, claims, note, shortest.tables(lengths))
+        html = page(folder, reported, drawings.made, claims, note, asked, shortest.tables(lengths))
         files.append(_write(folder / "report.html", marked(html, rows)))
     except OSError as error:
         where = error.filename2 or error.filename or folder

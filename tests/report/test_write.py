@@ -19,7 +19,8 @@ from runner.records.identity import id_of
 from runner.records.schema import TRIALS
 from runner.report.__main__ import main
 from runner.report.plots import style
-from runner.report.plots.heatmap import colour_range, heatmap
+from runner.report.plots.colours import colour_range
+from runner.report.plots.heatmap import heatmap
 from runner.report.plots.scatter import scatter
 from runner.report.write import write_report
 from tests.report.studies import LRS, final, search, trial, write

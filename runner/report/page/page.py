@@ -17,11 +17,12 @@ import pandas as pd
 from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
-from runner.report import claims_table, shortest, tuning
+from runner.report import claims_table, shortest
+from runner.report.answer import answer
 from runner.report.generalization import remarks, tables
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
-from runner.report.page.words import summary, verdicts
+from runner.report.page.words import primary_claims, summary, verdicts
 from runner.report.plots import style
 from runner.report.plots.block import Drawn
 from runner.report.table import Table
@@ -72,6 +73,7 @@ def page(
     plots: Sequence[Drawn] = (),
     claims: Sequence[Claim] = (),
     note: str = "",
+    asked: bool = False,
     lengths: Sequence[Table] = (),
 ) -> str:
     """The HTML of a study; all that comes from its files is escaped.
@@ -82,17 +84,23 @@ def page(
         plots: what was drawn, in `folder`.
         claims: with their verdicts.
         note: what is unfinished.
+        asked: whether the claims were asked for, also on data that are not the paper's.
         lengths: tables of the shortest budgets, where there are runs of several lengths.
     """
+    shown = claims_table.shown(claims, asked)
     rows = pd.concat([results.block.rows for results in blocks])
     names = [name for name in dict.fromkeys(rows["study"].astype(str)) if name and name != "nan"]
     return render(
         "report.html.j2",
         title=", ".join(names[:3]) or folder.resolve().name,
+        answer=answer(blocks),
+        first=[_image(folder, plot) for plot in plots if plot.first],
+        primary=primary_claims(claims),
         summary=summary(blocks),
         note=note,
-        claims=claims_table.tables(claims),
-        claims_summary=claims_table.summary(claims).capitalize(),
+        claims=claims_table.tables(shown),
+        claims_summary=claims_table.summary(shown).capitalize(),
+        hidden=len(claims) - len(shown),
         rules=claims_table.RULES,
         sections=[_section(folder, results, plots) for results in blocks],
         lengths=lengths,
@@ -107,18 +115,19 @@ def page(
 
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
-    images = [_image(folder, plot) for plot in plots if plot.block == results.block.id]
-    budgets = tuning.table(results)
-    shown = [*map(_broken, tables(results)), *([_broken(budgets, 0)] if budgets is not None else [])]
-    return _Section(results.block, verdicts(results), shown, remarks(results), images)
+    images = [_image(folder, plot) for plot in plots if plot.block == results.block.id and not plot.first]
+    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), remarks(results), images)
 
 
-def _broken(table: Table, longest: int = BREAK) -> Table:
-    """What a long cell has in brackets or after a semicolon goes below the rest, so that the verdict stays in sight."""
+def _broken(table: Table) -> Table:
+    """An interval goes below the rest of its cell, as what a long one has in round brackets or after a semicolon, so
+    that columns are narrow."""
     pattern = re.compile(r"(;)? (?=[\[(])|(;) ")
-    return replace(
-        table, rows=[[pattern.sub(r"\1\2\n", x) if len(x) > longest else x for x in row] for row in table.rows]
-    )
+
+    def broken(cell: str) -> str:
+        return pattern.sub(r"\1\2\n", cell) if len(cell) > BREAK else cell.replace(" [", "\n[")
+
+    return replace(table, rows=[[broken(cell) for cell in row] for row in table.rows])
 
 
 def _image(folder: Path, plot: Drawn) -> _Image:

@@ -16,8 +16,9 @@ def render(name: str, **given: object) -> Markup:
 
 
 def strong(text: str) -> Markup:
-    """Escaped, but for **words** that are to be strong."""
-    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", str(escape(text))))
+    """Escaped, but for **words** that are to be strong, on one line or several, and line breaks."""
+    marked = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", str(escape(text)))
+    return Markup(marked.replace("\n", "<br>"))
 
 
 @functools.cache

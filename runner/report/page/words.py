@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from runner.analysis.measures import SIDES, number, short, telling
 from runner.analysis.select import seed_count
 from runner.analysis.study_results import BlockResults
+from runner.claims.claim import Claim
 
 
 def listed(words: Sequence[str]) -> str:
@@ -40,8 +41,24 @@ def _how(results: BlockResults) -> str:
     if all(result.cells <= 1 for result in results.arms):
         return "Each arm has one cell, so nothing was selected."
     seeds, name = seed_count(results.block), results.block.measure.select_quantity
+    if results.parts:
+        count = len(results.parts)
+        return f"In each of {count} replicates an arm is represented by the cell with the smallest {name} there."
     mean = f"{name} of its one seed" if seeds in ("0", "1") else f"mean {name} over {seeds} seeds"
     return f"Each arm is represented by the cell with the smallest {mean}."
+
+
+def primary_claims(claims: Sequence[Claim]) -> list[str]:
+    """A sentence for each claim that the study named beforehand, with its verdict."""
+    lines = []
+    for claim in claims:
+        if not claim.is_primary:
+            continue
+        e, why = claim.evidence, f" ({claim.because})" if claim.because else ""
+        interval = f"95\u00a0% interval {short(e.low, 3)} to {short(e.high, 3)}, n = {e.n}" if e else ""
+        value = f" {claim.statistic[:1].upper()}{claim.statistic[1:]}: {short(e.value, 3)}, {interval}." if e else ""
+        lines.append(f"The claim that this study is for: {claim.name}. It is **{claim.verdict}**{why}.{value}")
+    return lines
 
 
 def verdicts(results: BlockResults) -> list[str]:

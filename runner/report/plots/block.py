@@ -13,13 +13,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, tuning, unit_map
+from runner.report.plots import curves, dynamics, error_vs_wd, heatmap, scatter, tuning, unit_map, verdict
 from runner.report.plots.drawing import pinned
 from runner.report.plots.plot import Plot, PlotData
-from runner.report.plots.style import png, store
+from runner.report.plots.style import is_ours, png, store
 
 # In the order of the reports.
 PLOTS: tuple[Plot, ...] = (
+    verdict.PLOT,
     tuning.PLOT,
     heatmap.PLOT,
     *unit_map.PLOTS,
@@ -32,11 +33,12 @@ PLOTS: tuple[Plot, ...] = (
 
 @dataclass(frozen=True)
 class Drawn:
-    """A PNG file, what the reports call it, and the id of the block that it shows."""
+    """A PNG file, what the reports call it, and the id of the block that it shows; `first` as in its `Plot`."""
 
     path: Path
     caption: str
     block: str
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,17 @@ class Drawings:
     failed: list[str] = field(default_factory=list)
 
 
-def draw_all(folder: Path, data: PlotData, several: bool, into: Drawings) -> None:
+def draw_all(folder: Path, data: PlotData, ending: str, into: Drawings) -> None:
     """Draw a block into `folder`, and add what came of it to `into`.
 
-    several: the study has other blocks, so that files need the block's id. Raises OSError where a file cannot be
-    written. Whatever else goes wrong costs the one plot alone.
+    ending: tells the block's files from those of the study's other blocks (`names.endings`). Raises OSError where a
+    file cannot be written. Whatever else goes wrong costs the one plot alone.
     """
     block = data.block
-    suffix, where = (f"-{block.id}", f" ({block.label})") if several else ("", "")
+    where = f" ({block.label})" if block.label else ""
     remark = f", {block.measure.remark}" if block.measure.remark else ""
     for plot in PLOTS:
-        name = f"{plot.stem}{suffix}.png"
+        name = f"{plot.stem}{ending}.png"
         try:
             with pinned():
                 figure = plot.draw(data)
@@ -68,7 +70,8 @@ def draw_all(folder: Path, data: PlotData, several: bool, into: Drawings) -> Non
             into.failed.append(f"{name} left out{where}: it cannot be drawn ({text})")
             continue
         if image is not None:
-            into.made.append(Drawn(store(image, folder / name), f"{plot.caption}{where}{remark}", block.id))
+            path = store(image, folder / name)
+            into.made.append(Drawn(path, f"{plot.caption}{where}{remark}", block.id, plot.first))
         elif plot.reason:
             into.skipped.append(f"{name} left out{where}: {plot.reason}")
 
@@ -76,10 +79,13 @@ def draw_all(folder: Path, data: PlotData, several: bool, into: Drawings) -> Non
 def remove_stale(folder: Path, drawings: Drawings) -> None:
     """Remove plots of an earlier report that this one no longer makes: they would contradict the new table.
 
-    Only files with a name that a plot of PLOTS gives are removed.
+    Only files with a name that a plot of PLOTS gives are removed, and of those with an ending only what this program
+    has drawn: somebody's own heatmap_draft.png stays. Names once ended in the six hex digits of a block.
     """
-    stems = "|".join(re.escape(plot.stem) for plot in PLOTS)
+    # The longest first: heatmap_torch_units is no heatmap with an ending.
+    stems = "|".join(sorted((re.escape(plot.stem) for plot in PLOTS), key=len, reverse=True))
     fresh = {drawn.path.name for drawn in drawings.made}
     for path in folder.glob("*.png"):
-        if re.fullmatch(rf"({stems})(-[0-9a-f]{{6}})?\.png", path.name) and path.name not in fresh:
+        name = re.fullmatch(rf"({stems})(-[0-9a-f]{{6}}|(?P<ending>_.+))?\.png", path.name)
+        if name and path.name not in fresh and (not name["ending"] or is_ours(path)):
             path.unlink()

@@ -89,7 +89,7 @@ def _axes(axes: Axes, name: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel(name, fontsize=9)
-    axes.legend(fontsize=8, frameon=False)
+    figures.legend(axes)
 
 
 PLOT = Plot(

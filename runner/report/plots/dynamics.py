@@ -28,30 +28,33 @@ def mechanism(block: Block, dynamics: pd.DataFrame) -> Figure | None:
     axes = figure.subplots(2, 3)
     styles = style.styles(block)
     for arm, rows in shown:
-        colour = styles[arm][0]
-        whole = rows[rows["kind"] == "all"].sort_values("epoch")
-        normalised = rows[rows["kind"] == "normalised"]
-        layers = (normalised if len(normalised) else rows[rows["kind"] == "plain"]).sort_values("epoch")
-        for number, (_, layer) in enumerate(layers.groupby("layer")):
-            axes[0, 0].plot(
-                layer["epoch"], layer["weight_norm"], color=colour, lw=0.8, alpha=0.6, label=arm if not number else None
-            )
-        mean = layers.groupby("epoch")[["update_angle", "predicted_angle"]].mean()
-        axes[0, 1].plot(mean.index, mean["update_angle"], color=colour, marker=".", label=f"{arm}, measured")
-        if mean["predicted_angle"].notna().any():
-            axes[0, 1].plot(mean.index, mean["predicted_angle"], color=colour, ls="--", label=f"{arm}, equilibrium")
-        _decay_by_gradient(axes[0, 2], whole, arm, colour)
-        axes[1, 0].plot(whole["epoch"], whole["max_weight"], color=colour, marker=".", label=f"{arm}, largest")
-        if whole["bound"].notna().any():
-            axes[1, 0].plot(whole["epoch"], whole["bound"], color=colour, ls="--", label=f"{arm}, alpha / lambda")
-        if whole["tau_epochs"].notna().any():
-            axes[1, 1].plot(whole["epoch"], whole["tau_epochs"], color=colour, marker=".", label=arm)
-        if whole["penalty_share"].notna().any():
-            axes[1, 2].plot(whole["epoch"], whole["penalty_share"], color=colour, marker=".", label=arm)
+        _arm(axes, rows, styles[arm][0])
     _label(axes)
     trials = "; ".join(f"{arm}: trial {rows['trial'].iloc[0]}" for arm, rows in shown)
     style.caption(figure, f"One trial of each arm. {trials}. The last step of each evaluated epoch.")
+    style.legend_below(figure, {arm: styles[arm][0] for arm, _ in shown})
     return figure
+
+
+def _arm(axes: np.ndarray, rows: pd.DataFrame, colour: str) -> None:
+    """The lines of one arm in all panels; what they are compared with is dashed."""
+    whole = rows[rows["kind"] == "all"].sort_values("epoch")
+    normalised = rows[rows["kind"] == "normalised"]
+    layers = (normalised if len(normalised) else rows[rows["kind"] == "plain"]).sort_values("epoch")
+    for _, layer in layers.groupby("layer"):
+        axes[0, 0].plot(layer["epoch"], layer["weight_norm"], color=colour, lw=0.8, alpha=0.6)
+    mean = layers.groupby("epoch")[["update_angle", "predicted_angle"]].mean()
+    axes[0, 1].plot(mean.index, mean["update_angle"], color=colour, marker=".")
+    if mean["predicted_angle"].notna().any():
+        axes[0, 1].plot(mean.index, mean["predicted_angle"], color=colour, ls="--")
+    _decay_by_gradient(axes[0, 2], whole, colour)
+    axes[1, 0].plot(whole["epoch"], whole["max_weight"], color=colour, marker=".")
+    if whole["bound"].notna().any():
+        axes[1, 0].plot(whole["epoch"], whole["bound"], color=colour, ls="--")
+    if whole["tau_epochs"].notna().any():
+        axes[1, 1].plot(whole["epoch"], whole["tau_epochs"], color=colour, marker=".")
+    if whole["penalty_share"].notna().any():
+        axes[1, 2].plot(whole["epoch"], whole["penalty_share"], color=colour, marker=".")
 
 
 def _shown(block: Block, dynamics: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -61,7 +64,7 @@ def _shown(block: Block, dynamics: pd.DataFrame) -> list[tuple[str, pd.DataFrame
     return [(arm, dynamics[dynamics["trial"] == best[arm]]) for arm in block.arms if arm in best.index]
 
 
-def _decay_by_gradient(axes: Axes, whole: pd.DataFrame, arm: str, colour: str) -> None:
+def _decay_by_gradient(axes: Axes, whole: pd.DataFrame, colour: str) -> None:
     """Relative decay of a step in each fifth of the coordinates, over its mean, at the evaluation in mid-run."""
     rows = whole[whole["decay_1"].notna()]
     if rows.empty:
@@ -70,17 +73,15 @@ def _decay_by_gradient(axes: Axes, whole: pd.DataFrame, arm: str, colour: str) -
     roots, decays = ([row[f"{name}_{i}"] for i in range(1, 6)] for name in ("root", "decay"))
     centre = sum(decays) / 5
     if centre:
-        axes.plot(
-            roots, [d / centre for d in decays], color=colour, marker="o", label=f"{arm}, epoch {row['epoch']:.0f}"
-        )
+        axes.plot(roots, [d / centre for d in decays], color=colour, marker="o")
 
 
 def _label(axes: np.ndarray) -> None:
     names = (
         ("Weight norm of each normalised layer", "norm", "epoch"),
-        ("Rotation per step, mean over neurons", "radians", "epoch"),
-        ("Relative decay of a weight by its gradients", "decay / mean decay", "sqrt(v), medians of fifths"),
-        ("Largest weight beside the bound", "|weight|", "epoch"),
+        ("Mean rotation of a neuron (dashed: equilibrium)", "radians per step", "epoch"),
+        ("Relative decay of a weight by its gradients", "decay / mean decay", "sqrt(v), medians of fifths, in mid-run"),
+        ("Largest weight (dashed: its bound, alpha / lambda)", "|weight|", "epoch"),
         ("Timescale of the weights, 1 / (eta lambda)", "epochs", "epoch"),
         ("Share of the penalty in the first moment", "norm / norm", "epoch"),
     )
@@ -95,16 +96,13 @@ def _label(axes: np.ndarray) -> None:
             values = values[np.isfinite(values) & (values > 0)]
             if number in (1, 2, 3, 4) and len(values) and values.max() > 3 * values.min():
                 panel.set_yscale("log")
-                # Room for the legend below the lines: a twelfth of their height for each of its own and its frame.
-                room = (values.max() / values.min()) ** ((len(panel.get_legend_handles_labels()[0]) + 1) / 12)
-                panel.set_ylim(values.min() / room / 1.1, values.max() * 1.1)
+                panel.set_ylim(values.min() / 1.1, values.max() * 1.1)
                 style.plain_ticks(panel, "y")
             else:
                 panel.set_ylim(bottom=0)
             if number == 2:
                 panel.set_xscale("log")
                 style.plain_ticks(panel, "x")
-            panel.legend(fontsize=7, frameon=False)
         else:
             panel.text(0.5, 0.5, "no arm has one", ha="center", va="center", transform=panel.transAxes)
 

@@ -59,7 +59,7 @@ def error_vs_wd(block: Block) -> Figure | None:
         figures.tidy(axes)
         figures.plain_ticks(axes, "x")
         axes.set_xlabel(figures.wd_axis(unit), fontsize=9)
-        axes.legend(fontsize=8, frameon=False)
+        figures.legend(axes)
     scores = table["score"]
     if scores.min() > 0 and scores.max() > 4 * scores.min():
         grid[0].set_yscale("log")

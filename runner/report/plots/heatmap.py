@@ -18,6 +18,7 @@ from runner.analysis.measures import short
 from runner.analysis.overlay import Overlay, overlays
 from runner.analysis.select import cells, seed_count
 from runner.report.plots import style
+from runner.report.plots.colours import COLOURS, Colours
 from runner.report.plots.paper_cells import legend, paper_marks, sentences
 from runner.report.plots.plot import Plot
 
@@ -26,21 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-COLOURS = "viridis_r"  # bright is good; equal steps also in grey and for colour-blind readers
+Won = Mapping[str, Mapping[tuple[float, float], int]]
 PRINTED = 8  # values are printed in maps of at most 8 x 8 cells
-
-
-def colour_range(tables: Sequence[pd.DataFrame], loss: bool = False) -> tuple[float, float]:
-    """(best value, saturation): about twice the best, as 3 % to 7 % in the paper, but never less than two fifths of
-    the cells, so that a search far from any good cell still shows its shape; of a loss, two thirds of the cells."""
-    scores = pd.concat([table["score"] for table in tables])
-    values = np.sort(scores[np.isfinite(scores)].to_numpy())
-    if not len(values):
-        return 0.0, 1.0
-    low = float(values[0])
-    shown = float(np.quantile(values, 2 / 3 if loss else 0.4))
-    high = min(float(values[-1]), shown if loss else max(2 * low, shown))
-    return low, high if high > low else low + max(abs(low), 1.0) * 0.1
 
 
 def quantity(block: Block) -> str:
@@ -50,10 +38,11 @@ def quantity(block: Block) -> str:
     return f"{name.capitalize()}, one seed" if n in ("0", "1") else f"Mean {name} over {n} search seeds"
 
 
-def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure | None:
+def heatmap(block: Block, over: Mapping[str, Overlay] | None = None, won: Won | None = None) -> Figure | None:
     """Rows of panels by family, shared colours. None unless some arm has two learning rates or two decays.
 
     over: the paper's Figure 2 by arm, drawn as diamonds (`runner.analysis.overlay.overlays`).
+    won: in how many replicates each cell (lr, wd) is the arm's best, by arm (`BlockResults.won`).
     """
     panels = [map_ for map_ in maps(block) if len(map_.cells) > 1]
     if not panels:
@@ -65,37 +54,29 @@ def heatmap(block: Block, over: Mapping[str, Overlay] | None = None) -> Figure |
     inch = 0.58 if widest <= PRINTED and tallest <= PRINTED else 0.42  # a cell's side
     width = max(5.5, 1.6 + across * max(3.2, inch * widest + 0.9))
     height = 1.3 + len(families) * max(1.8, inch * tallest + 0.8)
-    said = _caption(block, panels)
+    said = _caption(block, panels, any((won or {}).values()))
     if over:
         said = "; ".join([said, *sentences(block, over)])
         height += 0.5 + 0.01 * len(said) / width  # the caption's lines and the legend
     figure = style.figure(block, quantity(block), width, height)
     wide = [max(len(line[k].wds) for line in lines if k < len(line)) for k in range(across)]
     grid = figure.subplots(len(families), across, squeeze=False, width_ratios=wide)
-    norm = style.normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
+    colours = Colours.of([map_.cells for map_ in panels], not block.measure.is_error)
+    norm, won = colours.norm, won or {}
     for row, line in zip(grid, lines, strict=True):
         for axes, map_ in zip(row, line, strict=False):
             _draw(axes, map_, norm, numbers=not over)  # a diamond would hide them
+            _winners(axes, map_, won.get(map_.arm, {}))
             if over and map_.arm in over:
                 places = [over[map_.arm].place(cell) for cell in over[map_.arm].paper_cells]
                 paper_marks(axes, [(x + _gap(map_) if x > 0 else x, y) for x, y in places])
         for axes in row[len(line) :]:
             axes.set_axis_off()
-    colour_bar(figure, grid, block, norm)
+    colours.bar(figure, grid, block.measure)
     style.caption(figure, said)
     if over:
         legend(figure, block)
     return figure
-
-
-def colour_bar(figure: Figure, grid: np.ndarray, block: Block, norm: Normalize) -> None:
-    from matplotlib.cm import ScalarMappable
-
-    low, high = float(norm.vmin or 0), float(norm.vmax or 0)
-    bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=grid, extend="max", fraction=0.05, pad=0.02, aspect=28)
-    label = f"{block.measure.select_name}\nfrom the best, {short(low, 3)}, clipped at {short(high, 3)}"
-    bar.set_label(label, fontsize=9, labelpad=6)
-    bar.ax.tick_params(labelsize=8)
 
 
 def _gap(map_: Map) -> float:
@@ -167,10 +148,30 @@ def _draw_cell(axes: Axes, x: float, y: float, cell: Mapping[Any, Any], norm: No
         )
 
 
-def _caption(block: Block, panels: Sequence[Map]) -> str:
+def _winners(axes: Axes, map_: Map, won: Mapping[tuple[float, float], int]) -> None:
+    """A count in the corner of each cell that is the best of a replicate; one of a finer grid lies between cells."""
+    for (lr, wd), count in won.items():
+        x, y = _between(wd, map_.wds) + (_gap(map_) if wd > 0 else 0), _between(lr, map_.lrs)
+        frame = {"boxstyle": "circle,pad=0.25", "fc": "#C00000", "ec": "white", "lw": 0.8}
+        axes.text(
+            x + 0.33, y + 0.33, str(count), ha="center", va="center", fontsize=7, color="white", bbox=frame, zorder=6
+        )
+
+
+def _between(value: float, axis: Sequence[float]) -> float:
+    """The place on an axis of cells, counted from 0, by the logarithm; 0 is a cell of its own."""
+    positive = [x for x in axis if x > 0]
+    first = len(axis) - len(positive)
+    return first + float(np.interp(np.log(value), np.log(positive), range(len(positive)))) if value > 0 else 0.0
+
+
+def _caption(block: Block, panels: Sequence[Map], won: bool) -> str:
     table = pd.concat([map_.cells for map_ in panels]).drop_duplicates("cell")
     counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
     parts = [f"circles: best cells of a map ({counts}), thick red: the best"]
+    if won:
+        count = block.rows["replicate"].nunique()
+        parts = [f"{parts[0]} in the mean over {count} replicates", "red numbers: in how many of them it is the best"]
     if any(0 in map_.wds for map_ in panels):
         twins = len({map_.family for map_ in panels}) < len(panels)
         parts.append("column 0: no decay" + (", the same runs in both maps" if twins else ""))
@@ -189,6 +190,6 @@ def _caption(block: Block, panels: Sequence[Map]) -> str:
 PLOT = Plot(
     "heatmap",
     "Heat maps of the search",
-    lambda data: heatmap(data.block, overlays(data.block)),
+    lambda data: heatmap(data.block, overlays(data.block), {arm: data.results.won(arm) for arm in data.block.arms}),
     "no grid of two or more cells",
 )

@@ -33,13 +33,15 @@ class Plot:
     """A plot that every block may have.
 
     Args:
-        stem: the name of its file, without .png and without the block's id.
+        stem: the name of its file, without .png and without what tells blocks apart.
         caption: what the reports call it.
         draw: makes the figure, or gives None where the block has nothing to show.
         reason: said where there is nothing to show; '' where that is usual and nobody misses it.
+        first: it answers the question, so report.html begins with it.
     """
 
     stem: str
     caption: str
     draw: Callable[[PlotData], Figure | None]
     reason: str = ""
+    first: bool = False

@@ -56,7 +56,7 @@ def scatter(block: Block) -> Figure | None:
     figures.tidy(axes)
     axes.set_xlabel("final training loss (nats; clean: eval mode, no augmentation, no penalty)", fontsize=9)
     axes.set_ylabel(block.measure.report_name, fontsize=9)
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    figures.legend(axes, 6.2)
     parts = [f"one point per trial, n = {len(points)} of {len(rows)}"]
     for status in ("diverged", "failed"):
         count = int((rows["status"] == status).sum())

@@ -10,6 +10,7 @@ import io
 import itertools
 import math
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,10 @@ from runner.system.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 DPI = 150
+SOFTWARE = "adamw-runner"  # what a PNG says of its origin: not matplotlib with its version, which would change bytes
 GREY = "#555555"
 # Okabe & Ito's palette, which colour-blind readers can tell apart; markers repeat what the colours say.
 _STYLES = {
@@ -73,13 +74,6 @@ def figure(block: Block, quantity: str, width: float, height: float) -> Figure:
     return made
 
 
-def normalize(low: float, high: float) -> Normalize:
-    """From numbers to places on a colour map."""
-    from matplotlib.colors import Normalize
-
-    return Normalize(low, high)
-
-
 def caption(figure: Figure, text: str) -> None:
     """A line below everything else, wrapped to the figure's width."""
     if text:
@@ -93,6 +87,25 @@ def tidy(axes: Axes) -> None:
     axes.tick_params(labelsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def legend(axes: Axes, width: float = 4.4) -> None:
+    """Above the axes, where no curve is, in as many columns as fit into `width` inches."""
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    columns = max(1, min(len(labels), int(width / (0.45 + 0.06 * max(map(len, labels))))))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.01), ncols=columns, fontsize=8, frameon=False, borderaxespad=0)
+
+
+def legend_below(figure: Figure, colours: Mapping[str, str]) -> None:
+    """The names of all lines of a colour, below the caption, for panels that have the same ones."""
+    from matplotlib.lines import Line2D
+
+    # Constrained layout makes room for the caption only, so the caption gets two empty lines for this one.
+    figure.supxlabel(figure.get_supxlabel() + "\n \n ", fontsize=8, color=GREY, parse_math=False)
+    lines = [Line2D([], [], color=colour, linewidth=2) for colour in colours.values()]
+    figure.legend(lines, list(colours), loc="lower center", ncols=min(6, len(lines)), fontsize=9, frameon=False)
 
 
 def plain_ticks(axes: Axes, which: str, zero: tuple[float, float] | None = None) -> None:
@@ -135,8 +148,14 @@ def png(figure: Figure) -> bytes:
         engine.execute(figure)
         figure.set_layout_engine("none")
     drawn = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": SOFTWARE})
     return drawn.getvalue()
+
+
+def is_ours(path: Path) -> bool:
+    """Whether this program has drawn a PNG file, as it says itself."""
+    with path.open("rb") as file:
+        return f"Software\0{SOFTWARE}".encode() in file.read(200)
 
 
 def store(image: bytes, path: Path) -> Path:

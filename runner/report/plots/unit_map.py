@@ -16,7 +16,8 @@ from runner.analysis.blocks import Block
 from runner.analysis.maps import Map, best_cells, maps
 from runner.analysis.overlay import Overlay, overlays
 from runner.report.plots import style
-from runner.report.plots.heatmap import COLOURS, colour_bar, colour_range, quantity
+from runner.report.plots.colours import COLOURS, Colours
+from runner.report.plots.heatmap import quantity
 from runner.report.plots.paper_cells import legend, paper_marks
 from runner.report.plots.plot import Plot, PlotData
 
@@ -42,17 +43,17 @@ def unit_map(block: Block, column: str, over: Mapping[str, Overlay] | None = Non
         return None
     figure = style.figure(block, f"{quantity(block)}, in {unit} units", 1.6 + 4.6 * len(panels), 4.8)
     grid = figure.subplots(1, len(panels), squeeze=False)
-    norm = style.normalize(*colour_range([map_.cells for map_ in panels], not block.measure.is_error))
+    colours = Colours.of([map_.cells for map_ in panels], not block.measure.is_error)
     shown = False
     for axes, map_ in zip(grid[0], panels, strict=True):
-        _draw(axes, map_, column, norm)
+        _draw(axes, map_, column, colours.norm)
         axes.set_xlabel(style.wd_axis(unit, narrow=True), fontsize=9)
         if over and map_.arm in over:
             apart = _apart(map_, column)
             cells = over[map_.arm].paper_cells
             paper_marks(axes, [((wd if unit == "paper" else wd / lr) or apart, lr) for lr, wd in cells])
             shown = True
-    colour_bar(figure, grid, block, norm)
+    colours.bar(figure, grid, block.measure)
     counts = " / ".join(str(n) for n in dict.fromkeys(len(best_cells(map_)) for map_ in panels))
     crossed = "; crosses: a run diverged" if any(_drawn(map_, column)["diverged"].any() for map_ in panels) else ""
     diamonds = "; diamonds: the paper's, as in the heat map" if shown else ""
