@@ -172,7 +172,8 @@ def _by_replicate(block: Block) -> pd.DataFrame:
     complete = cells(block)
     kept = {(cell, seed) for cell, seeds in zip(complete["cell"], complete["seeds"], strict=True) for seed in seeds}
     rows = block.rows[block.rows["phase"] == "search"]
-    rows = rows[[pair in kept for pair in zip(rows["cell"], rows["seed"], strict=True)]]
+    chosen = [pair in kept for pair in zip(rows["cell"], rows["seed"], strict=True)]
+    rows = rows[np.array(chosen, bool)]  # a list without any would choose columns
     mean = rows.groupby(["cell", "replicate"])[block.measure.select].mean() + offset(block)
     return np.log(mean[mean > 0]).unstack() if len(mean) else pd.DataFrame()
 

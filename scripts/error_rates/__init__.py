@@ -1,1 +1,1 @@
-"""False verdicts, coverage and power of the whole procedure, by simulation: `python -m scripts.error_rates STUDY`."""
+"""False verdicts, coverage and power of the whole procedure, by simulation: `python scripts/error_rates STUDY`."""

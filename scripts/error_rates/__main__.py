@@ -1,4 +1,4 @@
-"""The table of error rates: `python -m scripts.error_rates STUDY [--out FOLDER] [--studies N]`.
+"""The table of error rates: `python scripts/error_rates STUDY [--out FOLDER] [--studies N]`.
 
 STUDY has one block of several arms, with many replicates and 8 seeds for each cell. What it found about the arms does
 not matter: each study that is judged here compares an arm with itself.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import pandas as pd

@@ -166,7 +166,7 @@ def test_selected_on_test_is_said_everywhere_and_gets_no_verdict() -> None:
     table = reported(rows)
     assert by_arm(rows)["AdamW"].verdict == "no verdict (selected on test)"
     text = markdown(table)
-    heads = [line for line in text.splitlines() if line.startswith(("## resnet", "| arm | best lr"))]
+    heads = [line for line in text.splitlines() if line.startswith(("## resnet", "| arm | verdict"))]
     assert len(heads) == 2
     assert all("selected on test" in line for line in heads)
     assert "selected on test" in terminal_table(table).splitlines()[0]
