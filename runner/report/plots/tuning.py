@@ -70,7 +70,7 @@ def _axes(axes: Axes, curves: list[Curve], name: str) -> None:
     figures.tidy(axes)
     axes.set_xlabel("k: cells tried", fontsize=9)
     axes.set_ylabel(name, fontsize=9)
-    figures.legend(axes, 6.2)
+    axes.legend(bbox_to_anchor=(1.01, 1), loc="upper left", fontsize=8, frameon=False)
 
 
 PLOT = Plot(
