@@ -1,37 +1,51 @@
-"""Numbers that describe a whole map of errors, and their spread: `landscape(block, map)` is the call to know.
+"""A map of errors as numbers, and its noise: `landscape(block, map, noise_of(block))` is the call to know.
 
-A map is log(error) over log2(lr) and log2(wd). Noise comes from cells that were trained with several seeds, spreads by
-a parametric bootstrap: the map with fresh noise drawn on every cell, a thousand times.
+A map is log(error) over log2(lr) and log2(wd). With one replicate its noise is that from seed to seed, pooled over
+cells that were trained with several; a thousand maps with fresh noise on every cell are drawn from it (a parametric
+bootstrap). With several replicates it is that from replicate to replicate: the runs of one share their split of the
+data, so replicates are what is drawn anew, each with all of its cells at once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
-from runner.analysis.blocks import Block
+from runner.analysis.blocks import Block, per_block
 from runner.analysis.maps import Map
+from runner.analysis.select import cells
 
 CELLS, FREEDOM = 10, 40  # replicated cells and degrees of freedom: ten cells with five seeds have as many
 DRAWS = 1000
-GOOD = math.log(2)  # cells up to twice the best error
+GOOD = 2.0  # good cells: up to so many times the best error
+NO_ZERO = np.empty(0)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """`sd`: of log(error) from seed to seed, pooled over replicated cells that are good."""
+    """How far one unit's log(error) lies from its cell's mean.
+
+    Args:
+        sd: standard deviation, pooled over cells that are good. Of a seed in its cell; with several replicates of a
+            replicate in its cell, what it has in all cells alike taken off.
+        cells: how many cells it is from.
+        freedom: its degrees of freedom.
+        replicates: how many there are; with several they are the units.
+    """
 
     sd: float
     cells: int
     freedom: int
+    replicates: int = 1
 
     @property
     def obstacle(self) -> str:
-        if self.cells < CELLS or self.freedom < FREEDOM:
+        """Why a map's noise is unknown; '' where it is known."""
+        if self.replicates == 1 and (self.cells < CELLS or self.freedom < FREEDOM):
             return (
                 f"noise unknown: {self.cells} good cells with several seeds, {self.freedom} degrees of freedom; "
                 f"{CELLS} and {FREEDOM} are needed (more seeds, or map_noise={CELLS})"
@@ -41,17 +55,31 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """`log_error` [L, W] over `lr` [L] and positive `wd` [W], both log2; `seeds` [L, W]; NaN where no run is complete.
+    """An arm's map; everything in logarithms.
 
-    `wd_paper` [L, W] is log2 of the decay per step for decoupled arms, `wd` itself for L2.
+    Args:
+        lr: [L] log2 of the learning rates.
+        wd: [W] log2 of the decays above 0.
+        wd_paper: [L, W] log2 of the decay per step for decoupled arms, `wd` itself for L2.
+        log_error: [L, W] natural logarithm of the mean error; NaN where no run is complete.
+        units: [L, W] how many seeds, or replicates where there are several, a cell's mean is over.
+        noise: of a unit.
+        zero: [L] log(error) without decay; NaN where that was not trained. Empty means nowhere.
+        zero_units: [L] as `units`.
+        by_replicate: [R, L, W] log(error) in each replicate; empty where there is one.
+        numbers: [R] the replicates' numbers.
     """
 
     lr: np.ndarray
     wd: np.ndarray
     wd_paper: np.ndarray
     log_error: np.ndarray
-    seeds: np.ndarray
+    units: np.ndarray
     noise: Noise
+    zero: np.ndarray = field(default_factory=lambda: NO_ZERO)
+    zero_units: np.ndarray = field(default_factory=lambda: NO_ZERO)
+    by_replicate: np.ndarray = field(default_factory=lambda: NO_ZERO)
+    numbers: tuple[int, ...] = ()
 
     @property
     def best(self) -> float:
@@ -61,28 +89,73 @@ class Landscape:
     def is_complete(self) -> bool:
         return bool(np.isfinite(self.log_error).all())
 
+    @property
+    def sample(self) -> tuple[float, str]:
+        """What more of would narrow the intervals, and how many there are: (8, 'replicates')."""
+        if len(self.numbers) > 1:
+            return len(self.numbers), "replicates"
+        return float(np.median(self.units[self.units > 0])), "seeds in a cell"
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of what is drawn."""
+        return len(self.numbers) - 1 if len(self.numbers) > 1 else self.noise.freedom
+
     def drawn(self, stream: int = 0) -> np.ndarray:
-        """[DRAWS, L, W]: the map with fresh noise, the same for every call with one `stream`."""
+        """[DRAWS, L, W]: the map with fresh noise, the same for every call with one `stream`.
+
+        With several replicates the deviations of their maps from the mean get random weights, which gives the drawn
+        maps the covariance of the mean's, that between cells included. A replicate's weights are the same for all maps
+        of a study, whose replicates share their splits.
+        """
+        if len(self.numbers) > 1:
+            weights = np.random.default_rng(0).standard_normal((max(self.numbers) + 1, DRAWS))[list(self.numbers)]
+            apart = (self.by_replicate - self.log_error) / math.sqrt(len(self.numbers) * (len(self.numbers) - 1))
+            return np.asarray(self.log_error + np.einsum("rd,rlw->dlw", weights, apart))
         noise = np.random.default_rng(stream).standard_normal((DRAWS, *self.log_error.shape))
-        return self.log_error + self.noise.sd / np.sqrt(np.maximum(self.seeds, 1)) * noise
+        return np.asarray(self.log_error + self.noise.sd / np.sqrt(np.maximum(self.units, 1)) * noise)
 
     def spread(self, statistic: Callable[[np.ndarray], float], stream: int = 0) -> np.ndarray:
         """The statistic of each map of `drawn`."""
         return np.array([statistic(log_error) for log_error in self.drawn(stream)])
 
+    def part(self, rates: slice = slice(None), decays: slice = slice(None)) -> Landscape:
+        """The same map on some of its learning rates and decays."""
+        return replace(
+            self,
+            lr=self.lr[rates],
+            wd=self.wd[decays],
+            **{name: getattr(self, name)[rates, decays] for name in ("wd_paper", "log_error", "units")},
+            **{name: getattr(self, name)[rates] for name in ("zero", "zero_units")},
+            by_replicate=self.by_replicate[:, rates, decays] if len(self.numbers) > 1 else self.by_replicate,
+        )
 
+
+@per_block
 def noise_of(block: Block) -> Noise:
-    """From all runs with a number, of the search or fresh: cells with several seeds, up to twice the best mean."""
-    column = block.measure.select
+    """From cells with several seeds or replicates, up to twice the best mean: bad ones vary much more than the good.
+
+    With one replicate all runs with a number count, of the search or fresh.
+    """
+    column, logs = block.measure.select, _by_replicate(block)
+    if logs.shape[1] > 1:
+        logs = logs.dropna()
+        logs = logs[logs.mean(axis=1) <= logs.mean(axis=1).min() + math.log(GOOD)]
+        # What a split does to all cells alike takes no part in comparing them.
+        table = logs.to_numpy()
+        left = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
+        count, of = table.shape
+        return _noise(float((left**2).sum()), count, (count - 1) * (of - 1), of)
     rows = block.rows[(block.rows["status"] == "ok") & (block.rows[column] + offset(block) > 0)]
-    logs = np.log(rows[column] + offset(block))
-    by_cell = logs.groupby(rows["cell"])
+    by_cell = np.log(rows[column] + offset(block)).groupby(rows["cell"])
     mean, count, variance = by_cell.mean(), by_cell.size(), by_cell.var(ddof=1)
-    # Bad cells vary much more from seed to seed than those that the claims are about.
-    good = (count > 1) & (mean <= mean.min() + GOOD) if len(mean) else count > 1
-    freedom = int((count[good] - 1).sum())
-    pooled = float((variance[good] * (count[good] - 1)).sum() / freedom) if freedom else math.nan
-    return Noise(math.sqrt(pooled) if freedom else math.nan, int(good.sum()), freedom)
+    good = (count > 1) & (mean <= mean.min() + math.log(GOOD)) if len(mean) else count > 1
+    squares = float((variance[good] * (count[good] - 1)).sum())
+    return _noise(squares, int(good.sum()), int((count[good] - 1).sum()), 1)
+
+
+def _noise(squares: float, of_cells: int, freedom: int, replicates: int) -> Noise:
+    return Noise(math.sqrt(squares / freedom) if freedom > 0 else math.nan, of_cells, max(0, freedom), replicates)
 
 
 def offset(block: Block) -> float:
@@ -93,21 +166,47 @@ def offset(block: Block) -> float:
     return 50 / float(sizes.max()) if len(sizes) and sizes.max() > 0 else 0.01
 
 
+@per_block
+def _by_replicate(block: Block) -> pd.DataFrame:
+    """[cell, replicate]: log of a complete cell's mean error over a replicate's search seeds; NaN without any."""
+    complete = cells(block)
+    kept = {(cell, seed) for cell, seeds in zip(complete["cell"], complete["seeds"], strict=True) for seed in seeds}
+    rows = block.rows[block.rows["phase"] == "search"]
+    rows = rows[[pair in kept for pair in zip(rows["cell"], rows["seed"], strict=True)]]
+    mean = rows.groupby(["cell", "replicate"])[block.measure.select].mean() + offset(block)
+    return np.log(mean[mean > 0]).unstack() if len(mean) else pd.DataFrame()
+
+
 def landscape(block: Block, map_: Map, noise: Noise) -> Landscape:
-    """The arm's map on its positive decays; cells of which seeds are missing are NaN, diverged ones at chance."""
-    cells = map_.cells[(map_.cells["wd"] > 0)]
-    lrs, wds = sorted(set(cells["lr"])), sorted(set(cells["wd"]))
+    """The arm's map; cells of which seeds are missing are NaN, diverged ones at chance.
+
+    Args:
+        block: whose rows it is made from.
+        map_: of an arm, from `maps(block)`.
+        noise: of the block, `noise_of(block)`.
+    """
+    lrs = sorted(set(map_.cells.loc[map_.cells["wd"] > 0, "lr"]))
+    wds = [0.0, *(wd for wd in map_.wds if wd > 0)]
+    logs = _by_replicate(block)
     shape = (len(lrs), len(wds))
-    log_error, seeds = np.full(shape, np.nan), np.zeros(shape)
-    columns = ("lr", "wd", "score", "n_seeds", "complete")
-    for lr, wd, score, n, complete in zip(*(cells[name] for name in columns), strict=True):
-        if complete and np.isfinite(score) and score + offset(block) > 0:
-            log_error[lrs.index(lr), wds.index(wd)] = math.log(score + offset(block))
-            seeds[lrs.index(lr), wds.index(wd)] = n
-    x, y = np.log2(lrs), np.log2(wds)
+    numbers = tuple(int(number) for number in logs.columns) if noise.replicates > 1 else ()
+    error, units = np.full(shape, np.nan), np.zeros(shape)
+    each = np.full((len(numbers), *shape), np.nan)
+    columns = ("cell", "lr", "wd", "score", "n_seeds", "complete")
+    for cell, lr, wd, score, n, complete in zip(*(map_.cells[name] for name in columns), strict=True):
+        at = (lrs.index(lr), wds.index(wd))
+        if not complete or not np.isfinite(score) or score + offset(block) <= 0:
+            continue
+        if numbers and np.isfinite(logs.loc[cell]).all():
+            each[:, *at] = logs.loc[cell]
+            error[at], units[at] = logs.loc[cell].mean(), len(numbers)
+        elif not numbers:
+            error[at], units[at] = math.log(score + offset(block)), n
+    x, y = np.log2(lrs), np.log2(wds[1:])
     # In torch's convention lr multiplies the decay of a step, so their logarithms add up.
     per_step = y[None, :] + (x[:, None] if map_.convention == "torch" else np.zeros((len(x), 1)))
-    return Landscape(x, y, per_step, log_error, seeds, noise)
+    zero, zero_units = error[:, 0], units[:, 0]
+    return Landscape(x, y, per_step, error[:, 1:], units[:, 1:], noise, zero, zero_units, each[:, :, 1:], numbers)
 
 
 def lowest(wd: np.ndarray, log_error: np.ndarray) -> float:
@@ -122,52 +221,6 @@ def lowest(wd: np.ndarray, log_error: np.ndarray) -> float:
     if down + up <= 0:  # Three equal errors are no parabola either.
         return float(wd[at])
     return float(wd[at] + (down * right - up * left) / (2 * (down + up)))
-
-
-def slope_rows(land: Landscape) -> list[int]:
-    """Learning rates with a best decay that is not on the edge and at most twice as bad as the best of all."""
-    rows = []
-    for i, line in enumerate(land.log_error):
-        if np.isfinite(line).all():
-            at = int(np.argmin(line))
-            if 0 < at < len(line) - 1 and line[at] <= land.best + GOOD:
-                rows.append(i)
-    return rows
-
-
-def slope(land: Landscape, rows: list[int], log_error: np.ndarray) -> float:
-    """Of log2(best decay per step) on log2(lr): 0 for a basin along the lr axis, -1 where lr x wd is what matters."""
-    optima = [lowest(land.wd_paper[i], log_error[i]) for i in rows]
-    x = land.lr[rows] - land.lr[rows].mean()
-    return float(x @ np.array(optima) / (x @ x))
-
-
-def interaction(land: Landscape, log_error: np.ndarray, sd: float) -> float:
-    """Share of the variance of log(error) that no sum of a function of lr and one of wd explains, noise taken off."""
-    rows, columns = log_error.shape
-    # Two-way analysis of variance: what is left when the means of rows and columns are taken off is the interaction.
-    centred = log_error - log_error.mean()
-    left = centred - centred.mean(1, keepdims=True) - centred.mean(0, keepdims=True)
-    # Each sum of squares holds the noise of a cell's mean, once for each of its degrees of freedom.
-    noise = sd**2 * float(np.mean(1 / np.maximum(land.seeds, 1)))
-    rest = float((left**2).sum()) - (rows - 1) * (columns - 1) * noise
-    total = float((centred**2).sum()) - (rows * columns - 1) * noise
-    return min(1.0, max(0.0, rest) / total) if total > 0 else 0.0
-
-
-def regret_starts(land: Landscape) -> list[int]:
-    """Learning rates to begin a line search at: all but the best one at which decay makes any difference."""
-    best = int(np.unravel_index(np.argmin(land.log_error), land.log_error.shape)[0])
-    spread = land.log_error.max(1) - land.log_error.min(1)
-    noise = land.noise.sd / np.sqrt(np.maximum(land.seeds, 1)).mean()
-    # Where decay makes no difference beyond the noise, which decay looks best is chance, and no line search begins.
-    return [i for i in range(len(land.lr)) if i != best and spread[i] > 4 * noise]
-
-
-def regret(log_error: np.ndarray, starts: list[int]) -> float:
-    """Mean log ratio to the grid's best error of: the best decay at a badly chosen rate, then the best rate with it."""
-    reached = [log_error[:, int(np.argmin(log_error[i]))].min() for i in starts]
-    return float(np.mean(reached) - log_error.min())
 
 
 def profile(log_error: np.ndarray) -> np.ndarray:

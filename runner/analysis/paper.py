@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 TRAIN_SIZE, EPOCHS, BATCH = 50_000, 100, 128
 UPDATES = TRAIN_SIZE * EPOCHS / BATCH  # B * T / b of Figures 1 and 2
 PARAMS = 11_653_978  # of 26 2x64d with ten classes
@@ -39,6 +41,17 @@ class Circles:
     @property
     def lrs(self) -> tuple[float, ...]:
         return tuple(self.lr_unit / 2**k for k in range(OCTAVES))
+
+    @property
+    def slope(self) -> float:
+        """d log2(decay) / d log2(lr) through the circles: the least-squares line through each learning rate's mean.
+
+        Each rate counts once, however many circles it has, and circles without decay have no logarithm. Ten circles
+        are the best cells of a map and not a map: they have no noise that would give an interval.
+        """
+        x, y = np.log2([cell for cell in self.cells if cell[1] > 0]).T
+        rates = np.unique(x)
+        return float(np.polyfit(rates, [y[x == rate].mean() for rate in rates], 1)[0])
 
 
 def _circles(optimizer: str, lr_unit: float, best: float, cells: str) -> Circles:
@@ -78,6 +91,7 @@ FIGURE_4_CIFAR10: Mapping[str, Mapping[int, float]] = {
     "AdamW": {1800: 3.13},
     "SGDW": {1800: 2.92},
 }
+RESTARTS_SOONER = 10  # "up to a factor of 10" (section 4.5): restarts of 100 epochs first against runs of 1800
 
 
 def rescale(updates: float) -> float:

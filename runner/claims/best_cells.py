@@ -11,11 +11,9 @@ from runner.analysis import paper
 from runner.analysis.measures import number
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import BlockResults, StudyResults
-from runner.claims.claim import ON_PAR, Claim, Evidence, above, below, jointly, within
-from runner.claims.comparison import by_unit, compared, differences, gain, obstacle
+from runner.claims.claim import Claim, Evidence, above, below, jointly, within
+from runner.claims.comparison import by_unit, compared, differences, gain, margin_of, obstacle, share
 from runner.claims.listed import LISTED
-
-EQUAL = f"equal within {ON_PAR}"
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -79,13 +77,13 @@ def _l2_gives(results: BlockResults) -> Iterator[Claim]:
     l2, plain = results.l2("adam"), results.no_decay("adam")
     if l2 is None or plain is None or max(l2.cells, plain.cells) < 2:
         return
-    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), within, EQUAL, with_none=True)
+    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), within, with_none=True)
 
 
 def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
     adamw, sgdw = (next(iter(results.decoupled(family)), None) for family in ("adam", "sgd"))
     if adamw and sgdw and max(arm.cells for arm in results.arms) > 1:
-        yield compared("adamw-rivals-sgdw", "AdamW rivals SGDW", results, (adamw, sgdw), within, EQUAL)
+        yield compared("adamw-rivals-sgdw", "AdamW rivals SGDW", results, (adamw, sgdw), within)
     adam, sgd = results.l2("adam"), results.l2("sgd")
     if adam is not None and sgd is not None:
         worse, better = (paper.FIGURE_2[family].best_error for family in ("adam", "sgd"))
@@ -158,12 +156,13 @@ def _long_constant(study: StudyResults) -> Iterator[Claim]:
             adam, adamw = long.l2("adam"), next(iter(short.decoupled("adam")), None)
             if times < 4 or not same or adam is None or adamw is None:
                 continue
+            margin = margin_of(short, adamw)
             yield Claim(
                 "long-constant",
                 f"Adam at a fixed rate does not replace AdamW with cosine in {number(times, 0)} times the epochs",
                 f"{long.block.measure.report_name}, {adam.arm} at a fixed rate minus {adamw.arm} with cosine "
-                f"({long.unit}; not better by {ON_PAR})",
-                above(differences(by_unit(long, adam), by_unit(short, adamw)), -ON_PAR),
+                f"({long.unit}; not better by {number(margin, long.block.measure.digits)}, {share(long)})",
+                above(differences(by_unit(long, adam), by_unit(short, adamw)), -margin),
                 (long, short),
                 obstacle([(long, adam), (short, adamw)]),
             )

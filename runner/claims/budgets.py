@@ -88,6 +88,15 @@ def _why(searches: Sequence[_Searched]) -> str:
     return next((one.obstacle for one in searches if one.obstacle), "")
 
 
+def _evidence(
+    value: float, drawn: np.ndarray, searches: Sequence[_Searched], low: float, high: float
+) -> tuple[Evidence, tuple[float, str]]:
+    """What the searches say of a number, by the fewest degrees of freedom, and what more of would narrow it."""
+    freedom = min(one.land.freedom for one in searches)
+    evidence = from_bootstrap(value, drawn, len(searches), low, high, freedom)
+    return evidence, min(one.land.sample for one in searches)
+
+
 def _epochs(searches: Sequence[_Searched]) -> str:
     return f"{', '.join(f'{one.epochs:g}' for one in searches)} epochs"
 
@@ -95,7 +104,7 @@ def _epochs(searches: Sequence[_Searched]) -> str:
 def _exponent(searches: list[_Searched]) -> Claim:
     """Claim 10. p in best wd ~ T^-p, with the three values that theories give."""
     times = np.log2([one.epochs for one in searches])
-    why, evidence, remark = _why(searches), None, ""
+    why, evidence, remark, sample = _why(searches), None, "", None
     if not why:
 
         def power(best: np.ndarray) -> np.ndarray:
@@ -103,7 +112,7 @@ def _exponent(searches: list[_Searched]) -> Claim:
 
         drawn = power(np.array([one.drawn(i) for i, one in enumerate(searches)]))
         value = float(power(np.array([one.best for one in searches])))
-        evidence = from_bootstrap(value, drawn, len(searches), 0.0, math.inf)
+        evidence, sample = _evidence(value, drawn, searches, 0.0, math.inf)
         theories = (
             ("0 (constant timescale)", 0.0),
             ("0.5 (the paper)", 0.5),
@@ -120,16 +129,18 @@ def _exponent(searches: list[_Searched]) -> Claim:
         why,
         remark,
         _epochs(searches),
+        sample=sample,
     )
 
 
 def _stable(searches: list[_Searched]) -> Claim:
     """Claim 11, first half: from the shortest to the longest run the best normalized decay moves one step at most."""
     short, long = searches[0], searches[-1]
-    why, evidence = _why([short, long]), None
+    why, evidence, sample = _why([short, long]), None, None
     step = float(np.median(np.diff(short.land.wd))) if len(short.land.wd) > 1 else 1.0
     if not why:
-        evidence = from_bootstrap(long.best - short.best, long.drawn(1) - short.drawn(0), 2, -step, step)
+        moved = long.best - short.best, long.drawn(1) - short.drawn(0)
+        evidence, sample = _evidence(*moved, [short, long], -step, step)
     return Claim(
         "normalized-stable",
         f"The best normalized decay is stable from {short.epochs:g} to {long.epochs:g} epochs",
@@ -138,17 +149,19 @@ def _stable(searches: list[_Searched]) -> Claim:
         (short.results,),
         why,
         among=_epochs(searches),
+        sample=sample,
     )
 
 
 def _reuse(normalized: list[_Searched], raw: list[_Searched]) -> Claim:
     """Claim 11, second half: what it costs to use the short run's best decay in the long run."""
     pairs = [(searches[0], searches[-1]) for searches in (normalized, raw)]
-    why, evidence = _why([one for pair in pairs for one in pair]), None
+    every = [one for pair in pairs for one in pair]
+    why, evidence, sample = _why(every), None, None
     if not why:
         value = [_cost(s, t, s.land.log_error, t.land.log_error) for s, t in pairs]
         drawn = [_costs(s, t, 2 * i) for i, (s, t) in enumerate(pairs)]
-        evidence = from_bootstrap(value[0] - value[1], drawn[0] - drawn[1], 2, -math.inf, 0.0)
+        evidence, sample = _evidence(value[0] - value[1], drawn[0] - drawn[1], every, -math.inf, 0.0)
     return Claim(
         "normalized-reuse",
         "Reusing a short run's best decay costs less when it is normalized",
@@ -157,6 +170,7 @@ def _reuse(normalized: list[_Searched], raw: list[_Searched]) -> Claim:
         (normalized[0].results,),
         why,
         among=_epochs(normalized),
+        sample=sample,
     )
 
 
@@ -174,10 +188,9 @@ def _costs(short: _Searched, long: _Searched, stream: int) -> np.ndarray:
 
 def _across(a: _Searched, b: _Searched, what: str, papers: str, remark: str = "") -> Claim:
     """Claim 12: two best normalized decays within a factor of two."""
-    why = _why([a, b])
-    evidence: Evidence | None = None
+    why, evidence, sample = _why([a, b]), None, None
     if not why:
-        evidence = from_bootstrap(a.best - b.best, a.drawn(0) - b.drawn(1), 2, -1.0, 1.0)
+        evidence, sample = _evidence(a.best - b.best, a.drawn(0) - b.drawn(1), [a, b], -1.0, 1.0)
     return Claim(
         "normalized-carries-over",
         f"The best normalized decay carries over {what}",
@@ -187,6 +200,7 @@ def _across(a: _Searched, b: _Searched, what: str, papers: str, remark: str = ""
         why,
         remark,
         papers=papers,
+        sample=sample,
     )
 
 

@@ -21,9 +21,9 @@ from runner.analysis.sequential import confidence_sequence, e_value
 from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
 from runner.analysis.study_results import BlockResults
 from runner.claims.listed import LISTED
+from runner.claims.more import more
 
-ALPHA = (1 - LEVEL) / 2
-ON_PAR = 0.2  # points: two errors this close are called equal
+ALPHA = ONE.alpha / 2  # of each side, where the study sets no other
 SEEDS = 5  # fresh seeds that a comparison needs
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 
@@ -58,6 +58,9 @@ class Claim:
         papers: what the paper has for the statistic, where LISTED does not tell.
         variant: tells it from the paper's own claim of this number: 'SGD'.
         family: the optimizers that it is about.
+        windows: of a statistic of a map, the least and the largest value in other windows of the grid, and how many.
+        leaves_open: why its evidence leaves it open, where there is more to say than that the interval does.
+        sample: what more of would narrow the interval, and how many there are: (5, 'trials'); None: the evidence's n.
         verdict: CONFIRMED, REFUTED or UNDECIDED (`decided`).
     """
 
@@ -72,6 +75,9 @@ class Claim:
     papers: str = ""
     variant: str = ""
     family: str = "adam"
+    windows: tuple[float, float, int] | None = None
+    leaves_open: str = ""
+    sample: tuple[float, str] | None = None
     verdict: str = UNDECIDED
 
     @property
@@ -132,12 +138,12 @@ def above(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
     return _tested(values, lambda p: (p(threshold, 1), p(threshold, -1)))
 
 
-def within(values: Iterable[float], margin: float = ON_PAR, centre: float = 0.0) -> Evidence | None:
+def within(values: Iterable[float], margin: float, centre: float = 0.0) -> Evidence | None:
     """The claim: the mean is no further than `margin` from `centre` (two one-sided tests, Schuirmann 1987)."""
     return _tested(values, lambda p: _inside(p, centre - margin, centre + margin))
 
 
-def apart(values: Iterable[float], margin: float = ON_PAR) -> Evidence | None:
+def apart(values: Iterable[float], margin: float) -> Evidence | None:
     """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
     return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))
 
@@ -176,22 +182,50 @@ def _p_value(value: float, error: float, cumulative: Callable[[float], float]) -
 
     def p(threshold: float, side: int) -> float:
         distance = side * (value - threshold)
-        if error == 0:  # Equal numbers are certain, but for the threshold itself.
-            return 0.5 if distance == 0 else float(distance < 0)
+        if error == 0:  # Equal numbers do not say how they would vary, and so decide nothing.
+            return 0.5
         return float(cumulative(-distance / error))
 
     return p
 
 
-def from_bootstrap(value: float, drawn: np.ndarray, n: int, low: float, high: float) -> Evidence:
+def from_bootstrap(
+    value: float, drawn: np.ndarray, n: int, low: float, high: float, freedom: float = math.inf
+) -> Evidence:
     """The claim: the truth is between `low` and `high` (either may be infinite). `drawn` are resampled statistics.
 
-    The interval is normal, around the value itself, with the standard deviation of what was drawn: resampling adds
-    noise to a map that has noise already, so its quantiles would lie off centre.
+    The interval is Student's with `freedom` degrees (the normal one where they are infinite), around the value itself,
+    with the standard deviation of what was drawn: resampling adds noise to a map that has noise already, so its
+    quantiles would lie off centre.
     """
     error = float(np.std(drawn, ddof=1))
-    half = float(special.ndtri((1 + LEVEL) / 2)) * error
-    return Evidence(value, value - half, value + half, n, *_inside(_p_value(value, error, special.ndtr), low, high))
+    finite = math.isfinite(freedom)
+    half = error * (t_quantile((1 + LEVEL) / 2, freedom) if finite else float(special.ndtri((1 + LEVEL) / 2)))
+    p = _p_value(value, error, lambda t: special.stdtr(freedom, t) if finite else special.ndtr(t))
+    return Evidence(value, value - half, value + half, n, *_inside(p, low, high))
+
+
+def from_sign(
+    value: float,
+    interval: tuple[float, float],
+    n: int,
+    sign: Callable[[float], tuple[float, float]],
+    freedom: float,
+    low: float,
+    high: float,
+) -> Evidence:
+    """The claim: the truth is between `low` and `high` (either may be infinite).
+
+    `sign(threshold)` is the estimate of a number that is above 0 where the truth is above the threshold, and its
+    standard error with `freedom` degrees of freedom.
+    """
+
+    def p(threshold: float, side: int) -> float:
+        if math.isinf(threshold):
+            return float(side * threshold > 0)
+        return _p_value(*sign(threshold), lambda t: special.stdtr(freedom, t))(0.0, side)
+
+    return Evidence(value, *interval, n, *_inside(p, low, high))
 
 
 def jointly(all_of: Sequence[Evidence]) -> tuple[float, float]:
@@ -247,4 +281,11 @@ def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float
     if refuting <= alpha:
         return replace(claim, verdict=REFUTED)
     alone = min(evidence.against_null, evidence.against_claim) <= alpha
-    return replace(claim, why="not after Holm's correction" if alone else "the interval leaves it open")
+    if evidence.low == evidence.high:
+        return replace(claim, why="its values are all the same, which does not say how they would vary")
+    why = "not after Holm's correction" if alone else claim.leaves_open or "the interval leaves it open"
+    if not claim.leaves_open:
+        sample = claim.sample or (evidence.n, "replicates" if claim.places and claim.places[0].parts else "seeds")
+        sides = ((evidence.against_null, confirming), (evidence.against_claim, refuting))
+        why += f"; {more(sample, alpha, *sides)}"
+    return replace(claim, why=why)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
+from runner.analysis.measures import number
 from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
 from runner.claims.claim import SEEDS, Claim, Evidence, apart, within
 
-NO_MARGIN = "no margin is known for losses"
 ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
 
 
@@ -34,10 +37,9 @@ def compared(
     name: str,
     results: BlockResults,
     arms: tuple[ArmResult, ArmResult],
-    test: Callable[[list[float]], Evidence | None],
-    equal: str = "",
+    test: Callable[..., Evidence | None],
     with_none: bool = False,
-    **more: str,
+    **more: Any,
 ) -> Claim:
     """A claim about the difference between the best cells of two arms of a block.
 
@@ -46,24 +48,35 @@ def compared(
         name: what it says.
         results: the block's.
         arms: the first minus the second is tested.
-        test: makes the evidence of the differences by replicate.
-        equal: what is called equal, where the claim rests on a margin: 'equal within 0.2'.
+        test: makes the evidence of the differences by replicate; `within` and `apart` are given the margin too.
         with_none: as for `obstacle`.
         more: further fields of the claim.
     """
     first, second = arms
-    note = f"; {equal}" if equal else ""
-    # These two tests ask whether a difference is within ON_PAR, the others only for its sign.
-    margin = test in (within, apart)
+    far, note = gap(results, first, second), ""
+    if test in (within, apart):  # they ask whether a difference is within a margin, the others only for its sign
+        margin, digits = margin_of(results, second), results.block.measure.digits
+        test, note = partial(test, margin=margin), f"; equal within {number(margin, digits)}, {share(results)}"
     return Claim(
         id,
         name,
         f"{results.block.measure.report_name}, {first.arm} minus {second.arm} ({results.unit}{note})",
-        test(gap(results, first, second)),
+        test(far),
         (results,),
-        obstacle([(results, arm) for arm in arms], with_none=with_none, margin=margin),
+        obstacle([(results, arm) for arm in arms], with_none=with_none),
         **more,
     )
+
+
+def margin_of(results: BlockResults, arm: ArmResult) -> float:
+    """What is called equal: a share of the arm's error or loss, in its unit; nan where it has none."""
+    values = list(by_unit(results, arm).values())
+    return results.protocol.equal_within / 100 * (sum(values) / len(values) if values else math.nan)
+
+
+def share(results: BlockResults) -> str:
+    """'5 % of the latter\'s'."""
+    return f"{results.protocol.equal_within:g} % of the latter's"
 
 
 def gain(results: BlockResults) -> tuple[dict[int, float], tuple[ArmResult, ArmResult]] | None:
@@ -79,7 +92,6 @@ def obstacle(
     pairs: Sequence[tuple[BlockResults, ArmResult]],
     searched: bool = True,
     with_none: bool = False,
-    margin: bool = False,
 ) -> str:
     """What forbids a comparison of these arms' bests; '' where nothing does.
 
@@ -88,7 +100,6 @@ def obstacle(
         searched: each must have had a grid.
         with_none: it does not matter that no decay is better than the smallest, because no decay is part of the
             comparison.
-        margin: they are compared with ON_PAR, which is for errors.
     """
     for results, arm in pairs:
         if results.block.measure.on_test:
@@ -108,4 +119,4 @@ def obstacle(
     common = set.intersection(*(set(arm.replicates) for _, arm in pairs))
     if len(common) < REPLICATES:
         return f"{len(common)} common replicates; {REPLICATES} are needed"
-    return "" if pairs[0][0].block.measure.is_error or not margin else NO_MARGIN
+    return ""

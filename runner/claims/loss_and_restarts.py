@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from runner.analysis import paper
 from runner.analysis.arms import family_name
+from runner.analysis.blocks import Block, replicates
 from runner.analysis.landscape import DRAWS
+from runner.analysis.measures import number
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.claim import ON_PAR, Claim, above, below, from_bootstrap, within
-from runner.claims.comparison import obstacle
+from runner.claims.claim import Claim, above, below, from_bootstrap, within
+from runner.claims.comparison import ONE_REPLICATE, obstacle
+from runner.claims.few import few, percent_of, percents
 
 POINTS = 8  # cells that a cloud of points needs
-EVALUATIONS = 3  # that a half of a run needs for a mean over it
+EVALUATIONS = 10  # that a half of a run needs for a mean over it: one in every twentieth of the run
+LATE = 0.5  # share of the ceiling: later than the geometric mean of the first cycle and the whole run
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -40,10 +45,42 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
 
     Each point is a cell's mean over seeds. One parabola for both arms and an offset for AdamW's; only cells up to
     twice the best test error and within the training losses that both arms reach. Nothing is selected, so test is
-    used freely.
+    used freely. Its noise is that over replicates; with one, which decides nothing, that of a bootstrap over cells.
     """
-    name, labels = results.block.measure.report, [l2.arm, decoupled.arm]
-    rows = results.block.rows
+    labels = (l2.arm, decoupled.arm)
+    found = [_clouds(results.block, labels, part) for part in replicates(results.block).values()]
+    fewest = min(len(one) for x, _ in found for one in x)
+    why, evidence = "", None
+    if fewest < POINTS:
+        why = f"{fewest} cells of an arm lie within the training losses that both reach; {POINTS} are needed"
+    elif len(found) > 1:
+        evidence = below(_relative_offset(*clouds) for clouds in found)
+        why = few(len(found), "replicates")
+    else:
+        ((x, y),) = found
+        random = np.random.default_rng(0)
+        draws = [[random.integers(len(one), size=len(one)) for one in x] for _ in range(DRAWS)]
+        drawn = np.array(
+            [_relative_offset(*([one[i] for one, i in zip(both, d, strict=True)] for both in (x, y))) for d in draws]
+        )
+        evidence = from_bootstrap(_relative_offset(x, y), drawn, sum(map(len, x)), -math.inf, 0.0)
+        why = ONE_REPLICATE
+    return Claim(
+        "equal-loss",
+        f"At equal training loss {decoupled.arm} has the lower test error",
+        f"{results.block.measure.report_quantity} at equal training loss, {percents(decoupled.arm, l2.arm)}",
+        evidence,
+        (results,),
+        why,
+    )
+
+
+Cloud = tuple[list[np.ndarray], list[np.ndarray]]
+
+
+def _clouds(block: Block, labels: Sequence[str], part: Block) -> Cloud:
+    """log10 of the training losses and the test errors of each arm's good cells, in one replicate of a block."""
+    name, rows = block.measure.report, part.rows
     rows = rows[(rows["status"] == "ok") & rows["arm"].isin(labels) & (rows["train_loss"] > 0)]
     cells = rows.groupby(["arm", "cell"])[["train_loss", name]].mean().reset_index()
     cells = cells[cells[name] <= 2 * cells[name].min()] if len(cells) else cells
@@ -53,25 +90,12 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
         low, high = max(one.min() for one in x), min(one.max() for one in x)
         kept = [(one >= low) & (one <= high) for one in x]
         x, y = ([one[k] for one, k in zip(both, kept, strict=True)] for both in (x, y))
-    few = min(len(one) for one in x)
-    why, evidence = "", None
-    if few < POINTS:
-        why = f"{few} cells of an arm lie within the training losses that both reach; {POINTS} are needed"
-    else:
-        random = np.random.default_rng(0)
-        draws = [[random.integers(len(one), size=len(one)) for one in x] for _ in range(DRAWS)]
-        drawn = np.array(
-            [_offset(*([one[i] for one, i in zip(both, d, strict=True)] for both in (x, y))) for d in draws]
-        )
-        evidence = from_bootstrap(_offset(x, y), drawn, sum(map(len, x)), -math.inf, 0.0)
-    return Claim(
-        "equal-loss",
-        f"At equal training loss {decoupled.arm} has the lower test error",
-        f"{results.block.measure.report_name} at equal training loss, {decoupled.arm} minus {l2.arm} ({results.unit})",
-        evidence,
-        (results,),
-        why,
-    )
+    return x, y
+
+
+def _relative_offset(x: list[np.ndarray], y: list[np.ndarray]) -> float:
+    """How much higher the second cloud lies than the first, in percent of the first one's mean."""
+    return 100 * _offset(x, y) / float(y[0].mean())
 
 
 def _offset(x: list[np.ndarray], y: list[np.ndarray]) -> float:
@@ -84,97 +108,127 @@ def _offset(x: list[np.ndarray], y: list[np.ndarray]) -> float:
 
 
 def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Iterator[Claim]:
-    """Claim 14: validation error of the two winners, paired by seed, averaged over each half of the run."""
+    """Claim 14: validation error of the two winners, paired by replicate, averaged over each half of the run."""
     measure = results.block.measure
     curve, l2_curve = (_by_epoch(study.curves, arm, measure.select) for arm in (decoupled, l2))
-    half = float(results.block.settings["epochs"]) / 2
-    common = curve.columns.intersection(l2_curve.columns)
-    gap = (curve[common] - l2_curve[common]).dropna(how="all") if len(common) else pd.DataFrame()
-    first, second = (gap[gap.index <= half], gap[gap.index > half]) if len(gap) else (gap, gap)
+    middle = float(results.block.settings["epochs"]) / 2
+    common, epochs = curve.columns.intersection(l2_curve.columns), curve.index.intersection(l2_curve.index)
+    halves = [epochs[epochs <= middle], epochs[epochs > middle]]
+    gaps = [percent_of(_means(curve, half, common), _means(l2_curve, half, common)) for half in halves]
     pairs = [(results, decoupled), (results, l2)]
-    why = obstacle(pairs)
-    if not why and (least := min(len(first), len(second))) < EVALUATIONS:
-        why = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
-    what = f"{measure.select_name}, {decoupled.arm} minus {l2.arm}"
+    why = obstacle(pairs) or few(len(common), "replicates")
+    if (least := min(len(half) for half in halves)) < EVALUATIONS:
+        points = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
+        why = f"{why}; {points}" if why else points
+    margin = results.protocol.equal_within
+    what = f"{measure.select_quantity}, mean over the {{}} half, {percents(decoupled.arm, l2.arm)}"
     yield Claim(
         "alike-early",
         f"{decoupled.arm} and {l2.arm} are alike in the first half of the run",
-        f"{what}, mean over the first half ({results.unit}; equal within {ON_PAR})",
-        within(first.mean()),
+        f"{what.format('first')} (equal within {margin:g} %)",
+        within(gaps[0], margin),
         (results,),
-        why or obstacle(pairs, margin=True),
+        why,
     )
     yield Claim(
         "ahead-late",
         f"{decoupled.arm} is ahead of {l2.arm} in the second half",
-        f"{what}, mean over the second half ({results.unit})",
-        below(second.mean()),
+        what.format("second"),
+        below(gaps[1]),
         (results,),
         why,
     )
 
 
-def _by_epoch(curves: pd.DataFrame, arm: ArmResult, column: str) -> pd.DataFrame:
-    """[epoch, seed] of a curve's column for the runs that are reported."""
+def _by_epoch(curves: pd.DataFrame, arm: ArmResult, column: str, unit: str = "unit") -> pd.DataFrame:
+    """[epoch, unit] of a curve's column, the mean over the runs of a unit that are reported."""
     rows = _of_reported(curves, arm)
-    return rows.pivot_table(index="epoch", columns="seed", values=column) if len(rows) else pd.DataFrame()
+    return rows.pivot_table(index="epoch", columns=unit, values=column) if len(rows) else pd.DataFrame()
+
+
+def _means(curve: pd.DataFrame, epochs: pd.Index, units: pd.Index) -> dict[int, float]:
+    return {int(unit): float(curve.loc[epochs, unit].mean()) for unit in units}
 
 
 def _of_reported(table: pd.DataFrame, arm: ArmResult) -> pd.DataFrame:
-    """The rows of curves.csv or cycles.csv of the runs that are reported, with their seeds."""
+    """The rows of curves.csv or cycles.csv of the runs that are reported, with their `seed` and their `unit`.
+
+    The unit is the replicate; where there is one, the seed.
+    """
     if arm.rows is None or table.empty:
         return pd.DataFrame()
-    seeds = dict(zip(arm.rows["trial"], arm.rows["seed"], strict=True))
-    rows = table[table["trial"].isin(list(seeds))]
-    return rows.assign(seed=rows["trial"].map(seeds))
+    reported = arm.rows[["trial", "seed"]].assign(unit=arm.rows["replicate" if arm.replicates else "seed"])
+    return table.drop(columns=["seed", "unit"], errors="ignore").merge(reported, on="trial")
+
+
+class _Race(NamedTuple):
+    """A run with restarts beside one without; each by replicate, the mean over its seeds.
+
+    `sooner`: log2 of the epochs that the one without needs to have the error of the first cycle's end, over those of
+    that cycle, as a share of the ceiling, log2 of `times`: its whole length over the first cycle's. A run that has not
+    reached the error at its end would need longer, and counts with its length. `last` and `plain` are their errors at
+    the end.
+    """
+
+    sooner: dict[int, float]
+    last: dict[int, float]
+    plain: dict[int, float]
+    times: float
+
+
+def _race(cycles: pd.DataFrame, curve: pd.DataFrame, column: str) -> _Race:
+    """The race of the runs of cycles.csv with those of the same seeds in `curve` [epoch, seed]."""
+    runs, times = [], math.nan
+    for seed, cycle in cycles.sort_values("cycle").groupby("seed") if len(cycles) else ():
+        if seed in curve.columns:
+            line, first = curve[seed].dropna(), cycle.iloc[0]
+            reached, end = line.index[line <= first[column]], line.index[-1]
+            times = end / first["epoch"]
+            sooner = math.log2((reached[0] if len(reached) else end) / first["epoch"]) / math.log2(times)
+            runs.append((first["unit"], sooner, cycle[column].iloc[-1], line.iloc[-1]))
+    means = pd.DataFrame(runs, columns=["unit", "sooner", "last", "plain"], dtype=float).groupby("unit").mean()
+    by_unit = [{int(u): float(v) for u, v in zip(means.index, means[column], strict=True)} for column in means]
+    return _Race(by_unit[0], by_unit[1], by_unit[2], times)
 
 
 def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, family: str) -> Iterator[Claim]:
     """Claim 15: how much sooner the first cycle reaches its error, and whether the last cycle's is as good."""
     measure = warm.block.measure
     restarts, single = (paper.FIGURE_4_CIFAR10[f"{family_name(family)}{end}"] for end in ("WR", "W"))
-    behind = restarts[1500] - single[1800]
+    behind = 100 * (restarts[1500] / single[1800] - 1)
+    sooner = math.log2(paper.RESTARTS_SOONER) / math.log2(1800 / 100)
     pairs = [(a, b) for a in warm.decoupled(family) for b in cold.decoupled(family) if a.arm == b.arm]
     for restarted, plain in pairs:
-        ends = _cycle_ends(study.cycles, restarted)
+        cycles = _of_reported(study.cycles, restarted)
         # Nothing is selected here: test where every epoch has it (eval_all=true).
-        tested = all(rows[measure.report].notna().all() for rows in ends.values())
+        tested = len(cycles) > 0 and bool(cycles[measure.report].notna().all())
         tested = tested and len(_by_epoch(study.curves, plain, measure.report)) > 1
-        column, column_name = (measure.report, measure.report_name) if tested else (measure.select, measure.select_name)
-        curve = _by_epoch(study.curves, plain, column)
-        seeds = [seed for seed in ends if seed in curve.columns]
-        factors, last = [], []
-        for seed in seeds:
-            line, cycle = curve[seed].dropna(), ends[seed]
-            reached = line.index[line <= cycle[column].iloc[0]]
-            # Never reached: at least as long as the whole run, which is a lower bound.
-            factors.append(math.log2((reached[0] if len(reached) else line.index[-1]) / cycle["epoch"].iloc[0]))
-            last.append(cycle[column].iloc[-1] - line.iloc[-1])
-        arms = [(warm, restarted), (cold, plain)]
+        column = measure.report if tested else measure.select
+        quantity = measure.report_quantity if tested else measure.select_quantity
+        race = _race(cycles, _by_epoch(study.curves, plain, column, "seed"), column)
+        why = obstacle([(warm, restarted), (cold, plain)], searched=False) or few(len(race.sooner), "replicates")
         name = f"{warm.block.arm_of[restarted.arm].base}R"
         yield Claim(
             "restarts-sooner",
             f"{name} has after its first cycle what {plain.arm} has only much later",
-            f"log2 of the epochs that {plain.arm} needs to have {name}'s first {column_name}, relative",
-            above(factors),
+            f"log2 of the epochs that {plain.arm} needs to have {name}'s first {quantity}, over those of the first "
+            f"cycle, as a share of the ceiling, which is the whole run (above {LATE:g})",
+            above(race.sooner.values(), LATE),
             (warm,),
-            obstacle(arms, searched=False),
+            why,
+            f"the ceiling is {number(race.times, 1)} times the first cycle",
             family=family,
+            papers=f"{number(sooner)} (up to {paper.RESTARTS_SOONER} times sooner, of 18 that it could be)",
         )
+        margin = warm.protocol.equal_within
         yield Claim(
             "restarts-end",
             f"{name}'s last cycle ends as good as {plain.arm}",
-            f"{column_name}, {name}'s last cycle minus {plain.arm}'s end (equal within {ON_PAR})",
-            within(last),
+            f"{quantity}, {name}'s last cycle minus {plain.arm}'s end, percent of {plain.arm}'s (equal within "
+            f"{margin:g} %)",
+            within(percent_of(race.last, race.plain), margin),
             (warm,),
-            obstacle(arms, searched=False, margin=True),
+            why,
             family=family,
-            papers=f"{behind:+.2f} points" + (" at 1500 and 1800 epochs" if family == "adam" else ""),
+            papers=f"{behind:+.1f} %" + (" at 1500 and 1800 epochs" if family == "adam" else ""),
         )
-
-
-def _cycle_ends(cycles: pd.DataFrame, arm: ArmResult) -> dict[int, pd.DataFrame]:
-    """By seed the ends of its cycles, the first cycle first."""
-    rows = _of_reported(cycles, arm)
-    by_trial = rows.sort_values("cycle").groupby("trial") if len(rows) else ()
-    return {int(of_trial["seed"].iloc[0]): of_trial for _, of_trial in by_trial}

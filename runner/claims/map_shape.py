@@ -1,27 +1,29 @@
-"""Claims about the shape of a map, 5 to 7 of the list: diagonal or not, separable, found by a line search."""
+"""Claims about the shape of a map, 5 and 6 of the list: where its valley lies, and whether rate and decay add up.
+
+Both are read off a smooth surface through the map's good cells. What it says may depend on where the grid ends, so a
+verdict has to hold in the other windows too (`runner.analysis.surface.windows`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from runner.analysis.landscape import (
-    Landscape,
-    interaction,
-    landscape,
-    noise_of,
-    regret,
-    regret_starts,
-    slope,
-    slope_rows,
-)
+from runner.analysis import paper
+from runner.analysis.landscape import Landscape, landscape, noise_of
 from runner.analysis.maps import Map, maps
+from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
-from runner.claims.claim import Claim, from_bootstrap
+from runner.analysis.surface import counting, fit, windows
+from runner.claims.claim import ALPHA, Claim, Evidence, from_bootstrap, from_sign
+from runner.claims.comparison import ONE_REPLICATE
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3
 RATES = 5  # learning rates that a slope is worth asking of
+Found = Evidence | str  # or in words why there is none
+OTHERWISE = "other windows of the grid do not bear it out"
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -37,78 +39,97 @@ def claims(study: StudyResults) -> Iterator[Claim]:
             twin = by_arm.get(twins[map_.arm])
             if map_.convention != "l2" and twin and all(min(one.log_error.shape) >= 3 for one in (land, twin[1])):
                 yield _separable(results, map_, land, *twin)
-                yield _line_search(results, map_, land, *twin)
 
 
-def _forbidden(results: BlockResults, land: Landscape) -> str:
-    return "selected on test" if results.block.measure.on_test else land.noise.obstacle
+def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
+    """The claim with what the map says, and what its other windows say.
+
+    Args:
+        claim: without evidence.
+        land: the map.
+        found: in the map itself, and then in each of the other windows. With a `why` the claim keeps it.
+    """
+    (results,) = claim.places
+    why = "selected on test" if results.block.measure.on_test else land.noise.obstacle
+    own, *rest = found
+    others = [one for one in rest if isinstance(one, Evidence)]
+    if why or isinstance(own, str):
+        return replace(claim, why=why or str(own))
+    if not others:
+        return replace(claim, evidence=own, why=claim.why or f"no other window of the grid can be asked: {rest[0]}")
+    values = [one.value for one in others]
+    # To hold in all windows: the worst of their p-values (an intersection-union test, Berger 1982).
+    null = max(one.against_null for one in (own, *others))
+    against = max(one.against_claim for one in (own, *others))
+    alone, worst = min(own.against_null, own.against_claim), min(null, against)
+    differs = alone <= ALPHA < worst or alone < 0.5 <= worst
+    return replace(
+        claim,
+        evidence=replace(own, against_null=null, against_claim=against),
+        windows=(min(values), max(values), len(values)),
+        leaves_open=OTHERWISE if differs else "",
+        sample=None if differs else land.sample,
+    )
 
 
 def _slope(results: BlockResults, map_: Map, land: Landscape) -> Claim:
-    rows = slope_rows(land)
     l2 = map_.convention == "l2"
-    why, evidence = _forbidden(results, land), None
-    if len(rows) < 3:
-        why = why or f"{len(rows)} learning rates have their best decay inside the grid; 3 are needed"
-    elif not land.noise.obstacle:
-        drawn = land.spread(lambda log_error: slope(land, rows, log_error))
-        low, high = (-math.inf, DIAGONAL) if l2 else (-ALIGNED, ALIGNED)
-        evidence = from_bootstrap(slope(land, rows, land.log_error), drawn, len(rows), low, high)
     axis = "wd" if l2 else "decay per step, in paper units,"
-    return Claim(
+    low, high = (-math.inf, DIAGONAL) if l2 else (-ALIGNED, ALIGNED)
+    circles = paper.FIGURE_2.get(map_.family + ("" if l2 else "w"))
+    claim = Claim(
         "basin-l2" if l2 else "basin-decoupled",
         f"{map_.arm}'s basin is {'diagonal' if l2 else 'along the lr axis'}",
         f"slope of log2(best {axis}) on log2(lr) ({f'below {DIAGONAL}' if l2 else f'within {ALIGNED} of 0'})",
-        evidence,
+        None,
         (results,),
-        why,
-        f"over {len(rows)} of {len(land.lr)} learning rates",
         variant="Adam" if l2 and map_.family != "sgd" else "",
         family=map_.family,
+        papers=f"{number(circles.slope, 2, True)} (ten circles, which are no map)" if circles else "",
     )
+    if land.noise.obstacle:
+        return _judged(claim, land, [land.noise.obstacle])
+    helps = int(counting(land).sum())
+    asked = [_valley(one, low, high, limit) for one, limit in windows(land)]
+    remark = f"decay helps at {helps} of {len(land.lr)} learning rates"
+    remark += "; in one split of the data" if land.noise.replicates == 1 else ""
+    return _judged(replace(claim, remark=remark), land, asked)
+
+
+def _valley(land: Landscape, low: float, high: float, limit: float) -> Found:
+    surface = fit(land, limit, counting(land))
+    if isinstance(surface, str) or surface.no_valley:
+        return surface if isinstance(surface, str) else surface.no_valley
+    slope = surface.slope, surface.slope_interval, surface.cells
+    return from_sign(*slope, surface.steeper, surface.freedom, low, high)
 
 
 def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map, twin: Landscape) -> Claim:
-    why, evidence = _forbidden(results, land), None
-    if not (land.is_complete and twin.is_complete):
-        why = why or "a map is not complete"
-    elif map_.convention == "torch":
-        why = why or "its grid is rectangular in torch units: search with wd_convention=paper"
-    elif not land.noise.obstacle:
-        sd = land.noise.sd
-        value = interaction(land, land.log_error, sd) - interaction(twin, twin.log_error, sd)
-        twice = sd * math.sqrt(2)  # What is drawn has noise twice: its own and the one drawn.
-        drawn = land.spread(lambda error: interaction(land, error, twice))
-        drawn = drawn - twin.spread(lambda error: interaction(twin, error, twice), 1)
-        evidence = from_bootstrap(value, drawn, land.log_error.size, -math.inf, 0.0)
-    return Claim(
+    claim = Claim(
         "separable",
         f"{map_.arm}'s map is more separable than {twin_map.arm}'s",
-        f"interaction's share of the variance of log error, {map_.arm} minus {twin_map.arm}",
-        evidence,
+        f"interaction's share of the variance around the bottom of a surface through log(error), {map_.arm} minus "
+        f"{twin_map.arm}",
+        None,
         (results,),
-        why,
     )
+    if map_.convention == "torch":
+        return replace(claim, why="its grid is rectangular in torch units: search with wd_convention=paper")
+    if land.noise.obstacle:
+        return _judged(claim, land, [land.noise.obstacle])
+    if land.noise.replicates == 1:
+        claim = replace(claim, why=ONE_REPLICATE)
+    pairs = zip(windows(land), windows(twin), strict=True)
+    return _judged(claim, land, [_shares(one, other, limit) for (one, limit), (other, _) in pairs])
 
 
-def _line_search(results: BlockResults, map_: Map, land: Landscape, twin_map: Map, twin: Landscape) -> Claim:
-    why, evidence = _forbidden(results, land), None
-    if not (land.is_complete and twin.is_complete):
-        why = why or "a map is not complete"
-    elif not land.noise.obstacle:
-        starts, twin_starts = regret_starts(land), regret_starts(twin)
-        if not starts or not twin_starts:
-            why = why or "decay makes no difference at a badly chosen rate"
-        else:
-            value = regret(land.log_error, starts) - regret(twin.log_error, twin_starts)
-            drawn = land.spread(lambda error: regret(error, starts))
-            drawn = drawn - twin.spread(lambda error: regret(error, twin_starts), 1)
-            evidence = from_bootstrap(value, drawn, land.log_error.size, -math.inf, 0.0)
-    return Claim(
-        "line-search",
-        f"A line search suffices for {map_.arm}, more than for {twin_map.arm}",
-        f"mean log regret of the best wd at a bad lr, then the best lr, {map_.arm} minus {twin_map.arm}",
-        evidence,
-        (results,),
-        why,
-    )
+def _shares(land: Landscape, twin: Landscape, limit: float) -> Found:
+    """Whether the map's interaction is the smaller. Rates where decay does not help count: that too is its shape."""
+    first, second = fit(land, limit), fit(twin, limit, stream=1)
+    if isinstance(first, str) or isinstance(second, str):
+        return first if isinstance(first, str) else str(second)
+    (value, drawn), (of_twin, twins_drawn) = first.interaction, second.interaction
+    if math.isnan(value - of_twin):
+        return "a map's fitted surface has no curvature beyond its noise"
+    n, freedom = first.cells + second.cells, min(first.freedom, second.freedom)
+    return from_bootstrap(value - of_twin, drawn - twins_drawn, n, -math.inf, 0.0, freedom)

@@ -8,16 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from runner.analysis.exact import ONE_SIDED, rank_sum, smallest, superiority
 from runner.analysis.measures import number, short
-from runner.analysis.results import OPTIMISTIC
 from runner.analysis.select import cells
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.claim import ON_PAR, SEEDS, Claim, above, apart, below, within
-from runner.claims.comparison import differences
+from runner.analysis.verdict import OPTIMISTIC
+from runner.claims.claim import Claim, Evidence, above, apart, below, within
+from runner.claims.comparison import ONE_REPLICATE, differences
+from runner.claims.few import few, percent_of
 from runner.records import baseline
 
 SETTLED = 1.5  # steps times decay per step after which weights have come to their equilibrium
 GROKKED = 1.0  # percent of validation error
+FOLLOWED = "trials with diagnostics=true"
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -28,14 +31,6 @@ def claims(study: StudyResults) -> Iterator[Claim]:
         yield from _scale_free(group)
     for group in study.groups("dataset.fraction", "dataset.hash", "dataset.test_size"):
         yield from _grokking(study, [one for one in group if one.block.settings["dataset"] == "modular"])
-
-
-def _too_few(n: int, what: str) -> str:
-    return "" if n >= SEEDS else f"{n} {what}; {SEEDS} are needed"
-
-
-def _few(n: int) -> str:
-    return _too_few(n, f"{'trial' if n == 1 else 'trials'} with diagnostics=true")
 
 
 def _mechanism(study: StudyResults, results: BlockResults) -> Iterator[Claim]:
@@ -53,18 +48,10 @@ def _mechanism(study: StudyResults, results: BlockResults) -> Iterator[Claim]:
             "rank correlation of a weight's relative decay with sqrt(v), second half of the run",
             below(correlation),
             (results,),
-            _few(len(correlation)),
+            few(len(correlation), FOLLOWED),
+            sample=(len(correlation), FOLLOWED),
         )
     if len(w):
-        variation = w[w["kind"] == "all"].groupby("trial")["decay_cv"].mean()
-        yield Claim(
-            "decay-alike",
-            "AdamW decays all weights alike",
-            "coefficient of variation of the relative decay (below 0.01)",
-            below(variation, 0.01),
-            (results,),
-            _few(len(variation)),
-        )
         yield _rotation(results, followed[decoupled])
     if len(l2) and len(w):
         gap = differences(_uneven(l2), _uneven(w))
@@ -74,7 +61,8 @@ def _mechanism(study: StudyResults, results: BlockResults) -> Iterator[Claim]:
             "coefficient of variation of the angle per step over neurons, Adam + L2 minus AdamW",
             above(gap),
             (results,),
-            _few(len(gap)),
+            few(len(gap), FOLLOWED),
+            sample=(len(gap), FOLLOWED),
         )
 
 
@@ -87,7 +75,7 @@ def _uneven(rows: pd.DataFrame) -> dict[int, float]:
 def _rotation(results: BlockResults, w: pd.DataFrame) -> Claim:
     settled = w[(w["kind"] == "normalised") & (w["step"] * w["wd_paper"] >= SETTLED)]
     ratio = (settled["update_angle"] / settled["predicted_angle"]).groupby(settled["trial"]).mean()
-    why = _few(len(ratio))
+    why = few(len(ratio), FOLLOWED)
     if results.block.settings["schedule"] != "constant":
         why = "the rate is not constant, so weights are never in equilibrium"
     elif not len(ratio):
@@ -99,6 +87,7 @@ def _rotation(results: BlockResults, w: pd.DataFrame) -> Claim:
         within(ratio, 0.2, 1.0),
         (results,),
         why,
+        sample=(len(ratio), FOLLOWED),
     )
 
 
@@ -118,58 +107,77 @@ def _scale_free(group: list[BlockResults]) -> Iterator[Claim]:
             if factor == 1 or common.empty:
                 continue
             cell = common.iloc[0]
-            gap = differences(*(_errors(one, str(cell["cell"])) for one in (results, base)))
+            gap = percent_of(*(_errors(one, str(cell["cell"])) for one in (results, base)))
+            margin = base.protocol.equal_within
+            units = "replicates" if base.parts else "common seeds"
             yield Claim(
                 "loss-scale",
                 f"A loss times {factor:g} {'does not change' if decoupled else 'changes'} {cell['arm']}'s error",
-                f"{base.block.measure.report_name}, loss times {factor:g} minus times 1 ({base.unit}; "
-                f"{f'equal within {ON_PAR}' if decoupled else 'not equal'})",
-                within(gap) if decoupled else apart(gap),
+                f"{base.block.measure.report_quantity}, loss times {factor:g} minus times 1, percent of the latter's "
+                f"mean ({f'equal within {margin:g} %' if decoupled else 'not equal'})",
+                within(gap, margin) if decoupled else apart(gap, margin),
                 (base,),
-                _too_few(len(gap), "common seeds"),
+                few(len(gap), units),
                 f"at lr {short(float(cell['lr']))}, wd {short(float(cell['wd']))}",
                 papers="0 (theory)" if decoupled else "not 0 (theory)",
+                sample=(len(gap), units),
             )
 
 
 def _errors(results: BlockResults, cell: str) -> dict[int, float]:
+    """A cell's error by replicate, or by seed where there is one."""
     rows = results.block.rows
     rows = rows[(rows["cell"] == cell) & (rows["status"] != "failed")]
-    return {int(seed): float(v) for seed, v in zip(rows["seed"], rows[results.block.measure.report], strict=True)}
+    means = rows.groupby("replicate" if results.parts else "seed")[results.block.measure.report].mean()
+    return {int(str(unit)): float(mean) for unit, mean in means.items()}
 
 
 def _grokking(study: StudyResults, group: list[BlockResults]) -> Iterator[Claim]:
-    """Claim 22: the smallest training fraction with 99 % validation accuracy at any time, per seed."""
+    """Claim 22: the smallest training fraction with 99 % validation accuracy at any time, per replicate.
+
+    One that never reached it needs a larger fraction than was tried: it ranks behind all others, whatever it needs.
+    """
     fractions = sorted({_fraction(results) for results in group})
     if len(fractions) < 2:
         return
-    optimistic = any(
-        OPTIMISTIC in arm.remark for one in group for arm in one.arms if arm.family == "adam" and arm.wd_convention
-    )
+    of_adam = [arm for one in group for arm in one.arms if arm.family == "adam"]
+    optimistic = any(OPTIMISTIC in arm.remark for arm in of_adam if arm.wd_convention)
     plain_arms, l2_arms = [one.no_decay("adam") for one in group], [one.l2("adam") for one in group]
     decoupled_arms = [next(iter(one.decoupled("adam")), None) for one in group]
-    plain = _least(study, group, plain_arms, fractions)
+    plain = list(_least(study, group, plain_arms, fractions).values())
     for name, arms in (("AdamW", decoupled_arms), ("Adam + L2", l2_arms)):
-        least = _least(study, group, arms, fractions)
-        common = sorted(least.keys() & plain.keys())
-        never, never_plain = (sum(math.isinf(by_seed[s]) for s in common) for by_seed in (least, plain))
-        # A seed that never reached it counts as one step of the fractions more than was tried.
-        top = fractions[-1] + (fractions[-1] - fractions[-2])
-        gap = [min(least[s], top) - min(plain[s], top) for s in common]
-        why = "no fresh seeds (final_seeds=5)" if optimistic else _too_few(len(common), "common seeds")
-        if not why and never == never_plain == len(common):
+        least = list(_least(study, group, arms, fractions).values())
+        why = "no fresh seeds (final_seeds=5)" if optimistic else ""
+        if not why and not all(arm.replicates for arm in of_adam):
+            why = ONE_REPLICATE
+        if not why and smallest(len(least), len(plain)) > ONE_SIDED:
+            why = f"{len(least)} and {len(plain)} replicates: no exact test of so few reaches {100 * ONE_SIDED:g} %"
+        if not why and all(map(math.isinf, [*least, *plain])):
             why = "neither reached it at any fraction"
+        medians = [_words(float(np.median(values)), fractions) for values in (least, plain) if values]
+        never = [f"{sum(map(math.isinf, values))} of {len(values)}" for values in (least, plain)]
         yield Claim(
             "less-data",
             f"{name} generalizes from less data than Adam without decay",
-            f"smallest training fraction with 99 % validation accuracy, {name} minus Adam without decay",
-            below(gap),
+            f"share of pairs in which {name} has 99 % validation accuracy from a smaller training fraction than Adam "
+            "without decay, ties counted half (above 0.5; exact rank-sum test)",
+            _fewer(least, plain),
             (group[0],),
             why,
-            f"never reached: {never} of {len(common)} and {never_plain} of {len(common)} seeds, "
-            f"counted as {number(top)}",
+            f"medians {' and '.join(medians)}; never reached: {' and '.join(never)}",
             among=f"fractions {', '.join(f'{f:g}' for f in fractions)}",
+            sample=(min(len(least), len(plain)), "replicates"),
         )
+
+
+def _fewer(least: list[float], plain: list[float]) -> Evidence | None:
+    if not least or not plain:
+        return None
+    return Evidence(*superiority(least, plain), len(least) + len(plain), *rank_sum(least, plain))
+
+
+def _words(fraction: float, fractions: list[float]) -> str:
+    return f"more than {number(fractions[-1])}" if math.isinf(fraction) else number(fraction)
 
 
 def _fraction(results: BlockResults) -> float:
@@ -180,13 +188,23 @@ def _fraction(results: BlockResults) -> float:
 def _least(
     study: StudyResults, group: list[BlockResults], arms: list[ArmResult | None], fractions: list[float]
 ) -> dict[int, float]:
-    """The smallest fraction at which the reported run of each block's arm reached it, by seed; inf where none did."""
+    """The smallest fraction at which the reported run of each block's arm reached it; inf where none did.
+
+    By replicate, the median over its seeds; by seed where there is one replicate.
+    """
     reached: dict[int, list[float]] = {}
+    units: dict[int, int] = {}
     best = study.curves.groupby("trial")["val_error"].min() if len(study.curves) else pd.Series(dtype=float)
     for results, arm in zip(group, arms, strict=True):
         if arm is None or arm.rows is None:
             continue
-        for trial, seed, end in zip(*(arm.rows[c] for c in ("trial", "seed", "val_error")), strict=True):
+        unit = "replicate" if arm.replicates else "seed"
+        for trial, seed, of, end in zip(*(arm.rows[c] for c in ("trial", "seed", unit, "val_error")), strict=True):
             error = float(np.nanmin([best.get(trial, np.nan), end]))
             reached.setdefault(int(seed), []).append(_fraction(results) if error <= GROKKED else math.inf)
-    return {seed: min(of_seed) for seed, of_seed in reached.items() if len(of_seed) == len(fractions)}
+            units[int(seed)] = int(of)
+    least = {seed: min(of_seed) for seed, of_seed in reached.items() if len(of_seed) == len(fractions)}
+    by_unit: dict[int, list[float]] = {}
+    for seed, fraction in least.items():
+        by_unit.setdefault(units[seed], []).append(fraction)
+    return {unit: float(np.median(values)) for unit, values in by_unit.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.best_cells import EQUAL
 from runner.claims.claim import Claim, apart
 from runner.claims.comparison import compared
 
@@ -29,5 +28,4 @@ def _changes(results: BlockResults, weights: ArmResult, everything: ArmResult) -
         results,
         (weights, everything),
         apart,
-        EQUAL if results.block.measure.is_error else "",
     )

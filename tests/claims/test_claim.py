@@ -42,26 +42,24 @@ def test_equivalence_is_two_one_sided_tests() -> None:
 def test_a_confirmed_equivalence_has_its_interval_inside_the_margin() -> None:
     for scale in (0.05, 0.2, 0.5):
         values = VALUES * scale
-        found = within(values)
+        found = within(values, 0.2)
         assert found is not None
         assert (found.against_null <= 0.025) == (found.low > -0.2 and found.high < 0.2)
 
 
 def test_apart_is_two_sided_and_refuted_by_equivalence() -> None:
-    found, same = apart(VALUES), within(VALUES)
+    found, same = apart(VALUES, 0.2), within(VALUES, 0.2)
     assert found is not None
     assert same is not None
     assert found.against_null == pytest.approx(stats.ttest_1samp(VALUES, 0.0).pvalue, rel=1e-9)
     assert found.against_claim == same.against_null
 
 
-def test_equal_values_are_certain_and_one_value_says_nothing() -> None:
-    exact = within([0.0] * 5)
-    assert exact is not None
-    assert exact.against_null == 0
-    touching = below([0.0] * 5)
-    assert touching is not None
-    assert touching.against_null == touching.against_claim == 0.5
+def test_equal_values_and_one_value_say_nothing() -> None:
+    for values in ([0.0] * 5, [1.0] * 5):
+        same = within(values, 0.2)
+        assert same is not None
+        assert same.against_null == same.against_claim == 0.5
     assert below([1.0]) is None
     assert below([1.0, float("nan")]) is None
 
@@ -98,7 +96,7 @@ def test_verdicts_are_corrected_for_their_number() -> None:
     assert [c.verdict for c in decided([_claim(weak)])] == ["confirmed"]
     several = decided([_claim(weak), _claim([0.1, -0.1, 0.2, -0.2])])
     assert several[0].verdict == "undecided"
-    assert several[0].why == "not after Holm's correction"
+    assert several[0].why.startswith("not after Holm's correction; about 6 ")
 
 
 def test_the_primary_claim_does_not_pay_for_the_exploratory_ones() -> None:

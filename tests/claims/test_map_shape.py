@@ -1,4 +1,4 @@
-"""Claims about the shape of maps and about budgets come out each way, and the bootstrap behind them keeps its level."""
+"""Claims about the shape of maps and about budgets come out each way."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from runner.analysis import landscape
-from runner.analysis.landscape import Landscape, Noise, interaction, lowest, regret, regret_starts, slope
-from runner.claims.claim import from_bootstrap
-from runner.claims.map_shape import DIAGONAL
-from tests.claims.made_up import LRS, WDS, Row, judged, study, verdict
+from runner.analysis.blocks import replicates, split
+from runner.analysis.landscape import landscape, lowest, noise_of
+from runner.analysis.maps import maps
+from runner.claims.comparison import ONE_REPLICATE
+from runner.records.schema import TRIALS
+from runner.report.claims_table import frame, markdown
+from tests.claims.made_up import LRS, WDS, Row, judged, of_replicate, replicated, study, verdict
+from tests.claims.made_up import frame as made_up_frame
 
 
 def basin(tilt: float, best: float = 3.0, cross: float = 0.0) -> Callable[[str, float, float], float]:
@@ -31,19 +35,80 @@ def both(l2: float, decoupled: float) -> Callable[[str, float, float], float]:
 
 
 def test_a_diagonal_and_an_aligned_basin_are_told_apart() -> None:
-    claims = judged(study(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
+    claims = judged(replicated(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
     assert verdict(claims, "SGD + L2's basin is diagonal") == "confirmed"
     assert verdict(claims, "SGDW's basin is along the lr axis") == "confirmed"
     assert verdict(claims, "map is more separable") == "confirmed"
-    assert verdict(claims, "A line search suffices for SGDW") == "confirmed"
 
 
 def test_the_opposite_landscape_refutes_the_same_claims() -> None:
-    claims = judged(study(both(0.0, -0.9), ("sgd", "sgdw"), spread=0.05))
+    claims = judged(replicated(both(0.0, -0.9), ("sgd", "sgdw"), spread=0.05))
     assert verdict(claims, "SGD + L2's basin is diagonal") == "refuted"
     assert verdict(claims, "SGDW's basin is along the lr axis") == "refuted"
     assert verdict(claims, "map is more separable") == "refuted"
-    assert verdict(claims, "A line search suffices for SGDW") == "refuted"
+
+
+def _bent(optimizer: str, lr: float, wd: float) -> float:
+    """L2's best decay stays where it is, but at the largest learning rate it lies far lower."""
+    distance = math.log2(wd / WDS[3]) + (5.0 if lr > LRS[1] else 0.0) if wd else 6.0
+    return 3.0 * math.exp(0.01 * distance**2)
+
+
+def test_a_verdict_that_the_window_makes_is_none() -> None:
+    """With the outermost rate the valley falls and without it does not: undecided, for that reason."""
+    wds = [WDS[3] / 2**k for k in range(-4, 9)]
+    rows = study(_bent, ("sgd", "sgdw"), spread=0.02, lrs=LRS[:5], wds=wds)
+    (claim,) = [c for c in judged(rows) if "SGD + L2's basin" in c.name]
+    assert claim.evidence is not None
+    assert claim.evidence.high < -0.5  # alone it would be confirmed
+    assert claim.windows is not None
+    assert claim.windows[1] == pytest.approx(0, abs=0.1)
+    assert claim.verdict == "undecided"
+    assert claim.why == "other windows of the grid do not bear it out"
+
+
+def test_the_least_and_largest_value_in_other_windows_stand_beside_a_maps_own() -> None:
+    claims = judged(study(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
+    (claim,) = [c for c in claims if "SGD + L2's basin" in c.name]
+    assert claim.windows is not None
+    assert claim.evidence is not None
+    low, high, count = claim.windows
+    assert count == 6
+    assert low == pytest.approx(-0.9, abs=0.1)
+    assert high == pytest.approx(-0.9, abs=0.1)
+    assert f" {low:.3g} to {high:.3g} in 6 other windows |" in markdown([claim])
+    (row,) = frame([claim]).to_dict("records")
+    assert (row["windows_low"], row["windows_high"], row["windows"]) == (low, high, 6)
+
+
+def test_the_papers_slope_is_that_of_its_circles() -> None:
+    claims = judged(study(both(-0.9, 0.0), ("adam", "adamw", "sgd", "sgdw"), spread=0.05))
+    found = {c.name: c.paper_value.split(" (")[0] for c in claims if "basin" in c.name}
+    assert found == {
+        "Adam + L2's basin is diagonal": "-1.65",
+        "AdamW's basin is along the lr axis": "0.00",
+        "SGD + L2's basin is diagonal": "-0.91",
+        "SGDW's basin is along the lr axis": "-0.10",
+    }
+
+
+def test_where_no_decay_is_as_good_as_any_there_is_no_slope() -> None:
+    def truth(optimizer: str, lr: float, wd: float) -> float:
+        return 3.0 * math.exp(0.03 * math.log2(lr / LRS[3]) ** 2)
+
+    (claim,) = [c for c in judged(study(truth, ("sgd", "sgdw"), spread=0.05)) if "SGD + L2's basin" in c.name]
+    assert (claim.verdict, claim.evidence) == ("undecided", None)
+    assert "rates where decay helps" in claim.why
+    assert claim.remark == "decay helps at 0 of 7 learning rates; in one split of the data"
+
+
+def test_in_one_split_a_map_has_a_slope_and_is_not_compared_with_another_optimizers() -> None:
+    claims = judged(study(both(-0.9, 0.0), ("sgd", "sgdw"), spread=0.05))
+    assert verdict(claims, "SGD + L2's basin is diagonal") == "confirmed"
+    (claim,) = [c for c in claims if "map is more separable" in c.name]
+    assert (claim.verdict, claim.why) == ("undecided", ONE_REPLICATE)
+    assert claim.evidence is not None
+    assert claim.windows is not None
 
 
 def test_slopes_are_measured_in_paper_units_whatever_the_convention() -> None:
@@ -72,6 +137,43 @@ def test_one_seed_maps_have_no_verdict_until_some_cells_are_replicated() -> None
     ]
     (claim,) = [c for c in judged([*rows, *extra]) if "SGD + L2's basin" in c.name]
     assert claim.verdict == "confirmed"
+
+
+def test_a_slope_that_differs_from_split_to_split_is_as_uncertain_as_that() -> None:
+    """Six splits, each with a valley of its own slope: the interval is that of six slopes, not of 1,500 runs."""
+    tilts = (-0.7, -0.3, -0.6, -1.0, -0.2, -0.8)
+    rows = [
+        row
+        for number, tilt in enumerate(tilts)
+        for row in study(both(tilt, 0.0), ("sgd", "sgdw"), spread=0.02, **of_replicate(number))
+    ]
+    claims = judged(rows)
+    (claim,) = [c for c in claims if "SGD + L2's basin" in c.name]
+    assert claim.evidence is not None
+    spread = stats.t.interval(0.95, 5, np.mean(tilts), np.std(tilts, ddof=1) / math.sqrt(6))
+    assert (claim.evidence.low, claim.evidence.high) == pytest.approx(spread, abs=0.06)
+    assert claim.verdict == "undecided"
+    assert "replicates would decide it, 6 are there" in claim.why
+    # The other arm's valley is the same in all splits, which its own map shows.
+    assert verdict(claims, "SGDW's basin is along the lr axis") == "confirmed"
+
+
+def test_a_map_over_replicates_is_the_mean_of_theirs_on_the_seeds_of_each() -> None:
+    rows = replicated(both(-0.9, 0.0), ("sgd", "sgdw"), count=3, spread=0.05)
+    (block,) = split(made_up_frame(rows, TRIALS))
+    noise = noise_of(block)
+    assert (noise.replicates, noise.obstacle) == (3, "")
+    whole = landscape(block, maps(block)[0], noise)
+    parts = [landscape(one, maps(one)[0], noise_of(one)) for one in replicates(block).values()]
+    assert whole.by_replicate == pytest.approx(np.stack([one.log_error for one in parts]))
+    assert whole.log_error == pytest.approx(np.mean([one.log_error for one in parts], axis=0))
+    assert whole.zero == pytest.approx(np.mean([one.zero for one in parts], axis=0))
+    assert (whole.units == 3).all()
+    # Noise of a cell's mean over five seeds, without what a split does to all cells: 5 % uniform is sd 0.05 / sqrt(3).
+    assert noise.sd == pytest.approx(0.05 / math.sqrt(3) / math.sqrt(5), rel=0.3)
+    assert np.cov(whole.drawn().reshape(1000, -1).T)[0, 0] == pytest.approx(
+        whole.by_replicate[:, 0, 0].var(ddof=1) / 3, rel=0.15
+    )
 
 
 def _budgets(power: float, spread: float = 0.03) -> list[Row]:
@@ -124,65 +226,3 @@ def test_the_optimum_lies_between_the_points_of_an_octave_grid() -> None:
     for truth in (-1.3, 0.0, 0.4, 2.2):
         assert lowest(wd, 0.1 * (wd - truth) ** 2) == pytest.approx(truth, abs=1e-9)
     assert lowest(wd, -wd) == 3.0
-
-
-def _land(truth: Callable[[float, float], float], sd: float, seed: int, seeds: int = 1) -> Landscape:
-    x, y = np.arange(-3.0, 4.0), np.arange(-3.0, 4.0)
-    exact = np.array([[truth(a, b) for b in y] for a in x])
-    noisy = exact + np.random.default_rng(seed).normal(0, sd / math.sqrt(seeds), exact.shape)
-    return Landscape(x, y, np.tile(y, (7, 1)), noisy, np.full((7, 7), seeds), Noise(sd, 10, 40))
-
-
-def test_interaction_is_that_of_the_two_way_additive_fit() -> None:
-    land = _land(lambda x, y: 0.1 * x**2 + 0.2 * y**2, 0.0, 0)
-    assert interaction(land, land.log_error, 0.0) == pytest.approx(0.0, abs=1e-12)
-    land = _land(lambda x, y: x * y, 0.0, 0)
-    assert interaction(land, land.log_error, 0.0) == pytest.approx(1.0)
-
-
-def test_a_line_search_finds_an_aligned_optimum_and_misses_a_diagonal_one() -> None:
-    aligned = _land(lambda x, y: 0.1 * x**2 + 0.1 * y**2, 0.0, 0)
-    assert regret(aligned.log_error, regret_starts(aligned)) == pytest.approx(0.0)
-    diagonal = _land(lambda x, y: 0.05 * x**2 + 0.5 * (y + 0.7 * x) ** 2, 0.0, 0)
-    assert regret(diagonal.log_error, regret_starts(diagonal)) > 0.05
-
-
-def test_a_slope_on_the_threshold_is_seldom_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 simulated maps with a slope of exactly the threshold: at most 5 % are called steeper, or less steep."""
-    monkeypatch.setattr(landscape, "DRAWS", 200)
-    rows = list(range(7))
-    confirmed = refuted = covered = 0
-    for seed in range(200):
-        land = _land(lambda x, y: 0.02 * x**2 + 0.1 * (y - DIAGONAL * x) ** 2, 0.05, seed)
-        drawn = land.spread(lambda e: slope(land, rows, e))  # noqa: B023 (used at once)
-        found = from_bootstrap(slope(land, rows, land.log_error), drawn, 7, -math.inf, DIAGONAL)
-        confirmed += found.against_null <= 0.025
-        refuted += found.against_claim <= 0.025
-        covered += found.low <= DIAGONAL <= found.high
-    assert confirmed <= 0.05 * 200
-    assert refuted <= 0.05 * 200
-    assert covered >= 0.92 * 200
-
-
-def test_maps_that_are_alike_are_seldom_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Separability and line-search regret of two maps with one truth: at most 5 % are ranked either way."""
-    monkeypatch.setattr(landscape, "DRAWS", 200)
-
-    def truth(x: float, y: float) -> float:
-        return 0.02 * x**2 + 0.05 * (y + 0.4 * x) ** 2
-
-    sd, counts = 0.05, np.zeros(4)
-    for seed in range(150):
-        a, b = _land(truth, sd, 2 * seed), _land(truth, sd, 2 * seed + 1)
-        starts = regret_starts(a), regret_starts(b)
-        share = [interaction(one, one.log_error, sd) for one in (a, b)]
-        spread = [one.spread(lambda e, one=one: interaction(one, e, sd * 2**0.5), i) for i, one in enumerate((a, b))]
-        lost = [regret(one.log_error, s) for one, s in zip((a, b), starts, strict=True)]
-        drawn = [
-            one.spread(lambda e, s=s: regret(e, s), i) for i, (one, s) in enumerate(zip((a, b), starts, strict=True))
-        ]
-        for place, (values, draws) in enumerate(((share, spread), (lost, drawn))):
-            found = from_bootstrap(values[0] - values[1], draws[0] - draws[1], 49, -math.inf, 0.0)
-            counts[2 * place] += found.against_null <= 0.025
-            counts[2 * place + 1] += found.against_claim <= 0.025
-    assert (counts <= 0.05 * 150).all(), counts

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.claims.made_up import FRESH, Row, judged, study, verdict
+from runner.claims.claim import Claim
+from runner.claims.comparison import ONE_REPLICATE
+from tests.claims.made_up import Row, judged, replicated, study, verdict
 from tests.claims.test_best_cells import world
 from tests.report.studies import noise, trial
 
@@ -20,72 +22,115 @@ def _curves(rows: list[Row], error: Callable[[Row, int], float], column: str = "
     ]
 
 
-@pytest.mark.parametrize(("early", "late", "expected"), [(0.0, -1.0, "confirmed"), (2.0, 1.0, "refuted")])
-def test_late_separation(early: float, late: float, expected: str) -> None:
-    rows = study(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
+def _late(early: float, late: float, points: Iterable[int] = range(1, 21)) -> list[Claim]:
+    """Claim 14 on eight replicates whose curves differ by so many points in each half."""
+    rows = replicated(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
 
     def error(row: Row, epoch: int) -> float:
         gap = early if epoch <= 10 else late
-        return 10 - 0.2 * epoch + (gap if row["optimizer"] == "adamw" else 0) + 0.05 * noise(row["trial"], epoch)
+        return 20 - 0.2 * epoch + (gap if row["optimizer"] == "adamw" else 0) + 0.05 * noise(row["trial"], epoch)
 
-    claims = judged(rows, _curves([row for row in rows if row["phase"] == "final"], error))
-    assert verdict(claims, "are alike in the first half") == expected
-    assert verdict(claims, "is ahead of Adam + L2 in the second half") == expected
+    curves = _curves([row for row in rows if row["phase"] == "final"], error)
+    return [c for c in judged(rows, [row for row in curves if row["epoch"] in points]) if c.claim == "14"]
 
 
-def test_two_points_of_a_curve_are_no_halves() -> None:
+@pytest.mark.parametrize(("early", "late", "expected"), [(0.0, -1.0, "confirmed"), (4.0, 2.0, "refuted")])
+def test_late_separation(early: float, late: float, expected: str) -> None:
+    alike, ahead = _late(early, late)
+    assert (alike.verdict, ahead.verdict) == (expected, expected)
+    assert ahead.evidence is not None
+    assert ahead.evidence.n == 8  # replicates, each with six fresh seeds
+    # In percent of the other's mean over the half, which is 16.9.
+    assert ahead.evidence.value == pytest.approx(100 * late / 16.9, rel=0.02)
+
+
+def test_a_few_points_of_a_curve_are_no_halves() -> None:
+    found = _late(0.0, -1.0, range(2, 21, 2))
+    assert [claim.verdict for claim in found] == ["undecided"] * 2
+    assert all("evaluations in a half of the run: 5; 10 are needed" in claim.why for claim in found)
+
+
+def test_curves_of_one_replicate_decide_nothing_about_optimizers() -> None:
     rows = study(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
-    finals = [row for row in rows if row["phase"] == "final"]
-    curves = [row for row in _curves(finals, lambda row, epoch: 9.0) if row["epoch"] in (10, 20)]
+    curves = _curves([row for row in rows if row["phase"] == "final"], lambda row, epoch: 9.0)
     found = [claim for claim in judged(rows, curves) if claim.claim == "14"]
     assert [claim.verdict for claim in found] == ["undecided"] * 2
-    assert all("evaluations in a half of the run: 1; 3 are needed" in claim.why for claim in found)
+    assert all("one replicate decides nothing" in claim.why for claim in found)
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(-0.8, "confirmed"), (0.8, "refuted"), (0.0, "undecided")])
 def test_lower_error_at_equal_training_loss(gap: float, expected: str) -> None:
-    rows = []
-    for row in study(world(adam=5.0, adamw=5.0, plain=5.0), spread=0.02):
-        loss = 10 ** (-2 + noise(row["lr"], row["wd"], row["optimizer"]))
-        error = 5 + math.log10(loss) + (gap if row["optimizer"] == "adamw" else 0) + 0.1 * noise(row["trial"])
-        rows.append({**row, "train_loss": loss, "test_error": error})
-    assert verdict(judged(rows), "At equal training loss") == expected
+    one, several = [], []
+    for made, into in ((study, one), (replicated, several)):
+        for row in made(world(adam=5.0, adamw=5.0, plain=5.0), spread=0.02):
+            loss = 10 ** (-2 + noise(row["lr"], row["wd"], row["optimizer"]))
+            error = 7 + math.log10(loss) + (gap if row["optimizer"] == "adamw" else 0) + 0.1 * noise(row["trial"])
+            into.append({**row, "train_loss": loss, "test_error": error})
+    (claim,) = [c for c in judged(one) if "At equal training loss" in c.name]
+    assert (claim.verdict, claim.why) == ("undecided", ONE_REPLICATE)
+    (claim,) = [c for c in judged(several) if "At equal training loss" in c.name]
+    assert claim.verdict == expected
+    assert claim.evidence is not None
+    assert claim.evidence.n == 8
+    assert claim.evidence.value == pytest.approx(100 * gap / 5, abs=3)  # in percent of about 5
 
 
-def _with_restarts(first: float, last: float) -> tuple[list[Row], list[Row], list[Row]]:
-    """Five seeds of AdamW with and without restarts: errors after the first and last cycle of AdamWR; AdamW's
-    falls from 20 by one each epoch."""
+def _with_restarts(first: float, last: float, count: int = 6) -> tuple[list[Row], list[Row], list[Row]]:
+    """Replicates of AdamW with and without restarts: errors after the first and last cycle of AdamWR, the
+    former higher by one in every other replicate; AdamW's falls from 20.5 by one each epoch."""
     rows: list[Row] = []
     for schedule in ("cosine", "restarts"):
-        for seed in range(5):
-            settings = {"schedule": schedule}
-            rows.append(
-                trial("adamw", 0.01, 0.1, seed, wd_convention="normalized", schedule=schedule, settings=settings)
-            )
-    curves = _curves([r for r in rows if r["schedule"] == "cosine"], lambda row, epoch: 20.0 - epoch, "test_error")
+        for seed in range(2 * count):
+            changes = {"wd_convention": "normalized", "schedule": schedule, "settings": {"schedule": schedule}}
+            rows.append(trial("adamw", 0.01, 0.1, seed, replicate=seed // 2, **changes))
+    curves = _curves([r for r in rows if r["schedule"] == "cosine"], lambda row, epoch: 20.5 - epoch, "test_error")
     cycles: list[Row] = [
         {"trial": row["trial"], "cycle": cycle, "epoch": epoch, "test_error": error + 0.01 * noise(row["trial"], cycle)}
         for row in rows
         if row["schedule"] == "restarts"
-        for cycle, epoch, error in ((1, 4, first), (2, 12, last))
+        for cycle, epoch, error in ((1, 4, first + int(str(row["replicate"])) % 2), (2, 12, last))
     ]
     return rows, curves, cycles
 
 
+def _restarted(*errors: float, **more: int) -> list[Claim]:
+    return [c for c in judged(*_with_restarts(*errors, **more)) if c.claim == "15"]
+
+
 def test_restarts_help_early_and_end_alike() -> None:
-    claims = judged(*_with_restarts(first=4.5, last=0.05))
-    assert verdict(claims, "AdamWR has after its first cycle") == "confirmed"
-    assert verdict(claims, "AdamWR's last cycle ends as good") == "confirmed"
-    factor = next(c for c in claims if "first cycle" in c.name).evidence
-    assert factor is not None
-    assert factor.value == pytest.approx(2.0)  # AdamW has 4.5 % after 16 epochs, AdamWR after 4
-    claims = judged(*_with_restarts(first=18.5, last=3.0))
-    assert verdict(claims, "AdamWR has after its first cycle") == "refuted"
-    assert verdict(claims, "AdamWR's last cycle ends as good") == "refuted"
+    sooner, end = _restarted(5.0, 0.5)
+    assert (sooner.verdict, end.verdict) == ("confirmed", "confirmed")
+    assert sooner.evidence is not None
+    # AdamW has 5 % after 16 epochs and 6 % after 15, AdamWR after 4, and later than after 20 it cannot be.
+    assert sooner.evidence.value == pytest.approx((math.log2(16 / 4) + math.log2(15 / 4)) / 2 / math.log2(5))
+    assert sooner.evidence.n == 6
+    assert sooner.remark == "the ceiling is 5.0 times the first cycle"
+    sooner, end = _restarted(18.0, 3.0)
+    assert (sooner.verdict, end.verdict) == ("refuted", "refuted")
+
+
+def test_an_error_that_is_never_reached_is_the_ceiling() -> None:
+    sooner, end = _restarted(0.1, 0.4)
+    assert sooner.evidence is not None
+    assert end.evidence is not None
+    assert sooner.evidence.value == 1
+    assert end.evidence.value == pytest.approx(-20, abs=2)  # 0.4 in place of 0.5, in percent of that
+
+
+def test_what_the_paper_has_of_restarts_is_relative_too() -> None:
+    sooner, end = _restarted(5.0, 0.5)
+    assert sooner.paper_value.startswith("0.80 ")  # log2(10) of log2(18)
+    assert end.paper_value.startswith("+5.4 %")  # 3.3 and 3.13 %
+
+
+def test_of_five_replicates_no_exact_test_reaches_the_level() -> None:
+    for claim in _restarted(5.0, 0.5, count=5):
+        assert claim.verdict == "undecided"
+        assert claim.why == "5 replicates: no exact test of so few reaches 2.5 %; 6 are needed"
 
 
 def _followed(
-    correlation: float, ratio: float, uneven: float, cv: float = 1e-16, seeds: int = 6
+    correlation: float, ratio: float, uneven: float, cv: float = 1e-16, seeds: int = 8
 ) -> tuple[list[Row], list[Row]]:
     rows: list[Row] = []
     lines: list[Row] = []
@@ -107,27 +152,27 @@ def _followed(
 
 
 @pytest.mark.parametrize(
-    ("correlation", "ratio", "uneven", "cv", "expected"),
-    [(-0.6, 1.0, 0.2, 1e-16, "confirmed"), (0.4, 1.6, -0.2, 0.3, "refuted")],
+    ("correlation", "ratio", "uneven", "expected"),
+    [(-0.6, 1.0, 0.2, "confirmed"), (0.4, 1.6, -0.2, "refuted")],
 )
-def test_the_mechanism(correlation: float, ratio: float, uneven: float, cv: float, expected: str) -> None:
-    rows, lines = _followed(correlation, ratio, uneven, cv)
+def test_the_mechanism(correlation: float, ratio: float, uneven: float, expected: str) -> None:
+    rows, lines = _followed(correlation, ratio, uneven)
     claims = judged(rows, dynamics=lines)
     for words in (
         "Adam + L2 decays weights with large gradients less",
-        "AdamW decays all weights alike",
         "AdamW rotates weights as predicted",
         "Neurons rotate less alike under Adam + L2",
     ):
         assert verdict(claims, words) == expected, words
 
 
-def test_one_followed_trial_decides_nothing() -> None:
-    rows, lines = _followed(-0.6, 1.0, 0.2, seeds=1)
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_a_few_followed_trials_decide_nothing(seeds: int) -> None:
+    rows, lines = _followed(-0.6, 1.0, 0.2, seeds=seeds)
     found = [claim for claim in judged(rows, dynamics=lines) if claim.claim in ("18", "19")]
-    assert len(found) == 4
+    assert len(found) == 3
     assert {claim.verdict for claim in found} == {"undecided"}
-    assert all("5 are needed" in claim.why for claim in found)
+    assert all("no exact test of so few reaches 2.5 %; 6 are needed" in claim.why for claim in found)
 
 
 def test_rotation_under_a_schedule_is_not_judged() -> None:
@@ -154,20 +199,20 @@ def test_scale_freeness(adam: float, adamw: float, expected: str) -> None:
     assert verdict(claims, "A loss times 100 does not change AdamW's error") == expected
 
 
-def _modular(least: dict[str, float]) -> list[Row]:
-    """Runs over training fractions; each arm learns the rest from its own smallest fraction on."""
+def _modular(least: dict[str, float], count: int = 6) -> list[Row]:
+    """Replicates over training fractions; each arm learns the rest from its own smallest fraction on."""
     rows: list[Row] = []
     for fraction in (0.3, 0.4, 0.6):
         settings = {"dataset": "modular", "model": "transformer", "dataset.fraction": fraction}
         for optimizer, wd, kind in (("adam", 0.0, "plain"), ("adam", 1e-3, "l2"), ("adamw", 1.0, "adamw")):
-            for seed in FRESH:
-                error = 0.0 if fraction >= least[kind] else 60 + noise(seed)
-                rows.append(trial(optimizer, 3e-3, wd, seed, error=error, settings=settings))
+            for number in range(count):
+                error = 0.0 if fraction >= least[kind] else 60 + noise(number)
+                seed = number * 1_000_000
+                rows.append(trial(optimizer, 3e-3, wd, seed, error=error, settings=settings, replicate=number))
     return rows
 
 
 def test_grokking_from_less_data() -> None:
-    # Seeds that all agree leave no spread, which is certainty: the fractions are exact.
     claims = judged(_modular({"plain": 0.6, "l2": 0.4, "adamw": 0.3}))
     assert verdict(claims, "AdamW generalizes from less data than Adam without decay") == "confirmed"
     assert verdict(claims, "Adam + L2 generalizes from less data") == "confirmed"
@@ -176,3 +221,20 @@ def test_grokking_from_less_data() -> None:
     claims = judged(_modular({"plain": 0.9, "l2": 0.9, "adamw": 0.9}))
     (claim,) = [c for c in claims if c.name.startswith("AdamW generalizes")]
     assert (claim.verdict, claim.why) == ("undecided", "neither reached it at any fraction")
+
+
+def test_a_fraction_that_was_never_enough_ranks_behind_all_that_were() -> None:
+    """It gets no number of its own: all that is known is that it is larger."""
+    (claim, _) = [c for c in judged(_modular({"plain": 0.9, "l2": 0.9, "adamw": 0.6})) if c.claim == "22"]
+    assert claim.verdict == "confirmed"
+    assert claim.evidence is not None
+    assert claim.evidence.value == 1
+    assert claim.evidence.against_null == pytest.approx(1 / math.comb(12, 6))
+    assert claim.remark == "medians 0.60 and more than 0.60; never reached: 0 of 6 and 6 of 6"
+
+
+def test_grokking_in_three_replicates_is_not_judged_and_in_one_is_none_of_optimizers() -> None:
+    (few, _) = [c for c in judged(_modular({"plain": 0.6, "l2": 0.4, "adamw": 0.3}, count=3)) if c.claim == "22"]
+    assert (few.verdict, few.why) == ("undecided", "3 and 3 replicates: no exact test of so few reaches 2.5 %")
+    (one, _) = [c for c in judged(_modular({"plain": 0.6, "l2": 0.4, "adamw": 0.3}, count=1)) if c.claim == "22"]
+    assert "one replicate decides nothing" in one.why
