@@ -22,7 +22,7 @@ def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) ->
     """What the command would do: trials, stacks, operations, time and memory."""
     settings = resources.run
     anew = settings.fresh or not settings.resume
-    asked, final, later, stay = (settings.final_seeds, settings.map_noise), None, 0, 0
+    asked, final, later, stay = (settings.final_seeds, settings.map_noise, settings.also_by), None, 0, 0
     known = finalists(folder, search, *asked) if settings.final_seeds and not settings.fresh else Finals({})
     done = set() if anew else finished(folder, {**search, **known.trials}, settings)
     left = [trial for key, trial in search.items() if key not in done]

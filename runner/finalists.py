@@ -34,7 +34,7 @@ class Finals:
     said: tuple[str, ...] = ()
 
 
-def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, map_noise: int) -> Finals:
+def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, map_noise: int, also_by: str = "none") -> Finals:
     """In each replicate each arm's best cell, and in the first `map_noise` others of each block, with fresh seeds.
 
     The cells are chosen from all rows of the study that may be compared with those of `search`, whichever commands
@@ -46,8 +46,10 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, map_noise: 
         search: trials of the search by id, in one or several replicates.
         seeds: how many fresh ones each finalist gets.
         map_noise: how many cells of a block get them beside the best.
+        also_by: 'loss' or 'error': the best cells by it too; 'none'.
     """
     from runner.analysis.blocks import replicates
+    from runner.analysis.second_protocol import chosen_by
     from runner.analysis.select import block_winners, replicated
 
     used = {trial.seed for trial in search.values()}
@@ -59,7 +61,8 @@ def finalists(folder: Path, search: Mapping[str, Trial], seeds: int, map_noise: 
             like = next((search[key] for key in rows if key in search), None)
             if like is not None:
                 others = 0 if number else map_noise
-                keys = [*(str(row["trial"]) for row in block_winners(part)), *replicated(part, others)]
+                best = [*block_winners(part), *(block_winners(chosen_by(part, also_by)) if also_by != "none" else [])]
+                keys = [*(str(row["trial"]) for row in best), *replicated(part, others)]
                 chosen += [(rows[key], search.get(key, like)) for key in dict.fromkeys(keys)]
     trials, said = [], []
     for row, like in chosen:
@@ -79,6 +82,7 @@ def foreseen(
     search: Mapping[str, Trial],
     seeds: int,
     map_noise: int,
+    also_by: str,
     known: Collection[str],
     done: Collection[str],
 ) -> tuple[int, int]:
@@ -105,14 +109,15 @@ def foreseen(
     for block in blocks:
         for number, part in replicates(block).items():
             if part.rows["trial"].isin(list(search)).any():
-                left = _most(part, _fresh(used, seeds, number), 0 if number else map_noise, done)
+                left = _most(part, _fresh(used, seeds, number), 0 if number else map_noise, also_by, done)
                 most += left
                 unknown += left if recorded.get((block.id, number)) != part.arms else 0
     return most, min(most, unknown + len(set(known) - set(done)))
 
 
-def _most(block: Block, fresh: Collection[int], map_noise: int, done: Collection[str]) -> int:
-    """The most that is left if each arm's best cell, and `map_noise` others, are those of which the least is done."""
+def _most(block: Block, fresh: Collection[int], map_noise: int, also_by: str, done: Collection[str]) -> int:
+    """The most that is left if each arm's best cells, and `map_noise` others, are those of which the least is done."""
+    best = 1 if also_by == "none" or block.measure.select.endswith(also_by) else 2
     rows = block.rows
     ran = rows[(rows["phase"] == "final") & rows["seed"].isin(list(fresh)) & rows["trial"].isin(list(done))]
     count_done = ran.groupby("cell")["seed"].nunique()
@@ -121,8 +126,8 @@ def _most(block: Block, fresh: Collection[int], map_noise: int, done: Collection
         arm: sorted((len(fresh) - int(count_done.get(cell, 0)) for cell in cells), reverse=True)
         for arm, cells in searched.groupby("arm")["cell"]
     }
-    others = sorted((one for counts in left.values() for one in counts[1:]), reverse=True)
-    return sum(counts[0] for counts in left.values()) + sum(others[:map_noise])
+    others = sorted((one for counts in left.values() for one in counts[best:]), reverse=True)
+    return sum(sum(counts[:best]) for counts in left.values()) + sum(others[:map_noise])
 
 
 def _searched(block: Block) -> set[int]:

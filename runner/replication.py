@@ -161,7 +161,7 @@ def _train_phases(
 
     Returns: all trials that were asked for, by id; and what became of them.
     """
-    folder, seeds = records.folder, (run.final_seeds, run.map_noise)
+    folder, seeds = records.folder, (run.final_seeds, run.map_noise, run.also_by)
     if not run.resume and run.final_seeds and exists(folder):
         # All at once, so that what is left when this is interrupted is known to the command that goes on.
         begin_again(folder, finalists(folder, search, *seeds).trials, "final", run, records)

@@ -31,12 +31,19 @@ from runner.records import identity
 from runner.records.commands import entries
 from runner.records.read import read
 from runner.records.regular import check_files
+from runner.records.schema import TABLES
 from runner.system.devices import resolve
 from runner.system.streams import guarded
 from runner.trials.trial import Facts, Trial
 
 DEVICE = r"cpu|cuda(:\d+)?"
-COMPARED = "status steps params train_loss train_error val_loss val_error test_loss test_error test_top5_error".split()
+COMPARED = (
+    "status steps params train_loss train_error val_loss val_error test_loss test_error test_top5_error "
+    "test_ece test_brier"
+).split()
+
+
+ADDED = {column.name for column in TABLES["trials"] if column.added}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,7 +167,7 @@ def _compare(row: Mapping[str, Any], again: Mapping[str, Any], tolerance: float 
     print(f"{'column':<18}{'recorded':>24}{'again':>24}")
     for name in COMPARED:
         old, new = row[name], again.get(name)
-        if new is None and (old is None or old != old):
+        if old != old and (new is None or name in ADDED):  # nan: the row is of a version that did not measure it
             continue
         compared += 1
         same = old == new or (_number(old) and _number(new) and _close(float(old), float(new), within))  # type: ignore[arg-type]

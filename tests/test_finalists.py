@@ -178,3 +178,40 @@ def test_an_arm_that_is_not_there_is_refused_before_training_with_those_that_are
     ran(folder, *SWEEP, "reference=adamw")
     table = pd.read_csv(study / "generalization.csv").set_index("arm")
     assert list(table["reference"].fillna("")) == ["AdamW", "AdamW", ""]
+
+
+def test_also_by_loss_trains_the_best_cells_by_loss_too_and_a_dry_run_counts_them(study: Path) -> None:
+    rows = read(study)
+    best = winners(rows).set_index("arm").loc["AdamW"]
+    # The other cell of AdamW has the smallest validation loss of all.
+    other = 1e-3 if best["lr"] == 1e-2 else 1e-2
+    lines = pd.read_csv(study / "trials.csv", dtype=str, keep_default_na=False)
+    of_other = (lines["optimizer"] == "adamw") & (lines["lr"].astype(float) == other)
+    assert of_other.sum() == 2
+    lines.loc[of_other, "val_loss"] = "0.001"
+    lines.to_csv(study / "trials.csv", index=False)
+    folder = study.parent.parent
+    assert to_train(ran(folder, *SWEEP, "final_seeds=2", "dry_run=true")) == 6
+    asked = to_train(ran(folder, *SWEEP, "final_seeds=2", "also_by=loss", "dry_run=true"))
+    ran(folder, *SWEEP, "final_seeds=2", "also_by=loss")
+    trained = finals(study)
+    assert len(trained) == asked
+    of_adamw = trained[trained["optimizer"] == "adamw"]
+    assert sorted(set(of_adamw["lr"])) == [1e-3, 1e-2]
+    assert len(of_adamw) == 4
+    assert "by loss instead of error" in (study / "generalization.md").read_text()
+
+
+def test_before_the_search_is_done_a_dry_run_counts_a_second_cell_of_each_arm(tmp_path: Path) -> None:
+    def most(*more: str) -> int:
+        said = ran(tmp_path, *SWEEP, "final_seeds=2", "dry_run=true", *more)
+        return int(re.findall(r"up to (\d+) trials more", said.out)[0])
+
+    assert most() == 3 * 2
+    assert most("also_by=loss") == 2 * 3 * 2
+    assert most("also_by=error") == 3 * 2  # by which they are chosen anyway
+
+
+def test_also_by_needs_seeds_to_train_with(tmp_path: Path) -> None:
+    said = command(tmp_path, *QUICK, "also_by=loss")
+    check_refused(said, "also_by=loss: needs final_seeds=N")

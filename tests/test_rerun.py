@@ -45,6 +45,16 @@ def test_a_row_of_this_machine_comes_out_again_to_the_bit(
     assert "differs" not in said
 
 
+def test_a_row_of_before_calibration_was_measured_is_compared_in_the_rest(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = changed(study, tmp_path, test_ece="", test_brier="")
+    assert rerun.main([str(older), read(study).iloc[0]["trial"]]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("matched to the bit\n")
+    assert "test_brier" not in said
+
+
 def test_a_row_that_says_something_else_is_found_out(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,7 +63,7 @@ def test_a_row_that_says_something_else_is_found_out(
     assert rerun.main([str(other), first["trial"]]) == 1
     said = capsys.readouterr().out
     assert said.count("differs") == 1
-    assert said.endswith("1 of 10 columns do not match to the bit\n")
+    assert said.endswith("1 of 12 columns do not match to the bit\n")
 
 
 @pytest.mark.parametrize(
@@ -77,12 +87,12 @@ def test_a_row_of_another_machine_is_expected_to_agree_in_distribution_only(
     assert f"recorded on {named}" in said
     assert ", this is cpu: " in said
     assert "agreement in distribution only" in said
-    assert "1 of 10 columns differ" in said
+    assert "1 of 12 columns differ" in said
     # Who knows better says how near it must be.
     assert rerun.main([str(other), first["trial"], "--tolerance", "0.1"]) == 0
     assert "matched within 0.1" in capsys.readouterr().out
     assert rerun.main([str(other), first["trial"], "--tolerance", "0.001"]) == 1
-    assert "1 of 10 columns do not match within 0.001" in capsys.readouterr().out
+    assert "1 of 12 columns do not match within 0.001" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("column", ["params", "steps"])

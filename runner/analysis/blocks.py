@@ -30,7 +30,7 @@ _DERIVED = ("dataset.test_size", "dataset.classes")
 _NUMBERS = (
     "lr wd seed batch_size epochs beta1 beta2 eps momentum wd_torch wd_paper wd_norm train_size val_size "
     "train_loss train_error val_loss val_error test_loss test_error test_top5_error gap_loss gap_error "
-    "epochs_to_target replicate split"
+    "epochs_to_target replicate split test_ece test_brier"
 ).split()
 
 

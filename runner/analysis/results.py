@@ -24,7 +24,8 @@ from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC, verdict
 
 MEASURED = (
-    "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error epochs_to_target"
+    "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error "
+    "epochs_to_target test_ece test_brier"
 ).split()
 
 
@@ -177,7 +178,7 @@ def _kept(others: pd.DataFrame) -> str:
     if not points:
         return ""
     where = points[0] if len(points) == 1 else f"{points[0]} and {len(points) - 1} more"
-    what = "another cell, a former winner" if len(points) == 1 else "other cells, such as former winners"
+    what = "another cell, such as a former winner" if len(points) == 1 else "other cells, such as former winners"
     return f"fresh rows of {what} ({where}), are kept and not reported"
 
 
@@ -190,11 +191,14 @@ def _no_winner(result: ArmResult, table: pd.DataFrame) -> str:
 
 
 def _estimate(rows: pd.DataFrame, name: str) -> Estimate:
-    """Over all runs; epochs to target over those that reached it (n says how many), nothing if never measured."""
+    """Over all runs that measured it, and n says how many; epochs to target over those that reached it.
+
+    A diverged run has no loss, and without it the mean would flatter.
+    """
     values = rows[name]
     if name == "epochs_to_target" or not values.notna().any():
-        values = values.dropna()
-    return estimate(values)
+        return estimate(values.dropna())
+    return estimate(values[values.notna() | (rows["status"] == "diverged")])
 
 
 def _compare(block: Block, result: ArmResult, reference: ArmResult, protocol: Protocol) -> ArmResult:

@@ -80,14 +80,17 @@ class ArmResult:
     def by_unit(self, column: str) -> dict[int, float]:
         """This column by replicate, the mean over its reported runs; by seed where there is one replicate.
 
-        {} where the arm has no result. A replicate of which a run has no number has none.
+        {} where the arm has no result. A replicate of which a run has no number has none: a diverged run has no loss,
+        and left out it would flatter. Runs that ended well and have none are of a version that did not measure it, and
+        left out.
         """
         if self.rows is None:
             return {}
+        rows = self.rows[self.rows[column].notna() | (self.rows["status"] == "diverged")]
         if self.replicates:
-            means = self.rows.groupby("replicate")[column].agg(lambda values: values.mean(skipna=False))
+            means = rows.groupby("replicate")[column].agg(lambda values: values.mean(skipna=False))
             return {int(number): float(mean) for number, mean in zip(means.index, means, strict=True)}
-        return {int(seed): float(value) for seed, value in zip(self.rows["seed"], self.rows[column], strict=True)}
+        return {int(seed): float(value) for seed, value in zip(rows["seed"], rows[column], strict=True)}
 
 
 @dataclass(frozen=True, eq=False)

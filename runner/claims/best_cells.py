@@ -11,8 +11,9 @@ from runner.analysis import paper
 from runner.analysis.measures import number
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import BlockResults, StudyResults
-from runner.claims.claim import Claim, Evidence, above, below, jointly, within
+from runner.claims.claim import Claim
 from runner.claims.comparison import by_unit, compared, differences, gain, margin_of, obstacle, share
+from runner.claims.evidence import Evidence, above, below, jointly, within
 from runner.claims.listed import LISTED
 
 

@@ -12,7 +12,8 @@ from runner.analysis.landscape import Landscape, landscape, lowest, noise_of, pr
 from runner.analysis.maps import maps
 from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
-from runner.claims.claim import Claim, Evidence, from_bootstrap
+from runner.claims.claim import Claim
+from runner.claims.evidence import Evidence, from_bootstrap
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,8 @@ from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
-from runner.claims.claim import SEEDS, Claim, Evidence, apart, within
+from runner.claims.claim import SEEDS, Claim
+from runner.claims.evidence import Evidence, apart, within
 
 ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
 

@@ -13,8 +13,9 @@ from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.tuning import Curve, alike, over_log2, tuning
-from runner.claims.claim import Claim, Evidence, below, from_bootstrap
+from runner.claims.claim import Claim
 from runner.claims.comparison import ONE_REPLICATE
+from runner.claims.evidence import Evidence, below, from_bootstrap
 
 SHOWN = (1, 4, 16)  # budgets of which the remark gives the difference
 

@@ -15,8 +15,9 @@ from runner.analysis.blocks import Block, replicates
 from runner.analysis.landscape import DRAWS
 from runner.analysis.measures import number
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.claim import Claim, above, below, from_bootstrap, within
+from runner.claims.claim import Claim
 from runner.claims.comparison import ONE_REPLICATE, obstacle
+from runner.claims.evidence import above, below, from_bootstrap, within
 from runner.claims.few import few, percent_of, percents
 
 POINTS = 8  # cells that a cloud of points needs

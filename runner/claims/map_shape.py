@@ -16,8 +16,9 @@ from runner.analysis.maps import Map, maps
 from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.analysis.surface import counting, fit, windows
-from runner.claims.claim import ALPHA, Claim, Evidence, from_bootstrap, from_sign
+from runner.claims.claim import ALPHA, Claim
 from runner.claims.comparison import ONE_REPLICATE
+from runner.claims.evidence import Evidence, from_bootstrap, from_sign
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3

@@ -13,8 +13,9 @@ from runner.analysis.measures import number, short
 from runner.analysis.select import cells
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.verdict import OPTIMISTIC
-from runner.claims.claim import Claim, Evidence, above, apart, below, within
+from runner.claims.claim import Claim
 from runner.claims.comparison import ONE_REPLICATE, differences
+from runner.claims.evidence import Evidence, above, apart, below, within
 from runner.claims.few import few, percent_of
 from runner.records import baseline
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.claim import Claim, apart
+from runner.claims.claim import Claim
 from runner.claims.comparison import compared
+from runner.claims.evidence import apart
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:

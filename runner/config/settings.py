@@ -30,6 +30,7 @@ from runner.fields import BELOW_1, FROM_0, POSITIVE, before, check, one_of, righ
 from runner.models.settings import MODELS, ModelSettings
 
 WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
+ALSO_BY = ("none", "loss", "error")  # what best cells may be chosen by beside the study's own measure
 PRECISIONS = ("fp32", "bf16", "fp16")
 DECAY_PARAMS = ("all", "weights")
 # The ways to compute the trials of a stack: three for the CPU (see `runner.trials.stack_size.slots`), and one for all
@@ -151,6 +152,7 @@ class RunSettings:
     final_seeds: int = field(default=0, metadata=whole(0, 1000))
     refine: int = field(default=0, metadata=whole(0, 5))  # rounds
     map_noise: int = field(default=0, metadata=whole(0, 10**4))
+    also_by: str = field(default="none", metadata=one_of(ALSO_BY))  # a second choice of the cells with fresh seeds
     replicates: int = field(default=1, metadata=whole(0, 1000) | zero_words("auto"))
     max_replicates: int = field(default=20, metadata=whole(2, 1000))  # with replicates=auto
     prior_g: float = field(default=1.0, metadata=POSITIVE)  # of the e-values of replicates=auto
@@ -183,6 +185,8 @@ class RunSettings:
         check(self)
         if self.map_noise and not self.final_seeds:
             raise UserError(f"map_noise={self.map_noise}: needs final_seeds=N, the seeds to train those cells with")
+        if self.also_by != "none" and not self.final_seeds:
+            raise UserError(f"also_by={self.also_by}: needs final_seeds=N, the seeds to train those winners with")
         if self.compute == "lanes" and self.exact:
             raise UserError("exact=true compute=lanes: exact trials are computed as in a full stack; give one of them")
 

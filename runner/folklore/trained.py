@@ -15,8 +15,9 @@ import pandas as pd
 from runner.analysis.measures import number, short
 from runner.analysis.primary import results_of
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
-from runner.claims.claim import CONFIRMED, REFUTED, Claim, Evidence, below
+from runner.claims.claim import CONFIRMED, REFUTED, Claim
 from runner.claims.comparison import differences
+from runner.claims.evidence import Evidence, below
 from runner.claims.judge import judge
 from runner.folklore.verdict import FALSE, OPEN, PARTLY, TRUE, Verdict
 from runner.records.read import read as read_table

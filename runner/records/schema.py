@@ -34,6 +34,7 @@ DECAY = FROM_0._replace(overflows=True)  # one convention's decay may have no nu
 SHARE = Range(0, 1, "a number from 0 to 1")
 LOSS = Range(0, math.inf, "a number from 0 or nan", nan=True)
 PERCENT = Range(0, 100, "a percentage from 0 to 100 or nan", nan=True)
+BRIER = Range(0, 2 + 1e-6, "a number from 0 to 2 or nan", nan=True)  # rounding may pass 2 by the last digits
 POINTS = Range(-100, 100, "percentage points from -100 to 100 or nan", nan=True)
 MEASURED = Range(-math.inf, math.inf, "a number or nan", nan=True)  # no bounds that hold for every network
 EPOCH = whole(1, 10**6)  # and restart cycles
@@ -115,6 +116,19 @@ TABLES: Mapping[str, tuple[Col, ...]] = {
         Col("code", TEXT, "a hash of the code that can change a result", varies=True, added=True),
         Col("replicate", COUNT, "the repetition of the study it is of; empty is 0", setting="replicate", added=True),
         Col("split", COUNT, "of its dataset; empty is 0", setting="dataset.split", added=True),
+        Col(
+            "test_ece",
+            PERCENT,
+            "expected calibration error on the test set, over 15 bins of confidence, in percent; nan if diverged",
+            added=True,
+        ),
+        Col(
+            "test_brier",
+            BRIER,
+            "Brier score on the test set: the sum over classes of squared differences, from 0 to 2, mean over answers; "
+            "nan if diverged",
+            added=True,
+        ),
     ),
     "curves": (
         _TRIAL,

@@ -14,7 +14,7 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report import tuning
+from runner.report import rules, second_measures, second_protocol, tuning
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -27,7 +27,8 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
     Errors in percent, losses in nats. `<name>_low` and `<name>_high` bound the 95 % t interval of `<name>`, the
     mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
     `difference` is the arm minus `reference`, paired over `pairs` replicates, or seeds where `replicates` is 1;
-    `detectable` the smallest difference that so many find with 80 % power.
+    `detectable` the smallest difference that so many find with 80 % power. `<name>_difference` is that of a second
+    measure, `second_*` are of the winner by the other choice (`runner.report.second_protocol`).
     """
     return pd.DataFrame([_row(results, result) for results in blocks for result in results.arms])
 
@@ -50,7 +51,8 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
     row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
     row |= _bounds("difference", difference) | {"pairs": difference.n}
     row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
-    return row | {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+    row |= {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
+    return row | second_measures.columns(results, result) | second_protocol.columns(results, result)
 
 
 def _fields(result: ArmResult, names: str) -> dict[str, object]:
@@ -115,7 +117,13 @@ def tables(results: BlockResults) -> list[Table]:
 
 def further(results: BlockResults) -> list[Table]:
     """The tables behind the first two; one that has nothing to say is None and left out."""
-    return [table for table in (tuning.table(results),) if table is not None]
+    found = (part.table(results) for part in (tuning, second_measures, second_protocol, rules))
+    return [table for table in found if table is not None]
+
+
+def remarks(results: BlockResults) -> list[str]:
+    """The sentences below the tables."""
+    return [*notes(results), *second_measures.notes(results), *second_protocol.notes(results), *rules.notes(results)]
 
 
 def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = ()) -> str:
@@ -124,7 +132,7 @@ def markdown(blocks: Sequence[BlockResults], plots: Sequence[tuple[str, str]] = 
     for results in blocks:
         parts += [f"## {results.block.marked_title}", _best(results).markdown(), _details(results).markdown()]
         parts += [text for table in further(results) for text in (f"{table.caption}:", table.markdown())]
-        parts += ["Notes", "\n".join(f"- {line}" for line in notes(results))]
+        parts += ["Notes", "\n".join(f"- {line}" for line in remarks(results))]
     if plots:
         parts += ["## Plots", *(f"{caption}\n\n![{caption}]({path})" for path, caption in plots)]
     return "\n\n".join(parts) + "\n"
@@ -157,8 +165,8 @@ def _best(results: BlockResults) -> Table:
 
 def _details(results: BlockResults) -> Table:
     remark = results.block.measure.remark
-    header = ["arm", "trials searched", "cells", "test top-5 error (%)", "training loss", "gap in loss"]
-    header += ["gap in error (points)", "epochs to target", "diverged (search; reported)", "failed (search; reported)"]
+    header = ["arm", "trials searched", "cells", "training loss", "gap in loss", "gap in error (points)"]
+    header += ["epochs to target", "diverged (search; reported)", "failed (search; reported)"]
     rows = []
     for result in results.arms:
         mean = {name: result.values.get(name, _EMPTY).mean for name in MEASURED}
@@ -167,7 +175,6 @@ def _details(results: BlockResults) -> Table:
                 result.arm,
                 f"n = {result.trials}",
                 str(result.cells),
-                number(mean["test_top5_error"]),
                 short(mean["train_loss"], 3),
                 short(mean["gap_loss"], 3),
                 number(mean["gap_error"]),

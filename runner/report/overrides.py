@@ -31,6 +31,7 @@ WATCHED = (
     "final_seeds",
     "refine",
     "map_noise",
+    "also_by",
     "replicates",
     "device",
 )

@@ -13,6 +13,8 @@ import pandas as pd
 
 from runner.analysis.overlay import overlay_table
 from runner.analysis.primary import results_of
+from runner.analysis.rules import rules_table
+from runner.analysis.shortest import budgets, shortest_table
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.judge import judge
@@ -20,7 +22,7 @@ from runner.errors import UserError
 from runner.records import read
 from runner.records.parts import alive
 from runner.records.schema import PLACE, TEXTS
-from runner.report import claims_table, tuning
+from runner.report import claims_table, shortest, tuning
 from runner.report.extend import extension
 from runner.report.fingerprint import fingerprint, keep, marked
 from runner.report.generalization import generalization, markdown
@@ -91,14 +93,17 @@ def _written(folder: Path, reference: str, asked: bool) -> Report:
         claims = judge(study)
         said = SAID.format(summary=claims_table.summary(claims)) if claims else ""
         note = progress_note(folder)
-        text = (f"{note}\n\n" if note else "") + markdown(reported, links) + said + PAGE
+        lengths = budgets(study)
+        text = (f"{note}\n\n" if note else "") + markdown(reported, links) + shortest.markdown(lengths) + said + PAGE
         files += [_write(folder / "generalization.md", text), *_claims(folder, claims)]
         files += _where_any(folder / "overlay.csv", overlay_table([one.block for one in reported]))
         files += _where_any(folder / "tuning.csv", tuning.frame(reported))
+        files += _where_any(folder / "rules.csv", rules_table([one.block for one in reported]))
+        files += _where_any(folder / "shortest.csv", shortest_table(lengths))
         # Imported here, for a finished study's table wants no page. Written last, for it links the other files.
         from runner.report.page.page import page
 
-        html = page(folder, reported, drawings.made, claims, note, asked)
+        html = page(folder, reported, drawings.made, claims, note, asked, shortest.tables(lengths))
         files.append(_write(folder / "report.html", marked(html, rows)))
     except OSError as error:
         where = error.filename2 or error.filename or folder

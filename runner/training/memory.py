@@ -25,7 +25,8 @@ from runner.models.build import Model, build
 from runner.models.lanes import Lanes
 from runner.models.settings import TransformerSettings
 from runner.system import memory
-from runner.training.evaluate import losses
+from runner.training.calibration import bin_gaps, brier_scores
+from runner.training.evaluate import full, losses
 from runner.training.feed import Images
 from runner.training.precision import autocast
 from runner.trials.stack_size import GPU_LAYER_BYTES, evaluation_batch, rough_bytes, slots
@@ -165,7 +166,11 @@ def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | N
     with autocast(trial.precision, x.device):
         logits = model(x.expand(count, *x.shape))
     if x.device.type != "cpu":  # on a CPU the losses are small, and HEAP has room for them
-        losses(logits, y.expand(count, *y.shape))
+        target = y.expand(count, *y.shape)
+        losses(logits, target)
+        probabilities = full(logits).softmax(-1)
+        brier_scores(probabilities, target)
+        bin_gaps(probabilities, logits.argmax(-1) == target)
 
 
 def available(device: torch.device) -> float:

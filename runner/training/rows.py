@@ -136,8 +136,10 @@ def trial_rows(stack: Stack, scores: dict[str, Scores], best: BestEpochs, second
         }
         # How a trial was computed is worth a note where its bits may differ from those of a full stack.
         notes = [trial.way] * (trial.way == LANES or (trial.way != FULL and stack.device.type == "cpu"))
-        if (top5 := scores["test"].top5) is not None:
-            row["test_top5_error"] = top5[i]
+        test = scores["test"]
+        for name, values in (("test_top5_error", test.top5), ("test_ece", test.ece), ("test_brier", test.brier)):
+            if values is not None:
+                row[name] = values[i]
         if diverged:
             row |= _chance(trial, row)
             notes.insert(0, advice(trial, died[i]))
@@ -149,9 +151,14 @@ def trial_rows(stack: Stack, scores: dict[str, Scores], best: BestEpochs, second
 
 
 def _chance(trial: Trial, row: Row) -> Row:
-    """A diverged trial counts as chance, never as missing: so that a mean over seeds does not flatter it."""
+    """A diverged trial counts as chance, never as missing: so that a mean over seeds does not flatter it.
+
+    What is measured on probabilities, of which it has none, is nan: the losses, and the calibration, of which chance
+    would have the best, an error of 0.
+    """
     k = trial.facts.classes
     row_of_chance: Row = {"best_val_epoch": None, "epochs_to_target": None}
+    row_of_chance |= {"test_ece": math.nan, "test_brier": math.nan}
     for name in ("train", "val", "test"):
         if f"{name}_error" in row:
             row_of_chance |= {f"{name}_error": 100 * (1 - 1 / k), f"{name}_loss": math.nan}

@@ -172,12 +172,15 @@ class Stack:
         return EpochStats(running.tolist()[: self.count], update.tolist()[: self.count])
 
     def scores(self, split: str, pulse: Callable[[], None] = lambda: None) -> Scores:
-        """Loss and error of every trial on `train`, `val` or `test`; `pulse` is called after each batch."""
-        all_slots = evaluate(
-            self.scored, self.splits[split], self.images, len(self.trials), self.autocast, self.evaluated, pulse
+        """Loss and error of every trial on `train`, `val` or `test`, on `test` also its calibration.
+
+        `pulse` is called after each batch.
+        """
+        shown, slots = self.splits[split], len(self.trials)
+        scores = evaluate(
+            self.scored, shown, self.images, slots, self.autocast, self.evaluated, pulse, calibration=split == "test"
         )
-        n = self.count
-        return Scores(all_slots.loss[:n], all_slots.error[:n], all_slots.top5[:n] if all_slots.top5 else None)
+        return scores.of_first(self.count)
 
     def weight_norm(self) -> list[float]:
         """Euclidean norm of all parameters of each trial."""

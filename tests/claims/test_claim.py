@@ -12,7 +12,8 @@ from runner.analysis.blocks import split
 from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.analysis.sequential import confidence_sequence
-from runner.claims.claim import Claim, above, apart, below, decided, from_bootstrap, holm, jointly, within
+from runner.claims.claim import Claim, decided, holm
+from runner.claims.evidence import above, apart, below, from_bootstrap, jointly, within
 from tests.analysis.test_select import frame
 from tests.report.studies import search
 

@@ -12,19 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runner.claims.claim import (
-    ALPHA,
-    Claim,
-    Evidence,
-    above,
-    apart,
-    below,
-    decided,
-    from_bootstrap,
-    holm,
-    jointly,
-    within,
-)
+from runner.claims.claim import ALPHA, Claim, decided, holm
+from runner.claims.evidence import Evidence, above, apart, below, from_bootstrap, jointly, within
 
 NOTHING = Evidence(0.0, -1.0, 1.0, 5, 0.5, 0.5)
 

@@ -17,9 +17,10 @@ def rows(spared: float, spread: float = 0.02, x: float = 0.0) -> list[Row]:
     return [*both, *one_by_one(lambda _, lr, wd: bowl(lr, wd, spared, x), ("adamw",), spread, **weights)]
 
 
-@pytest.mark.parametrize(("spared", "expected"), [(4.0, "confirmed"), (6.0, "confirmed"), (5.01, "refuted")])
+@pytest.mark.parametrize(("spared", "expected"), [(4.0, "confirmed"), (6.0, "confirmed"), (5.0, "refuted")])
 def test_a_difference_is_one_in_either_direction(spared: float, expected: str) -> None:
-    claims = judged(rows(spared))
+    # Its best rate is another, so that the noise of the two arms is not the same.
+    claims = judged(rows(spared, x=1.0))
     assert verdict(claims, WORDS) == expected
     (claim,) = [claim for claim in claims if WORDS in claim.name]
     assert claim.name == "To spare norms and biases changes what AdamW reaches"

@@ -22,8 +22,8 @@ def row(trial: str, **more: object) -> dict[str, object]:
 
 def test_columns_are_the_fixed_ones() -> None:
     assert ",".join(TRIALS).startswith("study,trial,phase,status,model,dataset,optimizer,wd_convention,lr,wd,seed")
-    assert TRIALS[OLDEST["trials"] :] == ["host", "code"]
-    assert (len(TRIALS), len(CURVES)) == (51, 15)
+    assert TRIALS[OLDEST["trials"] :] == ["host", "code", "replicate", "split", "test_ece", "test_brier"]
+    assert (len(TRIALS), len(CURVES)) == (55, 15)
 
 
 def test_floats_read_back_exactly_and_empty_is_not_nan_in_the_file(tmp_path: Path) -> None:

@@ -70,9 +70,10 @@ def trial(optimizer: str, lr: float, wd: float, seed: int, **changes: Any) -> di
     if status == "ok":
         row |= {"val_error": error, "test_error": error, "val_loss": error / 30, "test_loss": error / 28}
         row |= {"train_loss": 0.002 + error**2 / 3000, "train_error": error / 4, "test_top5_error": error / 20}
+        row |= {"test_ece": error / 2, "test_brier": error / 60}
     elif status == "diverged":
         row |= {"val_error": 90.0, "test_error": 90.0, "test_top5_error": 50.0, "train_error": 90.0}
-        row |= dict.fromkeys(("val_loss", "test_loss", "train_loss", "gap_loss"), math.nan)
+        row |= dict.fromkeys(("val_loss", "test_loss", "train_loss", "gap_loss", "test_ece", "test_brier"), math.nan)
     if status != "failed":
         row |= {"train_size": 400, "val_size": 499}
     row |= changes

@@ -17,10 +17,9 @@ import pandas as pd
 from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
-from runner.report import claims_table
+from runner.report import claims_table, shortest
 from runner.report.answer import answer
-from runner.report.generalization import tables
-from runner.report.notes import notes
+from runner.report.generalization import remarks, tables
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
 from runner.report.page.words import primary_claims, summary, verdicts
@@ -33,6 +32,8 @@ FILES = {
     "claims.csv": "the paper's claims, each with its verdict",
     "tuning.csv": "what each tuning budget buys, from one cell to all",
     "overlay.csv": "the paper's best cells beside ours",
+    "shortest.csv": "the shortest budget that reaches an error",
+    "rules.csv": "rules of thumb for the decay, read off the maps",
     "trials.csv": "one row per finished trial",
     "curves.csv": "one row per trial and evaluated epoch",
     "cycles.csv": "one row per trial and finished restart cycle",
@@ -73,6 +74,7 @@ def page(
     claims: Sequence[Claim] = (),
     note: str = "",
     asked: bool = False,
+    lengths: Sequence[Table] = (),
 ) -> str:
     """The HTML of a study; all that comes from its files is escaped.
 
@@ -83,6 +85,7 @@ def page(
         claims: with their verdicts.
         note: what is unfinished.
         asked: whether the claims were asked for, also on data that are not the paper's.
+        lengths: tables of the shortest budgets, where there are runs of several lengths.
     """
     shown = claims_table.shown(claims, asked)
     rows = pd.concat([results.block.rows for results in blocks])
@@ -100,6 +103,9 @@ def page(
         hidden=len(claims) - len(shown),
         rules=claims_table.RULES,
         sections=[_section(folder, results, plots) for results in blocks],
+        lengths=lengths,
+        shortest_title=shortest.TITLE,
+        shortest_note=shortest.NOTE,
         scaled=scaled(blocks),
         overlaid=overlaid(blocks),
         commands=commands(folder),
@@ -110,7 +116,7 @@ def page(
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
     images = [_image(folder, plot) for plot in plots if plot.block == results.block.id and not plot.first]
-    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), notes(results), images)
+    return _Section(results.block, verdicts(results), list(map(_broken, tables(results))), remarks(results), images)
 
 
 def _broken(table: Table) -> Table:

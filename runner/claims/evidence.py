@@ -1,0 +1,139 @@
+"""The evidence for a claim: `Evidence`, and the tests that make it of values, one for each replicate or seed.
+
+Every statistic carries two p-values: of the data if the claim were false, and if it were true.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from runner.analysis.protocol import Protocol
+from runner.analysis.sequential import confidence_sequence, e_value
+from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A statistic with its 95 % interval, and two p-values: if the claim is false (`against_null`), and if it holds."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    against_null: float
+    against_claim: float
+    looked: Callable[[Protocol], Evidence] | None = None  # the same where one could look after every value
+
+
+P = Callable[[float, int], float]  # p(threshold, side); side 1: the mean is above the threshold, -1: below
+
+
+def below(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
+    """The claim: the mean is below the threshold. One-sided t tests; None where the values do not allow them."""
+    return _tested(values, lambda p: (p(threshold, -1), p(threshold, 1)))
+
+
+def above(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
+    """The claim: the mean is above the threshold."""
+    return _tested(values, lambda p: (p(threshold, 1), p(threshold, -1)))
+
+
+def within(values: Iterable[float], margin: float, centre: float = 0.0) -> Evidence | None:
+    """The claim: the mean is no further than `margin` from `centre` (two one-sided tests, Schuirmann 1987)."""
+    return _tested(values, lambda p: _inside(p, centre - margin, centre + margin))
+
+
+def apart(values: Iterable[float], margin: float) -> Evidence | None:
+    """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
+    return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))
+
+
+def _inside(p: P, low: float, high: float) -> tuple[float, float]:
+    return max(p(low, 1), p(high, -1)), min(p(high, 1), p(low, -1))
+
+
+def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) -> Evidence | None:
+    """`tests` makes the two p-values of an evidence from p."""
+    mean = estimate(values)
+    if mean.n < 2 or not math.isfinite(mean.mean):
+        return None
+    error = mean.half / t_quantile((1 + LEVEL) / 2, mean.n - 1)
+    p = _p_value(mean.mean, error, lambda t: special.stdtr(mean.n - 1, t))
+
+    def looked(protocol: Protocol) -> Evidence:
+        half = confidence_sequence(mean.std, mean.n, protocol.g, protocol.alpha)
+        return Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *tests(_anytime(mean, protocol.g)))
+
+    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked)
+
+
+def _anytime(mean: Estimate, g: float) -> P:
+    """p(threshold, side) that holds however often it is looked at: 1 / e, halved as the two sides are alike."""
+
+    def p(threshold: float, side: int) -> float:
+        distance = mean.mean - threshold
+        return min(1.0, 0.5 / e_value(distance, mean.std, mean.n, g)) if side * distance > 0 else 1.0
+
+    return p
+
+
+def _p_value(value: float, error: float, cumulative: Callable[[float], float]) -> P:
+    """p(threshold, side) of a value with a standard error, by the cumulative distribution of their ratio."""
+
+    def p(threshold: float, side: int) -> float:
+        distance = side * (value - threshold)
+        if error == 0:  # Equal numbers do not say how they would vary, and so decide nothing.
+            return 0.5
+        return float(cumulative(-distance / error))
+
+    return p
+
+
+def from_bootstrap(
+    value: float, drawn: np.ndarray, n: int, low: float, high: float, freedom: float = math.inf
+) -> Evidence:
+    """The claim: the truth is between `low` and `high` (either may be infinite). `drawn` are resampled statistics.
+
+    The interval is Student's with `freedom` degrees (the normal one where they are infinite), around the value itself,
+    with the standard deviation of what was drawn: resampling adds noise to a map that has noise already, so its
+    quantiles would lie off centre.
+    """
+    error = float(np.std(drawn, ddof=1))
+    finite = math.isfinite(freedom)
+    half = error * (t_quantile((1 + LEVEL) / 2, freedom) if finite else float(special.ndtri((1 + LEVEL) / 2)))
+    p = _p_value(value, error, lambda t: special.stdtr(freedom, t) if finite else special.ndtr(t))
+    return Evidence(value, value - half, value + half, n, *_inside(p, low, high))
+
+
+def from_sign(
+    value: float,
+    interval: tuple[float, float],
+    n: int,
+    sign: Callable[[float], tuple[float, float]],
+    freedom: float,
+    low: float,
+    high: float,
+) -> Evidence:
+    """The claim: the truth is between `low` and `high` (either may be infinite).
+
+    `sign(threshold)` is the estimate of a number that is above 0 where the truth is above the threshold, and its
+    standard error with `freedom` degrees of freedom.
+    """
+
+    def p(threshold: float, side: int) -> float:
+        if math.isinf(threshold):
+            return float(side * threshold > 0)
+        return _p_value(*sign(threshold), lambda t: special.stdtr(freedom, t))(0.0, side)
+
+    return Evidence(value, *interval, n, *_inside(p, low, high))
+
+
+def jointly(all_of: Sequence[Evidence]) -> tuple[float, float]:
+    """p-values of "all of these hold": the worst for the claim; against it the best, times their number."""
+    against = min(1.0, len(all_of) * min(e.against_claim for e in all_of))
+    return max(e.against_null for e in all_of), against
