@@ -26,6 +26,7 @@ from runner.report.page.words import verdicts
 from runner.report.plots import style
 from runner.report.table import Table
 from runner.report.write import write_report
+from tests.damage import check_went_on, command
 from tests.report.page.test_page import Reader, drawn
 from tests.report.studies import LRS, replicated, search, write
 
@@ -154,3 +155,13 @@ def test_the_primary_claim_stays_with_its_verdict_on_the_first_screen(tmp_path: 
     assert "The basin is round" not in text
     assert f"1 more {HIDDEN}" in plain(text)
     assert "The basin is round" in page(tmp_path, [of], plots, claims, asked=True)
+
+
+def test_a_command_asks_for_them_by_a_key_and_its_report_is_then_the_one_that_is_kept(tmp_path: Path) -> None:
+    words = "-m optimizer=adam,adamw lr=1e-3,1e-2 wd=0,0.1 epochs=1 workers=1 study=s".split()
+    words += "model.width=4 dataset.train=20 dataset.test=1700".split()
+    folder = tmp_path / "results" / "s"
+    check_went_on(command(tmp_path, *words))
+    assert "<table>" not in claims_of(text_of(folder))
+    check_went_on(command(tmp_path, *words, "claims=true"))
+    assert "<table>" in claims_of(text_of(folder))
