@@ -84,9 +84,9 @@ RULES = (
     "whole study, each with a split, a search and fresh seeds of its own, paired by replicate (Student's t, or "
     "e-values where replicates were added one by one); a best cell on its grid's edge, or a selection on test, leaves "
     'a comparison undecided; "equal" needs the whole interval within a share of the other error; statistics of maps '
-    "are read off a smooth surface through its good cells, their noise is that over replicates (over seeds where there "
-    "is one), and a verdict holds in the other windows of the grid too. A claim is confirmed or refuted at the "
-    "one-sided alpha / 2 level after Holm's correction, over the primary claims that the study named beforehand and "
-    "over all others, which are exploratory; the intervals are not corrected. The paper's values were read off its "
-    "figures, of one run each and selected on test."
+    "are read off a smooth surface through the good cells, their noise is that over replicates (over seeds where there "
+    "is one), and a verdict holds in the other windows of the grid too. A claim is confirmed or refuted at the one-sided "
+    "alpha / 2 level after Holm's correction, over the primary claims that the study named beforehand and over all "
+    "others, which are exploratory; the intervals are not corrected. The paper's values were read off its figures, of "
+    "one run each and selected on test."
 )
