@@ -21,7 +21,8 @@ from runner.report.plots.block import Drawn
 from runner.report.progress import progress_note
 from runner.report.table import Table
 from runner.report.write import write_report
-from tests.report.studies import LRS, final, search, trial, write
+from tests.analysis.test_select import frame
+from tests.report.studies import LRS, final, replicated, search, trial, write
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "img", "br"}
@@ -56,11 +57,12 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search and fresh runs of the winners, reported once."""
+    """Five replicates of a search and fresh runs of the winners, reported once."""
     folder = tmp_path_factory.mktemp("results") / "made-up"
-    write(folder, search())
-    for row in winners(read.read(folder)).to_dict("records"):
-        write(folder, final({str(key): value for key, value in row.items()}, range(100, 105)))
+    rows = search()
+    for row in winners(frame(rows)).to_dict("records"):
+        rows += final({str(key): value for key, value in row.items()}, range(100, 105))
+    write(folder, replicated(rows))
     (folder / "study.yaml").write_text(
         "---\ncommand: python -m runner -m optimizer=adam,adamw\nversion: 0.1.0\nsettings:\n"
         "- {optimizer: {name: adam}, lr: [0.001, 0.01], epochs: 20}\n"

@@ -78,8 +78,8 @@ def test_what_decay_did_has_plain_ticks_and_a_legend_beside_its_lines() -> None:
     rotation = figure.axes[1]
     assert rotation.get_yscale() == "log"
     assert not any("10^" in text.get_text() for axes in figure.axes for text in axes.get_yticklabels())
-    legend = rotation.get_legend()
-    assert legend is not None
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["Adam + L2", "AdamW"]
     box = legend.get_window_extent()
     for line in rotation.lines:
         points = rotation.transData.transform(np.asarray(line.get_xydata()))
