@@ -81,7 +81,8 @@ def _elsewhere(claim: Claim) -> str:
 
 RULES = (
     f"Cells are selected by validation error; bests are compared over at least {REPLICATES} "
-    "replicates of the whole study, each with a split, a search and fresh seeds of its own, paired by replicate (Student's t, or e-values where "
+    "replicates of the whole study, each with a split, a search and fresh seeds of its own, paired by replicate "
+    "(Student's t, or e-values where "
     "replicates were added one by one); a best cell on its grid's edge, or a selection on test, leaves a "
     "comparison undecided; 'equal' needs the whole interval within a share of the other error; statistics of maps "
     "are read off a smooth surface through the good cells, their noise is that over replicates (over seeds where "
