@@ -78,7 +78,9 @@ def as_good(winner: Cell, cells: Collection[Cell]) -> bool:
 
     Neighbours are the nearest cells along each axis. False where there are too few seeds to know the noise.
     """
-    near = [cell for cell in cells if cell is not winner and _is_near(winner, cell, cells)]
+    from runner.analysis.neighbours import neighbours
+
+    near = neighbours(winner, cells)
     known = [cell for cell in (winner, *near) if len(cell.runs) > 1]
     if not near or len(known) <= len(near):
         return False
@@ -90,15 +92,6 @@ def as_good(winner: Cell, cells: Collection[Cell]) -> bool:
     return all(
         sum(run.score for run in cell.runs.values()) / len(cell.runs) - best <= 2 * error for cell in near if cell.runs
     )
-
-
-def _is_near(winner: Cell, cell: Cell, cells: Collection[Cell]) -> bool:
-    """Whether it is the next cell along one axis, the other value being the winner's."""
-    if (cell.lr == winner.lr) == (cell.wd == winner.wd):
-        return False
-    axis, own = ("wd", winner.wd) if cell.lr == winner.lr else ("lr", winner.lr)
-    line = sorted({getattr(c, axis) for c in cells if (c.lr == winner.lr if axis == "wd" else c.wd == winner.wd)})
-    return abs(line.index(getattr(cell, axis)) - line.index(own)) == 1
 
 
 def _squares(values: list[float]) -> float:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from runner.analysis.arms import L2, NO_DECAY
 from runner.analysis.blocks import replicates
 from runner.analysis.measures import number
+from runner.analysis.neighbours import narrow
 from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
@@ -187,6 +188,7 @@ def _warnings(results: BlockResults) -> list[str]:
         lines.append(
             f"One {single[0].unit} only: {_by_arm(single)}. No interval can be given; a difference may be chance."
         )
+    lines += [f"{line}." for line in narrow(results)]
     edge = [result for result in results.arms if result.edge]
     if edge:
         where = "; ".join(f"{result.arm} ({result.edge})" for result in edge)
