@@ -90,6 +90,10 @@ def foreseen(
 
     Args:
         folder: of the study, or None for one without rows.
+        search: its trials, by id.
+        seeds: how many fresh ones each finalist gets.
+        map_noise: how many cells of a block get them beside the best.
+        also_by: as for `finalists`.
         known: ids of the finalists by the rows on record.
         done: ids of the trials that have a result.
 

@@ -136,12 +136,15 @@ def test_no_more_trials_follow_than_were_foreseen_and_as_many_where_cells_are_al
 ) -> None:
     plan = [*grid("adam"), *grid("adamw"), *grid("sgd", model=ResNetSettings("resnet", depth=8, width=8))]
     asked = unique(plan)
-    told = [foreseen(None, asked, 3, replicate, (), ())[0], foreseen(tmp_path, asked, 3, replicate, (), ())[0]]
+    told = [
+        foreseen(None, asked, 3, replicate, "none", (), ())[0],
+        foreseen(tmp_path, asked, 3, replicate, "none", (), ())[0],
+    ]
     study(tmp_path, plan[:9], lambda trial: 5.0)
     study(tmp_path, grid("sgd", model=ResNetSettings("resnet", depth=8, width=16)))  # of another block
-    told.append(foreseen(tmp_path, asked, 3, replicate, (), ())[0])
+    told.append(foreseen(tmp_path, asked, 3, replicate, "none", (), ())[0])
     study(tmp_path, plan[9:], lambda trial: 5.0)
-    told.append(foreseen(tmp_path, asked, 3, replicate, (), ())[0])
+    told.append(foreseen(tmp_path, asked, 3, replicate, "none", (), ())[0])
     assert told == [3 * (min(2 + replicate, 12) + min(1 + replicate, 6))] * 4
     follow = len(finalists(tmp_path, asked, 3, replicate).trials)
     assert follow <= told[0]
@@ -151,7 +154,7 @@ def test_no_more_trials_follow_than_were_foreseen_and_as_many_where_cells_are_al
 def test_a_block_that_other_commands_have_begun_counts_whole(tmp_path: Path) -> None:
     """Its arms may all have other best cells when the search is done."""
     study(tmp_path, grid("adam"))
-    assert foreseen(tmp_path, unique(grid("adamw")), 5, 0, (), ())[0] == 10
+    assert foreseen(tmp_path, unique(grid("adamw")), 5, 0, "none", (), ())[0] == 10
 
 
 def test_an_arm_to_compare_with_is_there_or_planned(tmp_path: Path) -> None:

@@ -150,6 +150,8 @@ EDITED = {
     "momentum": "0.5",
     "decay_params": "weights",
     "precision": "bf16",
+    "replicate": "2",
+    "split": "2",
     "settings": "{}",
 }
 

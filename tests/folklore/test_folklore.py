@@ -107,7 +107,9 @@ def test_whether_sgd_is_still_wanted(adamw: float, expected: str) -> None:
 @pytest.mark.parametrize(("epochs", "expected"), [(5, TRUE), (15, FALSE)])
 def test_whether_one_cycle_is_fastest(epochs: int, expected: str) -> None:
     rows = [_reaching(row, 10) for row in _schedule("cosine")]
-    rows += [_reaching(row, epochs if row["optimizer"] == "adamw" else 10) for row in _schedule("onecycle")]
+    # Not the same in all runs, for what does not vary decides nothing.
+    for number, row in enumerate(_schedule("onecycle")):
+        rows.append(_reaching(row, epochs + number % 2 if row["optimizer"] == "adamw" else 10))
     assert trained.fastest(made(rows)).verdict == expected
 
 

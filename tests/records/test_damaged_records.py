@@ -58,9 +58,12 @@ def swapped(text: bytes) -> bytes:
 
 REFUSED: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "foreign header": (holds("trials.csv", b"name,score\nx,1\n"), ("trials.csv", "column 1 is 'name'", "study=")),
-    "first 20 columns": (changed("trials.csv", cut_to(20)), ("another version", "lacks 31 columns", "move the file")),
+    "first 20 columns": (
+        changed("trials.csv", cut_to(20)),
+        ("another version", f"lacks {len(TRIALS) - 20} columns", "move the file"),
+    ),
     "a column more": (
-        changed("trials.csv", lambda t: t.replace(b",code\n", b",code,more\n")),
+        changed("trials.csv", lambda t: t.replace(b"\n", b",more\n", 1)),
         ("has the column 'more'",),
     ),
     "columns swapped": (changed("trials.csv", swapped), ("columns in another order", "move the file")),

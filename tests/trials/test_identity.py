@@ -62,7 +62,13 @@ def test_every_setting_has_a_baseline() -> None:
     top = {key for key in some.to_flat() if "." not in key or key.startswith("lookahead.")}
     assert top - always - {"precision"} == set(baseline.TOP)
     # These are hashed in the ids of all rows on record: they never change, whatever a default is.
-    known = {"loss_multiplier": 1.0, "wd_schedule": "follow_lr", "lookahead.k": 0, "lookahead.alpha": 0.5}
+    known = {
+        "loss_multiplier": 1.0,
+        "wd_schedule": "follow_lr",
+        "lookahead.k": 0,
+        "lookahead.alpha": 0.5,
+        "replicate": 0,
+    }
     assert known == baseline.TOP
 
 
