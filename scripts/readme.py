@@ -105,7 +105,7 @@ def claims(results: Path) -> str:
         value = f"{row['value']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" if pd.notna(row["value"]) else "–"
         verdict = f"{row['verdict']} ({because})" if because and value == "–" else row["verdict"]
         what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
-        unit = " points" if what.startswith("points") else ""
+        unit = " points" if what.startswith("points") else " %" if "in percent of" in row["statistic"] else ""
         link = f"[{row['claim']}]({row['study']}/claims.md)"
         name = f"{row['name']}{SUBJECTS.get(str(row['study']), '')}"
         lines.append(f"| {link}. {name} | {verdict} | {value}{unit} | {row['paper_value']} |")
