@@ -172,7 +172,7 @@ def _slopes(study: Study) -> tuple[str, str]:
 
 def no_switching(resnet: Study, larger: str = "") -> Verdict:
     claim = resnet.claim("adamw-rivals-sgdw", "cosine")
-    evidence = claim.evidence if claim and not claim.why.startswith(("selected", "no ")) else None
+    evidence = claim.evidence if claim and not claim.why.startswith(("selected", "no ", "one replicate")) else None
     verdict = OPEN
     if evidence and claim and "edge" not in claim.why:
         verdict = TRUE if evidence.high < 0.2 else FALSE if evidence.low > 0.2 else OPEN
