@@ -48,7 +48,17 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return EDGE
     if difference.std == 0:
         return "undecided (no spread over replicates)"
-    return decision(difference, reference.values[block.measure.report].mean, protocol)
+    word = decision(difference, reference.values[block.measure.report].mean, protocol)
+    if word == "equal" and all(_guesses(block, one) for one in (result, reference)):
+        return "undecided (nothing was learned)"
+    return word
+
+
+def _guesses(block: Block, result: ArmResult) -> bool:
+    """Whether the arm's error may be that of guessing among the classes: two that guess are equal in nothing."""
+    if block.classes is None or not block.measure.is_error:
+        return False
+    return result.values["test_error"].high >= 100 * (1 - 1 / block.classes)
 
 
 def decision(difference: Estimate, error: float, protocol: Protocol) -> str:

@@ -101,7 +101,9 @@ def test_whether_the_rate_sets_the_strength_of_decay(l2: float, adamw: float, ex
 @pytest.mark.parametrize(("adamw", "expected"), [(4.0, TRUE), (5.0, FALSE)])
 def test_whether_sgd_is_still_wanted(adamw: float, expected: str) -> None:
     truth = world(adam=5.0, adamw=adamw, plain=6.0, sgd=4.0, sgdw=4.0)
-    assert trained.no_switching(made(one_by_one(truth, ("adam", "adamw", "sgd", "sgdw"), spread=0.02))).verdict == expected
+    assert (
+        trained.no_switching(made(one_by_one(truth, ("adam", "adamw", "sgd", "sgdw"), spread=0.02))).verdict == expected
+    )
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(5, TRUE), (15, FALSE)])

@@ -86,6 +86,14 @@ def test_what_is_called_equal_is_within_a_share_of_the_references_error(error: f
     assert judged(near, other=other, protocol=Protocol(4, equal_within=0.1)) == "undecided"
 
 
+def test_two_arms_that_guess_are_not_equal_but_undecided() -> None:
+    near = estimate([0.3, -0.3, 0.2, -0.2, 0.1, -0.1])
+    guess = {"test_error": estimate([90.0, 89.9, 90.1, 90.0])}
+    for mine, said in ((guess, "undecided (nothing was learned)"), ({"test_error": estimate([20.0, 20.1])}, "equal")):
+        other = replace(OTHER, values=guess)
+        assert judged(near, mine=replace(MINE, values=mine), other=other) == said
+
+
 def test_either_arms_edge_or_missing_fresh_seeds_forbid_a_verdict() -> None:
     for changes, said in (({"edge": "lr smallest"}, EDGE), ({"remark": OPTIMISTIC}, "undecided (no fresh seeds)")):
         assert judged(CLEAR, mine=replace(MINE, **changes)) == said
