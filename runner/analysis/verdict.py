@@ -56,9 +56,10 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
 
 def _guesses(block: Block, result: ArmResult) -> bool:
     """Whether the arm's error may be that of guessing among the classes: two that guess are equal in nothing."""
-    if block.classes is None or not block.measure.is_error:
+    error = result.values.get("test_error")
+    if block.classes is None or not block.measure.is_error or error is None:
         return False
-    return result.values["test_error"].high >= 100 * (1 - 1 / block.classes)
+    return error.high >= 100 * (1 - 1 / block.classes)
 
 
 def decision(difference: Estimate, error: float, protocol: Protocol) -> str:
