@@ -91,7 +91,7 @@ def test_two_arms_that_guess_are_not_equal_but_undecided() -> None:
     guess = {"test_error": estimate([90.0, 89.9, 90.1, 90.0])}
     for mine, said in ((guess, "undecided (nothing was learned)"), ({"test_error": estimate([20.0, 20.1])}, "equal")):
         other = replace(OTHER, values=guess)
-        assert judged(near, mine=replace(MINE, values=mine), other=other) == said
+        assert judged(near, replace(MINE, values=mine), other, replace(BLOCK, classes=10)) == said
 
 
 def test_either_arms_edge_or_missing_fresh_seeds_forbid_a_verdict() -> None:
