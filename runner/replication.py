@@ -50,7 +50,7 @@ def first_replicates(run: RunSettings, comparisons: int = 1) -> int:
 
 def primary_comparisons(folder: Path | None, search: Mapping[str, Trial]) -> int:
     """In how many blocks of a study arms are compared, when `search` is trained; each has one primary comparison."""
-    return sum(len(block.arms) > 1 for block in blocks_of(folder, search, planned=True, alone=False))
+    return sum(block.compares for block in blocks_of(folder, search, planned=True, alone=False))
 
 
 def load_replicates(group: Sequence[Settings], datasets: MutableMapping[DatasetSettings, Dataset], count: int) -> None:
@@ -84,7 +84,7 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
         comparisons: how many of the study are primary.
     """
     blocks = blocks_of(folder, search, planned=True)
-    compared = [block for block in blocks if len(block.arms) > 1]
+    compared = [block for block in blocks if block.compares]
     if not compared:
         raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
     if any(trial.facts.val_size == 0 for trial in search.values()):

@@ -64,6 +64,11 @@ class Block:
         return list(self.arm_of)
 
     @property
+    def compares(self) -> bool:
+        """Whether it has arms to compare, and so a primary comparison."""
+        return len(self.arm_of) > 1
+
+    @property
     def marked_title(self) -> str:
         """The title, and the measure's remark where it has one."""
         return f"{self.title} ({self.measure.remark})" if self.measure.remark else self.title

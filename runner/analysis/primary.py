@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from runner.analysis.blocks import Block, split
+from runner.analysis.blocks import split
 from runner.analysis.protocol import protocol_of
 from runner.analysis.references import check
 from runner.analysis.results import results
@@ -34,12 +34,8 @@ def results_of(folder: Path, trials: pd.DataFrame, reference: str = "") -> tuple
     blocks = split(trials)
     check(blocks, reference)
     # A block of one arm compares nothing, so it takes no part of alpha.
-    protocol = protocol_of(folder, sum(_compares(block) for block in blocks))
+    protocol = protocol_of(folder, sum(block.compares for block in blocks))
     return tuple(results(block, reference, protocol) for block in blocks)
-
-
-def _compares(block: Block) -> bool:
-    return len(block.arms) > 1
 
 
 def primary(arms: Sequence[ArmResult]) -> ArmResult | None:

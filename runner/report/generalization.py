@@ -15,6 +15,7 @@ from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report import rules, second_measures, second_protocol, tuning
+from runner.report.estimates import bounds, with_interval
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -43,13 +44,13 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
     row |= {"seeds": " ".join(str(seed) for seed in result.seeds)}
     row |= {"replicates": max(1, len(result.replicates)), "winners": _winners(results, result.arm)}
     for name in MEASURED:
-        row |= _bounds(name, result.values.get(name, _EMPTY))
+        row |= bounds(name, result.values.get(name, _EMPTY))
     row |= {"epochs_to_target_n": result.values.get("epochs_to_target", _EMPTY).n}
     row |= {"test_size": block.test_size, "sampling_low": result.sampling[0], "sampling_high": result.sampling[1]}
     pairs = result.difference
     difference = pairs.difference if pairs else _EMPTY
     row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
-    row |= _bounds("difference", difference) | {"pairs": difference.n}
+    row |= bounds("difference", difference) | {"pairs": difference.n}
     row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
     row |= {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
     return row | second_measures.columns(results, result) | second_protocol.columns(results, result)
@@ -57,10 +58,6 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
 
 def _fields(result: ArmResult, names: str) -> dict[str, object]:
     return {name: getattr(result, name) for name in names.split()}
-
-
-def _bounds(name: str, value: Estimate) -> dict[str, object]:
-    return {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
 def _spread(value: Estimate, digits: int) -> str:
@@ -101,8 +98,7 @@ def _difference(result: ArmResult, digits: int) -> str:
     value = result.difference.difference
     if result.verdict in SIDES:
         digits = telling(value.mean, digits)
-    interval = f" [{number(value.low, digits, True)}, {number(value.high, digits, True)}]" if value.n > 1 else ""
-    return f"{number(value.mean, digits, True)}{interval} (n = {value.n})"
+    return f"{with_interval(value, digits, sign=True)} (n = {value.n})"
 
 
 def _target(result: ArmResult) -> str:

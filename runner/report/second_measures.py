@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from runner.analysis.measures import NOTHING, number
 from runner.analysis.statistics import Estimate, estimate, paired
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report.estimates import bounds, with_interval
 from runner.report.notes import heads
 from runner.report.table import Table
 
@@ -42,13 +42,12 @@ def difference(results: BlockResults, arm: ArmResult, column: str) -> Estimate:
     return results.protocol.judged(found) if arm.replicates else found
 
 
-def columns(results: BlockResults, arm: ArmResult) -> dict[str, float]:
+def columns(results: BlockResults, arm: ArmResult) -> dict[str, object]:
     """`<column>_difference` of each second measure, with its standard deviation, bounds and number of pairs."""
-    cells: dict[str, float] = {}
+    cells: dict[str, object] = {}
     for second in SECOND:
         name, value = f"{second.column}_difference", difference(results, arm, second.column)
-        cells |= {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
-        cells |= {f"{name}_pairs": value.n}
+        cells |= bounds(name, value) | {f"{name}_pairs": value.n}
     return cells
 
 
@@ -65,8 +64,8 @@ def table(results: BlockResults) -> Table | None:
             [
                 arm.arm,
                 second.name,
-                _interval(found[arm.arm], second.digits),
-                _interval(difference(results, arm, second.column), second.digits, sign=True),
+                with_interval(found[arm.arm], second.digits),
+                with_interval(difference(results, arm, second.column), second.digits, sign=True),
                 f"{found[arm.arm].n} {arm.unit}s" + (" (of the search)" if arm.phase == "search" else ""),
             ]
             for arm in results.arms
@@ -86,11 +85,3 @@ def notes(results: BlockResults) -> list[str]:
         "expected one over 15 equal bins of confidence (Guo et al. 2017). Brier score: the sum over classes of squared "
         "differences (Brier 1950). A diverged run has no probabilities, so that an arm with one has no mean."
     ]
-
-
-def _interval(value: Estimate, digits: int, sign: bool = False) -> str:
-    """'0.1080 [0.1013, 0.1147]'; only the mean of a single run."""
-    if value.n == 0:
-        return NOTHING
-    bounds = f" [{number(value.low, digits, sign)}, {number(value.high, digits, sign)}]"
-    return number(value.mean, digits, sign) + (bounds if math.isfinite(value.half) else "")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.analysis.measures import NOTHING, number, short
+from runner.analysis.measures import number, short
 from runner.analysis.second_protocol import SecondProtocol, second_protocol
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report.estimates import bounds, with_interval
 from runner.report.table import Table
 
 _DIGITS = {"test_error": 2, "test_loss": 4}
@@ -55,8 +56,7 @@ def columns(results: BlockResults, arm: ArmResult) -> dict[str, object]:
         row |= {f"second_{column}": one.values[column].mean if one and one.values else float("nan")}
         value = both.difference(both.second, arm.arm, column) if both else _NONE
         name = f"second_{column}_difference"
-        row |= {name: value.mean, f"{name}_std": value.std, f"{name}_low": value.low, f"{name}_high": value.high}
-        row |= {f"{name}_pairs": value.n}
+        row |= bounds(name, value) | {f"{name}_pairs": value.n}
     return row
 
 
@@ -65,16 +65,12 @@ def _row(both: SecondProtocol, chosen: Mapping[str, ArmResult], arm: str, kind: 
     cell = f"lr {short(one.lr)}, wd {short(one.wd)} {one.hyper}".strip()
     line = [arm, kind, f"{cell} (in the mean)" if one.replicates else cell]
     for column, digits in _DIGITS.items():
-        line += [number(one.values[column].mean, digits), _interval(both.difference(chosen, arm, column), digits)]
+        line += [
+            number(one.values[column].mean, digits),
+            with_interval(both.difference(chosen, arm, column), digits, sign=True),
+        ]
     search = " (of the search: optimistic)" if one.phase == "search" else ""
     return [*line, f"{one.n}{search}"]
-
-
-def _interval(value: Estimate, digits: int) -> str:
-    if value.n == 0:
-        return NOTHING
-    bounds = f" [{number(value.low, digits, True)}, {number(value.high, digits, True)}]" if value.n > 1 else ""
-    return number(value.mean, digits, True) + bounds
 
 
 def _agreement(both: SecondProtocol) -> str:
