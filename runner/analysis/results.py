@@ -41,8 +41,9 @@ def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> Bloc
         UserError: where there is no such arm.
     """
     against = references(block, reference)
-    parts = {number: _arms(part, against) for number, part in replicates(block).items()}
-    if len(parts) == 1:
+    parts = {number: _arms(part, against) for number, part in _finished(block).items()}
+    several = len(replicates(block)) > 1
+    if not several:
         arms = next(iter(parts.values()))
     else:
         pooled = _arms(block, against)
@@ -52,13 +53,19 @@ def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> Bloc
         ]
     by_label = {result.arm: result for result in arms}
     compared = tuple(_compare(block, result, by_label[result.reference], protocol) for result in arms)
-    several = len(parts) > 1
     return BlockResults(
         block,
         compared,
         protocol,
         {k: BlockResults(replicates(block)[k], tuple(arms)) for k, arms in parts.items()} if several else {},
     )
+
+
+def _finished(block: Block) -> dict[int, Block]:
+    """The replicates that are reported: where some have fresh seeds, one without any was interrupted and waits."""
+    parts = replicates(block)
+    finished = {number: part for number, part in parts.items() if (part.rows["phase"] == "final").any()}
+    return finished or parts
 
 
 def _arms(block: Block, against: Mapping[str, str]) -> list[ArmResult]:

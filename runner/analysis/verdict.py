@@ -39,7 +39,8 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
     if any(OPTIMISTIC in one.remark for one in (result, reference)):
         return "undecided (no fresh seeds)"
     if difference.n < REPLICATES:
-        return f"undecided ({difference.n} replicates; {REPLICATES} are needed)"
+        plural = "" if difference.n == 1 else "s"
+        return f"undecided ({difference.n} replicate{plural}; {REPLICATES} are needed)"
     if not protocol.looks and difference.n < protocol.replicates:
         return f"undecided ({difference.n} of {protocol.replicates} replicates are there)"
     if math.isnan(difference.mean):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from runner.analysis.blocks import replicates
 from runner.analysis.measures import number, short
 from runner.analysis.population import population
 from runner.analysis.protocol import REPLICATES
+from runner.analysis.select import seeds_text
 from runner.analysis.study_results import BlockResults
 
 
@@ -18,9 +20,12 @@ def replicated(results: BlockResults) -> list[str]:
             f"(replicates={2 * REPLICATES} repeats the whole study)."
         ]
     lines = [
-        f"{count} replicates, over {population(results.block)}: each has a split and seeds of its own, its own "
-        "search and its own winners, whose fresh seeds give one number for each arm. Intervals are over replicates."
+        f"{count} replicate{'' if count == 1 else 's'}, over {population(results.block)}: each has a split and seeds "
+        "of its own, its own search and its own winners, whose fresh seeds give one number for each arm. Intervals are "
+        "over replicates."
     ]
+    if waiting := sorted(replicates(results.block).keys() - results.parts.keys()):
+        lines.append(f"Not finished, and left out until they have fresh seeds: replicates {seeds_text(waiting)}.")
     if protocol.looks:
         lines.append(
             "Replicates were added while others could be seen, so differences are judged by e-values (g = "

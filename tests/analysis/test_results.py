@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from runner.analysis.blocks import split
+from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import EDGE, ONE_REPLICATE, OPTIMISTIC
@@ -91,6 +92,26 @@ def test_an_arms_number_is_the_mean_over_replicates_of_the_mean_over_their_fresh
 
 def cell(row: Mapping[str, object]) -> tuple[object, ...]:
     return row["optimizer"], row["lr"], row["wd"], row["replicate"]
+
+
+def test_a_replicate_that_was_interrupted_before_its_fresh_seeds_waits_and_does_not_undo_the_others() -> None:
+    rows = replicated(with_finals(-0.5, 0.1))
+    left = [row for row in rows if (row["phase"], row["replicate"]) != ("final", 4)]
+    (block,) = split(frame(left))
+    found = results(block, "", Protocol(5))
+    (adamw,) = [arm for arm in found.arms if arm.arm == "AdamW"]
+    assert adamw.replicates == (0, 1, 2, 3)
+    assert adamw.verdict == "undecided (4 of 5 replicates are there)"
+    assert OPTIMISTIC not in adamw.remark
+    assert "left out until they have fresh seeds: replicates 4." in markdown([found])
+    (adamw,) = [arm for arm in results(block, "", Protocol(4)).arms if arm.arm == "AdamW"]
+    assert adamw.verdict == "lower"
+    # The only finished one may lack an arm that the others are to be compared with.
+    alone = [row for row in rows if row["phase"] == "search" or (row["replicate"] == 0 and row["optimizer"] == "adamw")]
+    alone = [row for row in alone if (row["replicate"], row["wd"] > 0, row["optimizer"]) != (0, True, "adam")]
+    (adamw,) = [arm for arm in reported(alone)[0].arms if arm.arm == "AdamW"]
+    assert adamw.replicates == (0,)
+    assert adamw.verdict == ONE_REPLICATE
 
 
 def test_only_fresh_seeds_are_reported_as_results() -> None:

@@ -64,7 +64,10 @@ def test_a_difference_that_is_the_same_in_all_replicates_is_no_proof_also_of_non
 def test_four_replicates_can_decide_and_fewer_say_how_few() -> None:
     assert judged(CLEAR) == "lower"
     for n in range(4):
-        assert judged(estimate([-1.0, -1.01, -0.99][:n])) == f"undecided ({n} replicates; 4 are needed)"
+        assert (
+            judged(estimate([-1.0, -1.01, -0.99][:n]))
+            == f"undecided ({n} replicate{'' if n == 1 else 's'}; 4 are needed)"
+        )
     assert judged(estimate([-1.0, math.nan, -1.0, -1.1])) == "undecided (a run has no number)"
 
 
