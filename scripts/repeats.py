@@ -35,7 +35,8 @@ def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame
 
     Returns:
         Columns `run` (from 1), `replicates` ("0-5"), `block` (model, epochs, schedule), `arm`, `reference`,
-        `test_error` and `reference_error` (percent), `difference` with its interval `low` to `high` (points), `verdict`.
+        `test_error` and `reference_error` (percent), `difference` (points) with its
+        interval `low` to `high`, `verdict`.
 
     Raises:
         UserError: where there are not two repetitions of that size.
@@ -43,7 +44,9 @@ def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame
     highest = int(pd.to_numeric(trials["replicate"]).fillna(0).max())
     runs = (highest + 1) // size if size > 0 else 0
     if runs < 2:
-        raise UserError(f"{highest + 1} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them")
+        raise UserError(
+            f"{highest + 1} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them"
+        )
     return pd.DataFrame([row for run in range(runs) for row in _run(trials, run, size, protocol)])
 
 

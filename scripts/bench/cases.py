@@ -190,11 +190,12 @@ def make(name: str, chosen: Namespace, folder: Path) -> Case:
     """`chosen`: the options of `arguments`."""
     words = [f"precision={chosen.precision}"]
     if name in ("digits", "grid"):
-        words += ["grid=digits", "wd_convention=paper", "batch_size=32", f"epochs={chosen.epochs or 20}"]
+        words += ["grid=digits_resnet", "wd_convention=paper", "batch_size=32", f"epochs={chosen.epochs or 20}"]
         if name == "digits":
             words += ["lr=[5e-3,1e-2,2e-2,4e-2]"]
             words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2]", "grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2]"]
         else:  # all of it but wd = 0, where Adam and AdamW are one trial
+            words += ["lr=[2.5e-3,5e-3,1e-2,2e-2,4e-2,8e-2,0.16]"]
             words += ["grid.adam.l2.wd=[1e-3,4e-3,1.6e-2,6.4e-2,0.256,1.024]"]
             words += ["grid.adamw.paper.wd=[5e-3,1e-2,2e-2,4e-2,8e-2,0.16]"]
     else:

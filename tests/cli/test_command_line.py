@@ -35,7 +35,7 @@ WRONG = {
     "model=null": "a group needs a choice",
     "foo": "write KEY=VALUE",
     "lr=[1,2": "write KEY=VALUE",
-    "grid=nope": "budgets, cifar_16px, claims, decay_params, decay_params_16px, digits, digits_sgd",
+    "grid=nope": "budgets, cifar_16px, claims, decay_params_resnet, decay_params_transformer, digits_resnet",
     "grid=paper": "has no grid.adamw.torch",
     "wd_convention=foo": "torch, paper, normalized",
     "precision=fp8": "fp32, bf16",

@@ -58,7 +58,8 @@ def test_every_grid_has_equal_numbers_of_cells_for_all_its_optimizers() -> None:
     for grid, arms in {
         "small": ["adam", "adamw", "sgd", "sgdw"],
         "paper": ["adam", "adamw", "sgd", "sgdw"],
-        "digits": ["adam", "adamw"],
+        "digits_resnet": ["adam", "adamw"],
+        "digits_transformer": ["adam", "adamw"],
     }.items():
         found = [settings(f"grid={grid}", f"optimizer={o}", "wd_convention=paper") for o in arms]
         assert len({(len(s.lr), len(s.wd)) for s in found}) == 1
