@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from runner.analysis.arms import L2, NO_DECAY, W
 from runner.analysis.blocks import Block
 from runner.analysis.measures import short
@@ -140,16 +142,23 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+    """The figure as a PNG file, with at most 256 colours: a third of the bytes, and no difference that is seen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     engine = figure.get_layout_engine()
     if engine is not None:  # laid out once by hand: savefig would draw everything twice to the same end
         engine.execute(figure)
         figure.set_layout_engine("none")
-    drawn = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": SOFTWARE})
-    return drawn.getvalue()
+    canvas, note, image = FigureCanvasAgg(figure), PngInfo(), io.BytesIO()
+    canvas.draw()
+    note.add_text("Software", SOFTWARE)
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
+    drawn.quantize(256, dither=Image.Dither.NONE).save(
+        image, "png", pnginfo=note, optimize=True, dpi=(figure.dpi, figure.dpi)
+    )
+    return image.getvalue()
 
 
 def is_ours(path: Path) -> bool:
