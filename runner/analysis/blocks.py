@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -201,17 +201,24 @@ def _hyper(row: Mapping[Any, Any], settings: dict[str, object] | None) -> str:
 
 
 def _labels(keys: Sequence[Mapping[str, str]]) -> list[str]:
-    """'model.width=8 | schedule=step': only what differs, and of that only what is needed to tell blocks apart."""
-    if len(keys) < 2:
-        return [""] * len(keys)
-    names = sorted({name for key in keys for name in key})
-    differing = [name for name in names if len({key.get(name) for key in keys}) > 1]
+    """'model.width=8 | schedule=step': only what differs, and of that only what is needed to tell blocks apart.
 
-    def label(key: Mapping[str, str], chosen: Sequence[str]) -> str:
-        return " | ".join(f"{name}={key.get(name) or _baseline(name, key)}" for name in chosen)
+    A network that differs in its kind is not described by its width as well, nor by the epochs that only it had. What
+    every title begins with is taken first, and a hash last.
+    """
 
-    readable = [name for name in differing if not name.endswith(".hash")]
-    chosen = readable if len({label(key, readable) for key in keys}) == len(keys) else differing
+    def label(key: Mapping[str, str], names: Collection[str]) -> str:
+        return " | ".join(f"{name}={key.get(name) or _baseline(name, key)}" for name in sorted(names))
+
+    def told_apart(names: Collection[str]) -> int:
+        return len({label(key, names) for key in keys})
+
+    chosen: list[str] = []
+    first = ("model", "dataset", "schedule", "epochs")
+    others = {name for key in keys for name in key} - {*first}
+    for name in (*first, *sorted(others, key=lambda name: (name.endswith(".hash"), name))):
+        if told_apart([*chosen, name]) > told_apart(chosen):
+            chosen.append(name)
     return [label(key, chosen) for key in keys]
 
 
