@@ -1,4 +1,7 @@
-"""Studies of an older version, all that are committed: read, appended to, merged and resumed, and no cell changes."""
+"""Studies of an older version: read, appended to, merged and resumed, and no cell changes.
+
+They are all that are committed, and two of version 0.1.0 in the folder `older` beside this file.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,12 @@ from runner.rerun import rebuilt, settings_of
 from tests.damage import check_went_on, command
 from tests.helpers import images, tokens
 
-RESULTS = Path(__file__).parents[2] / "results"
-STUDIES = sorted(str(path.parent.relative_to(RESULTS)) for path in RESULTS.rglob("study.yaml"))
+FOLDERS = {
+    str(path.parent.relative_to(root)): path.parent
+    for root in (Path(__file__).parents[2] / "results", Path(__file__).parent / "older")
+    for path in sorted(root.rglob("study.yaml"))
+}
+STUDIES = list(FOLDERS)
 OLD = TRIALS[: OLDEST["trials"]]
 NEW = {"study": "s", "trial": "new", "phase": "search", "status": "failed", "note": 'a "note", of today', "host": "h"}
 
@@ -36,7 +43,7 @@ NEW = {"study": "s", "trial": "new", "phase": "search", "status": "failed", "not
 @functools.cache
 def committed(study: str) -> pd.DataFrame:
     """The cells of a study's trials.csv as they stand in the file."""
-    return cells(RESULTS / study)
+    return cells(FOLDERS[study])
 
 
 def cells(folder: Path) -> pd.DataFrame:
@@ -46,8 +53,8 @@ def cells(folder: Path) -> pd.DataFrame:
 def copied(study: str, folder: Path) -> Path:
     """A copy of a study's tables that may be changed."""
     for table in RESULT_TABLES:
-        if (RESULTS / study / f"{table}.csv").exists():
-            shutil.copy(RESULTS / study / f"{table}.csv", folder)
+        if (FOLDERS[study] / f"{table}.csv").exists():
+            shutil.copy(FOLDERS[study] / f"{table}.csv", folder)
     return folder
 
 
@@ -72,13 +79,13 @@ def like(flat: dict[str, Any]) -> Dataset:
 
 
 def test_there_are_committed_studies_of_an_older_version() -> None:
-    assert len(STUDIES) >= 14
+    assert len(STUDIES) >= 10
     assert sum("host" not in committed(study).columns for study in STUDIES) >= 1
 
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_an_older_study_is_read_whole(study: str, capsys: pytest.CaptureFixture[str]) -> None:
-    before, found = committed(study), read(RESULTS / study)
+    before, found = committed(study), read(FOLDERS[study])
     assert list(found.columns) == TRIALS
     assert len(found) == len(before)
     for name in OLD:
@@ -145,7 +152,7 @@ def test_an_older_study_is_resumed(study: str, tmp_path: Path, monkeypatch: pyte
     flat = settings_of(row)
     if flat["dataset"] in ("npz", "text"):  # their data are not part of the project
         monkeypatch.setattr(rerun, "load", lambda _: like(flat))
-    trial, dataset = rebuilt(flat, RESULTS / study, {})
+    trial, dataset = rebuilt(flat, FOLDERS[study], {})
     if len(row["trial"]) == identity.OLD:  # as version 0.1.0 wrote it; later studies have longer ids
         trial = trial.shortened()
     assert trial.id == row["trial"]
@@ -167,14 +174,15 @@ def test_an_older_study_is_resumed(study: str, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.campaign
 def test_the_command_of_an_older_study_goes_on_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "digits-cpu"
-    shutil.copytree(RESULTS / "digits-cpu", folder)
+    shutil.copytree(FOLDERS["digits"], folder)
     lines = (folder / "trials.csv").read_text().splitlines(keepends=True)
-    (folder / "trials.csv").write_text("".join(lines[:100] + lines[101:]))
-    said = command(tmp_path, "+experiment=digits", "study=digits-cpu")
-    check_went_on(said, "1 search trial (272 of 273 already done) in 1 stack")
-    again, before = cells(folder), committed("digits-cpu")
+    (folder / "trials.csv").write_text("".join(lines[:3] + lines[4:]))
+    cells_of = ("optimizer=adam", "lr=0.01", "wd=0,0.064", "seed=0,1,2", "epochs=20", "batch_size=32", "eval_every=2")
+    said = command(tmp_path, "-m", *cells_of, "study=digits-cpu")
+    check_went_on(said, "1 search trial (5 of 6 already done) in 1 stack")
+    again, before = cells(folder), committed("digits")
     assert sorted(again["trial"]) == sorted(before["trial"])
-    assert again["trial"].iloc[-1] == before["trial"].iloc[99]
+    assert again["trial"].iloc[-1] == before["trial"].iloc[2]
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
@@ -195,10 +203,10 @@ def test_damaged_lines_of_an_older_file_stay_in_a_copy(tmp_path: Path, capsys: p
 
 
 def test_a_command_of_the_older_version_that_still_runs_loses_no_row(tmp_path: Path) -> None:
-    folder = copied("mechanism-cpu", tmp_path)
+    folder = copied("mechanism", tmp_path)
     Records(folder).append_trials([NEW])
     # What it appends has the older columns, for it has read the header long ago.
-    rows = committed("mechanism-cpu")[OLD].iloc[:1]
+    rows = committed("mechanism")[OLD].iloc[:1]
     older = pd.concat([another(rows, 10**9), another(rows, 10**9 + 1)])
     b, c = older["trial"]
     older.to_csv(folder / "trials.csv", mode="a", header=False, index=False, lineterminator="\n")
@@ -221,7 +229,7 @@ def test_a_command_of_the_older_version_that_still_runs_loses_no_row(tmp_path: P
 
 
 def test_a_file_keeps_its_place_and_its_rights(tmp_path: Path) -> None:
-    folder = copied("mechanism-cpu", tmp_path)
+    folder = copied("mechanism", tmp_path)
     (tmp_path / "elsewhere").mkdir()
     real = (folder / "trials.csv").rename(tmp_path / "elsewhere" / "real.csv")
     (folder / "trials.csv").symlink_to(real)
@@ -230,13 +238,13 @@ def test_a_file_keeps_its_place_and_its_rights(tmp_path: Path) -> None:
     assert (folder / "trials.csv").readlink() == real
     assert real.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in real.parent.iterdir()] == ["real.csv"]
-    check_kept("mechanism-cpu", folder, 1)
+    check_kept("mechanism", folder, 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write what others may not")
 @pytest.mark.parametrize("what", ["file", "folder"])
 def test_what_may_not_be_written_is_refused_and_stays(what: str, tmp_path: Path) -> None:
-    folder = copied("mechanism-cpu", tmp_path)
+    folder = copied("mechanism", tmp_path)
     before, records = (folder / "trials.csv").read_bytes(), Records(folder)
     place = folder / "trials.csv" if what == "file" else folder
     place.chmod(0o444 if what == "file" else 0o555)
@@ -248,7 +256,7 @@ def test_what_may_not_be_written_is_refused_and_stays(what: str, tmp_path: Path)
 
 
 def test_a_copy_that_a_full_disk_cuts_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = copied("mechanism-cpu", tmp_path)
+    folder = copied("mechanism", tmp_path)
     with (folder / "trials.csv").open("ab") as file:
         file.write(b"damaged\n")
     before = (folder / "trials.csv").read_bytes()
@@ -265,15 +273,15 @@ def test_a_copy_that_a_full_disk_cuts_is_not_left(tmp_path: Path, monkeypatch: p
 
 
 def test_what_a_kill_left_of_a_wider_file_is_written_over(tmp_path: Path) -> None:
-    folder = copied("mechanism-cpu", tmp_path)
+    folder = copied("mechanism", tmp_path)
     (folder / ".trials.csv.part").write_text("half of a wider fi")
     Records(folder).append_trials([NEW])
-    check_kept("mechanism-cpu", folder, 1)
+    check_kept("mechanism", folder, 1)
     assert not list(folder.glob(".*.part"))
 
 
 def test_a_full_disk_leaves_an_older_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = copied("mechanism-cpu", tmp_path)
+    folder = copied("mechanism", tmp_path)
     before = (folder / "trials.csv").read_bytes()
     records = Records(folder)
 
@@ -287,4 +295,4 @@ def test_a_full_disk_leaves_an_older_file_as_it_was(tmp_path: Path, monkeypatch:
     assert {path.name for path in folder.iterdir()} == {".state", "curves.csv", "dynamics.csv", "trials.csv"}
     monkeypatch.undo()
     records.append_trials([NEW])
-    check_kept("mechanism-cpu", folder, 1)
+    check_kept("mechanism", folder, 1)

@@ -67,7 +67,7 @@ def test_a_column_is_added_in_two_places(tmp_path: Path) -> None:
         path.write_text(text.replace(before, line + before))
     study = tmp_path / "study"
     study.mkdir()
-    shutil.copy(ROOT / "results" / "digits-cpu" / "trials.csv", study)
+    shutil.copy(ROOT / "tests" / "records" / "older" / "digits" / "trials.csv", study)
     done = subprocess.run([sys.executable, "-c", USED, str(study)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with (study / "trials.csv").open(newline="") as file:

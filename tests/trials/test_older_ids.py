@@ -9,13 +9,13 @@ from pathlib import Path
 from runner.records.read import read
 from runner.rerun import rebuilt, settings_of
 from runner.trials.older import as_on_record
-from tests.records.test_older_records import RESULTS, copied
+from tests.records.test_older_records import FOLDERS, copied
 
 
 def test_trials_of_an_older_study_keep_its_ids(tmp_path: Path) -> None:
-    folder = copied("digits-cpu", tmp_path)
+    folder = copied("digits", tmp_path)
     flat = settings_of(read(folder).iloc[0].to_dict())
-    trial, _ = rebuilt(flat, RESULTS / "digits-cpu", {})
+    trial, _ = rebuilt(flat, FOLDERS["digits"], {})
     other = replace(trial, seed=10**9)
     known = as_on_record(folder, {t.id: t for t in (trial, other)})
     assert list(known) == [trial.id[:10], other.id]
@@ -28,9 +28,9 @@ def test_trials_of_an_older_study_keep_its_ids(tmp_path: Path) -> None:
 
 
 def test_a_row_of_another_trial_with_the_same_short_id_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    folder = copied("digits-cpu", tmp_path)
+    folder = copied("digits", tmp_path)
     row = read(folder).iloc[0].to_dict()
-    trial, _ = rebuilt(settings_of(row), RESULTS / "digits-cpu", {})
+    trial, _ = rebuilt(settings_of(row), FOLDERS["digits"], {})
     path = folder / "trials.csv"
     lines = path.read_text().splitlines(keepends=True)
     at = next(i for i, line in enumerate(lines) if row["trial"] in line)
