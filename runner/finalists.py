@@ -185,6 +185,8 @@ def _split(folder: Path | None, search: Mapping[str, Trial], planned: bool) -> S
     rows = read(folder) if folder and exists(folder) else pd.DataFrame(columns=TRIALS)
     if planned:
         recorded = set(rows["trial"])
+        near = (rows["phase"] == "refine") & rows["trial"].isin(list(search))
+        rows.loc[near, "phase"] = "search"  # as the command will have it (`Records.count_as_search`)
         planned_rows = [
             described(trial) | {"phase": "search", "status": ""} for key, trial in search.items() if key not in recorded
         ]

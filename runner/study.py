@@ -170,8 +170,12 @@ def _run_study(
     def phase(trials: dict[str, Trial], name: str) -> PhaseOutcome:
         begin_again(folder, trials, name, settings, records)
         if launch:
-            return launched.train(trials, name, resources, records, launch, settings.shards or len(group))
-        return train(trials, name, resources, records, deadline)
+            outcome = launched.train(trials, name, resources, records, launch, settings.shards or len(group))
+        else:
+            outcome = train(trials, name, resources, records, deadline)
+        if name == "search":
+            records.count_as_search(trials.keys())
+        return outcome
 
     asked = train_replicates(group, datasets, search, records, failed, phase)
     trained = asked.outcome

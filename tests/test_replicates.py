@@ -113,6 +113,23 @@ def test_refining_adds_cells_half_way_to_the_neighbours_of_each_winner(tmp_path:
     assert table.loc["AdamW", "cells"] > 9
 
 
+def test_a_cell_that_was_first_added_near_a_winner_counts_as_one_of_a_grid_that_asks_for_it(tmp_path: Path) -> None:
+    grid = ("-m", "optimizer=adam", "wd=0.004", "replicates=2", "epochs=1", "final_seeds=1", *SMALL)
+    done(command(tmp_path, *grid, "lr=0.01,0.16", "refine=1"))
+    near = rows(tmp_path)
+    assert set(near.loc[near["phase"] == "refine", "lr"]) == {0.04}
+    done(command(tmp_path, *grid, "lr=0.01,0.04,0.16"))
+    table = pd.read_csv(tmp_path / "results" / "s" / "generalization.csv")
+    assert list(table["cells"]) == list(table["complete_cells"]) == [3]
+    (tmp_path / "at_once").mkdir()
+    done(command(tmp_path / "at_once", *grid, "lr=0.01,0.04,0.16"))
+    tuning = [(folder / "results" / "s" / "tuning.csv").read_text() for folder in (tmp_path, tmp_path / "at_once")]
+    assert tuning[0] == tuning[1]
+    count = len(rows(tmp_path))
+    assert "already done" in done(command(tmp_path, *grid, "lr=0.01,0.04,0.16"))
+    assert len(rows(tmp_path)) == count
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

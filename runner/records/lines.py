@@ -7,6 +7,7 @@ counting commas; only one with quotes, or something else that is odd, is taken a
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -78,6 +79,13 @@ def split(line: bytes) -> list[str] | None:
         return next(csv.reader([text], strict=True), [])
     except csv.Error:
         return None
+
+
+def joined(cells: Sequence[str]) -> bytes:
+    """The line of these cells, with its newline."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode(errors="replace")  # the name of a machine or file need not be UTF-8
 
 
 def is_plain(line: bytes) -> bool:

@@ -13,12 +13,15 @@ from typing import Literal, TypeVar
 
 from runner.errors import UserError
 from runner.records import parts
+from runner.records.lines import Rows, joined, split
 from runner.records.read import note
 from runner.records.redone import Redone
-from runner.records.schema import FILES, RESULT_TABLES
-from runner.records.superseding import Last, mark, merged
+from runner.records.schema import FILES, RESULT_TABLES, TRIALS
+from runner.records.superseding import PHASE, Last, mark, merged
 from runner.records.table import Row, Table
 from runner.system.locks import Lock
+
+TRIAL = TRIALS.index("trial")
 
 
 def counts_of(tables: Sequence[Table]) -> dict[str, Sequence[int]]:
@@ -119,6 +122,27 @@ class Records:
             self.reopened.refresh(mend=True)
             self.reopened.append({"trial": trial, "row": row.mark} for trial, row in sorted(results.items()))
         return set(results)
+
+    def count_as_search(self, trials: Collection[str]) -> None:
+        """Write the rows again that were trained near a winner, as rows of the search, which supersede them.
+
+        What a grid asks for belongs to its search, whichever phase trained it first. Fresh seeds stay what they are,
+        for they are results.
+
+        Args:
+            trials: ids of the trials that a grid asks for.
+        """
+        with self._locked():
+            others = {trial: row.mark for trial, row in self._results(trials).items() if row.phase == "refine"}
+            if not others:
+                return
+            again = {}
+            for table in self._looked("trials"):
+                for _, line in Rows(table.path, table.name):
+                    cells = split(line) or [""] * len(TRIALS)
+                    if others.get(cells[TRIAL]) == mark(line):
+                        again[cells[TRIAL]] = joined([*cells[:PHASE], "search", *cells[PHASE + 1 :]])
+            self.own["trials"].append_lines(b"".join(again.values()))
 
     def last(self) -> dict[str, Last]:
         """The row of trials.csv that counts for each trial, in short."""

@@ -18,7 +18,7 @@ from runner.records.schema import COUNTED, TRIALS, WORDS, names
 if TYPE_CHECKING:
     import pandas as pd
 
-STATUS, STEPS = TRIALS.index("status"), TRIALS.index("steps")
+STATUS, STEPS, PHASE = (TRIALS.index(name) for name in ("status", "steps", "phase"))
 
 
 class Last(NamedTuple):
@@ -26,12 +26,13 @@ class Last(NamedTuple):
 
     status: str
     steps: str
+    phase: str
     mark: str  # of the row, which tells it from any other of that trial
 
     @classmethod
     def of(cls, row: Sequence[str], line: bytes) -> Last:
         """Of a row with these cells, which stands in the file as `line`."""
-        return cls(row[STATUS], row[STEPS], mark(line))
+        return cls(row[STATUS], row[STEPS], row[PHASE], mark(line))
 
     def superseded_by(self, later: Last) -> bool:
         """Whether a row that was written later takes its place: a failure takes that of no result."""

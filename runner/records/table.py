@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -12,7 +10,7 @@ from typing import BinaryIO, Literal
 
 from runner.errors import UserError
 from runner.records.checks import check_cells
-from runner.records.lines import Rows, check_header, header, is_plain, is_whole, padded, split
+from runner.records.lines import Rows, check_header, header, is_plain, is_whole, joined, padded, split
 from runner.records.read import note, vouch
 from runner.records.schema import COLUMNS, COUNTED, OLDEST, TABLES, WORDS
 from runner.records.superseding import Last, supersede
@@ -234,11 +232,7 @@ class Table:
         unknown = set(row) - set(self.columns)
         if unknown:
             raise KeyError(f"{self.path.name} has no column {sorted(unknown)}")
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(
-            [cell(column.storable(row.get(column.name))) for column in TABLES[self.name]]
-        )
-        return text.getvalue().encode(errors="replace")  # the name of a machine or file need not be UTF-8
+        return joined([cell(column.storable(row.get(column.name))) for column in TABLES[self.name]])
 
     def append_lines(self, lines: bytes) -> None:
         """`append`, of rows as they stand in another file of this table, with all its columns."""
