@@ -131,12 +131,15 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
         words = overrides(flat, noted | {"dataset": {**noted.get("dataset", {}), "label": label}})
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None
-    # A cell that was not compared with the winner is not part of its grid (`select.winners`).
-    rows = rows[rows["seed"].isin(set(rows.loc[rows["cell"] == winner["cell"], "seed"]))]
+    # A cell that was not compared with the winner is not part of its grid (`select.winners`), nor is one that was added
+    # near a winner.
+    rows = rows[(rows["phase"] == "search") & rows["seed"].isin(set(rows.loc[rows["cell"] == winner["cell"], "seed"]))]
     pairs, zeros = (
         set(zip(some["lr"], some["wd"], strict=True))
         for some in (rows[rows["arm"] == winner["arm"]], rows[(rows["family"] == winner["family"]) & (rows["wd"] == 0)])
     )
+    if not pairs:
+        return None
     lrs, wds = extended(edge, (float(winner["lr"]), float(winner["wd"])), pairs, zeros)
     wds = [wd for wd in wds if _possible(wd, lrs, cell.iloc[0])]
     if noted.get("wd_rule") == "product" and winner["wd"] > 0 and "lr" in edge:

@@ -156,6 +156,13 @@ def test_a_rule_of_thumb_is_followed_beyond_the_edge(tmp_path: Path) -> None:
     assert (words["lr"], words["wd_rule"], words["wd_rule_constant"]) == ("0.003,0.01", "product", "2e-4")
 
 
+def test_what_was_added_near_a_winner_is_no_part_of_the_axes() -> None:
+    rows = studied(("adamw",), lrs=LRS[:3])
+    near = studied(("adamw",), lrs=(5.5e-4,), phase="refine")
+    assert printed([*rows, *near]) == printed(rows)
+    assert printed(rows)[0]["lr"] == "0.003,0.01"
+
+
 def test_no_decay_is_asked_for_that_leaves_nothing_of_a_weight() -> None:
     def error(optimizer: str, lr: float, wd: float, seed: int) -> float:
         return 9 - math.log(1 + wd) + abs(math.log(lr / 1e-3))
