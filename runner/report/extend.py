@@ -125,6 +125,9 @@ def _command(folder: Path, block: Block, winner: Mapping[str, Any]) -> _Command 
             flat["dataset.split"] -= flat["replicate"]
         name = str(cell["dataset"].iloc[0])
         noted = noted_settings(folder, flat, name)
+        if noted.get("replicates") == 0:
+            # The cells of one arm alone could decide nothing, so they are trained in the replicates that there are.
+            noted["replicates"] = 1 + int(block.rows["replicate"].max())
         # Blocks are told apart by the name of the data in tables, so the command must give this name too.
         usual = shown({"name": flat["dataset"], **noted.get("dataset", {}), "label": ""})
         label = "" if name in (flat["dataset"], usual) else name

@@ -163,6 +163,19 @@ def test_what_was_added_near_a_winner_is_no_part_of_the_axes() -> None:
     assert printed(rows)[0]["lr"] == "0.003,0.01"
 
 
+def test_a_study_of_auto_is_extended_in_the_replicates_that_there_are(tmp_path: Path) -> None:
+    noted = "model: {name: resnet}, dataset: {name: digits}, schedule: {name: cosine}, epochs: 20, batch_size: 64, "
+    noted += "precision: fp32, wd: [1], seed: [0], lr: [1], optimizer: {name: adamw}, replicates: 0, max_replicates: 9"
+    (tmp_path / "study.yaml").write_text(f"settings: [{{{noted}}}]\n")
+    rows = [
+        {**row, "replicate": number, "trial": f"{number}{row['trial']}"}
+        for row in studied(("adamw",), lrs=LRS[:3])
+        for number in range(7)
+    ]
+    (words,) = printed(rows, str(tmp_path))
+    assert words["replicates"] == "7"
+
+
 def test_no_decay_is_asked_for_that_leaves_nothing_of_a_weight() -> None:
     def error(optimizer: str, lr: float, wd: float, seed: int) -> float:
         return 9 - math.log(1 + wd) + abs(math.log(lr / 1e-3))
