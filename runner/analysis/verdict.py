@@ -10,7 +10,7 @@ import math
 
 from runner.analysis.blocks import Block
 from runner.analysis.protocol import REPLICATES, Protocol
-from runner.analysis.statistics import Estimate
+from runner.analysis.statistics import Estimate, wilson
 from runner.analysis.study_results import ArmResult
 
 OPTIMISTIC = "selected and reported on the same seeds: optimistic"
@@ -50,17 +50,25 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
     if difference.std == 0:
         return "undecided (no spread over replicates)"
     word = decision(difference, reference.values[block.measure.report].mean, protocol)
-    if word == "equal" and all(_guesses(block, one) for one in (result, reference)):
+    if word == "equal" and all(may_guess(block, one) for one in (result, reference)):
         return "undecided (nothing was learned)"
     return word
 
 
-def _guesses(block: Block, result: ArmResult) -> bool:
-    """Whether the arm's error may be that of guessing among the classes: two that guess are equal in nothing."""
+def may_guess(block: Block, result: ArmResult) -> bool:
+    """Whether the arm's error may be that of guessing among the classes: two that guess are equal in nothing.
+
+    Guessing among C classes errs in 1 - 1/C of the cases on average. On one test set it errs by more or less, however
+    alike the runs are: an arm that always answers with one class errs by that class's share. So the 95 % Wilson
+    interval of the mean error over the test set's size counts, and over replicates theirs too.
+    """
     error = result.values.get("test_error")
     if block.classes is None or not block.measure.is_error or error is None:
         return False
-    return error.high >= 100 * (1 - 1 / block.classes)
+    highest = [error.high] if result.replicates else []
+    if block.test_size and math.isfinite(error.mean):
+        highest.append(wilson(error.mean, block.test_size)[1])
+    return any(high >= 100 * (1 - 1 / block.classes) for high in highest)
 
 
 def decision(difference: Estimate, error: float, protocol: Protocol) -> str:

@@ -97,6 +97,15 @@ def test_two_arms_that_guess_are_not_equal_but_undecided() -> None:
         assert judged(near, replace(MINE, values=mine), other, replace(BLOCK, classes=10)) == said
 
 
+def test_two_arms_that_always_answer_with_one_class_are_not_equal() -> None:
+    near = estimate([0.3, -0.3, 0.2, -0.2, 0.1, -0.1])
+    one = {"test_error": estimate([89.87, 89.87, 89.86, 89.87])}
+    block = replace(BLOCK, classes=10)
+    assert judged(near, replace(MINE, values=one), replace(OTHER, values=one), block) == (
+        "undecided (nothing was learned)"
+    )
+
+
 def test_either_arms_edge_or_missing_fresh_seeds_forbid_a_verdict() -> None:
     for changes, said in (({"edge": "lr smallest"}, EDGE), ({"remark": OPTIMISTIC}, "undecided (no fresh seeds)")):
         assert judged(CLEAR, mine=replace(MINE, **changes)) == said
