@@ -34,7 +34,8 @@ def results_of(folder: Path, trials: pd.DataFrame, reference: str = "") -> tuple
     blocks = split(trials)
     check(blocks, reference)
     # A block of one arm compares nothing, so it takes no part of alpha.
-    protocol = protocol_of(folder, sum(block.compares for block in blocks))
+    there = max((1 + int(block.rows["replicate"].max()) for block in blocks), default=0)
+    protocol = protocol_of(folder, sum(block.compares for block in blocks), there)
     return tuple(results(block, reference, protocol) for block in blocks)
 
 

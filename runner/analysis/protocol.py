@@ -59,28 +59,37 @@ class Protocol:
 ONE = Protocol()  # of a study of one replicate, or one of which nothing is known
 
 
-def protocol_of(folder: Path, comparisons: int = 1) -> Protocol:
+def protocol_of(folder: Path, comparisons: int = 1, there: float = math.inf) -> Protocol:
     """The protocol of a study.
 
-    A number of replicates that was raised by a later command was raised by somebody who could have looked.
+    A number of replicates that was raised by a later command was raised by somebody who could have looked. A smaller
+    number, or a raise that has trained nothing yet, changes nothing.
 
     Args:
         folder: of the study; without a study.yaml that can be read, what nobody has set has its default.
         comparisons: how many are primary.
+        there: how many replicates have rows.
     """
     noted = [settings for entry in entries(folder) for settings in _settings(entry)]
-    return of_settings(noted, comparisons)
+    return of_settings(noted, comparisons, there)
 
 
-def of_settings(noted: Sequence[dict[str, Any]], comparisons: int = 1) -> Protocol:
-    """The protocol of commands by their settings, oldest first; those of g and alpha hold that were noted first."""
+def of_settings(noted: Sequence[dict[str, Any]], comparisons: int = 1, there: float = math.inf) -> Protocol:
+    """The protocol of commands by their settings, oldest first; those of g and alpha hold that were noted first.
+
+    `there`: how many replicates have rows. A raise of which no replicate has any added nothing.
+    """
     known = [{key: one[key] for key in _KEYS if key in one} for one in noted]
     counts = [int(one.get("replicates", 1)) for one in known]
     several = {count for count in counts if count != 1}
+    most, raised = 1, False
+    for count in counts:
+        if count > most and (most == 1 or there > most):
+            most, raised = count, raised or most > 1
     planned = next((one for one in known if one.get("replicates", 1) != 1), known[-1] if known else {})
     return Protocol(
-        replicates=0 if 0 in several else max(counts, default=1),
-        looks=0 in several or len(several) > 1,
+        replicates=0 if 0 in several else most,
+        looks=0 in several or raised,
         g=float(planned.get("prior_g", RunSettings.prior_g)),
         alpha=float(planned.get("alpha", RunSettings.alpha)),
         equal_within=float(planned.get("equal_within", RunSettings.equal_within)),

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from runner.analysis.blocks import Block, split
-from runner.analysis.protocol import Protocol
+from runner.analysis.protocol import Protocol, of_settings
 from runner.analysis.results import results
 from runner.analysis.statistics import Estimate, estimate
 from runner.analysis.study_results import ArmResult
@@ -104,6 +104,26 @@ def test_two_arms_that_always_answer_with_one_class_are_not_equal() -> None:
     assert judged(near, replace(MINE, values=one), replace(OTHER, values=one), block) == (
         "undecided (nothing was learned)"
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "there", "looks"),
+    [
+        ((6, 4), 6, False),
+        ((6, 4, 6), 6, False),
+        ((1, 6), 6, False),
+        ((4, 6), 4, False),
+        ((4, 6), 5, True),
+        ((4, 6, 4), 6, True),
+        ((0, 4), 6, True),
+    ],
+)
+def test_only_replicates_that_were_added_later_could_be_looked_for(
+    counts: tuple[int, ...], there: int, looks: bool
+) -> None:
+    protocol = of_settings([{"replicates": count} for count in counts], there=there)
+    assert protocol.looks == looks
+    assert protocol.replicates == (0 if 0 in counts else 4 if counts == (4, 6) and there == 4 else 6)
 
 
 def test_either_arms_edge_or_missing_fresh_seeds_forbid_a_verdict() -> None:
