@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -133,7 +133,31 @@ def from_sign(
     return Evidence(value, *interval, n, *_inside(p, low, high))
 
 
-def jointly(all_of: Sequence[Evidence]) -> tuple[float, float]:
-    """p-values of "all of these hold": the worst for the claim; against it the best, times their number."""
-    against = min(1.0, len(all_of) * min(e.against_claim for e in all_of))
-    return max(e.against_null for e in all_of), against
+def jointly(shown: Evidence, *others: Evidence) -> Evidence:
+    """The claim: all of these hold. Against it speaks the best of them, times their number; `shown` gives the value."""
+    return _combined((shown, *others), lambda p: min(1.0, len(p) * min(p)))
+
+
+def everywhere(own: Evidence, *others: Evidence) -> Evidence:
+    """What holds in all of these, or in none: either verdict has to stand everywhere; `own` gives the value.
+
+    So the p-values are the worst of all (an intersection-union test, Berger 1982).
+    """
+    return _combined((own, *others), max)
+
+
+def _combined(parts: Sequence[Evidence], against: Callable[[Sequence[float]], float]) -> Evidence:
+    """The first with the worst p-value of all parts, and what `against` makes of theirs against the claim.
+
+    What is looked at after every replicate is all of the parts, so that goes for `looked` too.
+    """
+
+    def looked(protocol: Protocol) -> Evidence:
+        return _combined([part.looked(protocol) for part in parts if part.looked is not None], against)
+
+    return replace(
+        parts[0],
+        against_null=max(part.against_null for part in parts),
+        against_claim=against([part.against_claim for part in parts]),
+        looked=looked if all(part.looked is not None for part in parts) else None,
+    )

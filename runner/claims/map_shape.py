@@ -18,7 +18,7 @@ from runner.analysis.study_results import BlockResults, StudyResults
 from runner.analysis.surface import counting, fit, windows
 from runner.claims.claim import ALPHA, Claim
 from runner.claims.comparison import ONE_REPLICATE
-from runner.claims.evidence import Evidence, from_bootstrap, from_sign
+from runner.claims.evidence import Evidence, everywhere, from_bootstrap, from_sign
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3
@@ -59,14 +59,12 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     if not others:
         return replace(claim, evidence=own, why=claim.why or f"no other window of the grid can be asked: {rest[0]}")
     values = [one.value for one in others]
-    # To hold in all windows: the worst of their p-values (an intersection-union test, Berger 1982).
-    null = max(one.against_null for one in (own, *others))
-    against = max(one.against_claim for one in (own, *others))
-    alone, worst = min(own.against_null, own.against_claim), min(null, against)
+    evidence = everywhere(own, *others)
+    alone, worst = (min(one.against_null, one.against_claim) for one in (own, evidence))
     differs = alone <= ALPHA < worst or alone < 0.5 <= worst
     return replace(
         claim,
-        evidence=replace(own, against_null=null, against_claim=against),
+        evidence=evidence,
         windows=(min(values), max(values), len(values)),
         leaves_open=OTHERWISE if differs else "",
         sample=None if differs else land.sample,

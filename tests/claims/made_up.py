@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from runner.analysis.blocks import split
+from runner.analysis.protocol import ONE, Protocol
 from runner.analysis.results import results
 from runner.analysis.study_results import StudyResults
 from runner.claims.claim import Claim
@@ -31,9 +32,10 @@ def judged(
     curves: Sequence[Row] = (),
     cycles: Sequence[Row] = (),
     dynamics: Sequence[Row] = (),
+    protocol: Protocol = ONE,
 ) -> list[Claim]:
     """All claims that these rows of trials.csv (and of the other tables) speak to."""
-    return judge(study_results(rows, curves, cycles, dynamics))
+    return judge(study_results(rows, curves, cycles, dynamics, protocol))
 
 
 def study_results(
@@ -41,8 +43,9 @@ def study_results(
     curves: Sequence[Row] = (),
     cycles: Sequence[Row] = (),
     dynamics: Sequence[Row] = (),
+    protocol: Protocol = ONE,
 ) -> StudyResults:
-    blocks = tuple(results(block) for block in split(frame(rows, TRIALS)))
+    blocks = tuple(results(block, "", protocol) for block in split(frame(rows, TRIALS)))
     return StudyResults(blocks, frame(curves, CURVES), frame(cycles, CYCLES), frame(dynamics, DYNAMICS))
 
 

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from runner.analysis.protocol import Protocol
 from tests.claims.made_up import FRESH, LRS, WDS, judged, one_by_one, study, verdict
+from tests.report.studies import noise
 
 
 def bowl(lr: float, wd: float, best: float, x: float = 0.0, y: float = 0.0) -> float:
@@ -151,6 +153,22 @@ def test_the_gap_grows_and_cosine_is_best_where_so() -> None:
     assert verdict(claims, "gain is larger under cosine than under step") == "refuted"
     assert verdict(claims, "best schedule for AdamW") == "refuted"
     assert verdict(claims, "best schedule for Adam + L2") == "confirmed"
+
+
+def test_cosine_has_to_beat_all_schedules_where_one_could_look_too() -> None:
+    """The rival with the nearest mean was the only one: it is surely worse, and of the other nothing is sure."""
+    rows = []
+    for name, best, spread in (("cosine", 5.0, 0.0), ("step", 5.5, 0.0), ("constant", 8.0, 6.0)):
+        changes = {"schedule": name, "settings": {"schedule": name}, "lrs": LRS[1:6], "wds": WDS[2:5]}
+        for row in one_by_one(world(adamw=best), ("adamw",), spread=0.01, **changes):
+            off = spread * noise(row["seed"]) if row["phase"] == "final" else 0.0
+            rows.append({**row, "test_error": float(str(row["test_error"])) + off})
+    protocol = Protocol(0, looks=True, primary="cosine-best")
+    (claim,) = [c for c in judged(rows, protocol=protocol) if c.id == "cosine-best"]
+    assert claim.evidence is not None
+    assert claim.evidence.value == pytest.approx(-0.5, abs=0.1)
+    assert claim.evidence.high < 0
+    assert claim.verdict == "undecided"
 
 
 @pytest.mark.parametrize(("fixed", "expected"), [(4.1, "confirmed"), (3.0, "refuted")])

@@ -13,7 +13,7 @@ from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.analysis.sequential import confidence_sequence
 from runner.claims.claim import Claim, decided, holm
-from runner.claims.evidence import above, apart, below, from_bootstrap, jointly, within
+from runner.claims.evidence import above, apart, below, everywhere, from_bootstrap, jointly, within
 from tests.analysis.test_select import frame
 from tests.report.studies import search
 
@@ -75,9 +75,31 @@ def test_all_of_several_is_as_weak_as_its_weakest_part() -> None:
     a, b = below(VALUES), below(VALUES + 0.1)
     assert a is not None
     assert b is not None
-    for_all, against = jointly([a, b])
-    assert for_all == b.against_null
-    assert against == min(1.0, 2 * min(a.against_claim, b.against_claim))
+    both = jointly(b, a)
+    assert both.against_null == b.against_null
+    assert both.against_claim == min(1.0, 2 * min(a.against_claim, b.against_claim))
+    assert (both.value, both.low, both.high) == (b.value, b.low, b.high)
+
+
+def test_where_one_could_look_all_of_several_are_looked_at() -> None:
+    """The one that is shown stood for all of them then: its e-value alone confirmed what another does not bear out."""
+    clear, open_ = [-0.3, -0.35, -0.25, -0.32, -0.28, -0.3], [-0.9, 0.3, -0.8, 0.4, -0.7, -0.2]
+    protocol = Protocol(0, looks=True, g=1.0)
+    shown, other = below(clear), below(open_)
+    assert shown is not None
+    assert other is not None
+    assert shown.looked is not None
+    assert other.looked is not None
+    alone, weak = shown.looked(protocol), other.looked(protocol)
+    assert alone.against_null <= 0.025 < weak.against_null
+    for combine, against in ((jointly, lambda p: min(1.0, 2 * min(p))), (everywhere, max)):
+        both = combine(shown, other)
+        assert both.looked is not None
+        seen = both.looked(protocol)
+        assert seen.against_null == weak.against_null
+        assert seen.against_claim == against([alone.against_claim, weak.against_claim])
+        assert (seen.value, seen.low, seen.high) == (alone.value, alone.low, alone.high)
+    assert jointly(shown, replace(other, looked=None)).looked is None
 
 
 def test_a_bootstrap_interval_is_centred_on_the_value() -> None:

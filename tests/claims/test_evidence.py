@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from runner.claims.claim import ALPHA, Claim, decided, holm
-from runner.claims.evidence import Evidence, above, apart, below, from_bootstrap, jointly, within
+from runner.claims.evidence import Evidence, above, apart, below, everywhere, from_bootstrap, jointly, within
 
 NOTHING = Evidence(0.0, -1.0, 1.0, 5, 0.5, 0.5)
 
@@ -79,9 +79,13 @@ def test_a_bootstrap_without_spread_decides_nothing() -> None:
 def test_no_corrected_p_value_is_above_1_and_small_ones_stay_small() -> None:
     assert holm([0.9, 0.8, 0.7]) == [1.0] * 3
     assert holm([1e-9]) == [1e-9]
-    assert jointly([NOTHING] * 3) == (0.5, 1.0)
+    same = jointly(*[NOTHING] * 3)
+    assert (same.against_null, same.against_claim) == (0.5, 1.0)
     some = [replace(NOTHING, against_null=null, against_claim=p) for null, p in ((0.3, 0.2), (0.1, 0.01), (0.2, 0.3))]
-    assert jointly(some) == (0.3, pytest.approx(0.03))  # Bonferroni's
+    all_of = jointly(*some)
+    assert (all_of.against_null, all_of.against_claim) == (0.3, pytest.approx(0.03))  # Bonferroni's
+    both_ways = everywhere(*some)
+    assert (both_ways.against_null, both_ways.against_claim) == (0.3, 0.3)
 
 
 def test_holms_correction_is_the_smallest_level_at_which_his_steps_reject() -> None:
