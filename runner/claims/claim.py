@@ -19,6 +19,7 @@ from runner.claims.listed import LISTED
 from runner.claims.more import more
 
 ALPHA = ONE.alpha / 2  # of each side, where the study sets no other
+NO_LOOKS = "replicates were added one by one, and its test holds for a number fixed beforehand only"
 SEEDS = 5  # fresh seeds that a comparison needs
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 
@@ -140,10 +141,16 @@ def decided(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def _seen(claim: Claim) -> Claim:
-    """The claim with the evidence that holds for a study whose replicates were added one by one, if this is one."""
+    """The claim with the evidence that holds for a study whose replicates were added one by one, if this is one.
+
+    A test that holds for a number fixed beforehand finds something sooner or later where it is repeated; of that kind
+    are those of maps, which so decide nothing there.
+    """
     protocol, evidence = claim.protocol, claim.evidence
-    if evidence is None or evidence.looked is None or not protocol.looks:
+    if evidence is None or not protocol.looks:
         return claim
+    if evidence.looked is None:
+        return replace(claim, why=claim.why or NO_LOOKS)
     return replace(claim, evidence=evidence.looked(protocol))
 
 

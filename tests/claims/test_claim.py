@@ -12,7 +12,7 @@ from runner.analysis.blocks import split
 from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.analysis.sequential import confidence_sequence
-from runner.claims.claim import Claim, decided, holm
+from runner.claims.claim import NO_LOOKS, Claim, decided, holm
 from runner.claims.evidence import above, apart, below, everywhere, from_bootstrap, jointly, within
 from tests.analysis.test_select import frame
 from tests.report.studies import search
@@ -146,6 +146,20 @@ def test_where_one_could_look_a_claim_is_judged_by_its_e_value() -> None:
         half = confidence_sequence(float(np.std(values, ddof=1)), len(values), 1.0, 0.05)
         assert claim.evidence.high == pytest.approx(np.mean(values) + half)
         assert (claim.evidence.high < 0) == (verdict == "confirmed")
+
+
+def test_a_test_that_allows_no_looks_decides_nothing_where_one_could_look() -> None:
+    """Rank sums and bootstraps were judged by their p-values for a fixed number."""
+    (block,) = split(frame(search(lrs=(1e-3,))))
+    found = from_bootstrap(-1.0, np.random.default_rng(0).normal(0, 0.1, 100), 8, -np.inf, 0.0)
+    for looks, verdict, why in ((False, "confirmed", ""), (True, "undecided", NO_LOOKS)):
+        place = results(block, "", Protocol(0, looks=looks))
+        one = Claim("separable", "made up", "", found, (place,))
+        (claim,) = decided([one])
+        assert (claim.verdict, claim.why) == (verdict, why)
+        assert claim.evidence == found
+        (kept,) = decided([replace(one, why="selected on test")])
+        assert kept.why == "selected on test"
 
 
 def test_a_forbidden_verdict_stays_undecided_and_is_not_counted() -> None:
