@@ -1,59 +1,70 @@
-"""Exact tests, for where values are few or some are only known to be larger than any: `rank_sum(a, b)`.
+"""The exact sign test, for pairs of which some values are only known to be larger than any: `sign_test(less, more)`.
 
-They assume no distribution: the p-value is the share of all ways in which the values could have been dealt out that are
-as extreme. So a few values have a smallest p-value, however far apart they are.
+It asks of each pair which of the two is the smaller, and assumes nothing else; pairs of equal values, which say nothing
+of that, are left out. If neither tends to be smaller, each sign has the chance of one half. So a few pairs have a
+smallest p-value, however far apart their values are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import special
 
-from runner.analysis.statistics import LEVEL
-
-ONE_SIDED = (1 - LEVEL) / 2
+GRID = 10_001  # shares that an interval is looked for among
 
 
-def fewest() -> int:
-    """The fewest values whose signs can say anything: of n differences all have one sign by chance with 2^-n (6)."""
-    return math.ceil(-math.log2(ONE_SIDED))
+def fewest(alpha: float) -> int:
+    """The fewest pairs whose signs can decide anything: all of n are one by chance with 2^-n (of 2.5 % each side, 6).
 
-
-def rank_sum(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
-    """p-values that `a` is no smaller than `b`, and no larger: the exact rank-sum test (Wilcoxon 1945).
-
-    Equal values share their mean rank, and the distribution is that of these ranks (Lehmann 1975, section 1.4). A value
-    that was not reached is infinite: it is larger than all others and equal to the others of its kind.
+    Args:
+        alpha: two-sided level.
     """
-    pooled = np.array([*a, *b])
-    # Twice the rank, which is whole where values are equal too.
-    ranks = np.array([2 * int((pooled < one).sum()) + int((pooled == one).sum()) + 1 for one in pooled])
-    ways = np.zeros((len(a) + 1, int(ranks.sum()) + 1))  # ways[k, s] to take k of the ranks with the sum s
-    ways[0, 0] = 1
-    for rank in ranks:
-        ways[1:, rank:] += ways[:-1, :-rank].copy()
-    p = ways[len(a)] / ways[len(a)].sum()
-    found = int(ranks[: len(a)].sum())
-    return min(1.0, float(p[: found + 1].sum())), min(1.0, float(p[found:].sum()))
+    return math.ceil(-math.log2(alpha / 2))
 
 
-def smallest(n: int, m: int) -> float:
-    """The smallest p-value that `rank_sum` of n and m values can have."""
-    return 1 / math.comb(n + m, n)
+def sign_test(less: int, more: int) -> tuple[float, float]:
+    """p-values that the first of a pair does not tend to be smaller, and that it does not tend to be larger.
 
-
-def superiority(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """The share of pairs in which the value of `a` is the smaller, ties counted half, with its 95 % interval.
-
-    The interval is that of Newcombe (2006, Statistics in Medicine 25:559, method 5).
+    Args:
+        less: pairs of which the first value is the smaller.
+        more: pairs of which it is the larger.
     """
-    less = sum((x < y) + (x == y) / 2 for x in a for y in b)
-    n, m = len(a), len(b)
-    share, mean = less / (n * m), (n + m) / 2
-    grid = np.linspace(0, 1, 100_001)
-    variance = grid * (1 - grid) / (n * m) * (2 * mean - 1 - (3 * mean - 3) / ((2 - grid) * (1 + grid)))
-    held = grid[np.abs(share - grid) <= special.ndtri(1 - ONE_SIDED) * np.sqrt(variance) + 1e-12]
-    return share, float(held.min()), float(held.max())
+    n = less + more
+    return float(special.bdtr(more, n, 0.5)), float(special.bdtr(less, n, 0.5))
+
+
+def sign_interval(less: int, more: int, alpha: float) -> tuple[float, float]:
+    """The chance that the first is the smaller: the exact interval of level 1 - alpha (Clopper & Pearson 1934)."""
+    low = float(special.betaincinv(less, more + 1, alpha / 2)) if less else 0.0
+    return low, 1 - (float(special.betaincinv(more, less + 1, alpha / 2)) if more else 0.0)
+
+
+def sign_e_value(less: float, more: float, chance: float = 0.5) -> float:
+    """The evidence of signs against a chance of at most `chance` that the first is the smaller, at any number of pairs.
+
+    It is the likelihood ratio of the signs under a chance that may be anything above `chance` (uniform), against
+    `chance` itself. Where that is the truth, or larger than it, this is a test (super)martingale, so that the
+    probability that it ever reaches 1 / a is at most a (Ville 1939; Ramdas et al. 2023, Game-theoretic statistics and
+    safe anytime-valid inference).
+
+    Args:
+        less: pairs of which the first value is the smaller; a fraction where their number is extrapolated.
+        more: pairs of which it is the larger.
+        chance: above 0 and below 1.
+    """
+    above = special.betaincc(less + 1, more + 1, chance)
+    if above == 0:
+        return 0.0
+    log = special.betaln(less + 1, more + 1) + math.log(above) - math.log1p(-chance)
+    log -= less * math.log(chance) + more * math.log1p(-chance)
+    return math.exp(log) if log < 700 else math.inf
+
+
+def sign_sequence(less: int, more: int, alpha: float) -> tuple[float, float]:
+    """The chances that `sign_e_value` of neither side excludes at alpha / 2: the interval holds at all n at once."""
+    chances = np.linspace(0, 1, GRID)[1:-1]
+    most = 2 / alpha
+    held = [c for c in chances if max(sign_e_value(less, more, c), sign_e_value(more, less, 1 - c)) < most]
+    return float(min(held)) if less else 0.0, float(max(held)) if more else 1.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from runner.analysis.exact import sign_e_value, sign_interval, sign_sequence, sign_test
 from runner.analysis.protocol import Protocol
 from runner.analysis.sequential import confidence_sequence, e_value
 from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
@@ -131,6 +132,29 @@ def from_sign(
         return _p_value(*sign(threshold), lambda t: special.stdtr(freedom, t))(0.0, side)
 
     return Evidence(value, *interval, n, *_inside(p, low, high))
+
+
+def from_signs(first: Sequence[float], second: Sequence[float]) -> Evidence | None:
+    """The claim: of a pair the first value tends to be the smaller. The exact sign test; None where no pair differs.
+
+    The value is the share of pairs, among those that differ, in which it is. A value that is only known to be larger
+    than any is infinite; two of them do not differ.
+
+    Args:
+        first: a value of each pair.
+        second: the other, in the same order.
+    """
+    less = sum(a < b for a, b in zip(first, second, strict=True))
+    more = sum(a > b for a, b in zip(first, second, strict=True))
+    n = less + more
+    if n == 0:
+        return None
+
+    def looked(protocol: Protocol) -> Evidence:
+        p = [1 / max(1.0, sign_e_value(*both)) for both in ((less, more), (more, less))]
+        return Evidence(less / n, *sign_sequence(less, more, protocol.alpha), n, p[0], p[1])
+
+    return Evidence(less / n, *sign_interval(less, more, 1 - LEVEL), n, *sign_test(less, more), looked)
 
 
 def jointly(shown: Evidence, *others: Evidence) -> Evidence:

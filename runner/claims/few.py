@@ -1,21 +1,19 @@
-"""What the claims share that pair a handful of values: when there are too few, and differences in percent."""
+"""What the claims share that average over a handful of units: when there are too few, and differences in percent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.analysis.exact import ONE_SIDED, fewest
+from runner.analysis.protocol import REPLICATES
 
 
 def few(n: int, what: str) -> str:
-    """Why n paired values decide nothing; '' where they may.
+    """Why n values decide nothing by a t test; '' where they may.
 
-    Of fewer than six even the test that assumes nothing, by their signs, cannot reach the level, and what a t test says
-    of so few rests on its assumption that they are normal.
+    It is the same number for all of them, and that of a verdict between best cells. With fewer the error rates of
+    scripts/error_rates have not been measured.
     """
-    if n >= fewest():
-        return ""
-    return f"{n} {what}: no exact test of so few reaches {100 * ONE_SIDED:g} %; {fewest()} are needed"
+    return "" if n >= REPLICATES else f"{n} {what}; {REPLICATES} are needed"
 
 
 def percent_of(a: Mapping[int, float], reference: Mapping[int, float]) -> list[float]:

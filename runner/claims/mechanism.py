@@ -8,14 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from runner.analysis.exact import ONE_SIDED, rank_sum, smallest, superiority
+from runner.analysis.exact import fewest
 from runner.analysis.measures import number, short
 from runner.analysis.select import cells
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.verdict import OPTIMISTIC
 from runner.claims.claim import Claim
 from runner.claims.comparison import ONE_REPLICATE, differences
-from runner.claims.evidence import Evidence, above, apart, below, within
+from runner.claims.evidence import above, apart, below, from_signs, within
 from runner.claims.few import few, percent_of
 from runner.records import baseline
 
@@ -136,7 +136,8 @@ def _errors(results: BlockResults, cell: str) -> dict[int, float]:
 def _grokking(study: StudyResults, group: list[BlockResults]) -> Iterator[Claim]:
     """Claim 22: the smallest training fraction with 99 % validation accuracy at any time, per replicate.
 
-    One that never reached it needs a larger fraction than was tried: it ranks behind all others, whatever it needs.
+    One that never reached it needs a larger fraction than was tried, whatever that is. Two that never did are alike.
+    Replicates share their split, and their seeds, between the arms, so that each is a pair.
     """
     fractions = sorted({_fraction(results) for results in group})
     if len(fractions) < 2:
@@ -145,36 +146,37 @@ def _grokking(study: StudyResults, group: list[BlockResults]) -> Iterator[Claim]
     optimistic = any(OPTIMISTIC in arm.remark for arm in of_adam if arm.wd_convention)
     plain_arms, l2_arms = [one.no_decay("adam") for one in group], [one.l2("adam") for one in group]
     decoupled_arms = [next(iter(one.decoupled("adam")), None) for one in group]
-    plain = list(_least(study, group, plain_arms, fractions).values())
+    without = _least(study, group, plain_arms, fractions)
     for name, arms in (("AdamW", decoupled_arms), ("Adam + L2", l2_arms)):
-        least = list(_least(study, group, arms, fractions).values())
+        found = _least(study, group, arms, fractions)
+        common = sorted(found.keys() & without.keys())
+        least, plain = ([one[unit] for unit in common] for one in (found, without))
+        evidence, protocol = from_signs(least, plain), group[0].protocol
+        differ, needed = evidence.n if evidence else 0, fewest(protocol.alpha)
         why = "no fresh seeds (final_seeds=5)" if optimistic else ""
         if not why and not all(arm.replicates for arm in of_adam):
             why = ONE_REPLICATE
-        if not why and smallest(len(least), len(plain)) > ONE_SIDED:
-            why = f"{len(least)} and {len(plain)} replicates: no exact test of so few reaches {100 * ONE_SIDED:g} %"
-        if not why and all(map(math.isinf, [*least, *plain])):
+        if not why and common and all(map(math.isinf, [*least, *plain])):
             why = "neither reached it at any fraction"
+        if not why and not protocol.looks and differ < needed:
+            why = (
+                f"{differ} of {len(common)} replicates differ: no exact test of so few reaches "
+                f"{short(50 * protocol.alpha)} %; {needed} are needed"
+            )
         medians = [_words(float(np.median(values)), fractions) for values in (least, plain) if values]
         never = [f"{sum(map(math.isinf, values))} of {len(values)}" for values in (least, plain)]
         yield Claim(
             "less-data",
             f"{name} generalizes from less data than Adam without decay",
-            f"share of pairs in which {name} has 99 % validation accuracy from a smaller training fraction than Adam "
-            "without decay, ties counted half (above 0.5; exact rank-sum test)",
-            _fewer(least, plain),
+            f"share of replicates in which {name} has 99 % validation accuracy from a smaller training fraction than "
+            "Adam without decay, of those in which the fractions differ (above 0.5; exact sign test)",
+            evidence,
             (group[0],),
             why,
             f"medians {' and '.join(medians)}; never reached: {' and '.join(never)}",
             among=f"fractions {', '.join(f'{f:g}' for f in fractions)}",
-            sample=(min(len(least), len(plain)), "replicates"),
+            sample=(differ, "differing replicates"),
         )
-
-
-def _fewer(least: list[float], plain: list[float]) -> Evidence | None:
-    if not least or not plain:
-        return None
-    return Evidence(*superiority(least, plain), len(least) + len(plain), *rank_sum(least, plain))
 
 
 def _words(fraction: float, fractions: list[float]) -> str:

@@ -1,68 +1,60 @@
-"""Exact tests agree with SciPy's and with counting, and hold their level where values are few, tied or censored."""
+"""Sign tests agree with SciPy's, hold their level, and the one that allows looks holds it whenever it is looked at."""
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
-
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
-from runner.analysis.exact import ONE_SIDED, fewest, rank_sum, smallest, superiority
+from runner.analysis.exact import fewest, sign_e_value, sign_interval, sign_sequence, sign_test
 
-
-@pytest.mark.parametrize(("n", "m"), [(1, 3), (4, 4), (5, 8), (20, 30)])
-def test_without_ties_the_p_values_are_scipys(n: int, m: int) -> None:
-    random = np.random.default_rng(n)
-    for shift in (0.0, 0.5, 2.0):
-        a, b = random.normal(0, 1, n), random.normal(shift, 1, m)
-        expected = [stats.mannwhitneyu(a, b, alternative=side, method="exact").pvalue for side in ("less", "greater")]
-        assert rank_sum(list(a), list(b)) == pytest.approx(expected, rel=1e-9)
+COUNTS = [(0, 0), (1, 0), (0, 5), (6, 0), (5, 3), (17, 4)]
 
 
-def test_with_ties_and_values_that_were_not_reached_they_are_the_share_of_all_deals() -> None:
+@pytest.mark.parametrize(("less", "more"), COUNTS)
+def test_p_values_are_scipys(less: int, more: int) -> None:
+    if less + more == 0:
+        assert sign_test(0, 0) == (1.0, 1.0)
+        return
+    expected = [stats.binomtest(less, less + more, alternative=side).pvalue for side in ("greater", "less")]
+    assert sign_test(less, more) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("less", "more"), COUNTS[1:])
+def test_the_interval_is_scipys(less: int, more: int) -> None:
+    for alpha in (0.05, 0.001):
+        expected = stats.binomtest(less, less + more).proportion_ci(1 - alpha, method="exact")
+        assert sign_interval(less, more, alpha) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_a_few_pairs_have_a_smallest_p_value() -> None:
+    for alpha, least in ((0.05, 6), (0.01, 8)):
+        assert fewest(alpha) == least
+        assert sign_test(least, 0)[0] <= alpha / 2 < sign_test(least - 1, 0)[0]
+
+
+@pytest.mark.parametrize(("less", "more"), COUNTS)
+@pytest.mark.parametrize("chance", [0.3, 0.5, 0.8])
+def test_the_e_value_is_the_mean_likelihood_ratio(less: int, more: int, chance: float) -> None:
+    def ratio(p: float) -> float:
+        return float((p / chance) ** less * ((1 - p) / (1 - chance)) ** more / (1 - chance))
+
+    assert sign_e_value(less, more, chance) == pytest.approx(integrate.quad(ratio, chance, 1)[0], rel=1e-6)
+
+
+def test_looked_at_after_every_pair_it_is_seldom_wrong_and_the_interval_holds_the_truth() -> None:
+    """The test for a number fixed beforehand is wrong far more often where it is repeated."""
     random = np.random.default_rng(0)
-    for _ in range(20):
-        values = random.choice([0.3, 0.4, 0.5, math.inf], 9)
-        ranks = stats.rankdata(values)
-        sums = np.array([ranks[list(chosen)].sum() for chosen in combinations(range(9), 4)])
-        found = ranks[:4].sum()
-        expected = (np.mean(sums <= found), np.mean(sums >= found))
-        assert rank_sum(list(values[:4]), list(values[4:])) == pytest.approx(expected)
-
-
-def test_the_level_holds_where_both_are_alike() -> None:
-    random = np.random.default_rng(1)
-    p = [rank_sum(*random.choice([0.3, 0.4, math.inf], (2, 6), p=[0.5, 0.3, 0.2]).tolist()) for _ in range(2000)]
-    assert np.mean([less <= 0.025 for less, _ in p]) <= 0.025 + 0.008
-    assert np.mean([more <= 0.025 for _, more in p]) <= 0.025 + 0.008
-
-
-def test_a_few_values_have_a_smallest_p_value() -> None:
-    assert rank_sum([1, 2, 3], [4, 5, 6])[0] == pytest.approx(smallest(3, 3)) == pytest.approx(0.05)
-    assert smallest(5, 5) == pytest.approx(1 / 252)
-    # Of six differences with one sign the sign-flip test has 1/64, of five 1/32.
-    assert fewest() == 6
-    flips = stats.permutation_test(
-        (np.arange(1.0, 7),), np.mean, permutation_type="samples", alternative="greater", n_resamples=np.inf
-    )
-    assert flips.pvalue == pytest.approx(2.0 ** -fewest())
-    assert 2.0 ** -fewest() <= ONE_SIDED < 2.0 ** -(fewest() - 1)
-
-
-def test_the_share_of_pairs_is_mann_whitneys_and_its_interval_covers() -> None:
-    random = np.random.default_rng(2)
-    a, b = random.normal(0, 1, 7), random.normal(1, 1, 9)
-    share, low, high = superiority(list(a), list(b))
-    assert share == pytest.approx(1 - stats.mannwhitneyu(a, b).statistic / 63)
-    assert low < share < high
-    assert superiority([1, 1], [math.inf, math.inf])[0] == 1
-    assert superiority([math.inf], [math.inf])[0] == 0.5
-    # Of two normal samples a standard deviation apart the share is Phi(1 / sqrt(2)).
-    truth = stats.norm.cdf(1 / math.sqrt(2))
-    covered = 0
-    for _ in range(500):
-        _, low, high = superiority(list(random.normal(0, 1, 8)), list(random.normal(1, 1, 8)))
-        covered += low <= truth <= high
-    assert 0.92 <= covered / 500 <= 0.985
+    studies, pairs = 1000, 40
+    less = (random.random((studies, pairs)) < 0.5).cumsum(axis=1)
+    looks = np.arange(1, pairs + 1)
+    e = np.array([[sign_e_value(k, n - k) for k in range(n + 1)] + [0.0] * (pairs - n) for n in looks])
+    p = np.array([[sign_test(k, n - k)[0] for k in range(n + 1)] + [1.0] * (pairs - n) for n in looks])
+    assert (e[looks - 1, less] >= 40).any(axis=1).mean() <= 0.025 + 0.01
+    assert (p[looks - 1, less] <= 0.025).any(axis=1).mean() > 0.05
+    for n in (8, 40):
+        for k in range(n + 1):
+            low, high = sign_sequence(k, n - k, 0.05)
+            inside = sign_e_value(k, n - k) < 40 and sign_e_value(n - k, k) < 40
+            assert (low <= 0.5 <= high) == inside
+            assert low <= k / n <= high
