@@ -12,7 +12,7 @@ from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.comparison import by_unit, compared, differences, gain, margin_of, obstacle, share
-from runner.claims.evidence import Evidence, above, below, jointly, within
+from runner.claims.evidence import Evidence, above, below, jointly, no_higher, no_lower
 from runner.claims.listed import LISTED
 
 
@@ -77,13 +77,13 @@ def _l2_gives(results: BlockResults) -> Iterator[Claim]:
     l2, plain = results.l2("adam"), results.no_decay("adam")
     if l2 is None or plain is None or max(l2.cells, plain.cells) < 2:
         return
-    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), within, with_none=True)
+    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), no_lower, with_none=True)
 
 
 def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
     adamw, sgdw = (next(iter(results.decoupled(family)), None) for family in ("adam", "sgd"))
     if adamw and sgdw and max(arm.cells for arm in results.arms) > 1:
-        yield compared("adamw-rivals-sgdw", "AdamW rivals SGDW", results, (adamw, sgdw), within)
+        yield compared("adamw-rivals-sgdw", "AdamW rivals SGDW", results, (adamw, sgdw), no_higher)
     adam, sgd = results.l2("adam"), results.l2("sgd")
     if adam is not None and sgd is not None:
         worse, better = (paper.FIGURE_2[family].best_error for family in ("adam", "sgd"))
@@ -159,8 +159,8 @@ def _long_constant(study: StudyResults) -> Iterator[Claim]:
                 "long-constant",
                 f"Adam at a fixed rate does not replace AdamW with cosine in {number(times, 0)} times the epochs",
                 f"{long.block.measure.report_name}, {adam.arm} at a fixed rate minus {adamw.arm} with cosine "
-                f"({long.unit}; not better by {number(margin, long.block.measure.digits)}, {share(long)})",
-                above(differences(by_unit(long, adam), by_unit(short, adamw)), -margin),
+                f"({long.unit}; not lower by {number(margin, long.block.measure.digits)}, {share(long)})",
+                no_lower(differences(by_unit(long, adam), by_unit(short, adamw)), margin),
                 (long, short),
                 obstacle([(long, adam), (short, adamw)]),
             )

@@ -13,8 +13,10 @@ from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
 from runner.claims.claim import SEEDS, Claim
-from runner.claims.evidence import Evidence, apart, within
+from runner.claims.evidence import Evidence, apart, no_higher, no_lower
 
+# The tests that ask for a margin, and what they ask.
+ASK = {apart: "equal within {}", no_higher: "not higher by {}", no_lower: "not lower by {}"}
 ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
 
 
@@ -49,15 +51,16 @@ def compared(
         name: what it says.
         results: the block's.
         arms: the first minus the second is tested.
-        test: makes the evidence of the differences by replicate; `within` and `apart` are given the margin too.
+        test: makes the evidence of the differences by replicate; those of ASK are given the margin too.
         with_none: as for `obstacle`.
         more: further fields of the claim.
     """
     first, second = arms
     far, note = gap(results, first, second), ""
-    if test in (within, apart):  # they ask whether a difference is within a margin, the others only for its sign
+    if test in ASK:  # the others only ask for the sign of a difference
         margin, digits = margin_of(results, second), results.block.measure.digits
-        test, note = partial(test, margin=margin), f"; equal within {number(margin, digits)}, {share(results)}"
+        note = f"; {ASK[test].format(number(margin, digits))}, {share(results)}"
+        test = partial(test, margin=margin)
     return Claim(
         id,
         name,

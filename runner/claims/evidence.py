@@ -49,6 +49,16 @@ def within(values: Iterable[float], margin: float, centre: float = 0.0) -> Evide
     return _tested(values, lambda p: _inside(p, centre - margin, centre + margin))
 
 
+def no_higher(values: Iterable[float], margin: float) -> Evidence | None:
+    """The claim: the mean is not above 0 by `margin` or more; what is far below bears it out (non-inferiority)."""
+    return below(values, margin)
+
+
+def no_lower(values: Iterable[float], margin: float) -> Evidence | None:
+    """The claim: the mean is not below 0 by `margin` or more."""
+    return above(values, -margin)
+
+
 def apart(values: Iterable[float], margin: float) -> Evidence | None:
     """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
     return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))

@@ -17,7 +17,7 @@ from runner.analysis.measures import number
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.comparison import ONE_REPLICATE, obstacle
-from runner.claims.evidence import above, below, from_bootstrap, within
+from runner.claims.evidence import above, below, from_bootstrap, no_higher, within
 from runner.claims.few import few, percent_of, percents
 
 POINTS = 8  # cells that a cloud of points needs
@@ -225,9 +225,9 @@ def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, famil
         yield Claim(
             "restarts-end",
             f"{name}'s last cycle ends as good as {plain.arm}",
-            f"{quantity}, {name}'s last cycle minus {plain.arm}'s end, percent of {plain.arm}'s (equal within "
+            f"{quantity}, {name}'s last cycle minus {plain.arm}'s end, percent of {plain.arm}'s (not higher by "
             f"{margin:g} %)",
-            within(percent_of(race.last, race.plain), margin),
+            no_higher(percent_of(race.last, race.plain), margin),
             (warm,),
             why,
             family=family,

@@ -111,8 +111,9 @@ def test_restarts_help_early_and_end_alike() -> None:
     assert (sooner.verdict, end.verdict) == ("refuted", "refuted")
 
 
-def test_an_error_that_is_never_reached_is_the_ceiling() -> None:
+def test_an_error_that_is_never_reached_is_the_ceiling_and_a_better_end_is_as_good() -> None:
     sooner, end = _restarted(0.1, 0.4)
+    assert end.verdict == "confirmed"
     assert sooner.evidence is not None
     assert end.evidence is not None
     assert sooner.evidence.value == 1
