@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from runner.analysis.measures import number
 from runner.analysis.primary import primary
@@ -43,6 +44,6 @@ def needed_replicates(blocks: Sequence[BlockResults]) -> list[str]:
 def _critical(protocol: Protocol) -> Callable[[int], float]:
     """What |t| must exceed for a verdict, by the number of replicates."""
     if not protocol.looks:
-        return t_critical
+        return partial(t_critical, alpha=1 - protocol.level)
     # |t| at which the confidence sequence leaves 0 out.
     return lambda n: confidence_sequence(1.0, n, protocol.g, 1 - protocol.level) * math.sqrt(n)

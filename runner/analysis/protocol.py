@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.analysis.sequential import REPLICATES as REPLICATES
 from runner.analysis.sequential import confidence_sequence
-from runner.analysis.statistics import Estimate
+from runner.analysis.statistics import Estimate, t_half
 from runner.config.settings import RunSettings
 from runner.records.commands import entries
 
@@ -32,7 +32,7 @@ class Protocol:
         alpha: the chance of a false verdict in a study of which no arm is better, over all its primary comparisons.
         equal_within: percent of the reference's error; a difference that is surely smaller is called equal.
         primary: the id of the claim that the study is for; '' where none was named.
-        comparisons: primary ones, among which `alpha` is split where there are looks.
+        comparisons: primary ones, among which `alpha` is split, with looks and without.
     """
 
     replicates: int = 1
@@ -46,14 +46,21 @@ class Protocol:
     @property
     def level(self) -> float:
         """The coverage of the interval of one difference."""
-        return 1 - self.alpha / (self.comparisons if self.looks else 1)
+        return 1 - self.alpha / self.comparisons
 
     def judged(self, difference: Estimate) -> Estimate:
-        """A difference with the interval that it is judged by: where there are looks, the confidence sequence."""
-        if not self.looks or difference.n < 2 or not math.isfinite(difference.std):
-            return difference
-        half = confidence_sequence(difference.std, difference.n, self.g, 1 - self.level)
-        return replace(difference, low=difference.mean - half, high=difference.mean + half)
+        """A difference over replicates with the interval that it is judged by, at this level.
+
+        Student's t, or where there are looks the confidence sequence.
+        """
+        found = replace(difference, level=self.level)
+        if difference.n < 2 or not math.isfinite(difference.std):
+            return found
+        if self.looks:
+            half = confidence_sequence(difference.std, difference.n, self.g, 1 - self.level)
+        else:
+            half = t_half(difference.std, difference.n, self.level)
+        return replace(found, low=difference.mean - half, high=difference.mean + half)
 
 
 ONE = Protocol()  # of a study of one replicate, or one of which nothing is known

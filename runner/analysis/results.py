@@ -214,9 +214,10 @@ def _compare(block: Block, result: ArmResult, reference: ArmResult, protocol: Pr
     name = block.measure.report
     pairs = paired(result.by_unit(name), reference.by_unit(name))
     pairs = replace(pairs, difference=protocol.judged(pairs.difference)) if result.replicates else pairs
+    value = pairs.difference
     return replace(
         result,
         difference=pairs,
-        detectable=math.nan if protocol.looks else detectable(pairs.difference.std, pairs.difference.n),
-        verdict=verdict(block, result, reference, pairs.difference, protocol),
+        detectable=math.nan if protocol.looks else detectable(value.std, value.n, alpha=1 - value.level),
+        verdict=verdict(block, result, reference, value, protocol),
     )

@@ -1,6 +1,6 @@
 """The few statistics that are printed, each with its n: `estimate`, `paired`, `wilson`, `detectable`, `needed`.
 
-Intervals are two-sided 95 %. One number gives no interval (NaN), never an invented one.
+Intervals are two-sided, 95 % where nothing else is said. One number gives no interval (NaN), never an invented one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n runs with its Student-t interval [low, high]; NaN where n does not allow it."""
+    """A mean over n runs with its interval [low, high], Student's t; NaN where n does not allow it.
+
+    `level` is the interval's coverage, so that whoever prints the interval can say which it is.
+    """
 
     mean: float
     std: float
     low: float
     high: float
     n: int
+    level: float = LEVEL
 
     @property
     def half(self) -> float:
@@ -54,7 +58,7 @@ def estimate(values: Iterable[float]) -> Estimate:
         return Estimate(mean, math.nan, math.nan, math.nan, 1)
     # Equal numbers have no spread, whatever rounding says.
     std = 0.0 if np.ptp(array) == 0 else float(array.std(ddof=1))
-    half = t_quantile((1 + LEVEL) / 2, n - 1) * std / math.sqrt(n)
+    half = t_half(std, n)
     return Estimate(mean, std, mean - half, mean + half, n)
 
 
@@ -64,6 +68,11 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired:
     # Errors are multiples of 100 / N: differences that are equal in them must be equal here too.
     differences = [round(a[seed] - b[seed], 9) for seed in common]
     return Paired(estimate(differences), tuple(common), tuple(sorted(set(a) ^ set(b))))
+
+
+def t_half(std: float, n: int, level: float = LEVEL) -> float:
+    """Half the width of the t interval of a mean of n >= 2 values with this standard deviation (n - 1)."""
+    return t_quantile((1 + level) / 2, n - 1) * std / math.sqrt(n)
 
 
 def t_quantile(p: float, df: float) -> float:
@@ -83,17 +92,16 @@ def wilson(percent: float, n: int) -> tuple[float, float]:
     return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
 
 
-def detectable(std: float, n: int, power: float = 0.80) -> float:
-    """The smallest true difference that a paired t test over n seeds finds with this power at the 5 % level.
+def detectable(std: float, n: int, power: float = 0.80, alpha: float = 1 - LEVEL) -> float:
+    """The smallest true difference that a paired t test over n seeds finds with this power at this two-sided level.
 
     delta = nc * std / sqrt(n), std that of the paired differences, nc the noncentrality at which noncentral t
-    with n - 1 degrees of freedom exceeds t(0.975, n - 1) with probability `power` (Cohen 1988, chapter 2; the
+    with n - 1 degrees of freedom exceeds t(1 - alpha / 2, n - 1) with probability `power` (Cohen 1988, chapter 2; the
     other tail adds nothing that matters). NaN for n < 2.
     """
     if n < 2 or not math.isfinite(std):
         return math.nan
-    critical = t_quantile((1 + LEVEL) / 2, n - 1)
-    return float(special.nctdtrinc(n - 1, 1 - power, critical)) * std / math.sqrt(n)
+    return float(special.nctdtrinc(n - 1, 1 - power, t_critical(n, alpha))) * std / math.sqrt(n)
 
 
 def t_critical(n: int, alpha: float = 1 - LEVEL) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 from runner.analysis import paper
 from runner.analysis.blocks import Block
 from runner.analysis.protocol import ONE, Protocol
-from runner.analysis.statistics import Estimate, Paired
+from runner.analysis.statistics import LEVEL, Estimate, Paired
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +127,11 @@ class BlockResults:
         """In how many replicates each cell (lr, wd) is the arm's best; empty where there is one replicate."""
         each = (one for part in self.parts.values() for one in part.arms if one.arm == arm and one.n)
         return Counter((one.lr, one.wd) for one in each)
+
+    @property
+    def level(self) -> float:
+        """The coverage of the intervals of differences: the protocol's, or over the seeds of one replicate 95 %."""
+        return self.protocol.level if self.parts else LEVEL
 
     @property
     def unit(self) -> str:

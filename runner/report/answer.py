@@ -12,7 +12,9 @@ from runner.analysis.measures import number, telling
 from runner.analysis.population import population
 from runner.analysis.primary import primary
 from runner.analysis.protocol import REPLICATES
+from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report.estimates import half, percent
 
 ROOM = 100  # columns: the first of several forms that fits is taken
 _ADVICE = {
@@ -56,10 +58,9 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
     arm, other, word = result.arm, result.reference, word_of(result)
     if word in ("better", "worse"):
         digits = telling(value.mean, digits)
-    half = f" ± {number(value.half, digits)}" if value.n > 1 else ""
     far = number(abs(value.mean), digits)
     differs = "differs" if far == number(0.0, digits) else "lower" if value.mean < 0 else "higher"
-    size = f"{name} {differs} by {far}{half} {results.unit}"
+    size = f"{name} {differs} by {far}{half(value, digits)} {results.unit}"
     if block.measure.on_test:
         return _fitting(
             f"No verdict whether {arm} generalizes better than {other}: selected on test; keep a validation split.",
@@ -67,7 +68,8 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
         )
     if not result.replicates:
         return _of_one_replicate(result, size)
-    over, count = population(block), f"({value.n} replicates)"
+    level = f", {percent(value.level)} interval" if value.level != LEVEL else ""
+    over, count = population(block), f"({value.n} replicates{level})"
     if word != "undecided":
         said = f"{arm} generalizes {word} {'as' if word == 'as well' else 'than'} {other}"
         return f"{said}, over {over}: {size} {count}."

@@ -15,7 +15,7 @@ from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report import rules, second_measures, second_protocol, tuning
-from runner.report.estimates import bounds, with_interval
+from runner.report.estimates import bounds, percent, with_interval
 from runner.report.notes import heads, notes
 from runner.report.table import Table
 
@@ -29,7 +29,9 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
     mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
     `difference` is the arm minus `reference`, paired over `pairs` replicates, or seeds where `replicates` is 1;
     `detectable` the smallest difference that so many find with 80 % power. `<name>_difference` is that of a second
-    measure, `second_*` are of the winner by the other choice (`runner.report.second_protocol`).
+    measure, `second_*` are of the winner by the other choice (`runner.report.second_protocol`). What bounds a
+    difference, also of these, covers `difference_level` percent: it is a confidence sequence where replicates were
+    added while others could be seen, infinite while there are too few for one, and else a t interval.
     """
     return pd.DataFrame([_row(results, result) for results in blocks for result in results.arms])
 
@@ -51,6 +53,7 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
     difference = pairs.difference if pairs else _EMPTY
     row |= {"reference": result.reference if pairs else "", "difference_of": block.measure.report if pairs else ""}
     row |= bounds("difference", difference) | {"pairs": difference.n}
+    row |= {"difference_level": 100 * difference.level if pairs else math.nan}
     row |= _fields(result, "detectable verdict search_diverged search_failed diverged failed")
     row |= {"remark": "; ".join(x for x in (block.measure.remark, result.remark) if x)}
     return row | second_measures.columns(results, result) | second_protocol.columns(results, result)
@@ -138,8 +141,16 @@ def _best(results: BlockResults) -> Table:
     measure = results.block.measure
     digits, mark = measure.digits, f" ({measure.remark})" if measure.remark else ""
     what = measure.report_name.replace("test ", "")
-    header = ["arm", "verdict", f"test {what}, mean ± std [95 %]{mark}", f"{heads(results)[0]} [95 %]"]
-    header += ["best lr", "best wd", "on the edge", "reported", "seeds", f"validation {what}"]
+    header = ["arm", "verdict", f"test {what}, mean ± std [95 %]{mark}"]
+    header += [
+        f"{heads(results)[0]} [{percent(results.level)}]",
+        "best lr",
+        "best wd",
+        "on the edge",
+        "reported",
+        "seeds",
+        f"validation {what}",
+    ]
     select = measure.report.replace("test", "val")
     rows = [
         [

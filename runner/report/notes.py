@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from runner.analysis.arms import L2, NO_DECAY
 from runner.analysis.blocks import replicates
-from runner.analysis.measures import number
+from runner.analysis.measures import number, short
 from runner.analysis.neighbours import narrow
 from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.analysis.study_results import ArmResult, BlockResults
@@ -167,8 +167,8 @@ def _precision(results: BlockResults) -> list[str]:
         ]
         lines.append(
             f"Smallest true difference in {block.measure.report_name} that so many pairs find with 80 % power "
-            f"at the two-sided 5 % level: {'; '.join(parts)}. Formula: nc * sd / sqrt(n), sd of the paired "
-            "differences, nc the noncentrality of Student's t (Cohen 1988)."
+            f"at the two-sided {short(100 * (1 - results.level))} % level: {'; '.join(parts)}. Formula: "
+            "nc * sd / sqrt(n), sd of the paired differences, nc the noncentrality of Student's t (Cohen 1988)."
         )
     lines += [f"{line[:1].upper()}{line[1:]}." for line in against(results)]
     decided = [result for result in results.arms if result.difference]

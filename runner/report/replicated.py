@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from runner.analysis.blocks import replicates
-from runner.analysis.measures import number, short
+from runner.analysis.measures import short
 from runner.analysis.population import population
-from runner.analysis.protocol import REPLICATES
+from runner.analysis.protocol import REPLICATES, Protocol
 from runner.analysis.select import seeds_text
+from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import BlockResults
+from runner.report.estimates import percent
 
 
 def replicated(results: BlockResults) -> list[str]:
@@ -29,7 +31,16 @@ def replicated(results: BlockResults) -> list[str]:
     if protocol.looks:
         lines.append(
             "Replicates were added while others could be seen, so differences are judged by e-values (g = "
-            f"{short(protocol.g)}), and their intervals are {number(100 * protocol.level, 1)} % confidence sequences: "
+            f"{short(protocol.g)}), and their intervals are {percent(protocol.level)} confidence sequences: "
             "both hold however often one looks."
         )
+    elif protocol.level != LEVEL:
+        lines.append(f"Differences are judged by {percent(protocol.level)} intervals{_shares(protocol)}.")
     return lines
+
+
+def _shares(protocol: Protocol) -> str:
+    """How the level comes from `alpha`, where several comparisons share it."""
+    if protocol.comparisons == 1:
+        return f" (alpha = {short(protocol.alpha)})"
+    return f": {protocol.comparisons} primary comparisons, one for each setting, share alpha = {short(protocol.alpha)}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from runner.analysis.statistics import Estimate, estimate, paired
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report.estimates import bounds, with_interval
+from runner.report.estimates import bounds, percent, with_interval
 from runner.report.notes import heads
 from runner.report.table import Table
 
@@ -71,7 +71,7 @@ def table(results: BlockResults) -> Table | None:
             for arm in results.arms
             if found[arm.arm].n
         ]
-    header = ("arm", "measure", "mean [95 %]", f"{heads(results)[0]} [95 %]", "n")
+    header = ("arm", "measure", "mean [95 %]", f"{heads(results)[0]} [{percent(results.level)}]", "n")
     remark = results.block.measure.remark
     return Table("Second measures" + (f" ({remark})" if remark else ""), header, rows, words=(1,)) if rows else None
 

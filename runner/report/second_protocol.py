@@ -11,7 +11,7 @@ from runner.analysis.measures import number, short
 from runner.analysis.second_protocol import SecondProtocol, second_protocol
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report.estimates import bounds, with_interval
+from runner.report.estimates import bounds, percent, with_interval
 from runner.report.table import Table
 
 _DIGITS = {"test_error": 2, "test_loss": 4}
@@ -32,8 +32,8 @@ def table(results: BlockResults) -> Table | None:
         chosen = ((both.first, first), (both.second, second))
         rows += [_row(both, by, arm, kind) for by, kind in chosen if by[arm].rows is not None]
     split = "test" if results.block.measure.on_test else "validation"
-    header = ["arm", f"chosen by {split}", "cell", "test error (%)", "difference [95 %]", "test loss (nats)"]
-    header += ["difference [95 %]", "runs"]
+    difference = f"difference [{percent(results.level)}]"
+    header = ["arm", f"chosen by {split}", "cell", "test error (%)", difference, "test loss (nats)", difference, "runs"]
     mark = f" ({results.block.measure.remark})" if results.block.measure.remark else ""
     return Table(f"Chosen by {first} and by {second}{mark}", header, rows, words=(1, 2)) if rows else None
 

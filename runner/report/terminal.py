@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.select import NONE_BETTER
+from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.answer import answer
 from runner.report.chance import at_chance
+from runner.report.estimates import half, percent
 from runner.report.notes import against, ended, heads
 from runner.report.ragged import ragged
 
@@ -21,7 +23,9 @@ _ARM, _LAST = 18, 17  # of the first and the last, at least
 
 
 def terminal_table(blocks: Sequence[BlockResults]) -> str:
-    """± is the half-width of the 95 % interval over seeds, * a winner on its grid's edge; notes below each block.
+    """± is the half-width of the 95 % interval, * a winner on its grid's edge; notes below each block.
+
+    Where differences are judged by an interval of another level a note says so.
 
     The last line is the `answer` to the question that the study asks.
     """
@@ -63,7 +67,7 @@ def _cells(block: Block, result: ArmResult, last: int) -> list[str]:
         f"{short(result.wd, 3)} {unit}".strip() + ("*" if "wd" in result.edge or NONE_BETTER in result.edge else ""),
         str(result.units),
         number(result.values[name.replace("test", "val")].mean, digits),
-        f"{number(test.mean, digits)} ± {number(test.half, digits)}" if test.n > 1 else number(test.mean, digits),
+        f"{number(test.mean, digits)}{half(test, digits)}",
         number(result.values[name.replace("test", "gap")].mean, digits),
         _difference(result, digits, last),
     ]
@@ -76,8 +80,7 @@ def _difference(result: ArmResult, digits: int, room: int) -> str:
     value, word = result.difference.difference, result.verdict_word
     least = telling(value.mean, digits - 1) if word in SIDES else digits - 1  # what is lower is not shown as 0.00
     for places in sorted({max(digits, least), least}, reverse=True):
-        half = f" ± {number(value.half, places)}" if value.n > 1 else ""
-        text = f"{number(value.mean, places, sign=True)}{half} {word}"
+        text = f"{number(value.mean, places, sign=True)}{half(value, places)} {word}"
         if len(text) < room:
             break
     return text
@@ -86,6 +89,8 @@ def _difference(result: ArmResult, digits: int, room: int) -> str:
 def _footnotes(results: BlockResults) -> list[str]:
     lines = []
     reported = [result for result in results.arms if result.values]
+    if results.level != LEVEL and any(result.difference for result in reported):
+        lines.append(f"±: of a difference that of its {percent(results.level)} interval")
     if any(result.edge for result in reported):
         lines.append("* the winner is on the edge of its grid")
     reasons: dict[str, list[str]] = {}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from runner.analysis.measures import SIDES, number, short, telling
 from runner.analysis.select import seed_count
+from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
+from runner.report.estimates import percent
 
 
 def listed(words: Sequence[str]) -> str:
@@ -61,6 +64,15 @@ def primary_claims(claims: Sequence[Claim]) -> list[str]:
     return lines
 
 
+def _interval(value: Estimate, digits: int) -> str:
+    """Of a confidence sequence of too few replicates that it has no ends yet."""
+    if value.n < 2 or math.isnan(value.half):
+        return ""
+    level = percent(value.level).replace(" ", "\u00a0")
+    ends = f"{number(value.low, digits, True)} to {number(value.high, digits, True)}"
+    return f" ({level} interval {ends if math.isfinite(value.half) else 'without ends as yet'})"
+
+
 def verdicts(results: BlockResults) -> list[str]:
     """One sentence per comparison, or the error of each arm where none is; the verdict is that of the tables."""
     block, prose = results.block, {label: arm.prose for label, arm in results.block.arm_of.items()}
@@ -72,10 +84,8 @@ def verdicts(results: BlockResults) -> list[str]:
         value = result.difference.difference
         word = result.verdict_word
         digits = telling(value.mean, block.measure.digits) if word in SIDES else block.measure.digits
-        level = number(100 * results.protocol.level, 0 if results.protocol.level == 0.95 else 1)
-        interval = f" ({level}\u00a0% interval {number(value.low, digits, True)} to {number(value.high, digits, True)})"
         pairs = f"{value.n} paired {result.unit}{'s' if value.n != 1 else ''}"
-        numbers = f"{number(value.mean, digits, True)} {results.unit}{interval if value.n > 1 else ''}, {pairs}."
+        numbers = f"{number(value.mean, digits, True)} {results.unit}{_interval(value, digits)}, {pairs}."
         arm, other = prose[result.arm], prose[result.reference]
         margin = f"{short(results.protocol.equal_within)} % of the latter's"
         why = f" ({result.verdict_reason})" if result.verdict_reason else ""

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from runner.analysis.measures import SIDES, number, short, telling
-from runner.analysis.statistics import Estimate
+from runner.analysis.statistics import LEVEL, Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
+from runner.report.estimates import half, percent
 from runner.report.plots import style as figures
 from runner.report.plots.plot import Plot
 
@@ -60,7 +61,7 @@ def _errors(axes: Axes, results: BlockResults, arms: Sequence[ArmResult]) -> Non
     for row, arm in enumerate(arms):
         value = arm.values[measure.report]
         _row(axes, row, list(arm.by_unit(measure.report).values()), value, *colours[arm.arm])
-        text = f"{number(value.mean, measure.digits)}{_half(value, measure.digits)}"
+        text = f"{number(value.mean, measure.digits)}{half(value, measure.digits)}"
         _beside(axes, row, text, bold=value.mean == least)
     _rows(axes, [arm.arm for arm in arms])
     axes.set_xlabel(measure.report_name, fontsize=9)
@@ -86,7 +87,7 @@ def _differences(axes: Axes, results: BlockResults, arms: Sequence[ArmResult]) -
         _row(axes, row, apart[arm.arm], value, *colours[arm.arm])
         digits = results.block.measure.digits
         digits = telling(value.mean, digits) if arm.verdict_word in SIDES else digits
-        _beside(axes, row, f"{number(value.mean, digits, True)}{_half(value, digits)}\n{arm.verdict_word}", bold=False)
+        _beside(axes, row, f"{number(value.mean, digits, True)}{half(value, digits)}\n{arm.verdict_word}", bold=False)
     one = len(references) == 1
     _rows(axes, [arm.arm if one else f"{arm.arm}\nminus {arm.reference}" for arm in arms])
     to = f" to {next(iter(references))}" if one else ""
@@ -100,10 +101,6 @@ def _paired(arm: ArmResult, other: ArmResult, name: str) -> list[float]:
 
 def _finite(values: Iterable[float]) -> list[float]:
     return [value for value in values if math.isfinite(value)]
-
-
-def _half(value: Estimate, digits: int) -> str:
-    return f" ± {number(value.half, digits)}" if value.n > 1 and math.isfinite(value.half) else ""
 
 
 def _row(axes: Axes, row: int, values: Sequence[float], mean: Estimate, colour: str, marker: str) -> None:
@@ -154,8 +151,9 @@ def caption(results: BlockResults, arms: Sequence[ArmResult], compared: Sequence
         dots = f"dots: {fresh}seeds of one cell in one split, so no verdict about optimizers"
         return f"{dots}; lines: mean and 95 % interval over seeds"
     parts = [f"dots: replicates, each the mean over its {fresh}seeds; lines: mean and 95 % interval over replicates"]
-    if compared and protocol.looks:
-        parts.append(f"differences: {number(100 * protocol.level, 1)} % confidence sequence")
+    if compared and (protocol.looks or protocol.level != LEVEL):
+        what = "confidence sequence" if protocol.looks else "interval"
+        parts.append(f"differences: {percent(protocol.level)} {what}")
     if compared:
         parts.append(f"grey: within {short(protocol.equal_within)} % of the reference, called equal")
     return "; ".join(parts)
