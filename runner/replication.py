@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.analysis.sequential import REPLICATES, least
 from runner.config.settings import RunSettings, Settings
@@ -25,6 +26,9 @@ from runner.refine import refinements
 from runner.trials.older import as_on_record
 from runner.trials.replicates import data_of, of_replicate
 from runner.trials.trial import Trial, unique
+
+if TYPE_CHECKING:
+    from runner.analysis.blocks import Block
 
 Phase = Callable[[dict[str, Trial], str], PhaseOutcome]
 
@@ -87,6 +91,11 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
     compared = [block for block in blocks if block.compares]
     if not compared:
         raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
+    if run.primary and not all(_asks(block, run) for block in compared):
+        raise UserError(
+            f"replicates=auto: goes on until best cells are told apart, which primary={run.primary} is not about here; "
+            "give replicates=N, or no primary"
+        )
     if any(trial.facts.val_size == 0 for trial in search.values()):
         raise UserError("replicates=auto: what is selected on test gets no verdict; set dataset.validation")
     searched = any((block.rows.groupby("arm")["cell"].nunique() > 1).any() for block in compared)
@@ -99,6 +108,18 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
             f"max_replicates={run.max_replicates}: with alpha={run.alpha:g}{shared} and prior_g={run.prior_g:g} no "
             f"difference is decided before replicate {first}; give at least that"
         )
+
+
+def _asks(block: Block, run: RunSettings) -> bool:
+    """Whether the comparison that decides when to stop is the one that the named claim is about.
+
+    It is that of AdamW with its L2, or where there is no AdamW of another decoupled arm.
+    """
+    from runner.analysis.arms import DECOUPLED, W
+
+    families = {arm.family for arm in block.arm_of.values() if arm.kind in (W, DECOUPLED)}
+    about = {"best-cell": "adam" in families, "best-cell-sgd": families == {"sgd"}}
+    return about.get(run.primary, False) and not run.reference
 
 
 def train_replicates(
@@ -127,7 +148,7 @@ def train_replicates(
         asked = Asked(asked.search | search, asked.trials | trials, asked.outcome + outcome)
         if run.replicates or not asked.trials.keys() <= records.ended(failed):
             return asked
-        going, told = _undecided(folder, run.reference)
+        going, told = _undecided(folder, asked.search, run.reference)
         for line in told:
             say(f"after {count} replicates: {line}")
         if not going or count >= run.max_replicates:
@@ -139,11 +160,15 @@ def train_replicates(
         search = as_on_record(folder, search_of(group, datasets, range(count - 1, count)))
 
 
-def _undecided(folder: Path, reference: str) -> tuple[bool, list[str]]:
-    """Whether another replicate may decide something, and the comparisons without a verdict."""
+def _undecided(folder: Path, search: Mapping[str, Trial], reference: str) -> tuple[bool, list[str]]:
+    """Whether another replicate may decide something, and the comparisons without a verdict.
+
+    Only blocks that hold trials of `search` count: this command adds no replicate to those of other commands.
+    """
     from runner.analysis.primary import open_questions, results_of
 
-    going, stuck = open_questions(results_of(folder, read(folder), reference))
+    blocks = results_of(folder, read(folder), reference)
+    going, stuck = open_questions([one for one in blocks if one.block.rows["trial"].isin(list(search)).any()])
     return bool(going), [*going, *(f"{text}; further replicates do not change that" for text in stuck)]
 
 

@@ -84,6 +84,17 @@ def test_auto_that_was_stopped_and_goes_on_ends_with_the_same_rows(tmp_path: Pat
     assert frames[0]["replicate"].nunique() in (5, 6)
 
 
+def test_auto_does_not_go_on_for_what_other_commands_have_left_undecided(tmp_path: Path) -> None:
+    """A learning rate of another command cannot be told apart; this one is sure, and adds nothing to that."""
+    unsure = ("lr=0.01", "wd=0.001", "epochs=1", "equal_within=0.001", "replicates=auto", "max_replicates=5")
+    done(command(tmp_path, "-m", "optimizer=adam,adamw", *unsure, *SMALL))
+    more = ("equal_within=0.001", "replicates=auto", "max_replicates=12")
+    done(command(tmp_path, *ARMS, *more))
+    frame = rows(tmp_path)
+    assert frame[frame["epochs"] == 1]["replicate"].nunique() == 5
+    assert frame[frame["epochs"] == 3]["replicate"].nunique() < 12
+
+
 def test_a_fixed_number_says_nothing_before_all_are_there(tmp_path: Path) -> None:
     done(command(tmp_path, *ARMS, "replicates=5"))
     frame = pd.read_csv(tmp_path / "results" / "s" / "generalization.csv").set_index("arm")
@@ -145,6 +156,14 @@ def test_a_cell_that_was_first_added_near_a_winner_counts_as_one_of_a_grid_that_
         (
             ("-m", "optimizer=adam,adamw", "wd=0.1,0.2", "replicates=auto"),
             "replicates=auto: needs final_seeds=N, seeds that the search did not use",
+        ),
+        (
+            ("-m", "optimizer=adam,adamw", "replicates=auto", "primary=norms-and-biases"),
+            "which primary=norms-and-biases is not about here; give replicates=N",
+        ),
+        (
+            ("-m", "optimizer=sgd,sgdw", "replicates=auto", "primary=best-cell"),
+            "which primary=best-cell is not about here; give replicates=N",
         ),
         (("alpha=2",), "alpha=2.0: must be between 0 and 1"),
         (("primary=nothing",), "primary=nothing: must be the id of a claim"),

@@ -1,4 +1,4 @@
-"""A study's results, and the comparison that each block is about: `results_of`, `primary`, `open_questions`.
+"""A study's results, and the comparison that each block is about: `results_of`, `intended`, `open_questions`.
 
 Does AdamW generalize better than Adam? Where other arms were run the comparison is between those.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from runner.analysis.blocks import split
-from runner.analysis.protocol import protocol_of
+from runner.analysis.protocol import REPLICATES, protocol_of
 from runner.analysis.references import check
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
@@ -39,45 +39,68 @@ def results_of(folder: Path, trials: pd.DataFrame, reference: str = "") -> tuple
     return tuple(results(block, reference, protocol) for block in blocks)
 
 
-def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
-    """The arm that the answer is about: AdamW if it is compared with another, else a decoupled one, else the first.
+def intended(arms: Sequence[ArmResult]) -> ArmResult | None:
+    """The arm that the question is about, whether it has a result or not; None where one arm is all there is.
 
-    Of several alike that with the smaller validation error.
+    AdamW if it is to be compared with another, else a decoupled one, else the first. Of several alike it is the first
+    by name among those that have a result: the smaller error would be a choice that may change from look to look.
     """
-    compared = [result for result in arms if result.difference is not None]
+    compared = [result for result in arms if result.arm != result.reference]
 
-    def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, float]:
-        value = result.values["val_error"].mean
-        assert result.difference is not None
+    def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, str]:
         return (
             result.optimizer != "adamw" or not result.wd_convention,
             result.wd_convention in ("", "l2"),
+            result.difference is None or result.difference.difference.n == 0,
             result.phase != "final",  # one that was chosen and run again says more than one that was not
-            result.difference.difference.n == 0,
-            value if value == value else 0.0,
+            result.arm,
         )
 
     return min(compared, key=rank, default=None)
 
 
+def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
+    """The arm that the answer is about: the intended one, where it and its reference have results.
+
+    Where they have none no other comparison stands in for theirs: that would answer another question.
+    """
+    main = intended(arms)
+    return None if main is None or main.difference is None else main
+
+
+def lacking(results_: BlockResults) -> str:
+    """Which arm of the comparison in question has no result, and why: 'AdamW has no result (all 9 trials failed)'.
+
+    '' where both have one, or nothing is to be compared.
+    """
+    main = intended(results_.arms)
+    if main is None or main.difference is not None:
+        return ""
+    pair = [arm for arm in results_.arms if arm.arm in (main.arm, main.reference)]
+    return "; ".join(f"{arm.arm} has no result ({arm.remark})" for arm in pair if arm.rows is None)
+
+
 def open_questions(blocks: Sequence[BlockResults]) -> tuple[list[str], list[str]]:
     """The primary comparisons without a verdict, in words: those that further replicates may decide, and all others.
 
-    A best cell on the edge of its grid stays there however many replicates there are, so where only that is in the way
-    of a verdict more of them are of no use.
+    They may where the interval is what leaves it open, or where there are too few replicates. A best cell on the edge
+    of its grid stays there however many there are, a run without a number keeps its arm from having a mean, and what
+    has learned nothing or does not vary does not change with more of the same.
     """
-    going, stuck = [], []
+    going: list[str] = []
+    stuck: list[str] = []
     for results_ in blocks:
-        main = primary(results_.arms)
+        where = f" ({results_.block.label})" if results_.block.label else ""
+        main = intended(results_.arms)
+        if main is not None and (why := lacking(results_)):
+            stuck.append(f"{main.arm} against {main.reference}{where}: {why}")
         if main is None or main.difference is None or main.verdict in DECIDED:
             continue
-        where = f" ({results_.block.label})" if results_.block.label else ""
-        text = f"{main.arm} against {main.reference}{where}: {main.verdict}"
+        difference = main.difference.difference
         reference = next(arm for arm in results_.arms if arm.arm == main.reference)
         error = reference.values[results_.block.measure.report].mean
-        decisive = decision(main.difference.difference, error, results_.protocol) in DECIDED
-        if main.verdict.startswith("no verdict") or (main.verdict == EDGE and decisive):
-            stuck.append(text)
-        else:
-            going.append(text)
+        wide = decision(difference, error, results_.protocol) not in DECIDED
+        few = main.verdict.startswith("undecided") and difference.n < REPLICATES
+        more = few or main.verdict == "undecided" or (main.verdict == EDGE and wide)
+        (going if more else stuck).append(f"{main.arm} against {main.reference}{where}: {main.verdict}")
     return going, stuck

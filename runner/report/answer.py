@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from runner.analysis.measures import number, telling
 from runner.analysis.population import population
-from runner.analysis.primary import primary
+from runner.analysis.primary import lacking, primary
 from runner.analysis.protocol import REPLICATES
 from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import ArmResult, BlockResults
@@ -29,6 +29,8 @@ _TWIN = {"adam": "optimizer=adam,adamw", "sgd": "optimizer=sgd,sgdw"}
 def answer(blocks: Sequence[BlockResults]) -> str:
     """One sentence; over several blocks it counts in how many the main arm is better, worse and undecided."""
     main = [result for results in blocks if (result := primary(results.arms)) is not None]
+    if not main and (why := next((text for one in blocks if _measured(one) > 1 and (text := lacking(one))), "")):
+        return f"No answer: {why}."
     if not main:
         return _nothing_to_compare([result for results in blocks for result in results.arms])
     if len(blocks) == 1:
@@ -43,6 +45,10 @@ def answer(blocks: Sequence[BlockResults]) -> str:
     have = "has" if len(same) == 1 else "have"
     rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
     return f"Does {pair[0]} generalize better than {pair[1]}? {counts[0].upper()}{counts[1:]}{rest}."
+
+
+def _measured(results: BlockResults) -> int:
+    return sum(bool(arm.values) for arm in results.arms)
 
 
 def word_of(result: ArmResult) -> str:
