@@ -101,6 +101,7 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
     searched = any((block.rows.groupby("arm")["cell"].nunique() > 1).any() for block in compared)
     if searched and not run.final_seeds:
         raise UserError("replicates=auto: needs final_seeds=N, seeds that the search did not use")
+    _check_held(folder, run)
     first = first_replicates(run, comparisons)
     if run.max_replicates < first:
         shared = f" shared by {comparisons} comparisons" if comparisons > 1 else ""
@@ -108,6 +109,20 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
             f"max_replicates={run.max_replicates}: with alpha={run.alpha:g}{shared} and prior_g={run.prior_g:g} no "
             f"difference is decided before replicate {first}; give at least that"
         )
+
+
+def _check_held(folder: Path | None, run: RunSettings) -> None:
+    """Refuse what was laid down otherwise by the study's first command, for that holds."""
+    from runner.analysis.protocol import protocol_of
+
+    protocol = protocol_of(folder, run=run) if folder else None
+    held = {"alpha": protocol.alpha, "prior_g": protocol.g, "equal_within": protocol.equal_within} if protocol else {}
+    for key, value in held.items():
+        if getattr(run, key) != value:
+            raise UserError(
+                f"{key}={getattr(run, key):g}: the study's first command has laid down {key}={value:g}, which holds; "
+                "give that, or another study=NAME"
+            )
 
 
 def _asks(block: Block, run: RunSettings) -> bool:

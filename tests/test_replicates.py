@@ -73,6 +73,13 @@ def test_auto_stops_as_soon_as_it_is_sure_and_says_what_of(sure: Path) -> None:
     assert len(rows(sure)) == len(frame)
 
 
+def test_a_level_that_is_named_after_the_first_rows_is_refused_in_one_line(sure: Path) -> None:
+    said = command(sure, *ARMS, "replicates=auto", "alpha=0.2")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "alpha=0.2: the study's first command has laid down alpha=0.05, which holds" in said.err
+
+
 def test_auto_that_was_stopped_and_goes_on_ends_with_the_same_rows(tmp_path: Path) -> None:
     alike = ("-m", "optimizer=adam,adamw", "lr=0.01", "wd=0.001", "epochs=1", "equal_within=0.001", *SMALL)
     for folder, counts in ((tmp_path / "one", (6,)), (tmp_path / "two", (5, 6))):

@@ -35,7 +35,7 @@ def results_of(folder: Path, trials: pd.DataFrame, reference: str = "") -> tuple
     check(blocks, reference)
     # A block of one arm compares nothing, so it takes no part of alpha.
     there = max((1 + int(block.rows["replicate"].max()) for block in blocks), default=0)
-    protocol = protocol_of(folder, sum(block.compares for block in blocks), there)
+    protocol = protocol_of(folder, sum(block.compares for block in blocks), there=there)
     return tuple(results(block, reference, protocol) for block in blocks)
 
 

@@ -5,19 +5,23 @@ It stands in study.yaml, where each command has noted its settings. The unit of 
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from runner.analysis.sequential import REPLICATES as REPLICATES
 from runner.analysis.sequential import confidence_sequence
 from runner.analysis.statistics import Estimate, t_half
-from runner.config.settings import RunSettings
+from runner.config.settings import RunSettings, TrialSettings
 from runner.records.commands import entries
 
-_KEYS = ("replicates", "prior_g", "alpha", "equal_within", "primary")
+# What is laid down by the first command of a study that notes it, with what holds where none does.
+_HELD = {key: getattr(RunSettings, key) for key in ("prior_g", "alpha", "equal_within", "primary")}
+_CONFIGURATION = tuple(f.name for f in fields(TrialSettings))  # all but lr, wd, seed and how it is run
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Protocol:
         equal_within: percent of the reference's error; a difference that is surely smaller is called equal.
         primary: the id of the claim that the study is for; '' where none was named.
         comparisons: primary ones, among which `alpha` is split, with looks and without.
+        afterwards: what later commands named otherwise, such as 'alpha=0.1', and which does not hold.
+        raised: what later commands raised for arms that there were: 'cells', 'search seeds', 'final_seeds', 'refine'.
     """
 
     replicates: int = 1
@@ -42,6 +48,8 @@ class Protocol:
     equal_within: float = RunSettings.equal_within
     primary: str = ""
     comparisons: int = 1
+    afterwards: tuple[str, ...] = ()
+    raised: tuple[str, ...] = ()
 
     @property
     def level(self) -> float:
@@ -66,43 +74,76 @@ class Protocol:
 ONE = Protocol()  # of a study of one replicate, or one of which nothing is known
 
 
-def protocol_of(folder: Path, comparisons: int = 1, there: float = math.inf) -> Protocol:
+def protocol_of(
+    folder: Path, comparisons: int = 1, run: RunSettings | None = None, there: float = math.inf
+) -> Protocol:
     """The protocol of a study.
-
-    A number of replicates that was raised by a later command was raised by somebody who could have looked. A smaller
-    number, or a raise that has trained nothing yet, changes nothing.
 
     Args:
         folder: of the study; without a study.yaml that can be read, what nobody has set has its default.
         comparisons: how many are primary.
+        run: the settings of a command that is not noted yet, as if it were.
         there: how many replicates have rows.
     """
-    noted = [settings for entry in entries(folder) for settings in _settings(entry)]
-    return of_settings(noted, comparisons, there)
+    commands = [_settings(entry) for entry in entries(folder)]
+    return of_commands([*commands, *([[asdict(run)]] if run else [])], comparisons, there)
 
 
-def of_settings(noted: Sequence[dict[str, Any]], comparisons: int = 1, there: float = math.inf) -> Protocol:
-    """The protocol of commands by their settings, oldest first; those of g and alpha hold that were noted first.
+def of_commands(
+    commands: Sequence[Sequence[Mapping[str, Any]]], comparisons: int = 1, there: float = math.inf
+) -> Protocol:
+    """The protocol of commands, oldest first, each with the settings of its configurations.
 
-    `there`: how many replicates have rows. A raise of which no replicate has any added nothing.
+    Of `prior_g`, `alpha`, `equal_within` and `primary` the first command that notes them at all decides, also where it
+    asks for one replicate: whoever names them later could have seen rows. A number of replicates that was raised by a
+    later command was raised by somebody who could have looked, and so was what else makes a result. A smaller number, or
+    a raise of which no replicate has rows yet, changes nothing.
     """
-    known = [{key: one[key] for key in _KEYS if key in one} for one in noted]
-    counts = [int(one.get("replicates", 1)) for one in known]
-    several = {count for count in counts if count != 1}
-    most, raised = 1, False
+    noted = [one for settings in commands for one in settings]
+    first = {key: next((one[key] for one in noted if key in one), default) for key, default in _HELD.items()}
+    afterwards = [
+        f"{key}={one[key]}" for one in noted for key in _HELD if one.get(key, first[key]) not in (first[key], "")
+    ]
+    counts = [int(one.get("replicates", 1)) for one in noted]
+    most, added = 1, False
     for count in counts:
         if count > most and (most == 1 or there > most):
-            most, raised = count, raised or most > 1
-    planned = next((one for one in known if one.get("replicates", 1) != 1), known[-1] if known else {})
+            most, added = count, added or most > 1
+    raised = _raised([[one for one in settings if one.get("replicates", 1) != 1] for settings in commands])
     return Protocol(
-        replicates=0 if 0 in several else most,
-        looks=0 in several or raised,
-        g=float(planned.get("prior_g", RunSettings.prior_g)),
-        alpha=float(planned.get("alpha", RunSettings.alpha)),
-        equal_within=float(planned.get("equal_within", RunSettings.equal_within)),
-        primary=str(planned.get("primary", "")),
+        replicates=0 if 0 in counts else most,
+        looks=0 in counts or added or bool(raised),
+        g=float(first["prior_g"]),
+        alpha=float(first["alpha"]),
+        equal_within=float(first["equal_within"]),
+        primary=str(first["primary"]),
         comparisons=max(1, comparisons),
+        afterwards=tuple(dict.fromkeys(afterwards)),
+        raised=raised,
     )
+
+
+def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
+    """What later commands gave more of to a configuration that an earlier one had: a result may change with it."""
+    found: list[str] = []
+    known: dict[str, dict[str, set[Any]]] = {}
+    for settings in commands:
+        asked: dict[str, dict[str, set[Any]]] = {}
+        for one in settings:
+            try:
+                key = json.dumps({name: one[name] for name in _CONFIGURATION if name in one}, sort_keys=True)
+                more = {"cells": set(product(one["lr"], one["wd"])), "search seeds": set(one["seed"])}
+                more |= {name: set(range(int(one.get(name, 0)))) for name in ("final_seeds", "refine")}
+            except (TypeError, ValueError, LookupError):  # edited by hand
+                continue
+            of_key = asked.setdefault(key, {})
+            for name, values in more.items():
+                of_key[name] = of_key.get(name, set()) | values
+        for key, of_key in asked.items():
+            before = known.get(key, of_key)
+            found += [name for name, values in of_key.items() if values - before[name]]
+            known[key] = {name: values | before[name] for name, values in of_key.items()}
+    return tuple(dict.fromkeys(found))
 
 
 def _settings(entry: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import BlockResults
 from runner.report.estimates import percent
 
+_ADDED = "Replicates were added while others could be seen, so"
+
 
 def replicated(results: BlockResults) -> list[str]:
     """A sentence on what the intervals are intervals of, and one on the test where it is not the t test."""
@@ -19,7 +21,8 @@ def replicated(results: BlockResults) -> list[str]:
         return [
             "One replicate: one split of the data, and one search in it, of which other seeds might have chosen other "
             "cells. The intervals are over seeds of these cells, so they say nothing about optimizers "
-            f"(replicates={2 * REPLICATES} repeats the whole study)."
+            f"(replicates={2 * REPLICATES} repeats the whole study).",
+            *_afterwards(protocol),
         ]
     lines = [
         f"{count} replicate{'' if count == 1 else 's'}, over {population(results.block)}: each has a split and seeds "
@@ -29,14 +32,26 @@ def replicated(results: BlockResults) -> list[str]:
     if waiting := sorted(replicates(results.block).keys() - results.parts.keys()):
         lines.append(f"Not finished, and left out until they have fresh seeds: replicates {seeds_text(waiting)}.")
     if protocol.looks:
+        added = " and ".join(protocol.raised)
+        what = f"More of this was asked for while results could be seen: {added}. So" if added else _ADDED
         lines.append(
-            "Replicates were added while others could be seen, so differences are judged by e-values (g = "
+            f"{what} differences are judged by e-values (g = "
             f"{short(protocol.g)}), and their intervals are {percent(protocol.level)} confidence sequences: "
-            "both hold however often one looks."
+            "both hold however often one looks at further replicates."
         )
+        if added:
+            lines.append("For more of the same replicates e-values are a caution, and no proof.")
     elif protocol.level != LEVEL:
         lines.append(f"Differences are judged by {percent(protocol.level)} intervals{_shares(protocol)}.")
-    return lines
+    return [*lines, *_afterwards(protocol)]
+
+
+def _afterwards(protocol: Protocol) -> list[str]:
+    if not protocol.afterwards:
+        return []
+    return [
+        f"Named afterwards, by a later command than the first, and without effect: {', '.join(protocol.afterwards)}."
+    ]
 
 
 def _shares(protocol: Protocol) -> str:

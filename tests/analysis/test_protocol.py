@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from scipy import stats
 
 from runner.analysis.blocks import split
-from runner.analysis.protocol import Protocol
+from runner.analysis.protocol import Protocol, of_commands, protocol_of
 from runner.analysis.results import results
 from runner.analysis.statistics import detectable, estimate
 from runner.analysis.study_results import BlockResults
 from runner.analysis.verdict import decision
+from runner.config.settings import RunSettings
 from runner.report.answer import answer
 from runner.report.estimates import percent
 from runner.report.generalization import generalization, markdown
@@ -113,3 +117,64 @@ def test_a_confidence_sequence_without_ends_is_no_dash() -> None:
     for text in (answer([found]), terminal_table([found]), *verdicts(found)):
         assert "± –" not in text
         assert "– to –" not in text
+
+
+def command(optimizer: str = "adamw", **more: Any) -> dict[str, Any]:
+    """A configuration as study.yaml has it."""
+    own = {"optimizer": {"name": optimizer}, "lr": [0.1, 0.2], "wd": [0.0, 0.1], "seed": [0, 1], "final_seeds": 3}
+    return own | {"replicates": 8, "alpha": 0.05, "prior_g": 1.0, "equal_within": 5.0, "primary": ""} | more
+
+
+def test_what_the_first_command_laid_down_holds_and_later_changes_are_told() -> None:
+    """Also where the first asks for one replicate: its rows could be seen when the second was given."""
+    for replicates in (1, 8):
+        first = command(replicates=replicates, primary="best-cell", alpha=0.01)
+        later = command(alpha=0.2, prior_g=4.0, equal_within=50.0, primary="cosine-best")
+        found = of_commands([[first], [later], [later]])
+        assert (found.alpha, found.g, found.equal_within, found.primary) == (0.01, 1.0, 5.0, "best-cell")
+        assert found.afterwards == ("prior_g=4.0", "alpha=0.2", "equal_within=50.0", "primary=cosine-best")
+        said = "without effect: prior_g=4.0, alpha=0.2, equal_within=50.0, primary=cosine-best."
+        assert said in markdown([judged_by(found)])
+        (block,) = split(frame(with_finals(-0.5, 0.1)))
+        assert said in markdown([results(block, "", found)])
+    assert of_commands([[command()], [command(primary="best-cell")]]).primary == ""
+    assert of_commands([[command(primary="best-cell")], [command()]]).afterwards == ()
+    old = {key: value for key, value in command().items() if key not in ("primary", "alpha")}
+    assert of_commands([[old], [command(primary="best-cell", alpha=0.01)]]).primary == "best-cell"
+
+
+@pytest.mark.parametrize(
+    ("more", "raised"),
+    [
+        ({"final_seeds": 9}, ("final_seeds",)),
+        ({"refine": 1}, ("refine",)),
+        ({"lr": [0.1, 0.2, 0.4]}, ("cells",)),
+        ({"seed": [0, 1, 2]}, ("search seeds",)),
+        ({"seed": [0, 1, 2], "wd": [0.3]}, ("cells", "search seeds")),
+        ({"final_seeds": 1, "lr": [0.1]}, ()),
+        ({"optimizer": {"name": "adam"}, "lr": [0.7], "final_seeds": 9}, ()),
+        ({"epochs": 90, "final_seeds": 9}, ()),
+        ({}, ()),
+    ],
+)
+def test_more_runs_of_an_arm_that_could_be_seen_are_a_look(more: dict[str, Any], raised: tuple[str, ...]) -> None:
+    found = of_commands([[command()], [command(**more)]])
+    assert (found.raised, found.looks) == (raised, bool(raised))
+    text = markdown([judged_by(found)])
+    assert ("More of this was asked for while results could be seen" in text) == bool(raised)
+    # One replicate decides nothing, so that nothing could be seen in it.
+    assert not of_commands([[command(replicates=1)], [command(**more)]]).looks
+
+
+def test_one_command_may_have_many_configurations_and_be_given_again() -> None:
+    sweep = [command(lr=[lr]) for lr in (0.1, 0.2, 0.4)]
+    assert not of_commands([sweep, sweep, [sweep[1]]]).looks
+    assert of_commands([[command(lr=None)], [command(seed="x")], []]).raised == ()
+
+
+def test_a_command_that_is_not_noted_yet_counts_as_the_last(tmp_path: Path) -> None:
+    run = RunSettings(replicates=0, prior_g=4.0, alpha=0.01)
+    assert protocol_of(tmp_path, 2, run).level == 1 - 0.01 / 2
+    (tmp_path / "study.yaml").write_text("---\n" + yaml.safe_dump({"settings": [command(replicates=1)]}))
+    found = protocol_of(tmp_path, 1, run)
+    assert (found.looks, found.replicates, found.alpha) == (True, 0, 0.05)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from runner.analysis.blocks import Block, split
-from runner.analysis.protocol import Protocol, of_settings
+from runner.analysis.protocol import Protocol, of_commands
 from runner.analysis.results import results
 from runner.analysis.statistics import Estimate, estimate
 from runner.analysis.study_results import ArmResult
@@ -121,7 +121,7 @@ def test_two_arms_that_always_answer_with_one_class_are_not_equal() -> None:
 def test_only_replicates_that_were_added_later_could_be_looked_for(
     counts: tuple[int, ...], there: int, looks: bool
 ) -> None:
-    protocol = of_settings([{"replicates": count} for count in counts], there=there)
+    protocol = of_commands([[{"replicates": count}] for count in counts], there=there)
     assert protocol.looks == looks
     assert protocol.replicates == (0 if 0 in counts else 4 if counts == (4, 6) and there == 4 else 6)
 
