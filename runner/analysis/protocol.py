@@ -96,8 +96,8 @@ def of_commands(
 
     Of `prior_g`, `alpha`, `equal_within` and `primary` the first command that notes them at all decides, also where it
     asks for one replicate: whoever names them later could have seen rows. A number of replicates that was raised by a
-    later command was raised by somebody who could have looked, and so was what else makes a result. A smaller number, or
-    a raise of which no replicate has rows yet, changes nothing.
+    later command was raised by somebody who could have looked, and so was what else makes a result. A smaller number,
+    or a raise of which no replicate has rows yet, changes nothing.
     """
     noted = [one for settings in commands for one in settings]
     first = {key: next((one[key] for one in noted if key in one), default) for key, default in _HELD.items()}
