@@ -1,9 +1,13 @@
-"""Which arm each of the others is compared with: `references(block, asked)` is the call to know."""
+"""Which arm each of the others is compared with: `references(block, asked)` is the call to know.
+
+By default it is the best that coupled decay offers: `without` puts the arm without decay in the place of an L2 that
+gives nothing.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from runner.analysis.arms import L2, NO_DECAY, Arm
 from runner.analysis.blocks import Block
@@ -28,6 +32,20 @@ def references(block: Block, asked: str = "") -> dict[str, str]:
         label: _of_family(block, arm) if families.count(arm.family) > 1 else of_study
         for label, arm in block.arm_of.items()
     }
+
+
+def without(block: Block, against: Mapping[str, str], useless: Collection[str]) -> dict[str, str]:
+    """Where an arm is compared with an L2 that gives nothing, the arm without decay of that family instead.
+
+    Args:
+        block: of the arms.
+        against: for each arm the one that it is compared with by default.
+        useless: L2 arms of which no decay that was tried is better than none.
+    """
+    arms = block.arm_of.values()
+    plain = {arm.family: arm.label for arm in arms if arm.kind == NO_DECAY}
+    instead = {arm.label: plain[arm.family] for arm in arms if arm.label in useless and arm.family in plain}
+    return {arm: instead.get(other, other) for arm, other in against.items()}
 
 
 def l2_of(block: Block, label: str) -> str:

@@ -17,8 +17,8 @@ import pandas as pd
 from runner.analysis.blocks import Block, replicates
 from runner.analysis.measures import short
 from runner.analysis.protocol import ONE, Protocol
-from runner.analysis.references import l2_of, references
-from runner.analysis.select import block_winners, cells, seeds_text
+from runner.analysis.references import l2_of, named, references, without
+from runner.analysis.select import NONE_BETTER, block_winners, cells, seeds_text
 from runner.analysis.statistics import Estimate, detectable, estimate, paired, wilson
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC, verdict
@@ -51,6 +51,8 @@ def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> Bloc
             _over_replicates(arm, {k: one for k, of in parts.items() for one in of if one.arm == arm.arm})
             for arm in pooled
         ]
+    if not (reference and named(list(block.arm_of.values()), reference)):
+        arms, parts = _with_the_better(block, arms, parts, against)
     by_label = {result.arm: result for result in arms}
     compared = tuple(_compare(block, result, by_label[result.reference], protocol) for result in arms)
     return BlockResults(
@@ -59,6 +61,25 @@ def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> Bloc
         protocol,
         {k: BlockResults(replicates(block)[k], tuple(arms)) for k, arms in parts.items()} if several else {},
     )
+
+
+def _with_the_better(
+    block: Block, arms: list[ArmResult], parts: dict[int, list[ArmResult]], against: Mapping[str, str]
+) -> tuple[list[ArmResult], dict[int, list[ArmResult]]]:
+    """The arms, compared with no decay where that is better than any L2 by the validation error over all replicates.
+
+    It is the best that L2 offers then, with no decay beyond it: no grid could be extended to find a better one.
+    """
+    useless = {arm.arm for arm in arms if arm.edge == NONE_BETTER and arm.wd_convention == "l2"}
+    plain = without(block, against, useless)
+
+    def compared(arm: ArmResult) -> ArmResult:
+        other = plain[arm.arm]
+        if other == arm.reference:
+            return arm
+        return replace(arm, reference=other, instead="" if arm.arm in (other, arm.reference) else arm.reference)
+
+    return [compared(arm) for arm in arms], {k: [compared(arm) for arm in of] for k, of in parts.items()}
 
 
 def _finished(block: Block) -> dict[int, Block]:

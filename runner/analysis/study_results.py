@@ -25,7 +25,7 @@ class ArmResult:
     """
 
     arm: str
-    reference: str  # the arm that it is compared with
+    reference: str  # the arm that it is compared with; the better of L2 and no decay, by validation error
     family: str
     optimizer: str
     wd_convention: str
@@ -34,6 +34,7 @@ class ArmResult:
     complete_cells: int
     search_diverged: int
     search_failed: int
+    instead: str = ""  # the L2 in whose place its reference, without decay, stands; '' where it stands in none's
     l2: str = ""  # the L2 of its family, which the paper's claims compare it with; '' where there is none
     lr: float = math.nan
     wd: float = math.nan

@@ -10,6 +10,7 @@ import math
 
 from runner.analysis.blocks import Block
 from runner.analysis.protocol import REPLICATES, Protocol
+from runner.analysis.select import NONE_BETTER
 from runner.analysis.statistics import Estimate, wilson
 from runner.analysis.study_results import ArmResult
 
@@ -23,7 +24,7 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
 
     One search on one split is one draw of noise that no interval over seeds knows of, so it decides nothing about
     optimizers. A verdict needs a validation split, fresh seeds for both arms (unless there was one cell, so nothing to
-    select), and an inner cell that is best in the mean over all replicates.
+    select), and of an arm that is not ahead an inner cell that is best in the mean over all replicates.
 
     Args:
         block: of both.
@@ -45,14 +46,29 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return f"undecided ({difference.n} of {protocol.replicates} replicates are there)"
     if math.isnan(difference.mean):
         return "undecided (a run has no number)"
-    if result.edge or reference.edge:
-        return EDGE
     if difference.std == 0:
-        return "undecided (no spread over replicates)"
+        return EDGE if result.edge or reference.edge else "undecided (no spread over replicates)"
     word = decision(difference, reference.values[block.measure.report].mean, protocol)
+    if _might_be_better(word, result, reference):
+        return EDGE
     if word == "equal" and all(may_guess(block, one) for one in (result, reference)):
         return "undecided (nothing was learned)"
     return word
+
+
+def _might_be_better(word: str, result: ArmResult, reference: ArmResult) -> bool:
+    """Whether a better cell outside a grid would take a verdict back, for an arm whose best cell is on its grid's edge.
+
+    A better cell of the arm that is ahead makes it only more so. Any other verdict may change.
+    """
+    of_result = bool(result.edge) and not _beside_none(result, reference)
+    return (of_result and word != "lower") or (bool(reference.edge) and word != "higher")
+
+
+def _beside_none(result: ArmResult, reference: ArmResult) -> bool:
+    """Whether an L2 whose only edge is that none is better is compared with just that: no decay at all."""
+    plain = not reference.wd_convention and result.family == reference.family
+    return plain and result.wd_convention == "l2" and result.edge == NONE_BETTER
 
 
 def may_guess(block: Block, result: ArmResult) -> bool:

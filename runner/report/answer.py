@@ -35,8 +35,8 @@ def answer(blocks: Sequence[BlockResults]) -> str:
         return _nothing_to_compare([result for results in blocks for result in results.arms])
     if len(blocks) == 1:
         return _of_one(blocks[0], main[0])
-    pair = Counter((one.arm, one.reference) for one in main).most_common(1)[0][0]
-    same = [one for one in main if (one.arm, one.reference) == pair]
+    arm, other = Counter((one.arm, one.instead or one.reference) for one in main).most_common(1)[0][0]
+    same = [one for one in main if (one.arm, one.instead or one.reference) == (arm, other)]
     words = Counter(word_of(one) for one in same)
     if all(not one.replicates for one in same):
         none = f"No verdict about optimizers in any of {len(blocks)} settings"
@@ -44,7 +44,9 @@ def answer(blocks: Sequence[BlockResults]) -> str:
     counts = ", ".join(f"{word} in {words[word]}" for word in (*WORDS.values(), "undecided") if words[word])
     have = "has" if len(same) == 1 else "have"
     rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
-    return f"Does {pair[0]} generalize better than {pair[1]}? {counts[0].upper()}{counts[1:]}{rest}."
+    plain = dict.fromkeys(one.reference for one in same if one.instead)
+    other = f"the better of {other} and {', '.join(plain)}" if plain else other
+    return f"Does {arm} generalize better than {other}? {counts[0].upper()}{counts[1:]}{rest}."
 
 
 def _measured(results: BlockResults) -> int:
@@ -61,7 +63,8 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
     block = results.block
     value, digits = result.difference.difference, block.measure.digits
     name = block.measure.report_quantity
-    arm, other, word = result.arm, result.reference, word_of(result)
+    arm, word = result.arm, word_of(result)
+    other = f"{result.reference} (no {result.instead} is better)" if result.instead else result.reference
     if word in ("better", "worse"):
         digits = telling(value.mean, digits)
     far = number(abs(value.mean), digits)

@@ -53,6 +53,19 @@ def against(results: BlockResults) -> list[str]:
     return ["differences: " + "; ".join(f"{_by_arm(arms)} to {other}" for other, arms in others.items())]
 
 
+def instead(results: BlockResults) -> list[str]:
+    """A sentence for each L2 in whose place others are compared with no decay."""
+    places: dict[tuple[str, str], list[ArmResult]] = {}
+    for arm in results.arms:
+        if arm.difference and arm.instead:
+            places.setdefault((arm.instead, arm.reference), []).append(arm)
+    return [
+        f"{_by_arm(arms)}: compared with {plain} in place of {l2}, of which no decay that was tried is better by "
+        f"{results.block.measure.select_quantity}; chosen on validation data, so it takes no part of alpha"
+        for (l2, plain), arms in places.items()
+    ]
+
+
 def _compared_with(results: BlockResults) -> dict[str, list[ArmResult]]:
     others: dict[str, list[ArmResult]] = {}
     for arm in results.arms:
@@ -170,7 +183,7 @@ def _precision(results: BlockResults) -> list[str]:
             f"at the two-sided {short(100 * (1 - results.level))} % level: {'; '.join(parts)}. Formula: "
             "nc * sd / sqrt(n), sd of the paired differences, nc the noncentrality of Student's t (Cohen 1988)."
         )
-    lines += [f"{line[:1].upper()}{line[1:]}." for line in against(results)]
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in [*against(results), *instead(results)]]
     decided = [result for result in results.arms if result.difference]
     if len(decided) > 1:
         lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.")
@@ -189,7 +202,8 @@ def _warnings(results: BlockResults) -> list[str]:
             f"One {single[0].unit} only: {_by_arm(single)}. No interval can be given; a difference may be chance."
         )
     lines += [f"{line}." for line in narrow(results)]
-    edge = [result for result in results.arms if result.edge]
+    settled = {result.instead for result in results.arms}  # no decay has taken its place
+    edge = [result for result in results.arms if result.edge and result.arm not in settled]
     if edge:
         where = "; ".join(f"{result.arm} ({result.edge})" for result in edge)
         lines.append(

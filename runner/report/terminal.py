@@ -13,7 +13,7 @@ from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.answer import answer
 from runner.report.chance import at_chance
 from runner.report.estimates import half, percent
-from runner.report.notes import against, ended, heads
+from runner.report.notes import against, ended, heads, instead
 from runner.report.ragged import ragged
 
 COLUMNS = 100
@@ -40,7 +40,7 @@ def terminal_table(blocks: Sequence[BlockResults]) -> str:
         cells = [_cells(block, result, last) for result in results.arms]
         names = [name if name != "seeds" or not results.parts else "repl." for name in HEAD]
         lines += [_line(cells, first, last) for cells in ([*names, head], *cells)]
-        notes = [*_footnotes(results), *at_chance(results), *ragged(block), *against(results)]
+        notes = [*_footnotes(results), *at_chance(results), *ragged(block), *against(results), *instead(results)]
         lines += [part for note in notes for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")]
     lines += ["", *textwrap.wrap(answer(blocks), COLUMNS)]
     return "\n".join(lines)

@@ -11,18 +11,22 @@ import pytest
 
 from runner.analysis.arms import L2, NO_DECAY, Arm, W
 from runner.analysis.blocks import split
+from runner.analysis.primary import open_questions
 from runner.analysis.references import named
 from runner.analysis.results import results
-from runner.analysis.verdict import ONE_REPLICATE
+from runner.analysis.select import NONE_BETTER
+from runner.analysis.verdict import EDGE, ONE_REPLICATE
 from runner.errors import UserError
 from runner.report.answer import answer
 from runner.report.generalization import generalization, markdown
+from runner.report.page.words import verdicts
 from runner.report.terminal import terminal_table
 from runner.report.write import write_report
 from tests.analysis.test_results import bowl, reported, with_finals
 from tests.analysis.test_select import frame
-from tests.report.studies import noise, replicated, search, trial, write
+from tests.report.studies import LRS, noise, replicated, search, trial, write
 
+WDS = (0.01, 0.03, 0.1, 0.3, 1.0)
 Rows = list[dict[str, object]]
 
 
@@ -255,3 +259,63 @@ def test_one_decay_or_one_rate_is_no_edge_even_beside_no_decay() -> None:
     assert "*" not in terminal_table(reported(rows))
     two = [*rows, *plain(("adamw", 0.2, 2))]
     assert {r.arm: r.edge for one in reported(two) for r in one.arms}["AdamW"] == "wd largest"
+
+
+def useless(optimizer: str, lr: float, wd: float, seed: int) -> float:
+    """A bowl in which every L2 is worse than none, and the smaller the less; AdamW has its best inside."""
+    more = 0.5 * abs(WDS.index(wd) - 2) if optimizer == "adamw" else 10 * wd**0.5
+    return 5.0 + abs(LRS.index(lr) - 2) + more
+
+
+def with_useless(gain: float, l2: float = 0.4) -> Rows:
+    """Fresh seeds in which AdamW differs from no decay by `gain`, and from the best L2 by less or more."""
+    cells = [("adam", 1e-3, 0.0, 0.0), ("adam", 1e-3, 1e-5, l2), ("adamw", 1e-3, 0.1, gain)]
+    return search(error=useless) + [
+        trial(name, lr, wd, seed, phase="final", error=5 + noise(seed) + more + 0.1 * noise(name, wd, seed))
+        for name, lr, wd, more in cells
+        for seed in range(100, 105)
+    ]
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(-0.5, "lower"), (0.5, "higher")])
+def test_where_no_l2_is_better_than_none_the_verdict_is_against_no_decay_and_says_so(gain: float, verdict: str) -> None:
+    (block,) = split(frame(replicated(with_useless(gain))))
+    found = results(block)
+    arms = {arm.arm: arm for arm in found.arms}
+    assert arms["Adam + L2"].edge == NONE_BETTER
+    assert (arms["AdamW"].reference, arms["AdamW"].instead) == ("Adam, no decay", "Adam + L2")
+    mine, other = (arms[name].by_unit("test_error") for name in ("AdamW", "Adam, no decay"))
+    assert arms["AdamW"].difference is not None
+    assert arms["AdamW"].difference.difference.mean == pytest.approx(
+        sum(mine[unit] - other[unit] for unit in mine) / len(mine)
+    )
+    assert arms["AdamW"].verdict == verdict
+    # L2 is compared with what it is worse than, which is no edge beyond which a better cell may lie.
+    assert (arms["Adam + L2"].reference, arms["Adam + L2"].verdict) == ("Adam, no decay", "higher")
+    assert arms["Adam, no decay"].difference is None
+    text = markdown([found])
+    assert "AdamW: compared with Adam, no decay in place of Adam + L2, of which no decay that was tried is" in text
+    assert "validation data" in text
+    assert "On the edge of its grid" not in text
+    assert "in place of Adam + L2" in " ".join(terminal_table([found]).split())
+    assert "than Adam, no decay (no Adam + L2 is better), over" in answer([found])
+    assert any("No Adam + L2 that was tried is better than no decay." in line for line in verdicts(found))
+    assert open_questions([found]) == ([], [])
+
+
+def test_a_reference_that_was_asked_for_stays_and_an_l2_that_gives_something_too() -> None:
+    (block,) = split(frame(replicated(with_useless(-0.5))))
+    (adamw,) = [arm for arm in results(block, "l2").arms if arm.arm == "AdamW"]
+    assert (adamw.reference, adamw.verdict, adamw.instead) == ("Adam + L2", EDGE, "")
+    (block,) = split(frame(replicated(with_finals(-0.5, 0.1))))
+    (adamw,) = [arm for arm in results(block).arms if arm.arm == "AdamW"]
+    assert (adamw.reference, adamw.verdict, adamw.instead) == ("Adam + L2", "lower", "")
+
+
+def test_several_settings_are_counted_as_one_question_where_some_have_no_decay_as_the_better_of_the_two() -> None:
+    rows = replicated(with_useless(-0.5)) + [
+        row | {"trial": f"{row['trial']}x", "settings": str(row["settings"])[:-1] + ', "model.width": 16}'}
+        for row in replicated(with_finals(-0.5, 0.1))
+    ]
+    question = "Does AdamW generalize better than the better of Adam + L2 and Adam, no decay? Better in 2 settings."
+    assert said(rows) == question

@@ -86,6 +86,7 @@ def verdicts(results: BlockResults) -> list[str]:
         digits = telling(value.mean, block.measure.digits) if word in SIDES else block.measure.digits
         pairs = f"{value.n} paired {result.unit}{'s' if value.n != 1 else ''}"
         numbers = f"{number(value.mean, digits, True)} {results.unit}{_interval(value, digits)}, {pairs}."
+        numbers += f" No {result.instead} that was tried is better than no decay." if result.instead else ""
         arm, other = prose[result.arm], prose[result.reference]
         margin = f"{short(results.protocol.equal_within)} % of the latter's"
         why = f" ({result.verdict_reason})" if result.verdict_reason else ""
