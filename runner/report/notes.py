@@ -207,7 +207,8 @@ def _warnings(results: BlockResults) -> list[str]:
     if edge:
         where = "; ".join(f"{result.arm} ({result.edge})" for result in edge)
         lines.append(
-            f"On the edge of its grid: {where}. A better cell may lie outside; such comparisons stay undecided."
+            f"On the edge of its grid: {where}. A better cell may lie outside, so where such an arm is not ahead the "
+            "comparison stays undecided."
         )
     for word in ("diverged", "failed"):
         if hit := ended(results, word):

@@ -138,11 +138,12 @@ def test_final_rows_of_another_cell_are_not_reported() -> None:
     assert found.values["test_error"].mean == 5.0
 
 
-def test_a_winner_on_the_edge_leaves_the_comparison_undecided() -> None:
+def test_a_winner_on_the_edge_leaves_the_comparison_undecided_unless_it_is_ahead() -> None:
     inner = [row for row in search(error=bowl) if row["optimizer"] == "adam" or float(str(row["lr"])) >= 1e-3]
-    found = by_arm(replicated(with_finals(-0.5, 0.1, inner)))
-    assert found["AdamW"].edge == "lr smallest"
-    assert found["AdamW"].verdict == EDGE
+    for gain, verdict in ((-0.5, "lower"), (0.5, EDGE)):
+        found = by_arm(replicated(with_finals(gain, 0.1, inner)))
+        assert found["AdamW"].edge == "lr smallest"
+        assert found["AdamW"].verdict == verdict
     inner = [row for row in search(error=bowl) if row["optimizer"] == "adamw" or float(str(row["lr"])) >= 1e-3]
     found = by_arm(replicated(with_finals(-0.5, 0.1, inner)))
     assert found["Adam + L2"].edge == "lr smallest"

@@ -126,11 +126,29 @@ def test_only_replicates_that_were_added_later_could_be_looked_for(
     assert protocol.replicates == (0 if 0 in counts else 4 if counts == (4, 6) and there == 4 else 6)
 
 
-def test_either_arms_edge_or_missing_fresh_seeds_forbid_a_verdict() -> None:
-    for changes, said in (({"edge": "lr smallest"}, EDGE), ({"remark": OPTIMISTIC}, "undecided (no fresh seeds)")):
-        assert judged(CLEAR, mine=replace(MINE, **changes)) == said
-        assert judged(CLEAR, other=replace(OTHER, **changes)) == said
-    assert judged(CLEAR, mine=replace(MINE, remark=f"something else; {OPTIMISTIC}")) == "undecided (no fresh seeds)"
+@pytest.mark.parametrize(("sign", "word"), [(1, "lower"), (-1, "higher")])
+def test_only_the_edge_of_the_arm_that_is_behind_forbids_a_verdict(sign: int, word: str) -> None:
+    """A better cell outside the grid of the arm that is ahead would make it more so."""
+    difference = estimate([-1.0 * sign, -1.01 * sign, -0.99 * sign, -1.02 * sign])
+    mine, other = replace(MINE, edge="lr smallest"), replace(OTHER, edge="wd largest")
+    assert judged(difference, mine=mine) == (word if word == "lower" else EDGE)
+    assert judged(difference, other=other) == (EDGE if word == "lower" else word)
+    assert judged(difference, mine=mine, other=other) == EDGE
+
+
+def test_any_edge_forbids_to_call_two_arms_equal() -> None:
+    near = estimate([0.3, -0.3, 0.2, -0.2, 0.1, -0.1])
+    large = replace(OTHER, values={"test_error": estimate([20.0])})
+    assert judged(near, other=large) == "equal"
+    assert judged(near, mine=replace(MINE, edge="lr smallest"), other=large) == EDGE
+    assert judged(near, other=replace(large, edge="lr smallest")) == EDGE
+
+
+def test_missing_fresh_seeds_forbid_a_verdict() -> None:
+    said = "undecided (no fresh seeds)"
+    assert judged(CLEAR, mine=replace(MINE, remark=OPTIMISTIC)) == said
+    assert judged(CLEAR, other=replace(OTHER, remark=OPTIMISTIC)) == said
+    assert judged(CLEAR, mine=replace(MINE, remark=f"something else; {OPTIMISTIC}")) == said
     assert judged(CLEAR, mine=replace(MINE, remark="something else")) == "lower"
 
 
