@@ -66,7 +66,7 @@ def _needed(folder: Path, settings: RunSettings) -> list[str]:
     )
     if settings.fresh or not exists(folder):
         return lines
-    return [*needed_replicates(results_of(folder, read(folder), settings.reference)), *lines]
+    return [*needed_replicates(results_of(folder, read(folder), settings.reference, settings)), *lines]
 
 
 def _estimated(stacks: plan.Plan, resources: Resources, processes: int, final: float) -> str:

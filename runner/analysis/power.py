@@ -33,7 +33,9 @@ def needed_replicates(blocks: Sequence[BlockResults]) -> list[str]:
         texts = [f"{max(n, REPLICATES) if n else 'more than 1000000'} for {p} %" for p, n in counts.items()]
         where = f" ({results.block.label})" if results.block.label else ""
         n = main.difference.difference.n
-        basis = f"the spread over {n} replicates" if results.parts else f"the spread over {n} seeds of one, so at least"
+        basis = f"the spread over {n} replicates"
+        if not results.parts:  # of which that over replicates may be smaller or larger, with several seeds in each
+            basis = f"a guess from the spread over {n} seeds of one replicate"
         lines.append(
             f"to find with 80 % power that {main.arm} differs from {main.reference}{where}, by percent of the latter's "
             f"{number(error, results.block.measure.digits)}, takes {', '.join(texts)} replicates ({basis})"

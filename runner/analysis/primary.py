@@ -16,17 +16,21 @@ from runner.analysis.references import check
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import EDGE, decision
+from runner.config.settings import RunSettings
 
 DECIDED = ("lower", "higher", "equal")
 
 
-def results_of(folder: Path, trials: pd.DataFrame, reference: str = "") -> tuple[BlockResults, ...]:
+def results_of(
+    folder: Path, trials: pd.DataFrame, reference: str = "", run: RunSettings | None = None
+) -> tuple[BlockResults, ...]:
     """The results of a study's blocks, judged by its own protocol; () where no row can be placed.
 
     Args:
         folder: of the study, whose study.yaml has the protocol.
         trials: its rows.
         reference: the arm that the others are compared with; '' for the usual one.
+        run: the settings of a command that is yet to run, by whose protocol they are to be judged.
 
     Raises:
         UserError: where no block has such an arm.
@@ -35,7 +39,7 @@ def results_of(folder: Path, trials: pd.DataFrame, reference: str = "") -> tuple
     check(blocks, reference)
     # A block of one arm compares nothing, so it takes no part of alpha.
     there = max((1 + int(block.rows["replicate"].max()) for block in blocks), default=0)
-    protocol = protocol_of(folder, sum(block.compares for block in blocks), there=there)
+    protocol = protocol_of(folder, sum(block.compares for block in blocks), run, there)
     return tuple(results(block, reference, protocol) for block in blocks)
 
 
