@@ -83,11 +83,12 @@ class ArmResult:
 
         {} where the arm has no result. A replicate of which a run has no number has none: a diverged run has no loss,
         and left out it would flatter. Runs that ended well and have none are of a version that did not measure it, and
-        left out.
+        left out; but without `epochs_to_target` a run has not reached the target, and that is known of it: NaN.
         """
         if self.rows is None:
             return {}
-        rows = self.rows[self.rows[column].notna() | (self.rows["status"] == "diverged")]
+        known = self.rows[column].notna() | (self.rows["status"] == "diverged") | (column == "epochs_to_target")
+        rows = self.rows[known]
         if self.replicates:
             means = rows.groupby("replicate")[column].agg(lambda values: values.mean(skipna=False))
             return {int(number): float(mean) for number, mean in zip(means.index, means, strict=True)}

@@ -255,6 +255,17 @@ def test_epochs_to_target_are_averaged_over_the_runs_that_reached_it() -> None:
     assert "6.0 (2 of 3)" in markdown(reported(rows))
 
 
+def test_a_run_that_never_reached_the_target_is_known_to_have_not_and_is_not_left_out_of_its_replicate() -> None:
+    epochs = {0: 4, 1: 8, 2: None}
+    rows = [trial("adamw", 0.1, 0.1, s, epochs_to_target=value) for s, value in epochs.items()]
+    assert by_arm(rows)["AdamW"].by_unit("epochs_to_target") == pytest.approx({0: 4, 1: 8, 2: math.nan}, nan_ok=True)
+    both = [in_replicate(row, number) for number in (0, 1) for row in rows[number:]]
+    both = [row for row in both if row["seed"] != 2]
+    found = by_arm(both)["AdamW"]
+    assert found.by_unit("epochs_to_target") == pytest.approx({0: 6, 1: math.nan}, nan_ok=True)
+    assert (found.values["epochs_to_target"].mean, found.values["epochs_to_target"].n) == (6, 1)
+
+
 @pytest.mark.parametrize("dataset", ["digits", "text"])
 def test_the_terminal_table_fits_100_columns(dataset: str) -> None:
     rows = [
