@@ -7,6 +7,7 @@ own, and its error is that of runs that did not choose the winner.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,7 +70,9 @@ def _budgets(group: Sequence[BlockResults]) -> Budgets | None:
             if not arm.values or OPTIMISTIC in arm.remark:
                 continue
             value, of_course = arm.values[measure.report], reached.setdefault((arm.arm, schedule), {})
-            if epochs not in of_course or not of_course[epochs].mean <= value.mean:
+            known = of_course.get(epochs)
+            # One without a mean, of which a run has no number, takes the place of none.
+            if known is None or math.isnan(known.mean) or value.mean < known.mean:
                 of_course[epochs] = value
     if not any(len(lengths) > 1 for lengths in reached.values()):
         return None

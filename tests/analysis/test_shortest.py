@@ -132,6 +132,18 @@ def test_of_several_variants_of_a_schedule_the_best_of_a_length_counts() -> None
     assert course(found(rows), "AdamW", "onecycle").reached[10].mean == pytest.approx(5.8, abs=0.1)
 
 
+def test_a_variant_of_which_a_run_has_no_number_takes_the_place_of_none() -> None:
+    """In whatever order the two come."""
+    rows = [one | {"dataset": "text"} for one in studied()]
+    before = course(found(rows), "AdamW", "onecycle").reached[10].mean
+    diverged = {"dataset": "text", "status": "diverged", "test_loss": math.nan}
+    for seed in (0, 100, 101, 102):
+        (one,) = row("adamw", "onecycle", 10, 1e-3, seed, 2.0, **{"schedule.warmup_steps": 7})
+        rows.append(one | (diverged if seed == 101 else {"dataset": "text"}))
+    for order in (rows, rows[::-1]):
+        assert course(found(order), "AdamW", "onecycle").reached[10].mean == pytest.approx(before)
+
+
 @pytest.mark.parametrize("means", [(4.4, 12.0), (0.9, 60.0), (1.31, 1.62), (2.0, 2.0), (0.012, 0.2)])
 def test_levels_are_round_and_between_the_errors(means: tuple[float, float]) -> None:
     chosen = levels(means)
