@@ -13,6 +13,7 @@ from runner.execution.local import Resources
 from runner.execution.progress import counted
 from runner.finalists import Finals, finalists, foreseen, text
 from runner.records.read import exists, read
+from runner.refine import most, refinements
 from runner.system.shortage import reason
 from runner.trials import plan
 from runner.trials.trial import Trial
@@ -24,15 +25,16 @@ def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) ->
     anew = settings.fresh or not settings.resume
     asked, final, later, stay = (settings.final_seeds, settings.map_noise, settings.also_by), None, 0, 0
     known = finalists(folder, search, *asked) if settings.final_seeds and not settings.fresh else Finals({})
-    done = set() if anew else finished(folder, {**search, **known.trials}, settings)
-    left = [trial for key, trial in search.items() if key not in done]
+    near, refining = _refined(folder, search, settings)
+    done = set() if anew else finished(folder, {**search, **near, **known.trials}, settings)
+    left = [trial for key, trial in {**search, **near}.items() if key not in done]
     # The best cells are known when the search is done; until then as many as there can be.
     if settings.final_seeds and left:
         later, stay = foreseen(None if settings.fresh else folder, search, *asked, known.trials, done)
     elif settings.final_seeds:
         final = known
     fresh = [trial for key, trial in final.trials.items() if key not in done] if final else []
-    trials = {**search, **(final.trials if final else {})}
+    trials = {**search, **near, **(final.trials if final else {})}
     left += fresh
     stacks = plan.plan(left, resources.layout(left, resources.processes(len(left))))
     count = resources.processes(len(stacks))
@@ -43,7 +45,9 @@ def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) ->
         f"{steps} optimizer steps"
     )
     if left:
-        print(_estimated(stacks, resources, count, later / len(left)))
+        print(_estimated(stacks, resources, count, (refining + later) / len(left)))
+    if refining:
+        print(f"then finer grids around each best cell: up to {counted(refining, 'trial')} more (in the figures above)")
     if final:
         print("\n".join([f"among them {text(final, len(fresh))}, {len(fresh)} to train", *final.said]))
     elif later:
@@ -54,6 +58,20 @@ def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) ->
     for line in _needed(folder, settings):
         print(line)
     print("nothing trained")
+
+
+def _refined(folder: Path, search: Mapping[str, Trial], settings: RunSettings) -> tuple[dict[str, Trial], int]:
+    """The trials of the rounds of `refine` that are known, by id, and the most that the others can have."""
+    near: dict[str, Trial] = {}
+    anew = settings.fresh or not settings.resume
+    for number in range(settings.refine):
+        asked = {**search, **near}
+        if anew or not asked.keys() <= finished(folder, asked, settings):
+            return near, (settings.refine - number) * most(None if settings.fresh else folder, search)
+        if not (some := refinements(folder, search, near)):
+            break
+        near |= some
+    return near, 0
 
 
 def _needed(folder: Path, settings: RunSettings) -> list[str]:

@@ -1,5 +1,7 @@
 """A finer grid around each arm's best cell: `refinements(folder, search, before)` has the trials of one round.
 
+`most(folder, search)` says how many a round can have, before the cells that are best are known.
+
 A grid that steps by octaves may straddle a narrow valley, and one arm's winner then lies nearer to the bottom than
 another's by luck. A round adds the cells half-way to the winner's neighbours, with the seeds of the search. Their rows
 have the phase `refine`: they may win, but they are no part of the map, which shows the grid that was laid down before.
@@ -20,8 +22,6 @@ from runner.trials.trial import Trial, unique
 
 if TYPE_CHECKING:
     from runner.analysis.choice import Cell
-
-MOST = 8  # cells that a round adds around a winner
 
 
 def refinements(folder: Path, search: Mapping[str, Trial], before: Collection[str]) -> dict[str, Trial]:
@@ -54,6 +54,25 @@ def refinements(folder: Path, search: Mapping[str, Trial], before: Collection[st
                         for seed in winner.runs
                     ]
     return as_on_record(folder, unique(trials))
+
+
+def most(folder: Path | None, search: Mapping[str, Trial]) -> int:
+    """The most trials that one round can add: two neighbours along each axis that has several values, and diagonals.
+
+    Args:
+        folder: of the study, or None for one without rows.
+        search: trials of its search, by id.
+    """
+    from runner.analysis.blocks import replicates
+
+    count = 0
+    for block in blocks_of(folder, search, planned=True):
+        for part in replicates(block).values():
+            rows = part.rows[part.rows["trial"].isin(list(search))]
+            for _, arm in rows.groupby("arm"):
+                lrs, wds = (3 if arm.loc[arm[axis] > 0, axis].nunique() > 1 else 1 for axis in ("lr", "wd"))
+                count += (lrs * wds - 1) * arm["seed"].nunique()
+    return count
 
 
 def around(winner: Cell, cells: Collection[Cell]) -> list[tuple[float, float]]:

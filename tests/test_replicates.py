@@ -115,8 +115,13 @@ def test_a_fixed_number_says_nothing_before_all_are_there(tmp_path: Path) -> Non
 
 
 def test_refining_adds_cells_half_way_to_the_neighbours_of_each_winner(tmp_path: Path) -> None:
+    planned = done(command(tmp_path, *GRID, "refine=2", "dry_run=true"))
+    # Two arms, with 8 cells around a winner, two seeds of each, in two rounds.
+    assert "then finer grids around each best cell: up to 64 trials more" in planned
     done(command(tmp_path, *GRID, "refine=1"))
     frame = rows(tmp_path)
+    planned = done(command(tmp_path, *GRID, "refine=1", "dry_run=true"))
+    assert f"{len(frame)} trials, {len(frame)} done, 0 to train" in planned
     near = frame[frame["phase"] == "refine"]
     assert len(near)
     steps = {(0.01 * 0.04) ** 0.5, (0.04 * 0.16) ** 0.5, 0.01, 0.04, 0.16}
