@@ -118,6 +118,8 @@ def obstacle(
             return f"{arm.arm}'s best cell is on its grid's edge ({arm.edge})"
         if arm.failed:
             return f"{arm.failed} runs of {arm.arm} failed"
+        if arm.diverged and not results.block.measure.is_error:
+            return f"{arm.diverged} runs of {arm.arm} diverged, and have no loss"
     if not all(arm.replicates for _, arm in pairs):
         return ONE_REPLICATE
     common = set.intersection(*(set(arm.replicates) for _, arm in pairs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from runner.analysis.measures import number
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.comparison import ONE_REPLICATE, obstacle
+from runner.claims.curves import by_run, by_unit, of_reported, unit_of
 from runner.claims.evidence import above, below, from_bootstrap, no_higher, within
 from runner.claims.few import few, percent_of, percents
 
@@ -111,7 +112,7 @@ def _offset(x: list[np.ndarray], y: list[np.ndarray]) -> float:
 def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Iterator[Claim]:
     """Claim 14: validation error of the two winners, paired by replicate, averaged over each half of the run."""
     measure = results.block.measure
-    curve, l2_curve = (_by_epoch(study.curves, arm, measure.select) for arm in (decoupled, l2))
+    curve, l2_curve = (by_unit(by_run(study.curves, arm, measure.select), arm) for arm in (decoupled, l2))
     middle = float(results.block.settings["epochs"]) / 2
     common, epochs = curve.columns.intersection(l2_curve.columns), curve.index.intersection(l2_curve.index)
     halves = [epochs[epochs <= middle], epochs[epochs > middle]]
@@ -141,25 +142,8 @@ def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: 
     )
 
 
-def _by_epoch(curves: pd.DataFrame, arm: ArmResult, column: str, unit: str = "unit") -> pd.DataFrame:
-    """[epoch, unit] of a curve's column, the mean over the runs of a unit that are reported."""
-    rows = _of_reported(curves, arm)
-    return rows.pivot_table(index="epoch", columns=unit, values=column) if len(rows) else pd.DataFrame()
-
-
 def _means(curve: pd.DataFrame, epochs: pd.Index, units: pd.Index) -> dict[int, float]:
-    return {int(unit): float(curve.loc[epochs, unit].mean()) for unit in units}
-
-
-def _of_reported(table: pd.DataFrame, arm: ArmResult) -> pd.DataFrame:
-    """The rows of curves.csv or cycles.csv of the runs that are reported, with their `seed` and their `unit`.
-
-    The unit is the replicate; where there is one, the seed.
-    """
-    if arm.rows is None or table.empty:
-        return pd.DataFrame()
-    reported = arm.rows[["trial", "seed"]].assign(unit=arm.rows["replicate" if arm.replicates else "seed"])
-    return table.drop(columns=["seed", "unit"], errors="ignore").merge(reported, on="trial")
+    return {int(unit): float(curve.loc[epochs, unit].mean(skipna=False)) for unit in units}
 
 
 class _Race(NamedTuple):
@@ -168,7 +152,7 @@ class _Race(NamedTuple):
     `sooner`: log2 of the epochs that the one without needs to have the error of the first cycle's end, over those of
     that cycle, as a share of the ceiling, log2 of `times`: its whole length over the first cycle's. A run that has not
     reached the error at its end would need longer, and counts with its length. `last` and `plain` are their errors at
-    the end.
+    the end. All are empty where the first cycle is the whole run.
     """
 
     sooner: dict[int, float]
@@ -177,19 +161,26 @@ class _Race(NamedTuple):
     times: float
 
 
-def _race(cycles: pd.DataFrame, curve: pd.DataFrame, column: str) -> _Race:
-    """The race of the runs of cycles.csv with those of the same seeds in `curve` [epoch, seed]."""
-    runs, times = [], math.nan
-    for seed, cycle in cycles.sort_values("cycle").groupby("seed") if len(cycles) else ():
-        if seed in curve.columns:
-            line, first = curve[seed].dropna(), cycle.iloc[0]
-            reached, end = line.index[line <= first[column]], line.index[-1]
-            times = end / first["epoch"]
-            sooner = math.log2((reached[0] if len(reached) else end) / first["epoch"]) / math.log2(times)
-            runs.append((first["unit"], sooner, cycle[column].iloc[-1], line.iloc[-1]))
+def _race(ends: pd.DataFrame, curve: pd.DataFrame, units: Mapping[int, int], length: float) -> _Race:
+    """The race of runs with restarts and runs without that have the same seeds.
+
+    Args:
+        ends: [epoch, seed] the errors at the ends of the cycles.
+        curve: [epoch, seed] those of the runs without.
+        units: the replicate of each seed.
+        length: of the latter in epochs.
+    """
+    first = float(ends.index[0]) if len(ends) else math.nan
+    runs, times = [], length / first
+    for seed in ends.columns.intersection(curve.columns) if times > 1 else ():
+        reached = curve.index[curve[seed] <= ends[seed].iloc[0]]
+        early = math.log2((reached[0] if len(reached) else length) / first) / math.log2(times)
+        runs.append((units[int(str(seed))], early, ends[seed].iloc[-1], curve[seed].iloc[-1]))
     means = pd.DataFrame(runs, columns=["unit", "sooner", "last", "plain"], dtype=float).groupby("unit").mean()
-    by_unit = [{int(u): float(v) for u, v in zip(means.index, means[column], strict=True)} for column in means]
-    return _Race(by_unit[0], by_unit[1], by_unit[2], times)
+    sooner, last, plain = (
+        {int(u): float(v) for u, v in zip(means.index, means[column], strict=True)} for column in means
+    )
+    return _Race(sooner, last, plain, times)
 
 
 def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, family: str) -> Iterator[Claim]:
@@ -200,14 +191,18 @@ def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, famil
     sooner = math.log2(paper.RESTARTS_SOONER) / math.log2(1800 / 100)
     pairs = [(a, b) for a in warm.decoupled(family) for b in cold.decoupled(family) if a.arm == b.arm]
     for restarted, plain in pairs:
-        cycles = _of_reported(study.cycles, restarted)
+        cycles = of_reported(study.cycles, restarted)
         # Nothing is selected here: test where every epoch has it (eval_all=true).
         tested = len(cycles) > 0 and bool(cycles[measure.report].notna().all())
-        tested = tested and len(_by_epoch(study.curves, plain, measure.report)) > 1
+        tested = tested and len(by_run(study.curves, plain, measure.report)) > 1
         column = measure.report if tested else measure.select
         quantity = measure.report_quantity if tested else measure.select_quantity
-        race = _race(cycles, _by_epoch(study.curves, plain, column, "seed"), column)
-        why = obstacle([(warm, restarted), (cold, plain)], searched=False) or few(len(race.sooner), "replicates")
+        ends, curve = by_run(study.cycles, restarted, column), by_run(study.curves, plain, column)
+        race = _race(ends, curve, unit_of(restarted), float(cold.block.settings["epochs"]))
+        why = obstacle([(warm, restarted), (cold, plain)], searched=False)
+        if not why and race.times <= 1:
+            why = "the first cycle is the whole run"
+        why = why or few(len(race.sooner), "replicates")
         name = f"{warm.block.arm_of[restarted.arm].base}R"
         yield Claim(
             "restarts-sooner",

@@ -60,6 +60,29 @@ def test_curves_of_one_replicate_decide_nothing_about_optimizers() -> None:
     assert all("one replicate decides nothing" in claim.why for claim in found)
 
 
+def test_the_runs_that_are_left_do_not_stand_for_those_that_diverged() -> None:
+    """AdamW's surviving runs are ahead, and one fresh run in each replicate diverges in the second half."""
+    rows = replicated(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
+    first = {row["replicate"]: row["seed"] for row in reversed(rows) if row["phase"] == "final"}
+    lost = [
+        row["phase"] == "final" and row["optimizer"] == "adamw" and row["seed"] == first[row["replicate"]]
+        for row in rows
+    ]
+    chance = {"status": "diverged", "val_error": 90.0, "test_error": 90.0}
+    curves = []
+    for row, diverged in zip(rows, lost, strict=True):
+        if row["phase"] == "final":
+            ahead = 1.0 if row["optimizer"] == "adamw" else 0.0
+            line = _curves([row], lambda row, epoch, ahead=ahead: 20 - ahead + 0.05 * noise(row["trial"], epoch))
+            curves += [one for one in line if not diverged or int(str(one["epoch"])) <= 12]
+    rows = [row | chance if diverged else row for row, diverged in zip(rows, lost, strict=True)]
+    _, late = [claim for claim in judged(rows, curves) if claim.claim == "14"]
+    assert late.evidence is not None
+    # One of six fresh runs has 90 % in eight epochs of ten, all others 19; the rival has 20.
+    assert late.evidence.value == pytest.approx(100 * ((19 + 71 * 0.8 / 6) / 20 - 1), abs=0.5)
+    assert late.verdict == "refuted"
+
+
 @pytest.mark.parametrize(("gap", "expected"), [(-0.8, "confirmed"), (0.8, "refuted"), (0.0, "undecided")])
 def test_lower_error_at_equal_training_loss(gap: float, expected: str) -> None:
     one, several = [], []
@@ -124,6 +147,48 @@ def test_what_the_paper_has_of_restarts_is_relative_too() -> None:
     sooner, end = _restarted(5.0, 0.5)
     assert sooner.paper_value.startswith("0.80 ")  # log2(10) of log2(18)
     assert end.paper_value.startswith("+5.4 %")  # 3.3 and 3.13 %
+
+
+def _diverged(rows: list[Row], schedule: str) -> list[Row]:
+    """The rows with the first run of each replicate under this schedule diverged."""
+    chance = {"status": "diverged", "val_error": 90.0, "test_error": 90.0}
+    return [row | chance if row["schedule"] == schedule and int(str(row["seed"])) % 2 == 0 else row for row in rows]
+
+
+def test_restarts_that_diverge_count_at_chance_whenever_they_do() -> None:
+    """In the first cycle they left no trace at all, later that of the cycle before."""
+    rows, curves, cycles = _with_restarts(5.0, 0.5)
+    rows = _diverged(rows, "restarts")
+    lost = {row["trial"] for row in rows if row["status"] == "diverged"}
+    for last in (0, 1):
+        kept = [row for row in cycles if row["trial"] not in lost or int(str(row["cycle"])) <= last]
+        sooner, end = [c for c in judged(rows, curves, kept) if c.claim == "15"]
+        assert (sooner.verdict, end.verdict) == ("confirmed" if last else "refuted", "refuted")
+        assert end.evidence is not None
+        assert end.evidence.value == pytest.approx(100 * ((90 + 0.5) / 2 / 0.5 - 1), rel=0.01)
+
+
+def test_a_run_without_restarts_that_diverges_never_reaches_the_error() -> None:
+    """Its length was that at which it died, and its end the error of the epoch before."""
+    rows, curves, cycles = _with_restarts(5.0, 0.5)
+    rows = _diverged(rows, "cosine")
+    lost = {row["trial"] for row in rows if row["status"] == "diverged"}
+    curves = [row for row in curves if row["trial"] not in lost or int(str(row["epoch"])) <= 8]
+    sooner, end = [c for c in judged(rows, curves, cycles) if c.claim == "15"]
+    assert sooner.evidence is not None
+    assert end.evidence is not None
+    reached = (math.log2(16 / 4) + math.log2(15 / 4)) / 2 / math.log2(5)
+    assert sooner.evidence.value == pytest.approx((1 + reached) / 2)
+    assert end.verdict == "confirmed"
+    assert end.evidence.value == pytest.approx(100 * (0.5 / ((90 + 0.5) / 2) - 1), abs=0.1)
+
+
+def test_a_first_cycle_that_is_the_whole_run_is_no_restart() -> None:
+    rows, curves, cycles = _with_restarts(5.0, 0.5)
+    whole = [row | {"epoch": 20} for row in cycles if row["cycle"] == 1]
+    for claim in judged(rows, curves, whole):
+        if claim.claim == "15":
+            assert (claim.verdict, claim.why) == ("undecided", "the first cycle is the whole run")
 
 
 def test_four_replicates_are_enough_for_a_t_test_as_they_are_between_best_cells() -> None:
