@@ -14,6 +14,7 @@ from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.claims.claim import Claim
 from runner.claims.evidence import Evidence, from_bootstrap
+from runner.claims.few import of_replicates
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +86,14 @@ def _searched(results: BlockResults) -> list[_Searched]:
     ]
 
 
-def _why(searches: Sequence[_Searched]) -> str:
+def _missing(searches: Sequence[_Searched]) -> str:
+    """Why nothing can be computed; '' where it can."""
     return next((one.obstacle for one in searches if one.obstacle), "")
+
+
+def _few(searches: Sequence[_Searched]) -> str:
+    """Why what is computed decides nothing about optimizers; '' where it may."""
+    return of_replicates(min(one.land.noise.replicates for one in searches))
 
 
 def _evidence(
@@ -105,7 +112,7 @@ def _epochs(searches: Sequence[_Searched]) -> str:
 def _exponent(searches: list[_Searched]) -> Claim:
     """Claim 10. p in best wd ~ T^-p, with the three values that theories give."""
     times = np.log2([one.epochs for one in searches])
-    why, evidence, remark, sample = _why(searches), None, "", None
+    why, evidence, remark, sample = _missing(searches), None, "", None
     if not why:
 
         def power(best: np.ndarray) -> np.ndarray:
@@ -127,7 +134,7 @@ def _exponent(searches: list[_Searched]) -> Claim:
         "p in best wd ~ epochs^-p",
         evidence,
         (searches[0].results,),
-        why,
+        why or _few(searches),
         remark,
         _epochs(searches),
         sample=sample,
@@ -137,7 +144,7 @@ def _exponent(searches: list[_Searched]) -> Claim:
 def _stable(searches: list[_Searched]) -> Claim:
     """Claim 11, first half: from the shortest to the longest run the best normalized decay moves one step at most."""
     short, long = searches[0], searches[-1]
-    why, evidence, sample = _why([short, long]), None, None
+    why, evidence, sample = _missing([short, long]), None, None
     step = float(np.median(np.diff(short.land.wd))) if len(short.land.wd) > 1 else 1.0
     if not why:
         moved = long.best - short.best, long.drawn(1) - short.drawn(0)
@@ -148,7 +155,7 @@ def _stable(searches: list[_Searched]) -> Claim:
         f"log2(best wd_norm), long minus short (within a grid step, {number(step, 1)})",
         evidence,
         (short.results,),
-        why,
+        why or _few([short, long]),
         among=_epochs(searches),
         sample=sample,
     )
@@ -158,7 +165,7 @@ def _reuse(normalized: list[_Searched], raw: list[_Searched]) -> Claim:
     """Claim 11, second half: what it costs to use the short run's best decay in the long run."""
     pairs = [(searches[0], searches[-1]) for searches in (normalized, raw)]
     every = [one for pair in pairs for one in pair]
-    why, evidence, sample = _why(every), None, None
+    why, evidence, sample = _missing(every), None, None
     if not why:
         value = [_cost(s, t, s.land.log_error, t.land.log_error) for s, t in pairs]
         drawn = [_costs(s, t, 2 * i) for i, (s, t) in enumerate(pairs)]
@@ -169,7 +176,7 @@ def _reuse(normalized: list[_Searched], raw: list[_Searched]) -> Claim:
         "log regret of the short run's best wd in the long run, normalized minus raw",
         evidence,
         (normalized[0].results,),
-        why,
+        why or _few(every),
         among=_epochs(normalized),
         sample=sample,
     )
@@ -189,7 +196,7 @@ def _costs(short: _Searched, long: _Searched, stream: int) -> np.ndarray:
 
 def _across(a: _Searched, b: _Searched, what: str, papers: str, remark: str = "") -> Claim:
     """Claim 12: two best normalized decays within a factor of two."""
-    why, evidence, sample = _why([a, b]), None, None
+    why, evidence, sample = _missing([a, b]), None, None
     if not why:
         evidence, sample = _evidence(a.best - b.best, a.drawn(0) - b.drawn(1), [a, b], -1.0, 1.0)
     return Claim(
@@ -198,7 +205,7 @@ def _across(a: _Searched, b: _Searched, what: str, papers: str, remark: str = ""
         "log2 of the ratio of the best wd_norm (within 1)",
         evidence,
         (a.results, b.results),
-        why,
+        why or _few([a, b]),
         remark,
         papers=papers,
         sample=sample,

@@ -8,16 +8,15 @@ from functools import partial
 from typing import Any
 
 from runner.analysis.measures import number
-from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
 from runner.claims.claim import SEEDS, Claim
 from runner.claims.evidence import Evidence, apart, no_higher, no_lower
+from runner.claims.few import ONE_REPLICATE, few
 
 # The tests that ask for a margin, and what they ask.
 ASK = {apart: "equal within {}", no_higher: "not higher by {}", no_lower: "not lower by {}"}
-ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
 
 
 def by_unit(results: BlockResults, arm: ArmResult) -> dict[int, float]:
@@ -122,7 +121,4 @@ def obstacle(
             return f"{arm.diverged} runs of {arm.arm} diverged, and have no loss"
     if not all(arm.replicates for _, arm in pairs):
         return ONE_REPLICATE
-    common = set.intersection(*(set(arm.replicates) for _, arm in pairs))
-    if len(common) < REPLICATES:
-        return f"{len(common)} common replicates; {REPLICATES} are needed"
-    return ""
+    return few(len(set.intersection(*(set(arm.replicates) for _, arm in pairs))), "common replicates")

@@ -9,13 +9,12 @@ import numpy as np
 
 from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, number, short
-from runner.analysis.protocol import REPLICATES
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.tuning import Curve, alike, over_log2, tuning
 from runner.claims.claim import Claim
-from runner.claims.comparison import ONE_REPLICATE
 from runner.claims.evidence import Evidence, below, from_bootstrap
+from runner.claims.few import of_replicates
 
 SHOWN = (1, 4, 16)  # budgets of which the remark gives the difference
 
@@ -110,10 +109,7 @@ def _obstacle(
         return "the sign depends on the window"
     if len({curve.seeds > 1 for curve in curves}) > 1:
         return "one arm was searched with one seed, the other with several"
-    if any(len(curve.replicates) == 1 for curve in curves):
-        return ONE_REPLICATE
-    common = set(curves[0].replicates) & set(curves[1].replicates)
-    return f"{len(common)} common replicates; {REPLICATES} are needed" if len(common) < REPLICATES else ""
+    return of_replicates(len(set(curves[0].replicates) & set(curves[1].replicates)))
 
 
 def _octaves(values: list[float]) -> float:

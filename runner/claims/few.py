@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from runner.analysis.protocol import REPLICATES
 
+ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
+
 
 def few(n: int, what: str) -> str:
     """Why n values decide nothing by a t test; '' where they may.
@@ -14,6 +16,14 @@ def few(n: int, what: str) -> str:
     scripts/error_rates have not been measured.
     """
     return "" if n >= REPLICATES else f"{n} {what}; {REPLICATES} are needed"
+
+
+def of_replicates(n: int) -> str:
+    """Why n replicates decide nothing about optimizers; '' where they may.
+
+    With one, an interval is over the seeds of one search in one split: it describes these maps and not the optimizers.
+    """
+    return ONE_REPLICATE if n == 1 else few(n, "common replicates")
 
 
 def percent_of(a: Mapping[int, float], reference: Mapping[int, float]) -> list[float]:

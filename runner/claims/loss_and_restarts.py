@@ -16,10 +16,10 @@ from runner.analysis.landscape import DRAWS
 from runner.analysis.measures import number
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.claims.claim import Claim
-from runner.claims.comparison import ONE_REPLICATE, obstacle
+from runner.claims.comparison import obstacle
 from runner.claims.curves import by_run, by_unit, of_reported, unit_of
 from runner.claims.evidence import above, below, from_bootstrap, no_higher, within
-from runner.claims.few import few, percent_of, percents
+from runner.claims.few import ONE_REPLICATE, few, percent_of, percents
 
 POINTS = 8  # cells that a cloud of points needs
 EVALUATIONS = 10  # that a half of a run needs for a mean over it: one in every twentieth of the run

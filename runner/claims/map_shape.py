@@ -16,9 +16,9 @@ from runner.analysis.maps import Map, maps
 from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.analysis.surface import counting, fit, windows
-from runner.claims.claim import ALPHA, Claim
-from runner.claims.comparison import ONE_REPLICATE
+from runner.claims.claim import Claim
 from runner.claims.evidence import Evidence, everywhere, from_bootstrap, from_sign
+from runner.claims.few import of_replicates
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3
@@ -48,7 +48,7 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     Args:
         claim: without evidence.
         land: the map.
-        found: in the map itself, and then in each of the other windows. With a `why` the claim keeps it.
+        found: in the map itself, and then in each of the other windows.
     """
     (results,) = claim.places
     why = "selected on test" if results.block.measure.on_test else land.noise.obstacle
@@ -56,15 +56,17 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     others = [one for one in rest if isinstance(one, Evidence)]
     if why or isinstance(own, str):
         return replace(claim, why=why or str(own))
+    why = of_replicates(land.noise.replicates)
     if not others:
-        return replace(claim, evidence=own, why=claim.why or f"no other window of the grid can be asked: {rest[0]}")
+        return replace(claim, evidence=own, why=why or f"no other window of the grid can be asked: {rest[0]}")
     values = [one.value for one in others]
     evidence = everywhere(own, *others)
     alone, worst = (min(one.against_null, one.against_claim) for one in (own, evidence))
-    differs = alone <= ALPHA < worst or alone < 0.5 <= worst
+    differs = alone <= claim.protocol.alpha / 2 < worst or alone < 0.5 <= worst
     return replace(
         claim,
         evidence=evidence,
+        why=why,
         windows=(min(values), max(values), len(values)),
         leaves_open=OTHERWISE if differs else "",
         sample=None if differs else land.sample,
@@ -116,8 +118,6 @@ def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map,
         return replace(claim, why="its grid is rectangular in torch units: search with wd_convention=paper")
     if land.noise.obstacle:
         return _judged(claim, land, [land.noise.obstacle])
-    if land.noise.replicates == 1:
-        claim = replace(claim, why=ONE_REPLICATE)
     pairs = zip(windows(land), windows(twin), strict=True)
     return _judged(claim, land, [_shares(one, other, limit) for (one, limit), (other, _) in pairs])
 

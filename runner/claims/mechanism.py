@@ -14,14 +14,13 @@ from runner.analysis.select import cells
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.verdict import OPTIMISTIC
 from runner.claims.claim import Claim
-from runner.claims.comparison import ONE_REPLICATE, differences
+from runner.claims.comparison import differences
 from runner.claims.evidence import above, apart, below, from_signs, within
-from runner.claims.few import few, percent_of
+from runner.claims.few import ONE_REPLICATE, few, percent_of
 from runner.records import baseline
 
 SETTLED = 1.5  # steps times decay per step after which weights have come to their equilibrium
 GROKKED = 1.0  # percent of validation error
-FOLLOWED = "trials with diagnostics=true"
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -35,60 +34,76 @@ def claims(study: StudyResults) -> Iterator[Claim]:
 
 
 def _mechanism(study: StudyResults, results: BlockResults) -> Iterator[Claim]:
+    """Claims 18 and 19: what happens within networks. With one replicate they are about these networks, by their seeds.
+
+    Trials of one replicate share its split, and those of one seed the data's order too, so neither are samples.
+    """
     rows = results.block.rows
-    rows = rows.loc[(rows["family"] == "adam") & (rows["wd"] > 0), ["trial", "seed", "decoupled", "wd_paper", "steps"]]
-    followed = study.dynamics.merge(rows, on="trial", how="inner")
+    rows = rows.loc[(rows["family"] == "adam") & (rows["wd"] > 0)]
+    rows = rows[["trial", "seed", "replicate", "decoupled", "wd_paper", "steps"]]
+    followed = study.dynamics.drop(columns=["seed", "replicate"], errors="ignore").merge(rows, on="trial", how="inner")
+    followed["unit"] = followed["replicate" if results.parts else "seed"]
     decoupled = followed["decoupled"].astype(bool)
     late = followed["step"] > followed["steps"] / 2
     l2, w = followed[late & ~decoupled], followed[late & decoupled]
+    what, remark = _units(results, "seeds")
+    what += " with diagnostics=true"
     if len(l2):
-        correlation = l2[l2["kind"] == "all"].groupby("trial")["decay_rank_correlation"].mean()
+        correlation = _means(l2[l2["kind"] == "all"], "decay_rank_correlation")
         yield Claim(
             "decay-by-gradient",
             "Adam + L2 decays weights with large gradients less",
             "rank correlation of a weight's relative decay with sqrt(v), second half of the run",
-            below(correlation),
+            below(correlation.values()),
             (results,),
-            few(len(correlation), FOLLOWED),
-            sample=(len(correlation), FOLLOWED),
+            few(len(correlation), what),
+            remark,
+            sample=(len(correlation), what),
         )
     if len(w):
-        yield _rotation(results, followed[decoupled])
+        yield _rotation(results, followed[decoupled], what, remark)
     if len(l2) and len(w):
-        gap = differences(_uneven(l2), _uneven(w))
+        gap = differences(*(_means(one[one["kind"] == "normalised"], "angle_cv") for one in (l2, w)))
         yield Claim(
             "rotation-uneven",
             "Neurons rotate less alike under Adam + L2",
             "coefficient of variation of the angle per step over neurons, Adam + L2 minus AdamW",
             above(gap),
             (results,),
-            few(len(gap), FOLLOWED),
-            sample=(len(gap), FOLLOWED),
+            few(len(gap), what),
+            remark,
+            sample=(len(gap), what),
         )
 
 
-def _uneven(rows: pd.DataFrame) -> dict[int, float]:
-    """By seed: how differently neurons rotate, averaged over layers and epochs."""
-    variation = rows[rows["kind"] == "normalised"].groupby("seed")["angle_cv"].mean().dropna()
-    return {int(str(seed)): float(value) for seed, value in variation.items()}
+def _units(results: BlockResults, seeds: str) -> tuple[str, str]:
+    """What the values are over, and what is to be said of it where that is seeds."""
+    return ("replicates", "") if results.parts else (seeds, "over seeds in one split of the data")
 
 
-def _rotation(results: BlockResults, w: pd.DataFrame) -> Claim:
+def _means(rows: pd.DataFrame, column: str) -> dict[int, float]:
+    """By unit: the mean over its trials of their means over layers and epochs."""
+    by_unit = rows.groupby(["unit", "trial"])[column].mean().groupby("unit").mean().dropna()
+    return {int(str(unit)): float(value) for unit, value in by_unit.items()}
+
+
+def _rotation(results: BlockResults, w: pd.DataFrame, what: str, remark: str) -> Claim:
     settled = w[(w["kind"] == "normalised") & (w["step"] * w["wd_paper"] >= SETTLED)]
-    ratio = (settled["update_angle"] / settled["predicted_angle"]).groupby(settled["trial"]).mean()
-    why = few(len(ratio), FOLLOWED)
+    ratio = _means(settled.assign(ratio=settled["update_angle"] / settled["predicted_angle"]), "ratio")
+    why = few(len(ratio), what)
     if results.block.settings["schedule"] != "constant":
         why = "the rate is not constant, so weights are never in equilibrium"
-    elif not len(ratio):
+    elif not ratio:
         why = "no trial ran for 3 / (2 wd) steps"
     return Claim(
         "rotation-predicted",
         "AdamW rotates weights as predicted",
         "angle per step of normalized layers over sqrt(2 eta lambda (1-beta1)/(1+beta1)) (within 0.2 of 1)",
-        within(ratio, 0.2, 1.0),
+        within(ratio.values(), 0.2, 1.0),
         (results,),
         why,
-        sample=(len(ratio), FOLLOWED),
+        remark,
+        sample=(len(ratio), what),
     )
 
 
@@ -110,7 +125,7 @@ def _scale_free(group: list[BlockResults]) -> Iterator[Claim]:
             cell = common.iloc[0]
             gap = percent_of(*(_errors(one, str(cell["cell"])) for one in (results, base)))
             margin = base.protocol.equal_within
-            units = "replicates" if base.parts else "common seeds"
+            units, of = _units(base, "common seeds")
             yield Claim(
                 "loss-scale",
                 f"A loss times {factor:g} {'does not change' if decoupled else 'changes'} {cell['arm']}'s error",
@@ -119,7 +134,7 @@ def _scale_free(group: list[BlockResults]) -> Iterator[Claim]:
                 within(gap, margin) if decoupled else apart(gap, margin),
                 (base,),
                 few(len(gap), units),
-                f"at lr {short(float(cell['lr']))}, wd {short(float(cell['wd']))}",
+                f"at lr {short(float(cell['lr']))}, wd {short(float(cell['wd']))}{f'; {of}' if of else ''}",
                 papers="0 (theory)" if decoupled else "not 0 (theory)",
                 sample=(len(gap), units),
             )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from runner.claims.claim import Claim
-from runner.claims.comparison import ONE_REPLICATE
+from runner.claims.few import ONE_REPLICATE
 from tests.claims.made_up import LRS, WDS, Row, judged
 from tests.report.studies import noise, trial
 

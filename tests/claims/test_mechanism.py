@@ -10,10 +10,10 @@ from scipy import stats
 
 from runner.analysis.protocol import Protocol
 from runner.claims.claim import Claim
-from runner.claims.comparison import ONE_REPLICATE
+from runner.claims.few import ONE_REPLICATE
 from tests.claims.made_up import Row, judged, replicated, study, verdict
 from tests.claims.test_best_cells import world
-from tests.report.studies import noise, trial
+from tests.report.studies import in_replicate, noise, trial
 
 
 def _curves(rows: list[Row], error: Callable[[Row, int], float], column: str = "val_error") -> list[Row]:
@@ -242,6 +242,32 @@ def test_a_few_followed_trials_decide_nothing(seeds: int) -> None:
     assert len(found) == 3
     assert {claim.verdict for claim in found} == {"undecided"}
     assert all("; 4 are needed" in claim.why for claim in found)
+
+
+def test_networks_of_one_split_are_counted_by_seeds_and_those_of_several_by_replicates() -> None:
+    """Two cells with the same seeds were two trials each, and runs of one replicate as many independent ones."""
+    rows, lines = _followed(-0.6, 1.0, 0.2)
+    twins = [trial(**{**_own(row), "lr": 0.02}) for row in rows]
+    ids = {row["trial"]: twin["trial"] for row, twin in zip(rows, twins, strict=True)}
+    both = [*lines, *({**line, "trial": ids[line["trial"]]} for line in lines)]
+    several = [in_replicate(row, int(str(row["seed"])) // 2) for row in rows]
+    ids = {row["trial"]: one["trial"] for row, one in zip(rows, several, strict=True)}
+    renamed = [{**line, "trial": ids[line["trial"]]} for line in lines]
+    for made, followed, n, said in (
+        ([*rows, *twins], both, 8, "over seeds in one split of the data"),
+        (several, renamed, 4, ""),
+    ):
+        found = [claim for claim in judged(made, dynamics=followed) if claim.claim in ("18", "19")]
+        assert len(found) == 3
+        for claim in found:
+            assert claim.evidence is not None
+            assert (claim.evidence.n, claim.verdict, claim.remark) == (n, "confirmed", said)
+
+
+def _own(row: Row) -> dict[str, object]:
+    """What `trial` makes such a row of."""
+    names = ("optimizer", "lr", "wd", "seed", "wd_convention", "schedule")
+    return {name: row[name] for name in names} | {"settings": {"schedule": row["schedule"]}}
 
 
 def test_rotation_under_a_schedule_is_not_judged() -> None:
