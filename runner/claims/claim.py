@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from runner.analysis import paper
 from runner.analysis.protocol import ONE, Protocol
 from runner.analysis.study_results import BlockResults
-from runner.claims.evidence import Evidence
+from runner.claims.evidence import Evidence, everywhere
 from runner.claims.listed import LISTED
 from runner.claims.more import more
 
 ALPHA = ONE.alpha / 2  # of each side, where the study sets no other
 NO_LOOKS = "replicates were added one by one, and its test holds for a number fixed beforehand only"
+OTHERWISE = "other windows of the grid do not bear it out"
 SEEDS = 5  # fresh seeds that a comparison needs
 CONFIRMED, REFUTED, UNDECIDED = "confirmed", "refuted", "undecided"
 
@@ -106,6 +107,25 @@ class Claim:
     def because(self) -> str:
         """The reason of an undecided one, and whatever else is to be said."""
         return "; ".join(part for part in (self.why, self.remark) if part)
+
+
+def in_all_windows(claim: Claim, own: Evidence, others: Sequence[Evidence]) -> Claim:
+    """The claim with evidence that has to hold in other windows of the grid too, by their own noise.
+
+    Args:
+        claim: without evidence; its `sample` is dropped where it is the windows that leave it open.
+        own: in the window that was searched.
+        others: in each of the others.
+    """
+    evidence = everywhere(own, *others)
+    alone, worst = (min(one.against_null, one.against_claim) for one in (own, evidence))
+    differs = alone <= claim.protocol.alpha / 2 < worst or alone < 0.5 <= worst
+    return replace(
+        claim,
+        evidence=evidence,
+        leaves_open=OTHERWISE if differs else "",
+        sample=None if differs else claim.sample,
+    )
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from runner.analysis.measures import NOTHING, number, short
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults, StudyResults
 from runner.analysis.tuning import Curve, alike, over_log2, tuning
-from runner.claims.claim import Claim
+from runner.claims.claim import Claim, in_all_windows
 from runner.claims.evidence import Evidence, below, from_bootstrap
 from runner.claims.few import of_replicates
 
@@ -36,8 +37,9 @@ def _by_arm(block: Block) -> dict[str, Curve]:
 
 def _easier(results: BlockResults, decoupled: ArmResult, l2: ArmResult, curve: Curve, twin: Curve) -> Claim:
     digits, gaps = results.block.measure.digits, _gaps(curve, twin)
-    value, cells = float(over_log2(gaps).mean()) if len(gaps) else math.nan, gaps.shape[1]
-    elsewhere = _elsewhere(results.block, decoupled.arm, l2.arm)
+    cells = gaps.shape[1]
+    alike_gaps = _elsewhere(results.block, decoupled.arm, l2.arm)
+    elsewhere = float(over_log2(alike_gaps).mean()) if len(alike_gaps) else math.nan
     size = number(elsewhere, digits, True)
     shown = [k for k in SHOWN if k <= cells and len(gaps)]
     at = ", ".join(number(float(gaps[:, k - 1].mean()), digits, True) for k in shown)
@@ -46,18 +48,20 @@ def _easier(results: BlockResults, decoupled: ArmResult, l2: ArmResult, curve: C
         f"in windows of the same size around each arm's best: {size}" if size != NOTHING else "",
         "with one seed the chosen run reports itself" if min(curve.seeds, twin.seeds) == 1 else "",
     )
-    return Claim(
+    claim = Claim(
         "easier-to-tune",
         f"{decoupled.arm} is easier to tune than {l2.arm}",
         f"expected {results.block.measure.report_name} of the best of k random cells, mean over log2 k from 1 to "
         f"{cells}, {decoupled.arm} minus {l2.arm} ({results.unit})",
-        _evidence(gaps, curve, twin),
+        None,
         (results,),
-        _obstacle(results, (decoupled, l2), (curve, twin), value, elsewhere),
+        _obstacle(results, (decoupled, l2), (curve, twin), elsewhere),
         "; ".join(remark for remark in remarks if remark),
         variant="" if l2.family == "adam" else l2.family.upper(),
         family=l2.family,
     )
+    own, other = _evidence(gaps, curve, twin), below(over_log2(alike_gaps))
+    return replace(claim, evidence=own) if own is None or other is None else in_all_windows(claim, own, [other])
 
 
 def _gaps(curve: Curve, twin: Curve) -> np.ndarray:
@@ -68,11 +72,10 @@ def _gaps(curve: Curve, twin: Curve) -> np.ndarray:
         return np.array([a[r] - b[r] for r in a if r in b]).reshape(-1, cells)
 
 
-def _elsewhere(block: Block, *arms: str) -> float:
-    """The statistic in windows of the same size around each arm's best cell; NaN where they hold too little."""
+def _elsewhere(block: Block, *arms: str) -> np.ndarray:
+    """`_gaps` in windows of the same size around each arm's best cell; empty where they hold too little."""
     curves = _by_arm(alike(block, arms))
-    gaps = _gaps(*(curves[arm] for arm in arms)) if set(arms) <= curves.keys() else np.empty((0, 2))
-    return float(over_log2(gaps).mean()) if len(gaps) else math.nan
+    return _gaps(*(curves[arm] for arm in arms)) if set(arms) <= curves.keys() else np.empty((0, 2))
 
 
 def _evidence(gaps: np.ndarray, curve: Curve, twin: Curve) -> Evidence | None:
@@ -91,10 +94,9 @@ def _obstacle(
     results: BlockResults,
     arms: tuple[ArmResult, ArmResult],
     curves: tuple[Curve, Curve],
-    value: float,
     elsewhere: float,
 ) -> str:
-    """What forbids a verdict: a curve is one of a window, so windows must be alike, hold the bests, and not decide."""
+    """What forbids a verdict: a curve is one of a window, so windows must be alike, and hold the bests."""
     if results.block.measure.on_test:
         return "selected on test"
     for name in ("lr", "wd"):
@@ -105,8 +107,8 @@ def _obstacle(
     for arm in arms:
         if arm.edge and arm.edge != NONE_BETTER:
             return f"{arm.arm}'s best cell is on its grid's edge ({arm.edge})"
-    if value * elsewhere < 0:
-        return "the sign depends on the window"
+    if math.isnan(elsewhere):
+        return "no windows of the same size around each arm's best can be compared"
     if len({curve.seeds > 1 for curve in curves}) > 1:
         return "one arm was searched with one seed, the other with several"
     return of_replicates(len(set(curves[0].replicates) & set(curves[1].replicates)))

@@ -16,15 +16,14 @@ from runner.analysis.maps import Map, maps
 from runner.analysis.measures import number
 from runner.analysis.study_results import BlockResults, StudyResults
 from runner.analysis.surface import counting, fit, windows
-from runner.claims.claim import Claim
-from runner.claims.evidence import Evidence, everywhere, from_bootstrap, from_sign
+from runner.claims.claim import Claim, in_all_windows
+from runner.claims.evidence import Evidence, from_bootstrap, from_sign
 from runner.claims.few import of_replicates
 
 DIAGONAL = -0.5  # half-way between a basin along the axis and the diagonal
 ALIGNED = 0.3
 RATES = 5  # learning rates that a slope is worth asking of
 Found = Evidence | str  # or in words why there is none
-OTHERWISE = "other windows of the grid do not bear it out"
 
 
 def claims(study: StudyResults) -> Iterator[Claim]:
@@ -60,17 +59,8 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     if not others:
         return replace(claim, evidence=own, why=why or f"no other window of the grid can be asked: {rest[0]}")
     values = [one.value for one in others]
-    evidence = everywhere(own, *others)
-    alone, worst = (min(one.against_null, one.against_claim) for one in (own, evidence))
-    differs = alone <= claim.protocol.alpha / 2 < worst or alone < 0.5 <= worst
-    return replace(
-        claim,
-        evidence=evidence,
-        why=why,
-        windows=(min(values), max(values), len(values)),
-        leaves_open=OTHERWISE if differs else "",
-        sample=None if differs else land.sample,
-    )
+    claim = replace(claim, why=why, windows=(min(values), max(values), len(values)), sample=land.sample)
+    return in_all_windows(claim, own, others)
 
 
 def _slope(results: BlockResults, map_: Map, land: Landscape) -> Claim:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from runner.claims.claim import Claim
+from runner.claims.claim import OTHERWISE, Claim, decided, in_all_windows
+from runner.claims.evidence import below
 from runner.claims.few import ONE_REPLICATE
 from tests.claims.made_up import LRS, WDS, Row, judged
 from tests.report.studies import noise, trial
@@ -114,7 +115,21 @@ def test_a_sign_that_the_place_of_the_window_makes_is_no_verdict() -> None:
     found = claim_of(rows({"adam": STEEP, "adamw": 0.9 * STEEP}, wds=beside))
     assert found.evidence is not None
     assert found.evidence.low > 0
-    assert (found.verdict, found.why) == ("undecided", "the sign depends on the window")
+    assert (found.verdict, found.why) == ("undecided", OTHERWISE)
+
+
+def test_other_windows_have_noise_of_their_own() -> None:
+    """One whose sign is by chance neither forbids a verdict that its noise would, nor allows one that it does not."""
+    values = np.array([[-1.0, -1.1, -0.9, -1.05], [-0.9, 0.3, -0.8, 0.6]])
+    own, other = below(values[0]), below(values[1])
+    assert own is not None
+    assert other is not None
+    assert other.value < 0
+    (claim,) = decided([in_all_windows(Claim("easier-to-tune", "made up", "", None, ()), own, [other])])
+    assert (claim.verdict, claim.why) == ("undecided", OTHERWISE)
+    assert claim.evidence is not None
+    assert claim.evidence.against_null == other.against_null
+    assert claim.evidence.value == own.value
 
 
 def test_a_best_cell_on_the_edge_decides_nothing() -> None:
