@@ -1,4 +1,4 @@
-"""The twelve claims of practitioners, each judged from CSV: `verdicts(folder)` is the call to know."""
+"""The statements of practitioners, each judged from CSV: `verdicts(folder)` is the call to know."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from runner.errors import UserError
-from runner.folklore import algebra, trained
+from runner.folklore import algebra, mechanism, memory, quality, shortest_run, speed, stability
+from runner.folklore.studies import Studies
 from runner.folklore.verdict import Verdict
 
-COMMANDS = {
-    "resnet": "python -m runner +experiment=folklore",
-    "transformer": "python -m runner +experiment=folklore_transformer",
-    "mechanism": "python -m runner +experiment=mechanism results=results/folklore study=mechanism",
-}
-STUDIES = tuple(COMMANDS)
 AGAIN = "python -m runner.folklore --checks measures again"
 NAMES = (
     "l2_in_loss_or_gradient adamw_or_l2 traditional_adam_is_adam traditional_adam_is_torch_adamw "
@@ -31,26 +26,40 @@ NAMES = (
 ]
 
 
-def verdicts(folder: Path) -> list[Verdict]:
-    """All twelve, in their order; UserError where a study or checks.csv is missing."""
-    places = {name: place(folder, name) for name in STUDIES}
+def verdicts(folder: Path, studies: Studies) -> list[Verdict]:
+    """All of them, in their order.
+
+    Args:
+        folder: has checks.csv; studies with maps, and LOMO's bench, may lie beside it.
+        studies: of `runner.folklore.studies.read_all`; what was not run is not measured.
+
+    Raises:
+        UserError: where a file is damaged.
+    """
     checks = read_checks(folder)
-    larger = [trained.remembered(folder.parent / "claims-cpu", claim) for claim in ("best-cell", "adamw-rivals-sgdw")]
-    resnet, transformer, mechanism = (trained.read(places[name]) for name in STUDIES)
-    return [
-        trained.uneven(mechanism),
+    found = [
+        mechanism.uneven(studies),
         algebra.same_and_cheaper(checks),
         algebra.formulas(checks),
         algebra.without_momentum(checks),
         algebra.under_momentum(checks),
         algebra.by_hand(checks),
         algebra.step_by_step(checks),
-        trained.generalizes(resnet, transformer, larger[0]),
-        trained.cheaper(resnet, transformer, checks),
-        trained.strength(resnet=resnet, transformer=transformer),
-        trained.no_switching(resnet, larger[1]),
-        trained.fastest(resnet),
+        quality.generalizes(studies),
+        speed.cheaper(studies, checks),
+        mechanism.strength(folder),
+        quality.no_switching(studies),
+        shortest_run.fastest(studies),
+        speed.converges(studies),
+        stability.more_stable(studies),
+        quality.training_loss(studies),
+        mechanism.strong_late(studies),
+        *quality.rules(studies),
+        stability.warm_up(studies),
+        quality.ramp(studies),
+        memory.lomo(folder),
     ]
+    return sorted(found, key=lambda verdict: verdict.number)
 
 
 def read_checks(folder: Path) -> dict[str, float]:
@@ -65,11 +74,3 @@ def read_checks(folder: Path) -> dict[str, float]:
     if wrong:
         raise UserError(f"{path}: no number for {wrong[0]}; {AGAIN}")
     return values
-
-
-def place(folder: Path, name: str) -> Path:
-    """A study's folder: here, or among the committed ones."""
-    for place in (folder / name, folder.parent / f"{name}-cpu"):
-        if (place / "trials.csv").exists():
-            return place
-    raise UserError(f"{folder / name}: no such study; {COMMANDS[name]} makes it")

@@ -21,7 +21,7 @@ ROUNDS, STEPS = 7, 30
 
 def networks() -> dict[str, Callable[[], torch.nn.Module]]:
     """The ResNet and the Transformer of the folklore studies, one trial each."""
-    small = TransformerSettings("transformer", layers=2, dim=32, heads=4, patch=2)
+    small = TransformerSettings("transformer", layers=1, dim=32, heads=4, patch=2)
     return {
         "resnet": lambda: ResNet(ResNetSettings("resnet"), 1, 1, 10),
         "transformer": lambda: Transformer(small, 1, (1, 8, 8), 10, 0, False),
