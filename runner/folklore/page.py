@@ -61,7 +61,8 @@ def markdown(rows: Sequence[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame
             _COSTS,
             "## Classic resume error: the optimizer state is not restored",
             "The runner restores it. Where only the weights are restored, the training loss of the next steps is "
-            f"{number(lost['kink'], 3)} nats higher [{number(lost['low'], 3)}, {number(lost['high'], 3)}] (resume.csv). "
+            f"{number(lost['kink'], 3)} nats higher "
+            f"[{number(lost['low'], 3)}, {number(lost['high'], 3)}] (resume.csv). "
             "Adam's first steps are as large as the rate, whatever the gradient.",
             "![Loss and step size around the moment of resuming](resume.png)",
             "## How it was made",

@@ -99,7 +99,8 @@ def shorter(bounds: Sequence[tuple[float, float]], margin: float) -> Tested:
     if not n:
         return Tested(math.nan, math.nan, math.nan, 0, 1.0, 1.0)
     lows, highs = (np.array(side) for side in zip(*bounds, strict=True))
-    middles = (lows + highs)[np.isfinite(lows) & np.isfinite(highs)] / 2
+    known = np.isfinite(lows) & np.isfinite(highs)
+    middles = (lows[known] + highs[known]) / 2
     why = "" if n >= REPLICATES else f"{n} replicate{'' if n == 1 else 's'}; {REPLICATES} are needed"
     p_true, p_false = (
         float(stats.binomtest(int(signs.sum()), n, alternative="greater").pvalue)
