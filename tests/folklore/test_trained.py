@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -193,7 +193,7 @@ def test_a_decay_that_ramps_up(ramped: float, spread: float, expected: str) -> N
     assert quality.ramp(studies(ramp=made([*plain, *ramp]))).verdict == expected
 
 
-def _lost(given: list[Row], share: Mapping[str, float]) -> list[Row]:
+def _lost(given: Sequence[Row], share: Mapping[str, float]) -> list[Row]:
     """The search's rows with so large a share, by optimizer, that learned nothing; it differs between replicates."""
     found = []
     for number, row in enumerate(given):
