@@ -66,6 +66,8 @@ def table(results: pd.DataFrame) -> str:
 def answers(results: pd.DataFrame) -> str:
     """The answer of each network of the digits study in words, from the rows of its generalization.csv."""
     lines = []
+    adamw: Any
+    other: Any
     for name, rows in results.groupby("model", sort=False):
         (adamw,) = rows[rows["arm"] == "AdamW"].itertuples()
         (other,) = rows[rows["arm"] == adamw.reference].itertuples()
@@ -183,7 +185,11 @@ def with_tables(page: str, results: Path) -> str:
     digits, cifar10 = (
         pd.read_csv(results / study / "generalization.csv") for study in ("digits-cpu", "cifar10-fig2-h100")
     )
-    texts = {"digits answer": answers(digits), "digits table": over_replicates(digits), "CIFAR-10 table": table(cifar10)}
+    texts = {
+        "digits answer": answers(digits),
+        "digits table": over_replicates(digits),
+        "CIFAR-10 table": table(cifar10),
+    }
     texts |= {"sparing table": sparing(results), "claims table": claims(results)} | columns()
     for name, text in texts.items():
         page = _filled(page, name, text)
