@@ -130,10 +130,15 @@ def in_all_windows(claim: Claim, own: Evidence, others: Sequence[Evidence]) -> C
 
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment (Holm 1979)."""
+    return [min(1.0, one) for one in _steps(p)]
+
+
+def _steps(p: Sequence[float]) -> list[float]:
+    """Holm's adjustment without the bound of 1: how much smaller a p-value has to be for the number of claims."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     adjusted, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        largest = max(largest, (len(p) - rank) * p[i])
         adjusted[i] = largest
     return adjusted
 
@@ -148,7 +153,7 @@ def decided(claims: Sequence[Claim]) -> list[Claim]:
     for kind in (True, False):
         judged = [(i, claim.evidence) for i, claim in enumerate(seen) if claim.evidence and not claim.why]
         some = [(i, evidence) for i, evidence in judged if seen[i].is_primary == kind]
-        sides = (holm([e.against_null for _, e in some]), holm([e.against_claim for _, e in some]))
+        sides = (_steps([e.against_null for _, e in some]), _steps([e.against_claim for _, e in some]))
         corrected |= {i: both for (i, _), both in zip(some, zip(*sides, strict=True), strict=True)}
     return [
         claim
@@ -187,5 +192,5 @@ def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float
     if not claim.leaves_open:
         sample = claim.sample or (evidence.n, "replicates" if claim.places and claim.places[0].parts else "seeds")
         sides = ((evidence.against_null, confirming), (evidence.against_claim, refuting))
-        why += f"; {more(sample, alpha, *sides)}"
+        why += f"; {more(sample, alpha, *sides, grown=evidence.grown)}"
     return replace(claim, why=why)

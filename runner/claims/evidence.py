@@ -29,6 +29,7 @@ class Evidence:
     against_null: float
     against_claim: float
     looked: Callable[[Protocol], Evidence] | None = None  # the same where one could look after every value
+    grown: Callable[[int], tuple[float, float]] | None = None  # the p-values of so many values that are alike
 
 
 P = Callable[[float, int], float]  # p(threshold, side); side 1: the mean is above the threshold, -1: below
@@ -78,7 +79,11 @@ def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) 
 
     def looked(protocol: Protocol) -> Evidence:
         half = confidence_sequence(mean.std, mean.n, protocol.g, protocol.alpha)
-        return Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *tests(_anytime(mean, protocol.g)))
+
+        def grown(n: int) -> tuple[float, float]:
+            return tests(_anytime(replace(mean, n=n), protocol.g))
+
+        return Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *grown(mean.n), grown=grown)
 
     return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked)
 
@@ -161,8 +166,11 @@ def from_signs(first: Sequence[float], second: Sequence[float]) -> Evidence | No
         return None
 
     def looked(protocol: Protocol) -> Evidence:
-        p = [1 / max(1.0, sign_e_value(*both)) for both in ((less, more), (more, less))]
-        return Evidence(less / n, *sign_sequence(less, more, protocol.alpha), n, p[0], p[1])
+        def grown(count: int) -> tuple[float, float]:
+            some, rest = less / n * count, more / n * count
+            return 1 / max(1.0, sign_e_value(some, rest)), 1 / max(1.0, sign_e_value(rest, some))
+
+        return Evidence(less / n, *sign_sequence(less, more, protocol.alpha), n, *grown(n), grown=grown)
 
     return Evidence(less / n, *sign_interval(less, more, 1 - LEVEL), n, *sign_test(less, more), looked)
 
@@ -183,15 +191,20 @@ def everywhere(own: Evidence, *others: Evidence) -> Evidence:
 def _combined(parts: Sequence[Evidence], against: Callable[[Sequence[float]], float]) -> Evidence:
     """The first with the worst p-value of all parts, and what `against` makes of theirs against the claim.
 
-    What is looked at after every replicate is all of the parts, so that goes for `looked` too.
+    What is looked at after every replicate is all of the parts, so that goes for `looked` and `grown` too.
     """
 
     def looked(protocol: Protocol) -> Evidence:
         return _combined([part.looked(protocol) for part in parts if part.looked is not None], against)
+
+    def grown(n: int) -> tuple[float, float]:
+        null, claim = zip(*(part.grown(n) for part in parts if part.grown is not None), strict=True)
+        return max(null), against(claim)
 
     return replace(
         parts[0],
         against_null=max(part.against_null for part in parts),
         against_claim=against([part.against_claim for part in parts]),
         looked=looked if all(part.looked is not None for part in parts) else None,
+        grown=grown if all(part.grown is not None for part in parts) else None,
     )
