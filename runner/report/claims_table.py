@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from runner.analysis.measures import NOTHING, short
 from runner.analysis.protocol import REPLICATES
 from runner.claims.claim import CONFIRMED, REFUTED, UNDECIDED, Claim
+from runner.claims.evidence import Evidence
 from runner.report.table import Table
 
 COLUMNS = (
@@ -64,11 +66,17 @@ def _cells(claim: Claim) -> list[str]:
         claim.claim,
         f"{claim.name}: {claim.statistic}",
         f"{verdict}: {claim.because}" if claim.because else verdict,
-        f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]{_elsewhere(claim)}" if e else NOTHING,
+        f"{_with_interval(e)}{_elsewhere(claim)}" if e else NOTHING,
         str(e.n) if e else NOTHING,
         claim.paper_value,
         claim.figure,
     ]
+
+
+def _with_interval(e: Evidence) -> str:
+    """'0.11 [0.10, 0.12]'; the value alone where nothing bounds it: so few replicates exclude none."""
+    bounded = math.isfinite(e.low) or math.isfinite(e.high)
+    return f"{short(e.value, 3)} [{short(e.low, 3)}, {short(e.high, 3)}]" if bounded else short(e.value, 3)
 
 
 def _elsewhere(claim: Claim) -> str:
@@ -80,14 +88,20 @@ def _elsewhere(claim: Claim) -> str:
 
 
 RULES = (
-    f"Cells are selected by validation error; bests are compared over at least {REPLICATES} "
-    "replicates of the whole study, each with a split, a search and fresh seeds of its own, paired by replicate "
-    "(Student's t, or e-values where "
-    "replicates were added one by one); a best cell on its grid's edge, or a selection on test, leaves a "
-    "comparison undecided; 'equal' needs the whole interval within a share of the other error; statistics of maps "
-    "are read off a smooth surface through the good cells, their noise is that over replicates (over seeds where "
-    "there is one), and a verdict holds in the other windows of the grid too. A claim is confirmed or refuted at "
-    "the one-sided alpha / 2 level after Holm's correction, over the primary claims that the study named "
-    "beforehand and over all others, which are exploratory; the intervals are not corrected. The paper's values "
-    "were read off its figures, of one run each and selected on test."
+    f"Cells are selected by validation error; bests are compared over at least {REPLICATES} replicates of the whole "
+    "study, each with a split, a search and fresh seeds of its own, paired by replicate. So are curves, restarts, "
+    "clouds of cells and tuning budgets, all by Student's t, and grokking by the exact sign test, which takes as many "
+    "as its level needs. Where replicates were added one by one, e-values that allow it stand for both tests, and "
+    "what is read off maps, for which there is none, stays undecided. A best cell on its grid's edge, or a selection "
+    "on test, leaves a comparison undecided; 'equal' needs the whole interval within a share of the other error, and "
+    "'as good', 'rivals' and 'gets nothing' need it on one side of that. The slope and the separability of a map are "
+    "read off a smooth surface through its good cells, and a verdict on them, as on tuning, holds in other windows of "
+    "the grid too. The best decay of a budget is the lowest point of the grid itself, between its cells by a "
+    "parabola, in the one window that was searched. The noise of maps is that over replicates, of which they need "
+    f"{REPLICATES} as well; with one it is that over seeds, which describes that search and decides nothing about "
+    "optimizers. What happens within networks, and what a multiplied loss does to one cell, is judged over replicates "
+    "too, and with one over its seeds: then it is about that split. A claim is confirmed or refuted at the one-sided "
+    "alpha / 2 level after Holm's correction, over the primary claims that the study named beforehand and over all "
+    "others, which are exploratory; the intervals are not corrected. The paper's values were read off its figures, of "
+    "one run each and selected on test."
 )

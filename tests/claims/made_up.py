@@ -49,6 +49,15 @@ def study_results(
     return StudyResults(blocks, frame(curves, CURVES), frame(cycles, CYCLES), frame(dynamics, DYNAMICS))
 
 
+def curves_of(rows: list[Row], error: Callable[[Row, int], float], column: str = "val_error") -> list[Row]:
+    """Lines of curves.csv, one for each epoch of these runs, with `error(row, epoch)` in the column."""
+    return [
+        {"trial": row["trial"], "epoch": epoch, "step": 7 * epoch, "val_error": 1.0, column: error(row, epoch)}
+        for row in rows
+        for epoch in range(1, int(str(row["epochs"])) + 1)
+    ]
+
+
 def verdict(claims: Iterable[Claim], words: str) -> str:
     """Of the one claim whose name contains these words."""
     (found,) = [claim for claim in claims if words in claim.name]

@@ -14,6 +14,7 @@ from runner.analysis.results import results
 from runner.analysis.sequential import confidence_sequence
 from runner.claims.claim import NO_LOOKS, Claim, decided, holm
 from runner.claims.evidence import above, apart, below, everywhere, from_bootstrap, jointly, within
+from runner.report.claims_table import markdown
 from tests.analysis.test_select import frame
 from tests.report.studies import search
 
@@ -189,3 +190,13 @@ def test_intervals_cover_the_truth() -> None:
         assert found is not None
         hits += found.low <= 0.3 <= found.high
     assert 0.93 <= hits / 1000 <= 0.97
+
+
+def test_a_value_that_no_interval_bounds_stands_alone() -> None:
+    """Four values exclude none under looks with g = 1: the table showed brackets around two dashes."""
+    (block,) = split(frame(search(lrs=(1e-3,))))
+    place = results(block, "", Protocol(0, looks=True, g=1.0))
+    for count, shown in ((4, "| -0.3 |"), (6, "| -0.3 [-")):
+        values = [-0.31, -0.29] * (count // 2)
+        (claim,) = decided([replace(_claim(values), places=(place,))])
+        assert shown in markdown([claim])
