@@ -89,6 +89,11 @@ class Claim:
         return self.places[0].protocol if self.places else ONE
 
     @property
+    def level(self) -> float:
+        """The coverage of its interval, which is not corrected for several claims."""
+        return 1 - self.protocol.alpha
+
+    @property
     def is_on_the_papers_data(self) -> bool:
         """Whether any of its blocks is of data that the paper used."""
         return any(one.block.settings["dataset"] in paper.DATASETS for one in self.places)
@@ -166,14 +171,17 @@ def decided(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def _seen(claim: Claim) -> Claim:
-    """The claim with the evidence that holds for a study whose replicates were added one by one, if this is one.
+    """The claim with its interval at the study's level, and the evidence that holds where replicates were added.
 
     A test that holds for a number fixed beforehand finds something sooner or later where it is repeated; of that kind
     are those of maps, which so decide nothing there.
     """
     protocol, evidence = claim.protocol, claim.evidence
-    if evidence is None or not protocol.looks:
+    if evidence is None:
         return claim
+    if not protocol.looks:
+        low, high = evidence.bounds(protocol.alpha) if evidence.bounds else (evidence.low, evidence.high)
+        return replace(claim, evidence=replace(evidence, low=low, high=high))
     if evidence.looked is None:
         return replace(claim, why=claim.why or NO_LOOKS)
     return replace(claim, evidence=evidence.looked(protocol))

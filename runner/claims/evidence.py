@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import special
@@ -20,7 +21,7 @@ from runner.analysis.statistics import LEVEL, Estimate, estimate, t_quantile
 
 @dataclass(frozen=True)
 class Evidence:
-    """A statistic with its 95 % interval, and two p-values: if the claim is false (`against_null`), and if it holds."""
+    """A statistic with its interval, and two p-values: if the claim is false (`against_null`), and if it holds."""
 
     value: float
     low: float
@@ -30,6 +31,7 @@ class Evidence:
     against_claim: float
     looked: Callable[[Protocol], Evidence] | None = None  # the same where one could look after every value
     grown: Callable[[int], tuple[float, float]] | None = None  # the p-values of so many values that are alike
+    bounds: Callable[[float], tuple[float, float]] | None = None  # the interval by alpha; it is made for 5 %
 
 
 P = Callable[[float, int], float]  # p(threshold, side); side 1: the mean is above the threshold, -1: below
@@ -76,6 +78,7 @@ def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) 
         return None
     error = mean.half / t_quantile((1 + LEVEL) / 2, mean.n - 1)
     p = _p_value(mean.mean, error, lambda t: special.stdtr(mean.n - 1, t))
+    bounds = partial(_around, mean.mean, error, mean.n - 1)
 
     def looked(protocol: Protocol) -> Evidence:
         half = confidence_sequence(mean.std, mean.n, protocol.g, protocol.alpha)
@@ -85,7 +88,14 @@ def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) 
 
         return Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *grown(mean.n), grown=grown)
 
-    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked)
+    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked, bounds=bounds)
+
+
+def _around(value: float, error: float, freedom: float, alpha: float) -> tuple[float, float]:
+    """Student's interval, the normal one where the degrees of freedom are infinite."""
+    at = 1 - alpha / 2
+    half = error * (t_quantile(at, freedom) if math.isfinite(freedom) else float(special.ndtri(at)))
+    return value - half, value + half
 
 
 def _anytime(mean: Estimate, g: float) -> P:
@@ -121,14 +131,13 @@ def from_bootstrap(
     """
     error = float(np.std(drawn, ddof=1))
     finite = math.isfinite(freedom)
-    half = error * (t_quantile((1 + LEVEL) / 2, freedom) if finite else float(special.ndtri((1 + LEVEL) / 2)))
+    bounds = partial(_around, value, error, freedom)
     p = _p_value(value, error, lambda t: special.stdtr(freedom, t) if finite else special.ndtr(t))
-    return Evidence(value, value - half, value + half, n, *_inside(p, low, high))
+    return Evidence(value, *bounds(1 - LEVEL), n, *_inside(p, low, high), bounds=bounds)
 
 
 def from_sign(
     value: float,
-    interval: tuple[float, float],
     n: int,
     sign: Callable[[float], tuple[float, float]],
     freedom: float,
@@ -138,7 +147,8 @@ def from_sign(
     """The claim: the truth is between `low` and `high` (either may be infinite).
 
     `sign(threshold)` is the estimate of a number that is above 0 where the truth is above the threshold, and its
-    standard error with `freedom` degrees of freedom.
+    standard error with `freedom` degrees of freedom; both are those of a sum that is linear in the threshold. The
+    interval holds the thresholds that are not rejected (Fieller 1954), which may be all.
     """
 
     def p(threshold: float, side: int) -> float:
@@ -146,7 +156,16 @@ def from_sign(
             return float(side * threshold > 0)
         return _p_value(*sign(threshold), lambda t: special.stdtr(freedom, t))(0.0, side)
 
-    return Evidence(value, *interval, n, *_inside(p, low, high))
+    def bounds(alpha: float) -> tuple[float, float]:
+        t = t_quantile(1 - alpha / 2, freedom)
+        below_, at, above_ = (estimate**2 - (t * error) ** 2 for estimate, error in map(sign, (-1.0, 0.0, 1.0)))
+        curvature = (below_ + above_) / 2 - at
+        if curvature <= 0:
+            return -math.inf, math.inf
+        first, last = sorted(np.roots([curvature, (above_ - below_) / 2, at]).real)
+        return float(first), float(last)
+
+    return Evidence(value, *bounds(1 - LEVEL), n, *_inside(p, low, high), bounds=bounds)
 
 
 def from_signs(first: Sequence[float], second: Sequence[float]) -> Evidence | None:
@@ -172,7 +191,8 @@ def from_signs(first: Sequence[float], second: Sequence[float]) -> Evidence | No
 
         return Evidence(less / n, *sign_sequence(less, more, protocol.alpha), n, *grown(n), grown=grown)
 
-    return Evidence(less / n, *sign_interval(less, more, 1 - LEVEL), n, *sign_test(less, more), looked)
+    bounds = partial(sign_interval, less, more)
+    return Evidence(less / n, *bounds(1 - LEVEL), n, *sign_test(less, more), looked, bounds=bounds)
 
 
 def jointly(shown: Evidence, *others: Evidence) -> Evidence:

@@ -91,8 +91,7 @@ def _valley(land: Landscape, low: float, high: float, limit: float) -> Found:
     surface = fit(land, limit, counting(land))
     if isinstance(surface, str) or surface.no_valley:
         return surface if isinstance(surface, str) else surface.no_valley
-    slope = surface.slope, surface.slope_interval, surface.cells
-    return from_sign(*slope, surface.steeper, surface.freedom, low, high)
+    return from_sign(surface.slope, surface.cells, surface.steeper, surface.freedom, low, high)
 
 
 def _separable(results: BlockResults, map_: Map, land: Landscape, twin_map: Map, twin: Landscape) -> Claim:

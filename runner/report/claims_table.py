@@ -16,7 +16,7 @@ from runner.report.table import Table
 COLUMNS = (
     "claim name figure statistic value low high n verdict why paper_value scope windows_low windows_high windows"
 ).split()
-HEAD = ("claim", "says", "verdict", "value [95 %]", "n", "the paper's", "figure")
+HEAD = ("claim", "says", "verdict", "value [{} %]", "n", "the paper's", "figure")
 
 
 def frame(claims: Sequence[Claim]) -> pd.DataFrame:
@@ -45,8 +45,9 @@ def shown(claims: Sequence[Claim], asked: bool) -> list[Claim]:
 def tables(claims: Sequence[Claim]) -> list[Table]:
     """One for each scope."""
     return [
-        Table(f"On {scope}", HEAD, [_cells(claim) for claim in claims if claim.scope == scope], words=(1, 2, 5, 6))
+        Table(f"On {scope}", _head(some[0]), [_cells(claim) for claim in some], words=(1, 2, 5, 6))
         for scope in dict.fromkeys(claim.scope for claim in claims)
+        if (some := [claim for claim in claims if claim.scope == scope])
     ]
 
 
@@ -55,6 +56,10 @@ def markdown(claims: Sequence[Claim]) -> str:
     head = f"# The paper's claims, judged on this study\n\n{summary(claims).capitalize()}."
     parts = [f"## {table.caption}\n\n{table.markdown()}" for table in tables(claims)]
     return "\n\n".join([head, *parts, f"## Rules\n\n{RULES}"]) + "\n"
+
+
+def _head(claim: Claim) -> list[str]:
+    return [text.format(short(100 * claim.level)) for text in HEAD]
 
 
 def _cells(claim: Claim) -> list[str]:

@@ -12,8 +12,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from runner.analysis.blocks import split
+from runner.analysis.protocol import Protocol
+from runner.analysis.results import results
 from runner.claims.claim import ALPHA, Claim, decided, holm
-from runner.claims.evidence import Evidence, above, apart, below, everywhere, from_bootstrap, jointly, within
+from runner.claims.evidence import (
+    Evidence,
+    above,
+    apart,
+    below,
+    everywhere,
+    from_bootstrap,
+    from_sign,
+    from_signs,
+    jointly,
+    within,
+)
+from runner.report.claims_table import tables
+from tests.analysis.test_select import frame
+from tests.report.studies import search
 
 NOTHING = Evidence(0.0, -1.0, 1.0, 5, 0.5, 0.5)
 
@@ -128,3 +145,26 @@ def test_claims_without_numbers_say_so_and_keep_their_place() -> None:
     found = decided([none, claim(ALPHA, 0.9), told, claim(ALPHA / 2, 0.9, "selected on test")])
     assert [one.why for one in found] == ["no numbers", "", "no such run", "selected on test"]
     assert [one.verdict for one in found] == ["undecided", "confirmed", "undecided", "undecided"]
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_an_interval_has_the_level_of_the_study(alpha: float) -> None:
+    """It was that of 95 % whatever a study had laid down, and so said another thing than the verdict."""
+    (block,) = split(frame(search(lrs=(1e-3,))))
+    place = results(block, "", Protocol(8, alpha=alpha))
+    values = [-0.3, -0.5, -0.1, -0.6, -0.1, -0.4, -0.2, -0.3]
+    student = stats.ttest_1samp(values, 0.0).confidence_interval(1 - alpha)
+    drawn = np.random.default_rng(0).normal(0, 0.5, 30)
+    exact = stats.binomtest(7, 8).proportion_ci(1 - alpha, method="exact")
+    for evidence, expected in (
+        (below(values), tuple(student)),
+        (from_bootstrap(0.3, drawn, 7, -1.0, 1.0), stats.norm.interval(1 - alpha, 0.3, np.std(drawn, ddof=1))),
+        (from_signs([1.0] * 7 + [2.0], [2.0] * 7 + [1.0]), (exact.low, exact.high)),
+        # An estimate with the same error at any threshold: Student's interval again.
+        (from_sign(0.4, 9, lambda at: (0.4 - at, 0.1), 5, -1.0, 1.0), stats.t.interval(1 - alpha, 5, 0.4, 0.1)),
+    ):
+        (claim,) = decided([Claim("best-cell", "made up", "", evidence, (place,))])
+        assert claim.evidence is not None
+        assert claim.level == 1 - alpha
+        assert (claim.evidence.low, claim.evidence.high) == pytest.approx(expected)
+    assert tables([claim])[0].header[3] == f"value [{100 * (1 - alpha):g} %]"
