@@ -126,7 +126,9 @@ def _exponent(searches: list[_Searched]) -> Claim:
             ("0.5 (the paper)", 0.5),
             ("1 (timescale of the run's length)", 1.0),
         )
-        inside = [name for name, p in theories if evidence.low <= p <= evidence.high]
+        alpha = searches[0].results.protocol.alpha
+        low, high = evidence.bounds(alpha) if evidence.bounds else (evidence.low, evidence.high)
+        inside = [name for name, p in theories if low <= p <= high]
         remark = f"the interval holds {' and '.join(inside) or 'none of 0, 0.5 and 1'}"
     return Claim(
         "decay-exponent",
