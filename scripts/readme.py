@@ -75,9 +75,15 @@ def answers(results: pd.DataFrame) -> str:
         lines.append(
             f"* **Small {NETWORKS[str(name)]}: {ANSWERS.get(adamw.verdict, 'undecided')}.** AdamW errs on "
             f"{adamw.test_error:.1f} % of the test images, {other.arm} on {other.test_error:.1f} %. The difference is "
-            f"{adamw.difference:+.1f} ± {half:.1f} points."
+            f"{_signed(adamw.difference, 1)} ± {half:.1f} points."
         )
     return "\n".join(lines) + "\n"
+
+
+def _signed(value: float, digits: int) -> str:
+    """'+0.3' or '-0.3', and '0.0' where nothing is left of it."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def over_replicates(results: pd.DataFrame) -> str:
@@ -92,12 +98,15 @@ def over_replicates(results: pd.DataFrame) -> str:
         half = (row.test_error_high - row.test_error_low) / 2
         far, verdict = "–", "the reference"
         if pd.notna(row.difference):
-            far, verdict = f"{row.difference:+.2f} ± {(row.difference_high - row.difference_low) / 2:.2f}", row.verdict
+            far, verdict = (
+                f"{_signed(row.difference, 2)} ± {(row.difference_high - row.difference_low) / 2:.2f}",
+                row.verdict,
+            )
         lines.append(
             f"| {NETWORKS[row.model]} | {row.arm} | {row.test_error:.2f} ± {half:.2f} | {row.gap_loss:.3f} | {far} "
             f"| {verdict} | {row.lr:g} | {row.wd:g}{unit} |"
         )
-    level = 100 * results["difference_level"].dropna().iloc[0]
+    level = results["difference_level"].dropna().iloc[0]
     lines += [
         "",
         f"± is the 95 % interval over {results.replicates[0]} replicates, {level:g} % for a difference. The best cell "
@@ -141,7 +150,7 @@ def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
 
 def claims(results: Path) -> str:
     """The table of verdicts, from the claims.csv of the committed studies."""
-    lines = ["| claim | verdict | measured [95 %] | the paper |", "|---|---|---:|---|"]
+    lines = ["| claim | verdict | measured, with its interval | the paper |", "|---|---|---:|---|"]
     rows = [row for study, words in SHOWN for row in _shown(results / study / "claims.csv", study, words)]
     for row in sorted(rows, key=lambda row: int(re.match(r"\d+", str(row["claim"])).group())):  # type: ignore[union-attr]
         because = str(row["why"]).split(";")[0] if row["verdict"] == "undecided" else ""

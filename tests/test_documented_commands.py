@@ -28,7 +28,7 @@ NOT_RUN = {
     "scripts/test_machines": "it runs these tests as other processors would",
     "scripts/gpu.sh": "tests/scripts/test_gpu.py runs it, without a GPU",
     "scripts/slurm/cluster.sh": "tests/execution/cluster/test_slurm.py runs it",
-    "python -m runner.folklore": "tests/folklore/test_folklore.py runs it",
+    "python -m runner.folklore": "tests/folklore runs it",
     "source": "a shell's own",
     "pip": "it installs",
     "squeue": "Slurm's own",

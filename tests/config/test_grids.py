@@ -22,7 +22,7 @@ TWINS = {"adam": "adamw", "sgd": "sgdw"}
 UNEQUAL = {
     "fig3": "the paper's Figure 3 has 12 coefficients for Adam and 7 decays for AdamW",
     **dict.fromkeys(
-        ("digits_sgd", "folklore_transformer", "grokking", "shakespeare_tenth"),
+        ("grokking", "shakespeare_tenth"),
         "the committed study of an experiment has these cells",
     ),
     "shakespeare": "an experiment keeps the trials that it had",

@@ -58,8 +58,13 @@ def primary_claims(claims: Sequence[Claim]) -> list[str]:
         if not claim.is_primary:
             continue
         e, why = claim.evidence, f" ({claim.because})" if claim.because else ""
-        interval = f"95\u00a0% interval {short(e.low, 3)} to {short(e.high, 3)}, n = {e.n}" if e else ""
-        value = f" {claim.statistic[:1].upper()}{claim.statistic[1:]}: {short(e.value, 3)}, {interval}." if e else ""
+        value = ""
+        if e:
+            ends = (
+                f"{short(e.low, 3)} to {short(e.high, 3)}" if math.isfinite(e.high - e.low) else "without ends as yet"
+            )
+            interval = f"{percent(claim.level)} interval {ends}, n = {e.n}".replace(" %", "\u00a0%")
+            value = f" {claim.statistic[:1].upper()}{claim.statistic[1:]}: {short(e.value, 3)}, {interval}."
         lines.append(f"The claim that this study is for: {claim.name}. It is **{claim.verdict}**{why}.{value}")
     return lines
 
