@@ -30,6 +30,7 @@ from runner.execution.local import PhaseOutcome, Resources, say, train
 from runner.execution.provenance import of_other_code
 from runner.finalists import check_reference
 from runner.records.commands import note_command
+from runner.records.packed import opened
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.records.regular import check_files
@@ -124,8 +125,9 @@ def _has_work(folder: Path, group: Sequence[Settings], devices: Sequence[str]) -
     """A guess, before the data is read, whether other processes than this one will be wanted."""
     settings, points = group[0].run, _points(group)
     try:
-        rows = (folder / "trials.csv").read_bytes().count(b"\n") - 1
-    except OSError:  # not there; or unreadable, which the records will say
+        with opened(folder / "trials.csv") as file:
+            rows = sum(1 for _ in file) - 1
+    except (OSError, UserError):  # not there; or unreadable, which the records will say
         rows = 0
     # At wd = 0 twins share their trials, so a finished study may have fewer rows than points.
     left = not settings.resume or settings.fresh or rows < points / 2

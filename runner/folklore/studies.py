@@ -13,6 +13,7 @@ from runner.analysis.select import NONE_BETTER
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
 from runner.errors import UserError
+from runner.records.read import exists
 from runner.records.read import read as read_table
 
 COMMANDS = {
@@ -47,7 +48,7 @@ Studies = Mapping[str, Study]
 def place(folder: Path, name: str) -> Path | None:
     """Where a study lies, in the folder or among the committed ones beside it; None where it was not run."""
     places = (folder / name, folder.parent / name, folder.parent / f"{name}-cpu")
-    return next((place for place in places if (place / "trials.csv").exists()), None)
+    return next((place for place in places if exists(place)), None)
 
 
 def read(folder: Path) -> Study:
@@ -65,7 +66,7 @@ def read_all(folder: Path) -> dict[str, Study]:
     Raises:
         UserError: where the folder has none at all.
     """
-    if not any((folder / name / "trials.csv").exists() for name in COMMANDS):
+    if not any(exists(folder / name) for name in COMMANDS):
         raise UserError(f"{folder}: no study here; {COMMANDS['resnet']} makes one")
     places = {name: place(folder, name) for name in COMMANDS}
     return {name: read(found) if found else Study() for name, found in places.items()}

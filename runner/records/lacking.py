@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.config.schedules import RestartsSettings, cycles
+from runner.records.packed import present
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ def left_out(folder: Path) -> set[str]:
     except OSError:
         return set()
     named = {line.strip().removesuffix(".csv") for line in lines}
-    return {table for table in LEAVES if table in named and not (folder / f"{table}.csv").exists()}
+    return {table for table in LEAVES if table in named and not present(folder / f"{table}.csv")}
 
 
 def lacking(table: str, rows: pd.DataFrame, trials: pd.DataFrame, followed: bool) -> int:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from runner.errors import UserError
 from runner.records.checks import check_cells
+from runner.records.packed import opened
 from runner.records.schema import COLUMNS, OLDEST, SCHEMA, names
 
 
@@ -120,7 +121,7 @@ class Rows:
     shorter rows after the file has become wider, so a row may have as few cells as the oldest version wrote.
 
     Args:
-        path: of the file; where there is none there are no rows.
+        path: of the file, which may be packed (packed.py); where there is none there are no rows.
         table: its name in the schema.
         wanted: tells by a line whether its row is asked for; all are if it is not given.
 
@@ -136,7 +137,7 @@ class Rows:
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         try:
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 yield from self._rows(file)
         except FileNotFoundError:
             return

@@ -15,6 +15,7 @@ from runner.records import parts
 from runner.records.checks import check_cells, impossible
 from runner.records.column import Range
 from runner.records.lines import Rows, header, split
+from runner.records.packed import packed, present
 from runner.records.schema import COLUMNS, TABLES, names
 from runner.records.superseding import current, lived
 
@@ -26,7 +27,7 @@ BLOCK = 2**16  # lines that pandas gets at a time
 
 def exists(folder: Path, table: str = "trials") -> bool:
     """Whether anything of it has been written, here or in a part."""
-    return any((place / f"{table}.csv").exists() for place in (folder, *parts.of(folder)))
+    return any(present(place / f"{table}.csv") for place in (folder, *parts.of(folder)))
 
 
 def read(folder: Path, table: str = "trials", only: Collection[str] | None = None) -> pd.DataFrame:
@@ -52,10 +53,12 @@ def read(folder: Path, table: str = "trials", only: Collection[str] | None = Non
         return pd.DataFrame(columns=COLUMNS[table])
     # The parts first, the study last: a row that is merged between the two reads is then seen in one of them at least.
     jobs = [_part(place / f"{table}.csv", table, only) for place in parts.of(folder)]
-    own = _file(folder / f"{table}.csv", table, only)
+    path = folder / f"{table}.csv"
+    own = _file(path, table, only)
+    if path.exists() and packed(path).exists():
+        note(f"{packed(path)}: is not read, for {path.name} is there too")
     frame, twice = current(table, own, jobs)
     if twice:
-        path = folder / f"{table}.csv"
         note(f"{path}: {twice} lines repeat the {' '.join(names(table))} of an earlier one; left out")
     if table in ("curves", "dynamics") and exists(folder):
         frame = lived(frame, read(folder))
@@ -172,7 +175,7 @@ def _look_for_rows(folder: Path, table: str, frame: pd.DataFrame, only: Collecti
         trials = trials if only is None else trials[trials["trial"].isin(list(only))]
         count = lacking(table, frame, trials, table == "dynamics" and agreed(folder, "diagnostics", True))
     if count:
-        what = "does not have all rows" if path.exists() else "is missing, with the rows"
+        what = "does not have all rows" if present(path) else "is missing, with the rows"
         meant = f" ({LEFT_OUT} says so)" if path.stem in left_out(folder) else ""
         note(f"{path}: {what} of {count} trials in trials.csv{meant}; {LEAVES[path.stem]}")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from runner.errors import UserError
 from runner.records import parts
-from runner.records.schema import FILES
+from runner.records.schema import FILES, RESULT_TABLES
 
-_NAMES = (*FILES.values(), "study.yaml", "report.html", "claims.md")
+_NAMES = (*FILES.values(), *(f"{FILES[table]}.gz" for table in RESULT_TABLES), "study.yaml", "report.html", "claims.md")
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from runner.errors import UserError
 from runner.records.checks import check_cells
 from runner.records.lines import Rows, check_header, header, is_plain, is_whole, joined, padded, split
+from runner.records.packed import opened, packed
 from runner.records.read import note, vouch
 from runner.records.schema import COLUMNS, COUNTED, OLDEST, TABLES, WORDS
 from runner.records.superseding import Last, supersede
@@ -107,7 +109,7 @@ class Table:
         if not (file := self._begun(mend)):
             return
         with file:
-            before, whole = os.fstat(file.fileno()), self.lines == 1
+            before, whole = self._status(file), self.lines == 1
             for line in file:
                 if not line.endswith(b"\n"):
                     if not mend:
@@ -126,14 +128,14 @@ class Table:
                 else:
                     yield row
             if whole and self.name == "trials" and self.on_bad_row == "refuse":
-                after = os.fstat(file.fileno())
+                after = self._status(file)
                 if after.st_size == self.offset and after.st_mtime_ns == before.st_mtime_ns:
                     vouch(after)  # so that reading the file does not check all rows again, which takes as long
 
     def _begun(self, mend: bool) -> BinaryIO | None:
         """The file behind what has been seen of it, if there is one with a header."""
         try:
-            file = self.path.open("rb")
+            file = opened(self.path)
         except OSError as error:
             # What only helps to plan and to launch counts as absent where it cannot be read.
             absent = isinstance(error, FileNotFoundError | NotADirectoryError)
@@ -141,10 +143,11 @@ class Table:
                 raise
             self.forget()
             return None
-        status = os.fstat(file.fileno())
+        status = self._status(file)
         # Another process has put a wider file in its place, or somebody has copied an earlier one over it.
-        if self.identity != (status.st_dev, status.st_ino) or status.st_size < self.offset:
+        if self.identity != (status.st_dev, status.st_ino) or file.seek(0, os.SEEK_END) < self.offset:
             self.forget()
+            file.seek(0)
         if self.offset == 0:
             first = file.readline()
             try:
@@ -166,6 +169,10 @@ class Table:
             self.identity = (status.st_dev, status.st_ino)
         file.seek(self.offset)
         return file
+
+    def _status(self, file: BinaryIO) -> os.stat_result:
+        """Of the file behind what `opened` has given; a packed one is read from memory."""
+        return packed(self.path).stat() if isinstance(file, BytesIO) else os.fstat(file.fileno())
 
     def _plain_row(self, line: bytes) -> bytes | None:
         """`_checked_row` for nearly all rows of a large file: their cells are looked at when they are read."""

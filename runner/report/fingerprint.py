@@ -19,7 +19,8 @@ from runner.records.schema import FILES, RESULT_TABLES
 from runner.system import called
 from runner.system.files import replacing
 
-_FILES = (*(FILES[table] for table in (*RESULT_TABLES, "plan")), "study.yaml")
+_TABLES = [FILES[table] for table in RESULT_TABLES]
+_FILES = (*_TABLES, *(f"{name}.gz" for name in _TABLES), FILES["plan"], "study.yaml")
 _MARK = re.compile(rb"<!-- rows: ([0-9a-f]{32}) -->\s*\Z")
 _SOURCES = (".py", ".j2", ".css")  # of the code, and of the page's templates
 _WRITTEN = ("generalization.csv", "generalization.md", "report.html")

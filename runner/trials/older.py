@@ -10,7 +10,6 @@ from runner.errors import UserError
 from runner.records import identity, parts
 from runner.records.lines import Rows, split
 from runner.records.schema import TRIALS
-from runner.records.table import Table
 from runner.trials.plan import planned_trials
 from runner.trials.trial import Trial
 
@@ -54,9 +53,7 @@ def _settings(folder: Path) -> dict[str, str]:
 
 def _followed(folder: Path) -> set[str]:
     """Ids of the trials that curves.csv has rows of."""
-    table = Table(folder / "curves.csv", "curves")
-    table.refresh(mend=False)
-    return set(table.seen)
+    return {line.partition(b",")[0].decode(errors="replace") for _, line in Rows(folder / "curves.csv", "curves")}
 
 
 def _of(settings: str, trial: Trial) -> bool:

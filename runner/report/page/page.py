@@ -17,6 +17,7 @@ import pandas as pd
 from runner.analysis.blocks import Block
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
+from runner.records.packed import packed
 from runner.report import claims_table, shortest
 from runner.report.answer import answer
 from runner.report.generalization import remarks, tables
@@ -110,8 +111,13 @@ def page(
         overlaid=overlaid(blocks),
         commands=commands(folder),
         provenance=provenance(rows),
-        files=[(name, what) for name, what in FILES.items() if (folder / name).exists()],
+        files=[(path.name, what) for name, what in FILES.items() if (path := _file(folder / name)).exists()],
     )
+
+
+def _file(path: Path) -> Path:
+    """A file of the study, packed where it is so."""
+    return path if path.exists() else packed(path)
 
 
 def _section(folder: Path, results: BlockResults, plots: Sequence[Drawn]) -> _Section:
