@@ -1,6 +1,6 @@
 """Tables of a study that were packed with gzip to be passed on: `trials.csv.gz` in the place of `trials.csv`.
 
-Whoever reads a study reads them as they are, and a command that may add rows unpacks them first. Where a table is
+Whoever reads a study reads them as they are, and a command that adds rows to one unpacks it first. Where a table is
 there in both forms, the plain file counts.
 """
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runner.errors import UserError
-from runner.records.schema import FILES, RESULT_TABLES
 from runner.system.files import replacing
 
 
@@ -48,18 +47,23 @@ def opened(path: Path) -> BinaryIO:
     raise UserError(f"{packed(path)}: cannot be unpacked ({error}); take it from a whole copy") from error
 
 
-def unpack(folder: Path) -> None:
-    """Put plain files in the place of a study's packed tables, so that rows can be added; the caller holds its lock.
+def unpack(path: Path) -> bool:
+    """Put a plain file in the place of a packed one, so that rows can be added; the caller holds its lock.
+
+    Args:
+        path: of the plain file.
+
+    Returns: whether the table was packed.
 
     Raises: UserError for a packed file that is damaged, or where the disk does not take the plain one.
     """
-    for path in (folder / FILES[table] for table in RESULT_TABLES):
-        if path.exists() or not packed(path).exists():
-            continue
-        try:
-            with opened(path) as file, replacing(path, alone=True) as draft:
-                draft.write_bytes(file.read())
-            packed(path).unlink()
-        except OSError as error:
-            raise UserError(f"{path}: cannot be unpacked ({error.strerror or error}); free space there") from error
-        print(f"note: {packed(path)}: is now {path.name}, so that rows can be added", flush=True)
+    if path.exists() or not packed(path).exists():
+        return False
+    try:
+        with opened(path) as file, replacing(path, alone=True) as draft:
+            draft.write_bytes(file.read())
+        packed(path).unlink()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be unpacked ({error.strerror or error}); free space there") from error
+    print(f"note: {packed(path)}: is now {path.name}, so that rows can be added", flush=True)
+    return True

@@ -14,7 +14,6 @@ from typing import Literal, TypeVar
 from runner.errors import UserError
 from runner.records import parts
 from runner.records.lines import Rows, joined, split
-from runner.records.packed import unpack
 from runner.records.read import note
 from runner.records.redone import Redone
 from runner.records.schema import FILES, RESULT_TABLES, TRIALS
@@ -70,7 +69,7 @@ class Records:
         folder: of the study; it is made if it is not there.
         part: the name of the part that is written (see parts.py); "" for the study's own tables.
 
-    Raises: UserError where the folder cannot be written, or a packed table of the study not be unpacked.
+    Raises: UserError where the folder cannot be written.
     """
 
     def __init__(self, folder: Path, part: str = "") -> None:
@@ -81,9 +80,6 @@ class Records:
             raise UserError(f"{folder}: cannot write there ({error.strerror}); set results=...") from error
         self.part = part
         self.lock = Lock(self.home / ".state" / "records.lock")
-        if not part:
-            with self.lock:
-                unpack(folder)
         self.own = {name: Table(self.home / FILES[name], name) for name in RESULT_TABLES}
         self.elsewhere: dict[Path, dict[str, Table]] = {}
         self.redone, self.reopened = Redone(), reopened(folder)

@@ -12,7 +12,7 @@ from typing import BinaryIO, Literal
 from runner.errors import UserError
 from runner.records.checks import check_cells
 from runner.records.lines import Rows, check_header, header, is_plain, is_whole, joined, padded, split
-from runner.records.packed import opened, packed
+from runner.records.packed import opened, packed, unpack
 from runner.records.read import note, vouch
 from runner.records.schema import COLUMNS, COUNTED, OLDEST, TABLES, WORDS
 from runner.records.superseding import Last, supersede
@@ -113,6 +113,9 @@ class Table:
             for line in file:
                 if not line.endswith(b"\n"):
                     if not mend:
+                        return
+                    if unpack(self.path):
+                        yield from self.new_lines(mend)
                         return
                     if not is_whole(self.path, self.lines + 1, line, self.width, self.name):
                         self._cut(self.offset)
@@ -244,6 +247,8 @@ class Table:
     def append_lines(self, lines: bytes) -> None:
         """`append`, of rows as they stand in another file of this table, with all its columns."""
         if lines:
+            if unpack(self.path):
+                self.refresh(mend=True)
             if self.width < len(self.columns):
                 widen(self.path, self.name, self.width)
                 self.refresh(mend=True)

@@ -23,6 +23,7 @@ from runner.errors import UserError
 from runner.execution import provenance, worker
 from runner.execution.cluster.merge import Merger
 from runner.records import identity, parts
+from runner.records.packed import opened
 from runner.records.read import read
 from runner.records.records import Records
 from runner.records.schema import OLDEST, RESULT_TABLES, TEXTS, TRIALS
@@ -47,14 +48,15 @@ def committed(study: str) -> pd.DataFrame:
 
 
 def cells(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+    with opened(folder / "trials.csv") as file:  # which may be packed
+        return pd.read_csv(file, dtype=str, keep_default_na=False)
 
 
 def copied(study: str, folder: Path) -> Path:
     """A copy of a study's tables that may be changed."""
     for table in RESULT_TABLES:
-        if (FOLDERS[study] / f"{table}.csv").exists():
-            shutil.copy(FOLDERS[study] / f"{table}.csv", folder)
+        for path in FOLDERS[study].glob(f"{table}.csv*"):
+            shutil.copy(path, folder)
     return folder
 
 

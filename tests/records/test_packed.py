@@ -63,12 +63,28 @@ def test_a_writer_unpacks_a_study_and_keeps_its_rows(study: Path, capsys: pytest
     before = (study / "trials.csv").read_bytes()
     pack(study, "trials", "curves")
     records = Records(study)
-    assert "trials.csv.gz: is now trials.csv" in capsys.readouterr().out
-    assert (study / "trials.csv").read_bytes() == before
-    assert not list(study.glob("*.gz"))
     assert records.done() == {"a", "b"}
+    records.append_trials([row("b")])
+    assert not (study / "trials.csv").exists(), "nothing was added"
     records.append_trials([row("b"), row("c")])
+    assert "trials.csv.gz: is now trials.csv" in capsys.readouterr().out
+    assert (study / "trials.csv").read_bytes().startswith(before)
     assert list(read(study)["trial"]) == ["a", "b", "c"]
+    records.append_curves([{"trial": "c", "epoch": 1}])
+    assert list(read(study, "curves")["trial"]) == ["a", "b", "c"]
+    assert not list(study.glob("*.gz"))
+    assert Records(study).done() == {"a", "b", "c"}
+
+
+def test_a_packed_table_whose_last_line_is_torn_or_lacks_its_newline_is_mended_by_a_writer(study: Path) -> None:
+    text = (study / "trials.csv").read_bytes()
+    for cut, done in ((1, {"a", "b"}), (60, {"a"})):
+        packed(study / "trials.csv").write_bytes(gzip.compress(text[:-cut]))
+        (study / "trials.csv").unlink(missing_ok=True)
+        records = Records(study)
+        assert records.done() == done
+        records.append_trials([row("c")])
+        assert set(read(study)["trial"]) == done | {"c"}
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-9], lambda whole: b"no gzip", lambda whole: b""])
@@ -76,7 +92,11 @@ def test_a_damaged_packed_table_is_refused_in_one_line(study: Path, damage) -> N
     pack(study, "trials")
     path = study / "trials.csv.gz"
     path.write_bytes(damage(path.read_bytes()))
-    for use in (read, Records, lambda folder: Table(folder / "trials.csv", "trials").refresh(mend=False)):
+    for use in (
+        read,
+        lambda folder: Records(folder).done(),
+        lambda folder: Table(folder / "trials.csv", "trials").refresh(mend=False),
+    ):
         with pytest.raises(UserError, match=r"trials.csv.gz: cannot be unpacked \(.+\); take it from a whole copy"):
             use(study)
     assert path.exists()

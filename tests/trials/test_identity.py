@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import fields
+from io import TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,18 @@ import pytest
 from runner.config.settings import GROUPS as KINDS
 from runner.models.settings import ResNetSettings
 from runner.records import baseline, identity
+from runner.records.packed import opened
 from runner.rerun import rebuilt
 from runner.trials.trial import Facts, Trial, unique
 from tests.helpers import images, trial
 
 ROOT = Path(__file__).resolve().parents[2]
-STUDIES = sorted(path for path in (ROOT / "results").rglob("trials.csv") if (path.parent / "curves.csv").exists())
+STUDIES = sorted(path.with_name("trials.csv") for path in (ROOT / "results").rglob("study.yaml"))
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    with opened(path) as file:  # which may be packed
+        return list(csv.DictReader(TextIOWrapper(file, encoding="utf-8", newline="")))
 
 
 @pytest.mark.skipif(not STUDIES, reason="needs the committed studies")
