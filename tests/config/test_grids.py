@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 import configs
 from runner.analysis.select import winners
 from runner.records.read import read
-from tests.config.test_experiments import NAMES, composed
+from tests.config.test_experiments import NAMES
 from tests.damage import check_went_on, command
 
 FOLDER = Path(*configs.__path__) / "grid"
@@ -21,11 +21,6 @@ TWINS = {"adam": "adamw", "sgd": "sgdw"}
 # Steps and octaves may differ where another grid would be another experiment than the one on record.
 UNEQUAL = {
     "fig3": "the paper's Figure 3 has 12 coefficients for Adam and 7 decays for AdamW",
-    **dict.fromkeys(
-        ("grokking", "shakespeare_tenth"),
-        "the committed study of an experiment has these cells",
-    ),
-    "shakespeare": "an experiment keeps the trials that it had",
 }
 Axis = tuple[float, ...]
 
@@ -86,14 +81,6 @@ def test_the_grid_for_new_problems_has_equal_steps_for_every_optimizer_and_conve
             assert (len(values["lr"]), len(values["wd"]), min(values["wd"])) == (7, 8, 0)
             for axis in values.values():
                 assert all(b / a == pytest.approx(4) for a, b in pairwise(sorted(v for v in axis if v)))
-
-
-def test_the_experiment_on_shakespeare_keeps_the_cells_that_it_had() -> None:
-    found = {settings.optimizer.name: settings for settings in composed("shakespeare")}
-    assert {settings.lr for settings in found.values()} == {(3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)}
-    assert found["adam"].wd == (0, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
-    assert found["adamw"].wd == (0, 0.01, 0.03, 0.1, 0.3, 1)
-    assert found["adamw"].wd_convention == "torch"
 
 
 @pytest.mark.campaign
