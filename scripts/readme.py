@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from runner.records.column import Text
+from runner.records.read import read
 from runner.records.schema import TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,13 +25,11 @@ SHOWN = (
     ("mechanism-cpu", r"^(18|19|21) \|"),
     ("scale-free-cpu", r"^(18|19|21) \|"),
     ("grokking-cpu", r"\|.*fractions"),
-    ("decay-params-cpu/resnet", r"^(1|24) \|"),
-    ("decay-params-cpu/transformer", r"^(1|24) \|"),
+    ("decay-params-cpu", r"^(1|24) \|"),
     ("digits-cpu", r"^(1|25) \|"),
 )
-SPARING = {name: f"decay-params-cpu/{name.lower()}" for name in ("ResNet", "Transformer")}
-SUBJECTS = {study: f" ({name})" for name, study in SPARING.items()}
 NETWORKS = {"resnet": "ResNet", "transformer": "Transformer"}
+BOTH = ("digits-cpu", "decay-params-cpu")  # the studies of more than one network
 # What a verdict on AdamW beside Adam + L2 answers to the title's question.
 ANSWERS = {"lower": "yes", "higher": "no, it generalizes worse", "equal": "no, both do alike"}
 
@@ -115,28 +114,23 @@ def over_replicates(results: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def sparing(results: Path) -> str:
-    """What norms and biases spared from decay do, study by study: at the best cell, and at the median one."""
-    winners = {name: pd.read_csv(results / study / "generalization.csv") for name, study in SPARING.items()}
-    search = {name: _search(results / study / "trials.csv") for name, study in SPARING.items()}
-    heads = [head for name in winners for head in (f"{name}: best", "median")]
+def sparing(study: Path) -> str:
+    """What norms and biases spared from decay do, network by network: at the best cell, and at the median one."""
+    winners, trials = pd.read_csv(study / "generalization.csv"), read(study)
+    search = trials[(trials["phase"] == "search") & (trials["wd"] > 0)]
+    heads = [head for model in winners["model"].unique() for head in (f"{NETWORKS[model]}: best", "median")]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
-    for arm in next(iter(winners.values()))["arm"]:
+    row: Any
+    for arm, rows in winners.groupby("arm", sort=False):
         cells = []
-        for name, table in winners.items():
-            (row,) = table[table["arm"] == arm].itertuples()
+        for row in rows.itertuples():
             half = (row.test_error_high - row.test_error_low) / 2
             edge = " (edge)" if isinstance(row.edge, str) else ""
             cells.append(f"{row.test_error:.2f} ± {half:.2f}{edge}")
-            cells.append(_median(search[name], row.optimizer, arm))
-        name = arm.replace("(all)", "on all parameters").replace("(weights)", "on weights only")
+            cells.append(_median(search[search["model"] == row.model], row.optimizer, row.arm))
+        name = str(arm).replace("(all)", "on all parameters").replace("(weights)", "on weights only")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _search(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(path)
-    return rows[(rows["phase"] == "search") & (rows["wd"] > 0)]
 
 
 def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
@@ -159,7 +153,8 @@ def claims(results: Path) -> str:
         what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
         unit = " points" if what.startswith("points") else " %" if "in percent of" in row["statistic"] else ""
         link = f"[{row['claim']}]({row['study']}/claims.md)"
-        name = f"{row['name']}{SUBJECTS.get(str(row['study']), '')}"
+        network = NETWORKS.get(str(row["scope"]).split()[0], "")
+        name = f"{row['name']} ({network})" if row["study"] in BOTH and network else row["name"]
         lines.append(f"| {link}. {name} | {verdict} | {value}{unit} | {row['paper_value']} |")
     return "\n".join(lines) + "\n"
 
@@ -199,7 +194,7 @@ def with_tables(page: str, results: Path) -> str:
         "digits table": over_replicates(digits),
         "CIFAR-10 table": table(cifar10),
     }
-    texts |= {"sparing table": sparing(results), "claims table": claims(results)} | columns()
+    texts |= {"sparing table": sparing(results / "decay-params-cpu"), "claims table": claims(results)} | columns()
     for name, text in texts.items():
         page = _filled(page, name, text)
     return page
