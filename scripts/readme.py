@@ -79,6 +79,18 @@ def answers(results: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def repeated(runs: pd.DataFrame) -> str:
+    """How often the digits experiment comes to its verdict on the Transformer again, from the rows of repeats.csv."""
+    counts = runs["verdict"].str.split(" (", regex=False).str[0].value_counts()
+    (arm,), (other,) = runs["arm"].unique(), runs["reference"].unique()
+    words = " and ".join(f"{word} in {count}" for word, count in counts.items())
+    return (
+        f"The Transformer's part was run {len(runs)} times, [each with other splits and other "
+        f"seeds](results/digits-cpu/repeats.csv). Against {other} the verdict on {arm} was {words}; its error was lower "
+        f"by {-runs['difference'].max():.1f} to {-runs['difference'].min():.1f} points.\n"
+    )
+
+
 def _signed(value: float, digits: int) -> str:
     """'+0.3' or '-0.3', and '0.0' where nothing is left of it."""
     text = f"{value:+.{digits}f}"
@@ -191,6 +203,7 @@ def with_tables(page: str, results: Path) -> str:
     )
     texts = {
         "digits answer": answers(digits),
+        "digits repeats": repeated(pd.read_csv(results / "digits-cpu" / "repeats.csv")),
         "digits table": over_replicates(digits),
         "CIFAR-10 table": table(cifar10),
     }

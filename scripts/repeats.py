@@ -80,12 +80,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, metavar="STUDY", help="its folder")
     parser.add_argument("size", type=int, metavar="SIZE", help="replicates of one repetition")
+    parser.add_argument(
+        "--comparisons",
+        type=int,
+        default=0,
+        metavar="N",
+        help="primary ones of the experiment, which share alpha; those of STUDY where it is not given",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where the table goes besides the terminal")
     chosen = parser.parse_args()
     try:
         trials = read(chosen.study)
-        blocks = sum(block.compares for block in split(trials))
-        found = repeats(trials, chosen.size, Protocol(chosen.size, comparisons=max(1, blocks)))
+        comparisons = chosen.comparisons or sum(block.compares for block in split(trials))
+        found = repeats(trials, chosen.size, Protocol(chosen.size, comparisons=max(1, comparisons)))
     except UserError as error:
         sys.exit(f"repeats: {error}")
     if chosen.out:
