@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.config.schedules import RestartsSettings, cycles
-from runner.records.packed import present
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +24,13 @@ LEFT_OUT = "left_out.txt"  # in a study's folder: the tables that its owner did 
 
 
 def left_out(folder: Path) -> set[str]:
-    """The tables that `left_out.txt` names and that are not there: nobody has lost their rows."""
+    """The tables that `left_out.txt` names: nobody has lost their rows, also where later trials have added theirs."""
     try:
         lines = (folder / LEFT_OUT).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return set()
     named = {line.strip().removesuffix(".csv") for line in lines}
-    return {table for table in LEAVES if table in named and not present(folder / f"{table}.csv")}
+    return {table for table in LEAVES if table in named}
 
 
 def lacking(table: str, rows: pd.DataFrame, trials: pd.DataFrame, followed: bool) -> int:

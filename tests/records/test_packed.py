@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from runner.errors import UserError
-from runner.records.lacking import left_out
 from runner.records.packed import packed
 from runner.records.read import exists, read
 from runner.records.records import Records
@@ -107,12 +106,6 @@ def test_where_both_forms_are_there_the_plain_one_counts(study: Path, capsys: py
     assert list(read(study)["trial"]) == ["a", "b"]
     assert "trials.csv.gz: is not read, for trials.csv is there too" in capsys.readouterr().out
     assert Records(study).done() == {"a", "b"}
-
-
-def test_a_packed_table_is_not_left_out(study: Path) -> None:
-    pack(study, "curves")
-    (study / "left_out.txt").write_text("curves.csv\n")
-    assert left_out(study) == set()
 
 
 def test_a_packed_study_is_done_has_the_same_report_and_is_continued(two: Path, tmp_path: Path) -> None:
