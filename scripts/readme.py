@@ -86,8 +86,8 @@ def repeated(runs: pd.DataFrame) -> str:
     words = " and ".join(f"{word} in {count}" for word, count in counts.items())
     return (
         f"The Transformer's part was run {len(runs)} times, [each with other splits and other "
-        f"seeds](results/digits-cpu/repeats.csv). Against {other} the verdict on {arm} was {words}; its error was lower "
-        f"by {-runs['difference'].max():.1f} to {-runs['difference'].min():.1f} points.\n"
+        f"seeds](results/digits-cpu/repeats.csv). Against {other} the verdict on {arm} was {words}; its error was "
+        f"lower by {-runs['difference'].max():.1f} to {-runs['difference'].min():.1f} points.\n"
     )
 
 
