@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.hooks import RemovableHandle
 
 from optim.base import refusals
-from optim.base.groups import outside_graphs
+from optim.base.groups import evaluated, outside_graphs
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # entries of a state that tell another optimizer's file
 
@@ -91,10 +91,7 @@ class LOMO(torch.optim.Optimizer):
         """
         if not self._handles:
             raise RuntimeError("LOMO.step(): the hooks were removed; make a new LOMO to go on")
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         self._look()
         # Parameters without a hook in this backward pass still have their gradients.
         for p in self._members:
@@ -191,10 +188,7 @@ class LOMO(torch.optim.Optimizer):
                 "LOMO: a second backward before step(), or one after a backward that failed halfway; gradients cannot "
                 "be accumulated, call step() first, or zero_grad() after one that failed"
             )
-        if gradient.shape != p.shape:
-            raise TypeError(
-                f"a gradient of {tuple(gradient.shape)} for a parameter of {tuple(p.shape)}: they must agree"
-            )
+        refusals.agreement(p, gradient)
         clip, lr, wd = group["clip_value"], float(group["lr"]), float(group["weight_decay"])
         if clip is not None:
             if gradient.layout is not torch.strided:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from optim.base.cohort import local
 from optim.base.groups import outside_graphs
+from optim.base.state_dict import hooked
 from optim.lomo import LOMO
 from optim.sgd import SGD
 
@@ -26,7 +27,7 @@ _latest: WeakKeyDictionary[torch.optim.Optimizer, ref[Lookahead]] = WeakKeyDicti
 
 
 class _OfFast:
-    """An attribute of the fast optimizer. Only what torch.optim's constructor sets goes to the wrapper itself."""
+    """An attribute of the fast optimizer, which replaces some of them when it loads a file."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -34,13 +35,10 @@ class _OfFast:
     def __get__(self, wrapper: Lookahead | None, owner: type) -> Any:
         if wrapper is None:  # asked of the class
             return self
-        return getattr(wrapper.fast, self.name) if wrapper._made else wrapper.__dict__[self.name]
+        return getattr(wrapper.fast, self.name)
 
     def __set__(self, wrapper: Lookahead, value: Any) -> None:
-        if wrapper._made:
-            setattr(wrapper.fast, self.name, value)
-        else:
-            wrapper.__dict__[self.name] = value
+        setattr(wrapper.fast, self.name, value)
 
 
 class Lookahead(torch.optim.Optimizer):
@@ -73,27 +71,21 @@ class Lookahead(torch.optim.Optimizer):
         self.count = 0  # steps since the start
         self.slow: dict[Tensor, Tensor] = {}
         self._known: list[Tensor] = []  # the parameters that have slow weights, in the order of the groups
-        self._made = False  # whether torch.optim's constructor has ended, see `_OfFast`
-        super().__init__([{"params": list(group["params"])} for group in fast.param_groups], fast.defaults)
-        self._made = True
+        # The hooks of a torch.optim.Optimizer, and its wrapped step; its constructor would make groups besides.
+        super().__setstate__({})
         _latest[fast] = ref(self)
-        self._begin()
-        self._show()
+        self._refresh()
         if isinstance(fast, LOMO):  # moves a new parameter in backward, before `step`: its slow weights begin before
             fast.around = WeakMethod(self._begin)
 
-    # Read of `fast` every time, for it replaces them when it loads a file.
     param_groups: Any = _OfFast()
     state: Any = _OfFast()
     defaults: Any = _OfFast()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        if self._made:
-            self.fast.add_param_group(param_group)
-            self._begin()
-            self._show()
-        else:
-            super().add_param_group(param_group)  # within torch.optim's constructor, whose groups are not kept
+        """As torch.optim's, on `fast`; the slow weights of new parameters begin as these are now."""
+        self.fast.add_param_group(param_group)
+        self._refresh()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         self.fast.zero_grad(set_to_none)
@@ -129,19 +121,16 @@ class Lookahead(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """That of `fast`, with entries that torch.optim passes over: "slow", the slow weights, in each state, and
         "lookahead_k", "lookahead_alpha" and "lookahead_count" in each group."""
-        self._begin()
-        self._show()
-        for before in self._optimizer_state_dict_pre_hooks.values():
-            before(self)
+        self._refresh()
+        return hooked(self, self._file)
+
+    def _file(self) -> dict[str, Any]:
         file = self.fast.state_dict()
         for number, p in enumerate(self._parameters()):
             # A parameter that was never stepped has no state in the file. It gets one only if somebody has set its slow
             # weights: otherwise they equal the weights, as they do when they begin.
             if number in file["state"] or not torch.equal(self.slow[p], p):
                 file["state"][number] = {**file["state"].get(number, {}), SLOW: self.slow[p]}
-        for after in self._optimizer_state_dict_post_hooks.values():
-            changed = after(self, file)  # a hook may return another file
-            file = file if changed is None else changed
         return file
 
     @torch.no_grad()
@@ -176,8 +165,7 @@ class Lookahead(torch.optim.Optimizer):
         # Only now, when `fast` has taken the file and nothing can be refused any more.
         self.k, self.alpha, self.count = k, alpha, count
         self.slow, self._known = slow, []  # with nothing known, `_begin` looks at all parameters
-        self._begin()
-        self._show()
+        self._refresh()
         for loaded in self._optimizer_load_state_dict_post_hooks.values():
             loaded(self)
 
@@ -186,14 +174,17 @@ class Lookahead(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # The constructor begins with slow weights that equal the parameters; then come those that were pickled.
-        self._made = False
         Lookahead.__init__(self, state["fast"], state["k"], state["alpha"])
         self.count, self.slow, self._known = state["count"], state["slow"], []
-        self._begin()
-        self._show()
+        self._refresh()
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
+
+    def _refresh(self) -> None:
+        """Take in that parameters, or this object's own numbers, are others than before."""
+        self._begin()
+        self._show()
 
     @torch.no_grad()
     def _begin(self) -> None:

@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from optim.adam import AdamW
 from optim.base import refusals
-from optim.base.groups import Grouped, outside_graphs
+from optim.base.groups import Grouped, evaluated, outside_graphs
 from optim.base.snapshot import missing_entries
 from optim.resting import Resting, before_forward, before_state_dict
 
@@ -101,10 +101,7 @@ class SparseAdamW(Grouped):
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step from the parameters' `.grad`; those without are left alone. Returns what `closure` returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         self.check_groups()
         # A parameter that has left its group is stepped no more: its rows get what they are owed up to now.
         members = {p for group in self.param_groups for p in group["params"]}

@@ -1,6 +1,6 @@
 """Groups that are checked, and the files that they and the state go to: `Grouped`, for optimizers that keep state.
 
-`outside_graphs` marks a step that torch.compile leaves uncompiled.
+`outside_graphs` marks a step that torch.compile leaves uncompiled, and `evaluated` calls a step's closure.
 """
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ def outside_graphs(step: Step) -> Step:
     frames.set_code_exec_strategy(step.__code__, never)
     step._torchdynamo_disable = True  # type: ignore[attr-defined]
     return step
+
+
+def evaluated(closure: Callable[[], Any] | None) -> Any:
+    """What the `closure` of a step returns, with gradients as torch.optim has it; None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 class Grouped(torch.optim.Optimizer):
@@ -99,7 +107,7 @@ class Grouped(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """As torch.optim's, which loads it: its names, its units of decay, and a few entries that it passes over."""
-        return interchange.packed(self)
+        return interchange.hooked(self, lambda: interchange.packed(self))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From here or from torch.optim's class of the same name; what that has no word for keeps its value.

@@ -20,7 +20,7 @@ from torch.optim.optimizer import _global_optimizer_pre_hooks as _pre_hooks
 
 from optim.base import refusals
 from optim.base.cohort import Cohort, Part
-from optim.base.groups import Grouped, outside_graphs
+from optim.base.groups import Grouped, evaluated, outside_graphs
 from optim.base.numbers import ALL
 from optim.base.snapshot import Snapshot
 from optim.base.watched import Marks, State, States
@@ -67,10 +67,7 @@ class Optimizer(Grouped):
     outside_graphs(step)
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         # `_ready` has looked at all cohorts, so that all that can be refused is refused before anything moves.
         for cohort, part, numbers, share in self._ready():
             steps = cohort.count(part.places)

@@ -12,6 +12,7 @@ other still tells in which unit the number is.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -26,13 +27,22 @@ UNIT = "weight_decay_unit"  # "torch" or "paper"
 Group = dict[str, Any]
 
 
+def hooked(optimizer: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The file that `make` returns, with the hooks that people have registered for `optimizer.state_dict`."""
+    for before in optimizer._optimizer_state_dict_pre_hooks.values():
+        before(optimizer)
+    file = make()
+    for after in optimizer._optimizer_state_dict_post_hooks.values():
+        changed = after(optimizer, file)  # a hook may return another file
+        file = file if changed is None else changed
+    return file
+
+
 def packed(optimizer: Any) -> dict[str, Any]:
-    """What `torch.optim.Optimizer.state_dict` returns, hooks included, with numbers that share no memory.
+    """What `torch.optim.Optimizer.state_dict` returns, hooks excepted, with numbers that share no memory.
 
     State of parameters that are in no group any more is left out, for nothing could be done with it.
     """
-    for before in optimizer._optimizer_state_dict_pre_hooks.values():
-        before(optimizer)
     numbers: dict[int, int] = {}
     for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"]):
         numbers.setdefault(id(p), i)  # a parameter that occurs twice keeps its first number, as in torch.optim
@@ -45,11 +55,7 @@ def packed(optimizer: Any) -> dict[str, Any]:
         outgoing(optimizer, group) | {"params": [numbers[id(p)] for p in group["params"]]}
         for group in optimizer.param_groups
     ]
-    file: dict[str, Any] = {"state": state, "param_groups": groups}
-    for after in optimizer._optimizer_state_dict_post_hooks.values():
-        changed = after(optimizer, file)  # a hook may return another file
-        file = file if changed is None else changed
-    return file
+    return {"state": state, "param_groups": groups}
 
 
 def _detached(entries: Any) -> Any:
