@@ -7,6 +7,7 @@ and none of its times. No failure here is an error: without a cache the files ar
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -22,11 +23,6 @@ from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
 from runner.data.stored import mapped, write
 from runner.system.files import replacing
-
-try:
-    import fcntl
-except ImportError:  # not everywhere
-    fcntl = None  # type: ignore[assignment]
 
 LIMIT = 32 * 2**30  # bytes in the folder; beyond it, the entries are removed that were not used for longest
 TOLD = 2**26  # bytes; smaller entries are not worth a line on the terminal
@@ -80,22 +76,21 @@ class Cache:
         """Write the dataset to the cache, and return it mapped from there; itself where that cannot be done."""
         if Cache.of(self.settings) != self:  # a file has changed while it was read
             return dataset
-        size = sum(a.nbytes for s in (dataset.train, dataset.val, dataset.test) for a in (s.x, s.y))
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._tidy(size)
-            if 2 * size > shutil.disk_usage(self.folder).free:
+            self._tidy(dataset.nbytes)
+            if 2 * dataset.nbytes > shutil.disk_usage(self.folder).free:
                 raise OSError("they would take more than half of the free space")
             self._write(dataset)
         except OSError as error:
-            if size >= TOLD or self.asked:
+            if dataset.nbytes >= TOLD or self.asked:
                 _say(
                     f"{self.folder}: the decoded data cannot be kept ({error.strerror or error}), so every command "
                     "reads all files; set dataset.cache to another folder, or to false"
                 )
             return dataset
-        if size >= TOLD:
-            text = f"{size / 1e6:.0f} MB of decoded data are kept in {self.folder} for the next command"
+        if dataset.nbytes >= TOLD:
+            text = f"{dataset.nbytes / 1e6:.0f} MB of decoded data are kept in {self.folder} for the next command"
             _say(f"{text}; dataset.cache=PATH is another folder, dataset.cache=false none")
         return self.find() or dataset
 
@@ -146,7 +141,7 @@ def _locked(descriptor: int) -> bool:
     """Lock a file unless another process has; whether that was done."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (OSError, AttributeError):  # held, or a system without locks
+    except OSError:  # held, or a file system without locks
         return False
     return True
 

@@ -84,7 +84,7 @@ def check(dataset: Dataset, validation: float, where: str) -> None:
     Each split must be sound and of one shape, none empty but validation with `validation` 0, no images all alike, and
     where there is one class per example the training set must show every class.
     """
-    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+    for name, split in dataset.splits.items():
         what = f"{where}: {name}"
         check_split(split, dataset.kind, dataset.classes, what, dataset.vocabulary)
         if not len(split) and not (name == "val" and validation == 0):
@@ -102,7 +102,7 @@ def check(dataset: Dataset, validation: float, where: str) -> None:
                 f"{where}: class {named(missing, dataset.names)} has no training example; "
                 f"each of the labels 0 to {dataset.classes - 1} needs at least one"
             )
-    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+    for name, split in dataset.splits.items():
         if dataset.kind == "images":
             _check_content(split.x, f"{where}: {name}", training=name == "train")
 
@@ -127,7 +127,7 @@ def content_hash(dataset: Dataset) -> str:
     Tokens count as int64, in whatever type they are held.
     """
     digest = hashlib.sha256(f"{dataset.kind} {dataset.classes}".encode())
-    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test)):
+    for name, split in dataset.splits.items():
         for axis, array in (("x", split.x), ("y", split.y)):
             dtype = np.dtype(np.int64) if dataset.kind == "tokens" else array.dtype
             fixed = dtype.newbyteorder("<")  # the same on every machine

@@ -10,6 +10,8 @@ import numpy as np
 
 from runner.data.arrays import packed
 
+SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Split:
@@ -50,3 +52,13 @@ class Dataset:
     hash: str = ""  # the first 12 hex digits of SHA-256 over all arrays
     names: tuple[str, ...] = ()  # of the classes, where the data has names for them
     notes: tuple[str, ...] = ()  # lines for the person at the terminal: what was read, and what serves as what
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """All three by name, in this order: "train", "val", "test"."""
+        return {name: getattr(self, name) for name in SPLITS}
+
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        return sum(split.x.nbytes + split.y.nbytes for split in self.splits.values())

@@ -15,7 +15,7 @@ from runner.data.dataset import Dataset, Split
 from runner.data.images import image_dataset
 from runner.data.notes import counted, left_out, listed, roles
 from runner.data.picture import decoded, picture
-from runner.data.reading import existing, reading, words
+from runner.data.reading import existing, reading, within, words
 from runner.data.room import check_room
 from runner.data.settings import FolderSettings
 from runner.data.split import divided
@@ -48,8 +48,9 @@ def load(settings: FolderSettings) -> Dataset:
             raise UserError(f"{where}: has no folder {' or '.join(wanted)}{instead}; {right}")
     trees: dict[str, Tree] = {}
     for name, folder in folders.items():
-        with reading(f"{where}: {folder.name}", right):
-            trees[name] = _tree(folder, list(folders.values()), f"{where}: {folder.name}")
+        place = f"{where}: {folder.name}"
+        with reading(place, right), within(place):
+            trees[name] = tree(folder, list(folders.values()))
     classes = {name: label for label, name in enumerate(trees["train"].images)}
     for name, part in trees.items():
         _check_classes(part, classes, f"{where}: {folders[name].name}", training=name == "train")
@@ -91,14 +92,6 @@ def _layout(root: Path, where: str) -> tuple[dict[str, Path], list[str]]:
             folders[part] = root / fitting[0]
     used = {folder.name for folder in folders.values()}
     return folders, [name for name in names if name not in used]
-
-
-def _tree(folder: Path, folders: list[Path], where: str) -> Tree:
-    """`tree(...)`, whose messages begin with `where`."""
-    try:
-        return tree(folder, folders)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
 
 
 def _check_classes(part: Tree, classes: Mapping[str, int], where: str, training: bool) -> None:
@@ -145,7 +138,7 @@ def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: 
     framed: list[str] = []  # suffixes of images with several frames, appended to by several threads
 
     def decode(path: str) -> np.ndarray:
-        with reading(f"{where}: {path}", "must be an image; mend it or take it away"):
+        with reading(f"{where}: {path}", "must be an image; mend it or take it away"), within(words(path)):
             pixels, frames = _picture(path, size)
         if frames:
             framed.append(os.path.splitext(path)[1].lower())
@@ -159,13 +152,11 @@ def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: 
 
 
 def _picture(path: str, size: int) -> tuple[np.ndarray, bool]:
-    """`picture(...)`, whose messages begin with the path."""
+    """`picture(...)`, which says where an image is too large for the memory."""
     try:
         return picture(path, size)
-    except UserError as error:
-        raise UserError(f"{words(path)}: {error}") from error
     except MemoryError as error:
-        raise UserError(f"{words(path)}: does not fit into this machine's memory; make it smaller") from error
+        raise UserError("does not fit into this machine's memory; make it smaller") from error
 
 
 def _read(trees: Mapping[str, Tree], own: Mapping[str, str]) -> str:

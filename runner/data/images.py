@@ -12,7 +12,7 @@ from runner.data.check import check_split
 from runner.data.dataset import Dataset, Split
 from runner.data.reading import place
 from runner.data.settings import ImageSettings
-from runner.data.split import hold_out, nested, part
+from runner.data.split import fewer, hold_out
 
 
 def image_dataset(
@@ -43,8 +43,8 @@ def image_dataset(
     check_split(train, "images", classes, f"{place(settings)}: train")
     if val is None or settings.validation == 0:
         train, val = hold_out(train, settings.validation, settings.train, names, settings.split)
-    elif settings.train not in (None, len(train)):
-        train = part(train, nested(train.y, settings.train, settings.split))
+    elif settings.train != len(train):
+        train = fewer(train, settings.train, settings.split)
     mean, std = normalisation or statistics(train.x)
     varied = (settings.flip, settings.pad)
     return Dataset(name, "images", classes, train, val, test, mean, std, *varied, names=tuple(names))

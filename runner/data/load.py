@@ -62,13 +62,12 @@ def load(settings: DatasetSettings) -> Dataset:
         if cache is not None:
             dataset = cache.keep(dataset)
         # Arrays that the cache could not keep are shared between processes all the same.
-        return replace(dataset, train=_shared(dataset.train), val=_shared(dataset.val), test=_shared(dataset.test))
+        parts: dict[str, Any] = {
+            name: Split(shared(split.x), shared(split.y)) for name, split in dataset.splits.items()
+        }
+        return replace(dataset, **parts)
     except UserError as error:
         # A name from the disk or the command line may hold a line break.
         raise UserError(" ".join(str(error).splitlines())) from error
     except MemoryError as error:
         raise UserError(f"{where}: does not fit into this machine's memory; give less data") from error
-
-
-def _shared(split: Split) -> Split:
-    return Split(shared(split.x), shared(split.y))

@@ -6,7 +6,7 @@ import numpy as np
 
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import ModularSettings
-from runner.data.split import nested, part, state
+from runner.data.split import fewer, part, state
 
 
 def load(settings: ModularSettings) -> Dataset:
@@ -27,8 +27,7 @@ def load(settings: ModularSettings) -> Dataset:
     first = round(settings.fraction * len(x))
     second = first + round(settings.validation * (len(x) - first))
     train, val, test = (part(everything, index) for index in np.split(order, [first, second]))
-    if settings.train is not None:
-        train = part(train, nested(train.y, settings.train, settings.split))
+    train = fewer(train, settings.train, settings.split)
     return Dataset(settings.shown, "tokens", p, train, val, test, vocabulary=p + 2)
 
 

@@ -64,7 +64,7 @@ def remarks(dataset: Dataset) -> tuple[str, ...]:
     if dataset.kind != "images":
         return ()
     lines = []
-    train, val, test = (_digests(split) for split in (dataset.train, dataset.val, dataset.test))
+    train, val, test = map(_digests, dataset.splits.values())
     for name, own, others in (
         ("validation", val, {"training": set(train)}),
         ("test", test, {"training": set(train), "validation": set(val)}),

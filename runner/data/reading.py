@@ -1,6 +1,6 @@
 """Paths that the user gave, and whatever parses the files there: all that goes wrong becomes one line.
 
-`existing(path, ...)` first, then `with reading(...)` around the parser.
+`existing(path, ...)` first, then `with reading(...)` around the parser; `with within(where):` names the place.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ def reading(what: str, right: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(f"{what}: cannot be read ({reason(error)}); {right}") from error
+
+
+@contextmanager
+def within(where: str) -> Iterator[None]:
+    """Let a UserError begin with `where`, for what does not know which file or folder it reads."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def words(name: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 from pathlib import Path, PurePosixPath
 
 from runner.errors import UserError
@@ -71,12 +72,10 @@ def _left(group: Path, limit: str, used: str, cache: str) -> float:
 def _limits() -> float:
     """What is left of the address space that `ulimit -v` allows."""
     try:
-        import resource
-
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         return math.inf if most == resource.RLIM_INFINITY else float(most - pages * resource.getpagesize())
-    except (ImportError, OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError):
         return math.inf
 
 

@@ -84,6 +84,11 @@ def nested(y: np.ndarray, size: int, split: int = 0) -> np.ndarray:
     return np.sort(order[:size])
 
 
+def fewer(train: Split, size: int | None, split: int = 0) -> Split:
+    """The `size` examples of a training set that `nested` chooses; all of it where `dataset.train` is None."""
+    return train if size is None else part(train, nested(train.y, size, split))
+
+
 def hold_out(
     train: Split, validation: float, size: int | None = None, names: Sequence[str] = (), split: int = 0
 ) -> tuple[Split, Split]:

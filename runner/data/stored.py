@@ -17,11 +17,10 @@ import numpy as np
 
 from optim.arithmetic import ceil_div
 from runner.data.arrays import Region, chunks
-from runner.data.dataset import Dataset, Split
+from runner.data.dataset import SPLITS, Dataset, Split
 
 ALIGNED = 4096  # arrays begin at multiples of this
 HEAD = 16  # digits of the length of the JSON, in front of it
-SPLITS = ("train", "val", "test")
 PLAIN = tuple(f.name for f in fields(Dataset) if f.name not in SPLITS)
 
 
@@ -64,8 +63,7 @@ def mapped(descriptor: int) -> Dataset:
 
 
 def _arrays(dataset: Dataset) -> Iterator[np.ndarray]:
-    for name in SPLITS:
-        split = getattr(dataset, name)
+    for split in dataset.splits.values():
         yield from (split.x, split.y)
 
 

@@ -8,7 +8,7 @@ from runner.data.dataset import Dataset, Split
 from runner.data.reading import existing, reading
 from runner.data.room import check_room
 from runner.data.settings import TextSettings
-from runner.data.split import nested, part
+from runner.data.split import fewer
 from runner.errors import UserError
 
 BYTES = 256
@@ -38,8 +38,7 @@ def load(settings: TextSettings) -> Dataset:
                 f"{where}: of its {len(data)} bytes {len(share)} are for {name}; a window of "
                 f"dataset.context={settings.context} needs {settings.context + 1}: give more text or a shorter context"
             )
-    if settings.train is not None:
-        train = part(train, nested(train.y, settings.train, settings.split))
+    train = fewer(train, settings.train, settings.split)
     return Dataset(settings.shown, "tokens", BYTES, train, val, test, vocabulary=BYTES)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.data.picture import regular
-from runner.data.reading import words
+from runner.data.reading import within, words
 from runner.errors import UserError
 
 # All that Pillow reads as single pictures, if it was built for them, which `picture` then says.
@@ -89,19 +89,13 @@ def _images(top: str, tops: set[str], part: Tree) -> list[str]:
                     seen.add(place)
                     left.append(entry.path)
             elif suffix in SUFFIXES:
-                _check(entry.path)
+                with within(words(entry.path)):
+                    regular(entry.path)
                 images.append(entry.name)
             else:
                 part.skipped[suffix or "no suffix"] += 1
         folders.append((folder, sorted(images)))
     return [os.path.join(folder, name) for folder, images in sorted(folders) for name in images]
-
-
-def _check(path: str) -> None:
-    try:
-        regular(path)
-    except UserError as error:
-        raise UserError(f"{words(path)}: {error}") from error
 
 
 def _below(place: str, top: str) -> bool:

@@ -5,7 +5,7 @@ Differences from the paper's: the width is free, and shortcuts that change shape
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
@@ -14,6 +14,23 @@ from runner.models.settings import ResNetSettings
 
 Norm = Callable[[int, int], layers.Layer]
 _NORMS: dict[str, Norm] = {"batch": layers.BatchNorm2d, "none": layers.Bias2d}
+
+
+def stages(depth: int, width: int, inputs: int) -> Iterator[tuple[int, int, int]]:
+    """The channels in, the channels out and the stride of each block of a network for images: three stages of n blocks.
+
+    The first block of the second and of the third stage halves height and width, and doubles the channels.
+
+    Args:
+        depth: 6n + 2.
+        width: channels of the first stage.
+        inputs: channels that the first block gets.
+    """
+    for stage in range(3):
+        for index in range((depth - 2) // 6):
+            outputs = width * 2**stage
+            yield inputs, outputs, 2 if stage > 0 and index == 0 else 1
+            inputs = outputs
 
 
 class Block(nn.Module):
@@ -39,20 +56,14 @@ class ResNet(nn.Module):
 
     def __init__(self, settings: ResNetSettings, trials: int, channels: int, classes: int) -> None:
         super().__init__()
-        self.trials = trials
         width = settings.width
         self.stem = layers.Conv2d(trials, channels, width, 3)
         norm = _NORMS[settings.norm]
         self.norm = norm(trials, width)
-        blocks, inputs = [], width
-        for stage in range(3):
-            for index in range((settings.depth - 2) // 6):
-                outputs = width * 2**stage
-                blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1, norm))
-                inputs = outputs
-        self.blocks = nn.Sequential(*blocks)
+        blocks = stages(settings.depth, width, width)
+        self.blocks = nn.Sequential(*(Block(trials, *block, norm) for block in blocks))
         self.pool = layers.Pool(trials)
-        self.head = layers.Linear(trials, inputs, classes)
+        self.head = layers.Linear(trials, 4 * width, classes)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.norm(self.stem(layers.pack(images))).relu_()

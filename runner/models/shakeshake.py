@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runner.models import layers
+from runner.models.resnet import stages
 from runner.models.settings import ShakeShakeSettings
 
 
@@ -79,19 +80,13 @@ class ShakeShake(nn.Module):
 
     def __init__(self, settings: ShakeShakeSettings, trials: int, channels: int, classes: int) -> None:
         super().__init__()
-        self.trials = trials
         self.stem = layers.Conv2d(trials, channels, 16, 3)
         self.norm = layers.BatchNorm2d(trials, 16)
-        blocks, inputs = [], 16
-        for stage in range(3):
-            for index in range((settings.depth - 2) // 6):
-                outputs = settings.width * 2**stage
-                blocks.append(Block(trials, inputs, outputs, 2 if stage > 0 and index == 0 else 1))
-                inputs = outputs
-        self.blocks = nn.ModuleList(blocks)
+        blocks = stages(settings.depth, settings.width, 16)
+        self.blocks = nn.ModuleList(Block(trials, *block) for block in blocks)
         self.pool = layers.Pool(trials)
-        self.head = layers.Linear(trials, inputs, classes)
-        self.noise_width = 2 * len(blocks) if settings.shake else 0
+        self.head = layers.Linear(trials, 4 * settings.width, classes)
+        self.noise_width = 2 * len(self.blocks) if settings.shake else 0
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         x = self.norm(self.stem(layers.pack(images)))

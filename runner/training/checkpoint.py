@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runner.data.reading import reason as said
 from runner.errors import UserError
 from runner.system import signals
 from runner.system.files import draft_of, replacing
@@ -107,7 +108,7 @@ class Checkpoints:
             if isinstance(error, OSError) and error.errno and self.path.is_file():
                 help = advice(error) or "mend or remove it (its stack then begins again)"
                 raise UserError(f"{self.path}: this checkpoint cannot be read ({error.strerror}); {help}") from error
-            reason = f"cannot be read ({_first_line(error)})"
+            reason = f"cannot be read ({said(error)})"
         else:
             if not isinstance(state, dict) or state.get("format") != FORMAT or not state.keys() >= KEYS:
                 reason = "is of another version"
@@ -183,8 +184,3 @@ def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
     if isinstance(value, list) and key == "tensors":
         return [selected(part, slots) for part in value]
     return [value[slot] for slot in slots] if isinstance(value, list) else value
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

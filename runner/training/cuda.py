@@ -8,6 +8,7 @@ from contextlib import suppress
 import torch
 
 from runner.errors import UserError
+from runner.system.shortage import reason
 
 
 def ready(device: torch.device) -> None:
@@ -35,10 +36,9 @@ def refuse_broken(device: torch.device) -> None:
     try:
         torch.cuda.synchronize(device)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{device}: the GPU has failed and takes no more work in this process ({reason}); no row was written for "
-            "what it was training; the same command goes on from the last checkpoints"
+            f"{device}: the GPU has failed and takes no more work in this process ({reason(error)}); no row was "
+            "written for what it was training; the same command goes on from the last checkpoints"
         ) from error
 
 

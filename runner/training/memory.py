@@ -90,11 +90,10 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         larger = chunk > first.batch_size
         heap_share = TRANSFORMER_HEAP if isinstance(first.model, TransformerSettings) else HEAP
         return int(heap_share * step + larger * evaluation) + FIRST_CALLS
-    resident = sum(s.x.nbytes + s.y.nbytes for s in (dataset.train, dataset.val, dataset.test))
     # A CUDA graph keeps the memory of its step to itself. An evaluation, and a step with a smaller last batch, need
     # their own beside it.
     smaller = len(dataset.train) % first.batch_size / first.batch_size * (step - held)
-    return step + int(max(smaller, evaluation)) + resident
+    return step + int(max(smaller, evaluation)) + dataset.nbytes
 
 
 @dataclass(frozen=True)

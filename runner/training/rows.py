@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 
 from runner.config.schedules import cycles
 from runner.config.settings import FULL, LANES
+from runner.system.clock import now
 from runner.system.memory import peak_mib
 from runner.training.evaluate import Scores
 from runner.training.stack import EpochStats, Stack
@@ -171,8 +171,3 @@ def failed_row(trial: Trial, reason: str) -> Row:
     """The row of a trial that could not be trained at all."""
     row = {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__, "started": now()}
     return described(trial) | row
-
-
-def now() -> str:
-    """The time in UTC, as the column `started` has it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -90,10 +90,8 @@ class Stack:
             dataset, [trial.seed for trial in self.trials], first.batch_size, self.model.noise_width, device, dtype
         )
         self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
-        self.splits = {"train": self.feed.train}
-        for name, split in (("val", dataset.val), ("test", dataset.test)):
-            if len(split):
-                self.splits[name] = Resident.of(split, device)
+        others = {name: split for name, split in dataset.splits.items() if name != "train" and len(split)}
+        self.splits = {"train": self.feed.train} | {name: Resident.of(split, device) for name, split in others.items()}
         self.autocast = autocast(first.precision, device)
         self.evaluated = evaluation_batch(*shape, 0 if on_cpu else len(self.trials), first.way)
         self.step = self._step(diagnostics, dtype)

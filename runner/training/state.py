@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from optim.release import DecayLedger
-from runner.system.shortage import is_shortage
+from runner.system.shortage import is_shortage, reason
 from runner.training.rows import BestEpochs
 from runner.training.stack import EpochStats, Stack
 from runner.training.unstacked import Unstacked
@@ -105,17 +105,17 @@ def restore(run: Run, state: State) -> bool:
 
 def resumed(fresh: Callable[[], Run], state: State, discard: Callable[[str], None]) -> Run:
     """A run at a saved state; where that cannot be gone on from, one from the beginning, and `discard(why)`."""
-    run, reason = fresh(), "is of another network"
+    run, why = fresh(), "is of another network"
     try:
         if restore(run, state):
             return run
     except Exception as error:  # a file may hold anything, and its fault says nothing about the trials
         if is_shortage(error):
             raise
-        reason = f"cannot be gone on from ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        why = f"cannot be gone on from ({reason(error)})"
         del run
         run = fresh()
-    discard(reason)
+    discard(why)
     return run
 
 

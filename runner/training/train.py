@@ -10,6 +10,7 @@ import torch
 
 from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
+from runner.system.clock import now
 from runner.training import rows
 from runner.training.checkpoint import Checkpoints
 from runner.training.rows import BestEpochs, EpochRows
@@ -45,7 +46,7 @@ def train(
     """
     settings = settings or RunSettings()
     clock = time.perf_counter()
-    started = rows.now()
+    started = now()
 
     def fresh() -> Run:
         stack = Stack(trials, dataset, device, diagnostics=settings.diagnostics)

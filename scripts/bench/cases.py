@@ -121,11 +121,10 @@ class Case:
         first, dataset = trials[0], self.dataset
         stacked = build(first.model, dataset, 1)
         initialise(stacked, [generator(seed, "init")])
-        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
         about: Row = {
             "model": asdict(first.model),
             "shape": self.shape,
-            "splits": {name: (split.x, split.y) for name, split in splits.items()},
+            "splits": {name: (split.x, split.y) for name, split in dataset.splits.items()},
             "initial": stacked.state_dict(),
             "mean": dataset.mean,
             "std": dataset.std,

@@ -8,7 +8,7 @@ configs/model, `Shape` what a dataset adds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,15 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return made
 
 
+def stages(depth: int, width: int, inputs: int) -> Iterator[tuple[int, int, int]]:
+    """Channels in, channels out and stride of each block, in three stages of (depth - 2) / 6."""
+    for stage in range(3):
+        for index in range((depth - 2) // 6):
+            outputs = width * 2**stage
+            yield inputs, outputs, 2 if stage > 0 and index == 0 else 1
+            inputs = outputs
+
+
 class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -76,14 +85,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.stem = conv(channels, width, 3)
         self.norm = nn.BatchNorm2d(width)
-        self.blocks = nn.Sequential()
-        inputs = width
-        for stage in range(3):
-            for index in range((depth - 2) // 6):
-                outputs = width * 2**stage
-                self.blocks.append(ResidualBlock(inputs, outputs, 2 if stage > 0 and index == 0 else 1))
-                inputs = outputs
-        self.head = nn.Linear(inputs, classes)
+        self.blocks = nn.Sequential(*(ResidualBlock(*block) for block in stages(depth, width, width)))
+        self.head = nn.Linear(4 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm(self.stem(x)))
@@ -145,14 +148,8 @@ class ShakeShake(nn.Module):
         self.shake = shake
         self.stem = conv(channels, 16, 3)
         self.norm = nn.BatchNorm2d(16)
-        blocks, inputs = [], 16
-        for stage in range(3):
-            for index in range((depth - 2) // 6):
-                outputs = width * 2**stage
-                blocks.append(ShakeBlock(inputs, outputs, 2 if stage > 0 and index == 0 else 1))
-                inputs = outputs
-        self.blocks = nn.ModuleList(blocks)
-        self.head = nn.Linear(inputs, classes)
+        self.blocks = nn.ModuleList(ShakeBlock(*block) for block in stages(depth, width, 16))
+        self.head = nn.Linear(4 * width, classes)
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         if self.training and self.shake and noise is None:
