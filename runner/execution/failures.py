@@ -11,9 +11,10 @@ import socket
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from runner.system.clock import now
 
 Tell = Callable[[str, Any], None]  # how a process that trains tells what happens: the kind of event, and its content
 
@@ -33,8 +34,7 @@ class Failures:
         name, text = identity(error), "".join(traceback.format_exception(error)).rstrip()
         new = name not in self.seen
         self.seen.add(name)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        head = f"{now} {socket.gethostname()} process {os.getpid()}, trial {' '.join(trials) or '-'}, error {name}"
+        head = f"{now()} {socket.gethostname()} process {os.getpid()}, trial {' '.join(trials) or '-'}, error {name}"
         last = text.splitlines()[-1]
         entry = f"{head}:\n{text}\n\n" if new else f"{head}, as above: {last}\n\n"
         with suppress(OSError):

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
@@ -171,23 +170,23 @@ def _train_job(
     """
     phase = job.stamps["phase"]
     progress = Progress(trials, trials - missing, f"{job.folder.name} {phase}")
-    starved = Starved(once(progress.tell))
     apart = train_apart(job.run.workers, resources.devices, len(job.plan))
     try:
-        pool.run(job, count if apart else 0, starved.tell, resources.meanwhile, wait=not job.part)
+        pool.run(job, count if apart else 0, once(progress.tell), resources.meanwhile, wait=not job.part)
     finally:
         progress.close()
     sweep_up(job.folder, records)
-    # A trial that one process skipped as too late may have been trained by another that had timed its shape.
+    # A trial that one process skipped as too late may have been trained by another that had timed its shape, and what
+    # one has no room for another may have trained.
     late = len(progress.late - records.done()) if progress.late else 0
-    lost = starved.left(records)
+    lost = len(progress.open - records.done(progress.open)) if progress.open else 0
     count = missing - late - lost
     if late:
         left = f"max_minutes={job.run.max_minutes:g}: {counted(late, f'{phase} trial')} left"
         say(f"{left}; {'the same command goes on' if count else _too_short(progress.needed)}")
     if lost:
         say(
-            f"{counted(lost, f'{phase} trial')} left open for want of memory ({starved.reason}): close what else runs, "
+            f"{counted(lost, f'{phase} trial')} left open for want of memory ({progress.short}): close what else runs, "
             "or give workers=1, a smaller batch_size or model; the same command goes on"
         )
     return PhaseOutcome(count, late, lost)
@@ -201,24 +200,6 @@ def _too_short(needed: float) -> str:
         f"no stack fits, the shortest takes about {needed / 60:.2g} minutes: give more of them than that, which counts "
         "from the start of the program, or a smaller stack=N"
     )
-
-
-class Starved:
-    """Passes on what is told, but for trials that were left open for want of memory: it remembers these, and why."""
-
-    def __init__(self, tell: worker.Tell) -> None:
-        self.pass_on, self.trials, self.reason = tell, set[str](), ""
-
-    def tell(self, kind: str, content: Any) -> None:
-        if kind == "open":
-            ids, self.reason = content
-            self.trials.update(ids)
-        else:
-            self.pass_on(kind, content)
-
-    def left(self, records: Records) -> int:
-        """How many of them have no row in the end: what one process has no room for another may have trained."""
-        return len(self.trials - records.done(self.trials)) if self.trials else 0
 
 
 def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[StackKey, float]:

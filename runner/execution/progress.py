@@ -18,6 +18,7 @@ class Progress:
         self.total, self.done = total, done
         self.late: set[str] = set()  # trials that max_minutes left to a later call, in the view of some process
         self.needed = math.inf  # seconds that the shortest stack of these takes, as far as that is known
+        self.open, self.short = set[str](), ""  # trials that were left open for want of memory, and why
         self.best, self.epoch = math.inf, ""
         self.under_way: dict[str, float] = {}  # first trial of a stack -> what it counts so far, in trials
         self.bar = tqdm(total=total, initial=done, desc=label, disable=None, dynamic_ncols=True, bar_format=_FORMAT)
@@ -39,6 +40,9 @@ class Progress:
             ids, needed = content
             self.late.update(ids)
             self.needed = min(self.needed, needed or math.inf)
+        elif kind == "open":
+            ids, self.short = content
+            self.open.update(ids)
         elif kind == "waiting":
             self.say(f"waiting for {content} trials that another command trains")
         else:

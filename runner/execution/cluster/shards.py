@@ -10,12 +10,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.execution.saved import state
 from runner.records.schema import FILES
 from runner.records.table import Table
+from runner.system.clock import now
 from runner.trials.plan import Plan, StoredPlan
 from runner.trials.trial import Trial
 
@@ -62,15 +62,15 @@ class LaunchLog:
 
     def note(self, shares: Plan, phase: str, lock: AbstractContextManager[None]) -> str:
         """Append a launch of jobs; its name, which sorts behind those of earlier launches."""
-        now, table = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), Table(self.path, "shards", on_bad_row="skip")
+        launched, table = now(), Table(self.path, "shards", on_bad_row="skip")
         with lock:
             table.refresh(mend=True)
             table.append(
-                {"launched": now, "phase": phase, "shard": f"{number}/{len(shares)}", "trial": trial.id}
+                {"launched": launched, "phase": phase, "shard": f"{number}/{len(shares)}", "trial": trial.id}
                 for number, share in enumerate(shares, 1)
                 for trial in share
             )
-        return re.sub(r"\W", "", now)
+        return re.sub(r"\W", "", launched)
 
     def read(self) -> list[dict[str, str]]:
         """Its rows; none where no launcher was used."""
