@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import statistics
 import subprocess
@@ -52,16 +53,29 @@ def refuse_unknown(parser: argparse.ArgumentParser, kind: str, chosen: Iterable[
 
 
 def turns(
-    calls: Mapping[str, Callable[[], float]], rounds: int, warm: int = 0, before: Callable[[], object] | None = None
+    calls: Mapping[str, Callable[[], float]],
+    rounds: int,
+    warm: int = 0,
+    before: Callable[[], object] = lambda: None,
+    seconds: float = math.inf,
 ) -> dict[str, list[float]]:
-    """What each call returns, in `rounds` rounds of one call each, so that other work on the machine meets all alike.
+    """What each call returns, in rounds of one call each, so that other work on the machine meets all alike.
 
-    `warm` more rounds come first and do not count. `before` is called at the beginning of each round.
+    Args:
+        calls: by name.
+        rounds: how many count, at most.
+        warm: rounds that come first and do not count.
+        before: called at the beginning of each round.
+        seconds: of this process's CPUs after which no round is begun but the first three that count.
+
+    Returns: for each name what its calls returned, round by round.
     """
     results: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.process_time() + seconds
     for turn in range(warm + rounds):
-        if before is not None:
-            before()
+        if turn >= warm + 3 and time.process_time() > end:
+            break
+        before()
         for name, call in calls.items():
             result = call()
             if turn >= warm:

@@ -16,11 +16,11 @@ from argparse import Namespace
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from runner.training.precision import DTYPES
 from scripts.bench.common import Row, Table, options, refuse_unknown, whole, wholes, words
 from scripts.bench.conv_ways import DEVICE, KINDS, NETS, Call, Convolution, calls
 from scripts.bench.devices import CUDA, clocked, machine
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 REPEAT, REPLAYS = 10, 5
 SHOWN = "net:<9 C K kernel H stride trials way:<11 what:<5 us_per_trial:.1f tflops:.1f first_seconds:.2f top:<40"
 

@@ -1,8 +1,8 @@
 """Convolutions of a stack and ways to compute them, for `python scripts/bench conv`: `calls(way, shape, trials, ...)`.
 
 grouped: one convolution of as many groups as trials, channels last. first: the same, channels first. lanes: as many
-ordinary convolutions on 8 streams, and dense the same for one trial. bmm: windows written out and one batched product,
-forward only, which is what the windows cost at least.
+ordinary convolutions on the engine's streams (`runner.models.branches`), and dense the same for one trial. bmm: windows
+written out and one batched product, forward only, which is what the windows cost at least.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from runner.models.branches import Branches
 from scripts.bench.devices import CUDA
 
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 PASSES = ("fwd", "dx", "dw")
 KINDS = ("grouped", "first", "lanes", "bmm", "dense")
-STREAMS = 8
 Call = Callable[[], object]
 
 
@@ -97,7 +97,6 @@ class Lanes:
 
     def __init__(self, shape: Convolution, trials: int, batch: int, dtype: torch.dtype, layout: torch.memory_format):
         self.parts = [Grouped(shape, 1, batch, dtype, layout) for _ in range(trials)]
-        self.streams = [torch.cuda.Stream() for _ in range(min(STREAMS, trials))] if CUDA and trials > 1 else []
 
     def fwd(self) -> object:
         return self._all([part.fwd for part in self.parts])
@@ -109,17 +108,11 @@ class Lanes:
         return self._all([part.dw for part in self.parts])
 
     def _all(self, calls: Sequence[Call]) -> object:
-        if not self.streams:
-            return [call() for call in calls]
-        current = torch.cuda.current_stream()
-        for stream in self.streams:
-            stream.wait_stream(current)
         results = []
-        for i, call in enumerate(calls):
-            with torch.cuda.stream(self.streams[i % len(self.streams)]):
-                results.append(call())
-        for stream in self.streams:
-            current.wait_stream(stream)
+        with Branches(DEVICE, len(calls)) as fork:
+            for i, call in enumerate(calls):
+                with fork(i):
+                    results.append(call())
         return results
 
 

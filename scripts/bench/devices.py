@@ -6,9 +6,10 @@ import platform
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+
+from runner.execution.provenance import processor
 
 CUDA = torch.cuda.is_available()
 LARGE = 1 << 28  # bytes, several times what caches hold
@@ -39,10 +40,7 @@ def device_name(device: torch.device | str) -> str:
     """The model of a GPU or of this machine's processor."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
+    return processor()
 
 
 def machine(device: torch.device | str) -> str:

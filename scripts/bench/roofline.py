@@ -22,11 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
+from runner.training.precision import DTYPES
 from scripts.bench.devices import Memory, clocked
 from scripts.bench.step_ways import FUSED
 from scripts.parity.plain_models import Shape, network
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 CONVOLUTIONS = ("resnet", "shakeshake")
 
 

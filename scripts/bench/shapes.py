@@ -14,6 +14,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -30,7 +31,7 @@ from runner.system.memory import keep_freed_memory
 from runner.training.stack import Stack
 from runner.trials.plan import Layout, Plan, plan
 from runner.trials.trial import Facts, Trial
-from scripts.bench.common import Row, Table, medians, options, refuse_unknown, whole, wholes, words
+from scripts.bench.common import Row, Table, medians, options, refuse_unknown, turns, whole, wholes, words
 from scripts.parity.plain_models import Shape, network
 
 CPU = torch.device("cpu")
@@ -146,19 +147,14 @@ def our_step(trials: Sequence[Trial], dataset: Dataset) -> tuple[Step, Step]:
 
 def milliseconds(contestants: dict[str, Step], rounds: int, seconds: float) -> dict[str, float]:
     """The median CPU time of each: they take turns, `rounds` times or for `seconds`, three at least."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for step in contestants.values():
+
+    def timed(step: Step) -> float:
+        start = time.process_time()
         step()
-        step()
-    end = time.process_time() + seconds
-    for turn in range(rounds):
-        if turn >= 3 and time.process_time() > end:
-            break
-        for name, step in contestants.items():
-            start = time.process_time()
-            step()
-            times[name].append(1e3 * (time.process_time() - start))
-    return medians(times)
+        return 1e3 * (time.process_time() - start)
+
+    calls = {name: partial(timed, step) for name, step in contestants.items()}
+    return medians(turns(calls, rounds, warm=2, seconds=seconds))
 
 
 def kinds(stacks: Plan) -> dict[str, tuple[Sequence[Trial], int]]:
