@@ -206,15 +206,13 @@ def in_memory_order(*tensors: Sequence[Tensor]) -> tuple[list[Tensor], ...]:
     for p, gradient, *moments in zip(*tensors, strict=True):
         if gradient.layout is not torch.strided:
             raise ValueError("a gradient is not dense")
-        if p.is_contiguous() and gradient.is_contiguous():
-            for done, tensor in zip(ordered, (p, gradient, *moments), strict=True):
-                done.append(tensor)
-            continue
-        # Axes by falling stride are in the order of memory; permuted so, a tensor without gaps is contiguous.
-        axes = sorted(range(p.dim()), key=p.stride, reverse=True)
-        if not p.permute(axes).is_contiguous():
-            raise TypeError(f"a parameter of shape {tuple(p.shape)} overlaps itself or has gaps; clone() it")
-        together = [p.permute(axes), gradient.permute(axes).contiguous(), *(m.permute(axes) for m in moments)]
+        together = [p, gradient, *moments]
+        if not (p.is_contiguous() and gradient.is_contiguous()):
+            # Axes by falling stride are in the order of memory; permuted so, a tensor without gaps is contiguous.
+            axes = sorted(range(p.dim()), key=p.stride, reverse=True)
+            if not p.permute(axes).is_contiguous():
+                raise TypeError(f"a parameter of shape {tuple(p.shape)} overlaps itself or has gaps; clone() it")
+            together = [p.permute(axes), gradient.permute(axes).contiguous(), *(m.permute(axes) for m in moments)]
         for done, tensor in zip(ordered, together, strict=True):
             done.append(tensor)
     return ordered

@@ -55,33 +55,23 @@ class States(defaultdict):
         return defaultdict, (dict,), None, None, iter(self.items())
 
 
-def _writing(kind: type, name: str) -> Callable[..., Any]:
-    write = getattr(kind, name)
+def _counting(mark: str, kind: type, name: str) -> Callable[..., Any]:
+    """The method `name` of `kind`, which adds 1 to this mark first."""
+    method = getattr(kind, name)
 
-    def edit(self: Any, *args: Any, **named: Any) -> Any:
-        self.marks.edits += 1
-        return write(self, *args, **named)
+    def counted(self: Any, *args: Any, **named: Any) -> Any:
+        setattr(self.marks, mark, getattr(self.marks, mark) + 1)
+        return method(self, *args, **named)
 
-    edit.__name__ = name
-    return edit
-
-
-def _reading(name: str) -> Callable[..., Any]:
-    read = getattr(dict, name)
-
-    def look(self: Any, *args: Any) -> Any:
-        self.marks.reads += 1
-        return read(self, *args)
-
-    look.__name__ = name
-    return look
+    counted.__name__ = name
+    return counted
 
 
 for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
-    setattr(State, _name, _writing(dict, _name))
-    setattr(States, _name, _writing(defaultdict, _name))
+    setattr(State, _name, _counting("edits", dict, _name))
+    setattr(States, _name, _counting("edits", defaultdict, _name))
 for _name in ("__getitem__", "__iter__", "get", "items", "values", "copy"):  # dict(state) goes by __iter__
-    setattr(State, _name, _reading(_name))
+    setattr(State, _name, _counting("reads", dict, _name))
 # Tools that map a function over all tensors in nested dicts (torch's pytree) know exact types only, no subclasses.
 for _kind in (State, States):
     register_pytree_node(

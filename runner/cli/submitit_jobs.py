@@ -8,17 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from runner.execution.cluster.launch import ShardOutcome
-
-
-@dataclass(frozen=True)
-class Returned:
-    """As Hydra's JobReturn, of which `return_value` is read."""
-
-    return_value: ShardOutcome
 
 
 def reason(error: BaseException) -> str:
@@ -44,11 +37,13 @@ def all_waited_for() -> Iterator[None]:
         return
     honest = Job.results
 
-    def results(job: Any) -> list[Returned]:
+    def results(job: Any) -> list[SimpleNamespace]:
+        """As lists of Hydra's JobReturn, of which `return_value` is read."""
         try:
-            return [Returned(together([task.return_value for task in honest(job)]))]
+            outcome = together([task.return_value for task in honest(job)])
         except Exception as error:  # whatever a job can die of
-            return [Returned(ShardOutcome(problem=f"job {job.job_id}: {reason(error)}"))]
+            outcome = ShardOutcome(problem=f"job {job.job_id}: {reason(error)}")
+        return [SimpleNamespace(return_value=outcome)]
 
     Job.results = results  # type: ignore[method-assign, assignment]
     try:

@@ -43,7 +43,6 @@ class Job:
     stamps: Mapping[str, str]  # columns that are the same for every row: study, phase, commit, version, code, host
     run: RunSettings = field(default_factory=RunSettings)
     deadline: float | None = None  # time.time() after which no stack should still run
-    threads: int = 1
     processes: int = 1  # that share the device's memory
     devices: tuple[str, ...] = ()  # one process each, where there are several
     pace: dict[StackKey, float] = field(default_factory=dict)  # seconds per trial
@@ -135,12 +134,9 @@ def _too_late(job: Job, stack: Sequence[Trial]) -> float | None:
 
         from runner.execution.estimate import seconds_per_trial
 
-        torch.set_num_threads(job.threads)
+        torch.set_num_threads(1)
         dataset = job.datasets[stack[0].dataset]
-        try:
-            job.pace[key] = seconds_per_trial(stack, dataset, job.device, job.processes, job.run)
-        except Exception:  # training the stack will raise it again, and record it
-            return None
+        job.pace[key] = seconds_per_trial(stack, dataset, job.device, job.processes, job.run)
         left = job.deadline - time.time()
     needed = job.pace[key] * len(stack) * saved.share_left(job.folder, stack)
     return needed if needed > left else None
@@ -157,7 +153,7 @@ def _train(job: Job, stack: list[Trial], records: Records, tell: Tell, failures:
     from runner.system.memory import keep_freed_memory
     from runner.training.rows import failed_row
 
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(1)
     device = torch.device(job.device)
     if device.type == "cpu":
         keep_freed_memory()

@@ -55,11 +55,6 @@ def lacking(error: OSError | NotImplementedError) -> bool:
 def local(path: Path, error: OSError | NotImplementedError) -> Path:
     """The lock file of this machine alone that stands for `path`, whose file system has none, as `error` says."""
     _note(path.parent, str(getattr(error, "strerror", None) or error))
-    return _here(path)
-
-
-def _here(path: Path) -> Path:
-    """The place of a lock in this machine's own temporary folder."""
     folder = Path(tempfile.gettempdir()) / f"adamw-runner-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:20]}.lock"

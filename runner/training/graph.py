@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from runner.system.shortage import is_shortage
 from runner.training.cuda import give_up, stream
 from runner.training.feed import Batch, Feed
 from runner.training.step import Step
 
 WARM = 3  # plain steps with a full batch before one is recorded
-NO_MEMORY = ("out of memory", "ALLOC_FAILED")  # how CUDA's libraries say so in errors that torch passes on as they are
 
 
 @dataclass
@@ -110,7 +110,7 @@ class Graph:
             self.launch.release()
             if begun:  # a capture that never began has nothing to give up
                 give_up(graph, pool, self.device)
-            if any(words in str(error) for words in NO_MEMORY):
+            if is_shortage(error):  # CUDA's libraries say so in errors that torch passes on as they are
                 raise torch.OutOfMemoryError(str(error)) from error  # for a smaller stack
             # Some operator of the network waits for the device, which cannot be recorded.
             Graph.refused = True

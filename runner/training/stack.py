@@ -28,7 +28,7 @@ from runner.training.coefficients import Coefficients
 from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
 from runner.training.evaluate import Scores, evaluate
-from runner.training.feed import Feed, Images, Resident, generator
+from runner.training.feed import Feed, Resident, generator
 from runner.training.graph import Graph
 from runner.training.precision import autocast
 from runner.training.step import Step
@@ -89,7 +89,6 @@ class Stack:
         self.feed = Feed(
             dataset, [trial.seed for trial in self.trials], first.batch_size, self.model.noise_width, device, dtype
         )
-        self.images = Images(dataset, device, dtype) if dataset.kind == "images" else None
         others = {name: split for name, split in dataset.splits.items() if name != "train" and len(split)}
         self.splits = {"train": self.feed.train} | {name: Resident.of(split, device) for name, split in others.items()}
         self.autocast = autocast(first.precision, device)
@@ -174,9 +173,9 @@ class Stack:
 
         `pulse` is called after each batch.
         """
-        shown, slots = self.splits[split], len(self.trials)
+        shown, slots, images = self.splits[split], len(self.trials), self.feed.images
         scores = evaluate(
-            self.scored, shown, self.images, slots, self.autocast, self.evaluated, pulse, calibration=split == "test"
+            self.scored, shown, images, slots, self.autocast, self.evaluated, pulse, calibration=split == "test"
         )
         return scores.of_first(self.count)
 

@@ -6,7 +6,7 @@ Random numbers are a function of seed and epoch, so there are none to remember.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -63,9 +63,7 @@ def capture(run: Run, seconds: float) -> State:
         "recorded": set(run.recorded),
         "alive": [bool(lives) for lives in stack.live[:n].tolist()],
         "seconds": seconds,
-        "progress": None
-        if run.stats is None
-        else {"running_loss": run.stats.running_loss, "update_norm": run.stats.update_norm},
+        "progress": None if run.stats is None else asdict(run.stats),
         "best": best.best,
         "best_epoch": best.best_epoch,
         "target_epoch": best.target_epoch,

@@ -129,7 +129,14 @@ def test_an_evaluation_waits_only_at_its_end(case: str) -> None:
     batches = []
     with pytest.raises(DataDependentOutputException):
         evaluate(
-            stack.model, stack.splits["test"], stack.images, 3, stack.autocast, 7, lambda: batches.append(None), True
+            stack.model,
+            stack.splits["test"],
+            stack.feed.images,
+            3,
+            stack.autocast,
+            7,
+            lambda: batches.append(None),
+            True,
         )
     assert len(batches) == -(-len(stack.splits["test"].x) // 7)
 

@@ -79,7 +79,7 @@ def test_forecasts_without_a_number_have_no_calibration() -> None:
 def own(stack: Stack, split: str) -> tuple[list[float], list[float]]:
     """ECE and Brier score of each trial from its probabilities, put together here in numpy."""
     data = stack.splits[split]
-    x = stack.images.plain(data.x) if stack.images is not None else data.x.long()
+    x = stack.feed.images.plain(data.x) if stack.feed.images is not None else data.x.long()
     stack.scored.eval()
     with torch.no_grad(), stack.autocast:
         logits: Tensor = stack.scored(x.expand(len(stack.trials), *x.shape))
