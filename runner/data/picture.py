@@ -17,6 +17,7 @@ import numpy as np
 
 from runner.data.arrays import empty
 from runner.errors import UserError
+from runner.system.devices import cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -154,10 +155,9 @@ def decoded(paths: Sequence[Any], shape: Sequence[int], decode: Callable[[Any], 
                 x[i] = decode(path)
         return len(some)
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
         tqdm(total=len(paths), desc=what, disable=None, leave=False) as bar,
-        ThreadPoolExecutor(cores, "decode") as threads,
+        ThreadPoolExecutor(cores(), "decode") as threads,
     ):
         try:
             for count in threads.map(fill, range(0, len(paths), SOME)):

@@ -71,7 +71,7 @@ def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
         return 1
     if devices[0].startswith("cuda"):
         return max(1, min(len(devices), stacks))
-    return max(1, min(wanted or _cores(), stacks))
+    return max(1, min(wanted or cores(), stacks))
 
 
 def train_apart(wanted: int, devices: Sequence[str], stacks: int) -> bool:
@@ -82,7 +82,7 @@ def train_apart(wanted: int, devices: Sequence[str], stacks: int) -> bool:
     if worker_count(wanted, devices, stacks) > 1:
         return True
     alone = _in_a_job() or threading.current_thread() is not threading.main_thread()
-    return not wanted and devices[0] == "cpu" and _cores() > 1 and not alone
+    return not wanted and devices[0] == "cpu" and cores() > 1 and not alone
 
 
 def _in_a_job() -> bool:
@@ -90,5 +90,6 @@ def _in_a_job() -> bool:
     return multiprocessing.current_process().name != "MainProcess"
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use, as `taskset` and schedulers of clusters limit them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,6 @@ CUDA the step as a CUDA graph, in the runner's precision. Datasets and loaders a
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from runner.system.devices import cores
 from scripts.bench.common import Row, Table, options
 from scripts.bench.peer_data import SPLITS, Batch, loaders, read, resident, tensors
 from scripts.parity.plain_models import load_trial, network
@@ -169,10 +169,9 @@ def train(way: str, job: Path) -> list[Row]:
         return [train_one(job, trial) for trial in trials]
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # On a CPU every core trains already; loading in more processes would take it from them.
     workers = 0 if read(job)["device"] == "cpu" else 2
-    return list(Parallel(cores)(delayed(one_thread)(job, trial, workers) for trial in trials))
+    return list(Parallel(cores())(delayed(one_thread)(job, trial, workers) for trial in trials))
 
 
 def main() -> None:

@@ -75,10 +75,8 @@ class Contestant:
 def contestant(name: str, trials: Sequence[Trial], case: Case, steps: int) -> Contestant:
     """Built, compiled, recorded and warm."""
     device = torch.device(case.device)
-    before = 0.0
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_reserved(device) / 2**20
+    # Of a GPU, whose peak the stack sets back to what it holds then (`runner.training.cuda.ready`).
+    before = torch.cuda.memory_reserved(device) / 2**20 if device.type == "cuda" else 0.0
     start = time.perf_counter()
     stack = way(name, trials, case.dataset, device)
     stack.feed.epoch(0)

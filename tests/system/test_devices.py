@@ -80,17 +80,17 @@ def test_a_driver_that_only_the_loader_finds_is_found(monkeypatch: pytest.Monkey
 
 
 def test_one_trial_gets_a_process_of_its_own_where_a_core_is_spare(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_cores", lambda: 2)
+    monkeypatch.setattr(devices, "cores", lambda: 2)
     assert train_apart(0, ("cpu",), 1)  # so that this process can import what the report needs
     assert not train_apart(1, ("cpu",), 1)  # as the user asks
     assert not train_apart(0, ("cuda",), 1)
     assert train_apart(2, ("cpu",), 2)
-    monkeypatch.setattr(devices, "_cores", lambda: 1)
+    monkeypatch.setattr(devices, "cores", lambda: 1)
     assert not train_apart(0, ("cpu",), 5)
 
 
 def test_another_thread_than_the_main_one_trains_its_single_stack_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_cores", lambda: 2)
+    monkeypatch.setattr(devices, "cores", lambda: 2)
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(train_apart(0, ("cpu",), 1)))
     thread.start()
