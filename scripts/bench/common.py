@@ -89,17 +89,19 @@ def medians(results: Mapping[str, list[float]]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that has ended: what it wrote, its status, seconds on the wall and of CPUs, peak MiB of a process."""
+    """A command that has ended: what it wrote, seconds on the wall and of CPUs, peak MiB of a process."""
 
     text: str
-    code: int
     seconds: float
     cpu: float
     mib: float
 
 
-def command(words: Sequence[str], **how: Any) -> Ended:
-    """Run a command to its end; `how` goes to subprocess.Popen. Processes that it starts and waits for count too."""
+def command(words: Sequence[str], code: int = 0, **how: Any) -> Ended:
+    """Run a command to its end; another status than `code` ends the benchmark, which says what the command wrote.
+
+    `how` goes to subprocess.Popen. Processes that the command starts and waits for count too.
+    """
     with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT, **how)
@@ -108,7 +110,10 @@ def command(words: Sequence[str], **how: Any) -> Ended:
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         cpu, mib = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-        return Ended(output.read(), process.returncode, seconds, cpu, mib)
+        text = output.read()
+    if process.returncode != code:
+        raise SystemExit(f"{' '.join(words)}\nended with {process.returncode}:\n{text[-2000:]}")
+    return Ended(text, seconds, cpu, mib)
 
 
 class Table:
@@ -137,6 +142,11 @@ class Table:
                 writer = csv.DictWriter(file, names, lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(self.rows)
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """`add` each of `rows`, as soon as there is one."""
+        for row in rows:
+            self.add(row)
 
     def _line(self, cells: Mapping[str, str]) -> str:
         parts = []

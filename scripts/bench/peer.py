@@ -181,5 +181,4 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = train(chosen.way, chosen.job)
     table = Table("optimizer lr wd seed status epochs val_error:.2f test_error:.2f", chosen.csv)
-    for row in rows:
-        table.add(row)
+    table.extend(rows)

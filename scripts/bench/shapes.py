@@ -212,8 +212,7 @@ def main() -> None:
     keep_freed_memory()
     table = Table(SHOWN, chosen.csv)
     for point in points(chosen):
-        for row in measure(point, chosen):
-            table.add(row)
+        table.extend(measure(point, chosen))
     for what, counts in (("a single trial", [1]), ("a sweep", [n for n in chosen.trials if n > 1])):
         for key, measured in (("ratio", "step"), ("eval_ratio", "evaluation")):
             worst = sorted((row for row in table.rows if row["trials"] in counts), key=lambda row: -row[key])[:5]

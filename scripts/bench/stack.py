@@ -192,5 +192,4 @@ def main() -> None:
         for case in (make(name, about, folder) for name in chosen.cases or NAMES):
             rates = ceilings(torch.device(chosen.device), case.trials(0)[0].model.name, chosen.precision)
             for count in chosen.trials:
-                for row in measure(case, count, chosen, rates, began + chosen.limit):
-                    table.add(row)
+                table.extend(measure(case, count, chosen, rates, began + chosen.limit))

@@ -97,5 +97,4 @@ def main() -> None:
     print(f"{machine(device)}, {'cold' if chosen.cold else 'warm'} caches, n = {chosen.rounds} rounds")
     table, memory = Table(SHOWN, chosen.csv), Memory(device)
     for name in chosen.sets or known:
-        for row in measure(name, memory, chosen.rounds, chosen.cold):
-            table.add(row)
+        table.extend(measure(name, memory, chosen.rounds, chosen.cold))

@@ -123,8 +123,7 @@ def main() -> None:
     table = Table(f"dtype:<8 rule:<6 convention:<10 special:<14 peer:<14 {columns}", folder / "parity.csv")
     for dtype in (np.float32, np.float64):
         for rule, convention, wd, special in CASES:
-            for row in compared(problem(rule, convention, wd, special, dtype), special):
-                table.add(row)
+            table.extend(compared(problem(rule, convention, wd, special, dtype), special))
     (folder / "README.md").write_text(markdown(table.rows) + "\n", encoding="utf-8")
     if not all(math.isfinite(row[f"after_{n}"]) for row in table.rows for n in MOMENTS):
         raise SystemExit("parity: weights are not finite")

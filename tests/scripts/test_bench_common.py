@@ -36,11 +36,16 @@ def test_a_table_shows_some_columns_and_writes_all_of_them(tmp_path: Path, capsy
         assert [row["torch"] for row in csv.DictReader(file)] == ["2", "2"]
 
 
-def test_a_command_has_its_status_its_words_and_its_own_memory() -> None:
-    ended = command([sys.executable, "-c", "import sys; x = bytearray(2**26); print('said'); sys.exit(3)"])
-    assert (ended.code, ended.text) == (3, "said\n")
+def test_a_command_has_its_words_and_its_own_memory() -> None:
+    ended = command([sys.executable, "-c", "import sys; x = bytearray(2**26); print('said'); sys.exit(3)"], 3)
+    assert ended.text == "said\n"
     assert ended.mib > 64
     assert ended.seconds > 0
+
+
+def test_a_command_that_fails_ends_the_benchmark_with_its_words() -> None:
+    with pytest.raises(SystemExit, match=r"(?s)ended with 4:.*why"):
+        command([sys.executable, "-c", "import sys; print('why'); sys.exit(4)"])
 
 
 @pytest.mark.parametrize("text", ["0", "1,,2", "two", "-1"])
