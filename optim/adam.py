@@ -79,9 +79,11 @@ class Adam(Optimizer):
         super().__init__(params, named, options | {"differentiable": differentiable, "fused": fused})
 
     def state_names(self, group: dict[str, Any]) -> Sequence[str]:
+        """As in `Grouped`."""
         return ("exp_avg", "exp_avg_sq")
 
     def numbers(self, group: dict[str, Any]) -> dict[str, float]:
+        """As in `Optimizer`: the arguments by name of the step on either device."""
         finite = refusals.finite
         beta1, beta2 = refusals.betas_now(group)
         wd, lr, eps = finite(group, "weight_decay"), finite(group, "lr"), finite(group, "eps")
@@ -90,10 +92,12 @@ class Adam(Optimizer):
     def step_cohort(
         self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]
     ) -> None:
+        """As in `Optimizer`."""
         tensors = (part.parameters, part.gradients, *part.moments)
         cpu.adam(tensors, steps, alone=cohort.is_small, decay=decay, **numbers)
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
+        """As in `Optimizer`."""
         single.adam(cohort, decay, **numbers)
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:

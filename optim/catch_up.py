@@ -38,7 +38,11 @@ MOST_TERMS = 24  # of the series
 class History:
     """The scalars of all steps since `first`, float64: about 120 bytes for each step, kept on the host.
 
-    `precision` is the machine epsilon of the rows; it decides what counts as rounding.
+    Args:
+        first: the number of the last step before this history.
+        betas: decay rates of the moments, 0 <= beta1 < sqrt(beta2) and 0 < beta2 < 1; later steps may have others.
+        eps: added to the root of the second moment, above 0; the same for all steps.
+        precision: the machine epsilon of the rows, which decides what counts as rounding.
     """
 
     def __init__(self, first: int, betas: tuple[float, float], eps: float, precision: float) -> None:
@@ -56,7 +60,10 @@ class History:
         return self.first + self.count
 
     def append(self, lr: float, betas: tuple[float, float], decay: float) -> None:
-        """Add a step of these numbers; the sums of all earlier steps whose rows still move get its part."""
+        """Add a step of these numbers; the sums of all earlier steps whose rows still move get its part.
+
+        `lr`: its rate; `betas`: its decay rates; `decay`: the fraction that it removes of each weight, below 1.
+        """
         self.count += 1
         if self.count == len(self.table):
             self.table = np.concatenate([self.table, np.zeros_like(self.table)])

@@ -61,7 +61,7 @@ def from_paper(convention: str, wd: float, lr: float, updates: float) -> float:
 def equivalents(convention: str, wd: float, lr: float, updates: float) -> dict[str, float]:
     """`wd` of `convention` in all three decoupled conventions, by name; the given one stays exact to the bit.
 
-    Arguments and errors are those of `to_paper` and `from_paper`.
+    `lr`, `updates` and the errors are those of `to_paper` and `from_paper`.
     """
     paper = to_paper(convention, wd, lr, updates)
     return {name: wd if name == convention else from_paper(name, paper, lr, updates) for name in DECOUPLED}

@@ -67,9 +67,13 @@ def sgd(
     decay: float = 0.0,
     alone: bool = False,
 ) -> None:
-    """One step of SGD or SGDW, in place, on (parameters, gradients, momentum buffers); the rest as in `adam`.
+    """One step of SGD or SGDW, in place.
 
-    The buffers begin at zero; with `momentum` 0 they are not read and may be left out.
+    Args:
+        tensors: (parameters, gradients, momentum buffers), as in `adam`. The buffers begin at zero; with `momentum` 0
+            they are not read and may be left out.
+        lr, momentum: as in `optim.SGD`.
+        l2, decay, alone: as in `adam`.
     """
     parameters, gradients, *buffers = tensors
     if decay:

@@ -28,7 +28,7 @@ ALIGN = 32
 
 
 def serves(parameters: Tensors) -> bool:
-    """Whether `Rows` steps these: the operators read memory in one order."""
+    """Whether `Rows` steps these `parameters`: float32 on the CPU, each trial's elements without a gap in memory."""
     return all(p.device.type == "cpu" and p.dtype == torch.float32 and dense(p, len(p)) for p in parameters)
 
 

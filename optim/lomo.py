@@ -73,6 +73,7 @@ class LOMO(torch.optim.Optimizer):
         self._look()  # hooks are set last, when nothing can be refused any more: an object that fails leaves none
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch.optim's, with hooks for its parameters; TypeError or ValueError, and nothing added, as above."""
         super().add_param_group(param_group)
         try:
             _check(self.param_groups[-1], at_start=True)
@@ -106,7 +107,7 @@ class LOMO(torch.optim.Optimizer):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """As torch.optim's; and after a backward that failed halfway the next one may begin."""
+        """As torch.optim's, `set_to_none` too; and after a backward that failed halfway the next one may begin."""
         super().zero_grad(set_to_none)
         if self._failed:
             self._moved.clear()

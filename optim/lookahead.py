@@ -88,11 +88,16 @@ class Lookahead(torch.optim.Optimizer):
         self._refresh()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """That of `fast`."""
         self.fast.zero_grad(set_to_none)
 
     @outside_graphs
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """A step of `fast`, and after every `k` of them the pull. Returns what `fast.step` returns."""
+        """A step of `fast` with `closure`, and after every `k` of them the pull. Returns what `fast.step` returns.
+
+        RuntimeError where another Lookahead was made around `fast` since; ValueError for a number out of its range, and
+        for a parameter that was resized or cast.
+        """
         # Where there is no entry yet, this wrapper is the latest.
         latest = _latest.setdefault(self.fast, ref(self))()
         if latest is not None and latest is not self:

@@ -10,7 +10,7 @@ these. Adam and AdamW differ in two lines, and so do SGD and SGDW: those lines a
             of a weight that a step removes at eta = 1 (not multiplied by alpha: the paper's convention)
     beta1, beta2, eps   decay rates of the moments (beta1: the momentum of SGD), and what the root of v is added to
 
-Each function returns the new (theta, m[, v]).
+Each function takes these by name and returns the new (theta, m[, v]); the arrays that it was given stay as they are.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ Array = Any  # a NumPy array or a torch tensor
 
 
 def sgd(theta: Array, g: Array, m: Array, alpha: float, eta: float, lam: float, beta1: float) -> tuple[Array, Array]:
-    """Algorithm 1, L2; the rate outside the buffer as in torch and in the code that the experiments ran."""
+    """Algorithm 1, L2; the rate outside the buffer as in torch and in the code that the experiments ran.
+
+    g <- g + lam theta;  m <- beta1 m + g;  theta <- theta - eta alpha m
+    """
     g = g + lam * theta
     m = beta1 * m + g
     return theta - eta * alpha * m, m
 
 
 def sgdw(theta: Array, g: Array, m: Array, alpha: float, eta: float, lam: float, beta1: float) -> tuple[Array, Array]:
-    """Algorithm 1, decoupled."""
+    """Algorithm 1, decoupled.
+
+    m <- beta1 m + g;  theta <- theta - eta alpha m - eta lam theta
+    """
     m = beta1 * m + g
     return theta - eta * alpha * m - eta * lam * theta, m
 
@@ -46,7 +52,11 @@ def adam(
     beta2: float = 0.999,
     eps: float = 1e-8,
 ) -> tuple[Array, Array, Array]:
-    """Algorithm 2, L2: the penalty's gradient goes through both moments."""
+    """Algorithm 2, L2: the penalty's gradient goes through both moments.
+
+    g <- g + lam theta;  m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2, which are divided by
+    1 - beta1^t and 1 - beta2^t;  theta <- theta - eta alpha m_hat / (sqrt(v_hat) + eps)
+    """
     g = g + lam * theta
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g**2
@@ -68,7 +78,10 @@ def adamw(
     beta2: float = 0.999,
     eps: float = 1e-8,
 ) -> tuple[Array, Array, Array]:
-    """Algorithm 2, decoupled: the decay acts on the old weights, next to the step."""
+    """Algorithm 2, decoupled: the decay acts on the old weights, next to the step.
+
+    m and v as in `adam` with the plain gradient;  theta <- theta - eta (alpha m_hat / (sqrt(v_hat) + eps) + lam theta)
+    """
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g**2
     m_hat = m / (1 - beta1**t)

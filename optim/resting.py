@@ -69,9 +69,16 @@ class Fingerprints:
 class Resting:
     """A parameter p [n, ...] of which some rows are behind: `last` int32 [n] holds the step that each row is at.
 
-    It holds the moments that its rows are to be moved by, `moments` (m, v), and the count of steps, `counted`, a tensor
-    []. If somebody gives the parameter other moments, its rows are still owed what these say. `rows` are indices
-    without repetition, or a slice. RuntimeError for rows whose weights were changed while they were behind.
+    If somebody gives the parameter other moments, its rows are still owed what the first ones say.
+
+    Args:
+        p: float32 or float64, its rows up to date.
+        moments: (m, v) in the shape of p, which its rows are to be moved by.
+        counted: the number of steps so far, a tensor [] that `step` counts up.
+        betas, eps: as in `optim.catch_up.History`.
+
+    In all methods `p` is that parameter, and `rows` are int64 indices without repetition, or a slice. RuntimeError for
+    rows whose weights were changed while they were behind, and for moments that were changed in place.
     """
 
     def __init__(
@@ -118,7 +125,8 @@ class Resting:
     def step(self, p: Tensor, gradient: Tensor, lr: float, betas: tuple[float, float], decay: float) -> None:
         """AdamW's step of the rows that a sparse gradient names; all others rest.
 
-        The rows are brought up to the step before this one, stepped as dense AdamW does, and written back.
+        The rows are brought up to the step before this one, stepped as dense AdamW does, and written back. `gradient`:
+        torch.sparse_coo over the first axis; `lr`, `betas` and `decay`, a fraction of each weight, are of this step.
         """
         gradient = gradient.coalesce()  # each row once, with the sum of its gradients
         rows, g = gradient.indices()[0], gradient.values()
@@ -148,7 +156,7 @@ class Resting:
         return list(replay(self.history, last, *old))
 
     def write(self, p: Tensor, rows: Tensor | slice, values: Sequence[Tensor]) -> None:
-        """Store (p, m, v) of rows as they are after the latest step."""
+        """Store `values`, (p, m, v) of the rows as they are after the latest step."""
         self._refuse_changed()
         for whole, part in zip((p, *self.moments), values, strict=True):
             if isinstance(rows, Tensor):
@@ -181,10 +189,16 @@ def _on_host(rows: Tensor | slice) -> Any:
 
 
 def before_forward(optimizer: Any, module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Bring the rows up to date that a module's forward pass is about to look up."""
+    """Bring the rows up to date that a module's forward pass is about to look up.
+
+    `optimizer`: the SparseAdamW; `module`, `args` and `named` as torch gives them to a hook before forward.
+    """
     optimizer.catch_up(module.weight, args[0] if args else named["input"])
 
 
 def before_state_dict(optimizer: Any, module: nn.Module, *_: Any) -> None:
-    """Bring all rows up to date before a module's weight is saved, or replaced by another that owes nothing."""
+    """Bring all rows up to date before a module's weight is saved, or replaced by another that owes nothing.
+
+    `optimizer`: the SparseAdamW; the rest as torch gives it to hooks of state_dict and of load_state_dict.
+    """
     optimizer.catch_up(module.weight)

@@ -58,6 +58,7 @@ class Rule:
 
     @property
     def family(self) -> str:
+        """Of `FAMILIES`: which stack can hold it."""
         return FAMILIES[self.optimizer]
 
     def decay(self, step: np.ndarray, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ class Rule:
 
 
 def coefficients(rule: Rule, step: np.ndarray, eta: np.ndarray, updates: np.ndarray) -> np.ndarray:
-    """What the steps of a rule multiply by: float64 [steps, 2, COLUMNS]; arguments as in `Rule.decay`.
+    """What the steps of a rule multiply by: float64 [steps, 2, COLUMNS]; `step`, `eta`, `updates` as in `Rule.decay`.
 
     The middle axis holds the row of weights first and then that of norms and biases.
     """

@@ -76,9 +76,11 @@ class SGD(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}, options)
 
     def state_names(self, group: dict[str, Any]) -> Sequence[str]:
+        """As in `Grouped`."""
         return ("momentum_buffer",) if group["momentum"] else ()
 
     def numbers(self, group: dict[str, Any]) -> dict[str, float]:
+        """As in `Optimizer`: the arguments by name of the step on either device."""
         finite = refusals.finite
         wd, lr, momentum = finite(group, "weight_decay"), finite(group, "lr"), finite(group, "momentum")
         return {"lr": lr, "momentum": momentum, "l2": 0.0 if self.decoupled else wd}
@@ -86,10 +88,12 @@ class SGD(Optimizer):
     def step_cohort(
         self, cohort: Cohort, part: Part, steps: list[Tensor], decay: float, numbers: dict[str, float]
     ) -> None:
+        """As in `Optimizer`."""
         tensors = (part.parameters, part.gradients, *part.moments)
         cpu.sgd(tensors, alone=cohort.is_small, decay=decay, **numbers)
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
+        """As in `Optimizer`."""
         single.sgd(cohort, decay, **numbers)
 
     def _check(self, group: dict[str, Any], at_start: bool) -> None:

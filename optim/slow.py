@@ -60,9 +60,11 @@ class Slow:
             p.copy_(torch.where(due_here, pulled, p))
 
     def state_dict(self) -> dict[str, list[Tensor]]:
+        """The slow weights themselves, not copies: [R, ...] each."""
         return {"slow": self.slow}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        """Copy what `state_dict` returned, in `state`, into the slow weights; ValueError for another number of them."""
         for slow, saved in zip(self.slow, state["slow"], strict=True):
             slow.copy_(saved)

@@ -95,6 +95,7 @@ class SparseAdamW(Grouped):
         super().__init__(params, named | {"convention": convention}, options)
 
     def state_names(self, group: dict[str, Any]) -> Sequence[str]:
+        """As in `Grouped`."""
         return MOMENTS
 
     @torch.no_grad()
@@ -169,7 +170,7 @@ class SparseAdamW(Grouped):
         return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a file from here or from torch.optim.AdamW; what rows at rest were owed is forgotten."""
+        """Load `state_dict` from here or from torch.optim.AdamW; what rows at rest were owed is forgotten."""
         super().load_state_dict(state_dict)
         self._resting.clear()
 

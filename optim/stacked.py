@@ -153,10 +153,12 @@ class Stacked:
         return buffer * row[STEP]
 
     def state_dict(self) -> dict[str, list[Tensor]]:
+        """The moments themselves, not copies: [R, ...] each, and no "moments2" of SGD."""
         return {"moments1": self.moments1, "moments2": self.moments2}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        """Copy what `state_dict` returned, in `state`, into the moments; ValueError for another number of them."""
         for moments, saved in ((self.moments1, state["moments1"]), (self.moments2, state["moments2"])):
             for target, source in zip(moments, saved, strict=True):
                 target.copy_(source)

@@ -141,13 +141,14 @@ class Cohort:
         return all(numbers is None or numbers.are_in_place() for numbers in (self.counts, self.owed))
 
     def count(self, places: Places) -> list[Tensor]:
-        """Count one more step of these parameters. Returns their counts as tensors []; [] where none are kept."""
+        """Count one more step of the parameters at `places`: their counts as tensors []; [] where none are kept."""
         return [] if self.counts is None else self.counts.advance(places)
 
     def due(self, decay: float, places: Places) -> float | np.ndarray:
-        """The fraction to remove of each weight now that `decay` more is asked for: one number if all have the same.
+        """The fraction to remove of each weight now that `decay` more is asked for.
 
-        Decay is owed until it passes 2^-16, and is then paid down to a multiple of 2^-24: see `optim.release`.
+        Of the n parameters at `places`: one number if all have the same, or else float64 [n]. Decay is owed until it
+        passes 2^-16, and is then paid down to a multiple of 2^-24: see `optim.release`.
         """
         if self.owed is None:
             return decay
@@ -171,7 +172,10 @@ class Cohort:
         return of_all
 
     def pay(self, owed: np.ndarray, places: Places) -> float | np.ndarray:
-        """The part of `owed` that float32 can express as a factor 1 - x; from now on it is owed no longer."""
+        """The part of `owed` that float32 can express as a factor 1 - x; from now on it is owed no longer.
+
+        `owed`: float64 [n], of the n parameters at `places`. Returns one number if all have the same, or else [n].
+        """
         assert self.owed is not None, "only what is released is owed"
         paid = np.floor(owed / QUANTUM) * QUANTUM
         self.owed.values[places] -= paid

@@ -17,7 +17,7 @@ Step = TypeVar("Step", bound=Callable[..., Any])
 
 
 def outside_graphs(step: Step) -> Step:
-    """Mark a function so that torch.compile breaks its graph there and leaves it, and what it calls, uncompiled.
+    """Mark `step` so that torch.compile breaks its graph there and leaves it, and what it calls, uncompiled.
 
     The mark is on the function's code object. Put it below decorators, for wrappers of other functions share theirs.
     `torch._dynamo.disable` does the same by a wrapper, but imports the compiler, in every process that steps.
@@ -63,7 +63,7 @@ class Grouped(torch.optim.Optimizer):
         return {**self.unserved, "decoupled_weight_decay": self.decoupled}
 
     def option(self, group: dict[str, Any], name: str) -> Any:
-        """The value of one of `own` in a group, or else the default.
+        """The value of the option `name`, one of `own`, in a group, or else the default.
 
         A group that was not given such an option does not hold it, as torch's do not. Tools that copy a checkpoint key
         by key ask a file for every key of a group, and a file of torch's has no such key.
@@ -71,7 +71,10 @@ class Grouped(torch.optim.Optimizer):
         return group.get(name, self.defaults[name])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's; ValueError or TypeError, and nothing is added, for what is not served."""
+        """As torch's. `param_group`: a dict with "params", and the options that it has of its own.
+
+        ValueError or TypeError, and nothing is added, for what is not served.
+        """
         given = [name for name in self.own if isinstance(param_group, dict) and name in param_group]
         super().add_param_group(param_group)
         try:
@@ -94,7 +97,10 @@ class Grouped(torch.optim.Optimizer):
         refusals.repeated(self.param_groups)
 
     def asked_decay(self, group: dict[str, Any], lr: float) -> float:
-        """The fraction of each weight that decoupled decay asks for in a step at rate `lr`."""
+        """The fraction of each weight of `group` that decoupled decay asks for in a step at rate `lr`.
+
+        It reads "weight_decay", "convention" and, in the paper's convention, "base_lr" of the group.
+        """
         wd = float(group["weight_decay"])
         if self.option(group, "convention") == "torch":
             return lr * wd
@@ -110,10 +116,11 @@ class Grouped(torch.optim.Optimizer):
         return interchange.hooked(self, lambda: interchange.packed(self))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From here or from torch.optim's class of the same name; what that has no word for keeps its value.
+        """Load a file from here or from torch.optim's class of the same name.
 
-        Decay comes in torch's units, and in the paper's convention goes on with the same effect. ValueError, and
-        nothing is loaded, for options that are not served, and for the state of another class.
+        What that class has no word for keeps its value. `state_dict` stays as it is. Decay comes in torch's units, and
+        in the paper's convention goes on with the same effect. ValueError, and nothing is loaded, for options that are
+        not served, and for the state of another class.
         """
         self._loading = self.param_groups
         try:

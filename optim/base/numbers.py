@@ -23,6 +23,8 @@ class Numbers:
 
     Mostly all parameters have the same number. Then a step neither reads nor hands over n of them: `common` says the
     number, and compares the bytes of the array with those it saw last, for a user may have set any of the tensors.
+
+    `dtype`: np.float32 or np.float64, of the array and the tensors. A state without the entry begins at 0.
     """
 
     def __init__(self, states: list[dict[str, Any]], key: str, dtype: type) -> None:
@@ -39,7 +41,10 @@ class Numbers:
 
     @classmethod
     def of(cls, states: list[dict[str, Any]], key: str, dtype: type, before: Numbers | None) -> Numbers:
-        """New numbers, or `before` if the states still hold its tensors: moving them all takes a while."""
+        """New numbers, or `before` if the states still hold its tensors: moving them all takes a while.
+
+        `states`, `key` and `dtype` as in the constructor.
+        """
         now = [state.get(key) for state in states]
         same = before is not None and len(now) == len(before.tensors) and all(map(is_, now, before.tensors))
         return before if before is not None and same and before.are_in_place() else cls(states, key, dtype)
@@ -57,6 +62,7 @@ class Numbers:
         return [t.data_ptr() for t in self.tensors] == self._places
 
     def set_all(self, one: float) -> None:
+        """Give all of them the number `one`."""
         self.values.fill(one)
         self._one, self._bytes = one, self.values.tobytes()
 

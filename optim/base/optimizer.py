@@ -30,7 +30,7 @@ _increment_version = torch._C._increment_version  # `torch.autograd.graph.increm
 
 
 class Optimizer(Grouped):
-    """Base of the four; not for use by itself."""
+    """Base of the four; not for use by itself. The constructor's arguments are those of `Grouped`."""
 
     def __init__(self, parameters: Any, defaults: dict[str, Any], options: dict[str, Any]) -> None:
         self._snapshot: Snapshot | None = None  # None: groups and state must be looked at anew
@@ -53,7 +53,10 @@ class Optimizer(Grouped):
         raise NotImplementedError
 
     def step_on_cuda(self, cohort: Cohort, decay: float | np.ndarray, numbers: dict[str, float]) -> None:
-        """Step a cohort on CUDA; a parameter without a gradient is left alone. `decay`: of all, or [n] of each."""
+        """Step a cohort on CUDA; a parameter without a gradient is left alone.
+
+        `decay`: the fraction that is removed of all weights, or [n] of each parameter's; `numbers` as above.
+        """
         raise NotImplementedError
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

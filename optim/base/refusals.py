@@ -37,7 +37,7 @@ def two_betas(group: dict[str, Any]) -> None:
 
 
 def betas_now(group: dict[str, Any]) -> tuple[float, float]:
-    """The betas as a step reads them, since OneCycleLR and others set them; ValueError as `two_betas`."""
+    """The betas of `group` as a step reads them, since OneCycleLR and others set them; ValueError as `two_betas`."""
     try:
         beta1, beta2 = map(float, group["betas"])
     except (TypeError, ValueError):
@@ -50,7 +50,7 @@ def betas_now(group: dict[str, Any]) -> tuple[float, float]:
 
 
 def finite(group: dict[str, Any], key: str) -> float:
-    """The number under `key` as a step reads it, for schedulers set what they like; ValueError if it is not finite."""
+    """The number under `key` of `group` as a step reads it: schedulers set what they like. ValueError if not finite."""
     value = float(group[key])
     if not math.isfinite(value):
         raise ValueError(f"{key}={group[key]!r}: must be a finite number; nothing was stepped")
@@ -68,7 +68,8 @@ def convention(group: dict[str, Any], name: str) -> None:
 def unserved_options(options: dict[str, Any], served: dict[str, Any], name: str, at_start: bool = False) -> None:
     """ValueError for an option of torch's class whose value asks for something else than optim.`name` does.
 
-    `at_start`: the caller asks for it, rather than a file whose run had it.
+    `options`: of a group or a constructor, by name; `served`: by name the only value that is served. `at_start`: the
+    caller asks for it, rather than a file whose run had it.
     """
     if not isinstance(options, dict):
         return  # no group at all: torch.optim's constructor will refuse it
@@ -80,8 +81,9 @@ def unserved_options(options: dict[str, Any], served: dict[str, Any], name: str,
 def foreign(read: dict[str, Any], defaults: dict[str, Any], name: str) -> None:
     """ValueError for a group of a file that has another class's options in the place of those of optim.`name`.
 
-    A tool may have left out some options. But where there is no state yet, these are all that tells SGD's file of
-    AdamW's, and its weight_decay, a penalty, would be taken for decoupled decay.
+    `read`: the group as it was read; `defaults`: the options that the optimizer itself has. A tool may have left out
+    some options. But where there is no state yet, these are all that tells SGD's file of AdamW's, and its weight_decay,
+    a penalty, would be taken for decoupled decay.
     """
     missing = [key for key in OF_ONE_FAMILY if key in defaults and key not in read]
     others = [key for key in OF_ONE_FAMILY if key not in defaults and key in read]
@@ -92,7 +94,10 @@ def foreign(read: dict[str, Any], defaults: dict[str, Any], name: str) -> None:
 
 
 def far_from_base(lr: float, base_lr: float) -> None:
-    """A warning about a scheduler that brings its own peak rate, as OneCycleLR does."""
+    """A warning about a scheduler that brings its own peak rate, as OneCycleLR does.
+
+    `lr`: the rate of this step; `base_lr`: that which the group was given.
+    """
     warnings.warn(
         f"lr={lr:g} is {lr / base_lr:.0f} times the {base_lr:g} that the optimizer was given, and in the paper's "
         "convention so is the decay; with OneCycleLR, whose rates ignore that number, give lr=max_lr",
@@ -101,7 +106,7 @@ def far_from_base(lr: float, base_lr: float) -> None:
 
 
 def repeated(groups: Sequence[dict[str, Any]]) -> None:
-    """ValueError if a parameter occurs twice, in one group or in two: it would be stepped twice."""
+    """ValueError if a parameter occurs twice, in one of `groups` or in two: it would be stepped twice."""
     where: dict[int, int] = {}
     for index, group in enumerate(groups):
         for p in group["params"]:
@@ -114,7 +119,7 @@ def repeated(groups: Sequence[dict[str, Any]]) -> None:
 
 
 def tensor(name: str, p: Any) -> None:
-    """TypeError for a parameter that optim.`name` cannot step, or whose gradient it cannot read."""
+    """TypeError for a parameter `p` that optim.`name` cannot step, or whose gradient it cannot read."""
     where = f"optim.{name} serves dense float32 parameters on the CPU or CUDA, and float64 on the CPU"
     if not isinstance(p, Tensor) or is_fake(p):
         raise TypeError(f"{where}; got a {type(p).__name__}")
@@ -128,7 +133,7 @@ def tensor(name: str, p: Any) -> None:
 
 
 def gradient(name: str, p: Tensor) -> None:
-    """TypeError for a gradient whose layout, type or size is not that of the parameter."""
+    """TypeError as `tensor`, and where the layout, type or size of the gradient of `p` is not that of `p`."""
     tensor(name, p)
     if p.grad is not None:
         agreement(p, p.grad)
@@ -141,9 +146,9 @@ def agreement(p: Tensor, g: Tensor) -> None:
 
 
 def moment(entry: str, value: Any, p: Tensor, where: str) -> None:
-    """ValueError if the `value` of an entry of the state does not fit its parameter, which was replaced or cast since.
+    """ValueError if the `value` of an entry of the state does not fit its parameter `p`, replaced or cast since.
 
-    `where`: what the message calls the parameter.
+    `entry`: its name, such as "exp_avg"; `where`: what the message calls the parameter.
     """
     if not isinstance(value, Tensor) or (value.shape, value.dtype, value.device) != (p.shape, p.dtype, p.device):
         what = _kind(value) if isinstance(value, Tensor) else type(value).__name__
@@ -163,7 +168,10 @@ def _kind(tensor: Tensor) -> str:
 
 
 def sparse_gradient(p: Tensor, gradient: Tensor) -> None:
-    """TypeError for a gradient that optim.SparseAdamW does not take: neither dense nor sparse along the first axis."""
+    """TypeError for a `gradient` of `p` that optim.SparseAdamW does not take.
+
+    It takes dense ones and those that are sparse along the first axis, of the size, type and device of `p`.
+    """
     if gradient.layout is not torch.strided and (gradient.layout is not torch.sparse_coo or gradient.sparse_dim() != 1):
         dims = f" with {gradient.sparse_dim()} sparse dimensions" if gradient.layout is torch.sparse_coo else ""
         raise TypeError(

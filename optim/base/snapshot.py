@@ -90,7 +90,10 @@ class Snapshot:
         self.edits, self.reads = self.marks.edits, self.marks.reads
 
     def holds(self, groups: Groups, state: Any, signature: Signature) -> bool:
-        """Whether nothing was edited since, and no parameter has got its first gradient. Called at every step."""
+        """Whether nothing was edited since, and no parameter has got its first gradient. Called at every step.
+
+        `groups`, `state` and `signature` are the optimizer's own, as in the constructor.
+        """
         if self.edits != self.marks.edits or state is not self.state or len(groups) != len(self.groups):
             return False
         for i, group in enumerate(groups):
@@ -143,7 +146,10 @@ def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: b
 
 
 def missing_entries(state: dict[str, Any], names: Sequence[str], counted: bool) -> list[str]:
-    """What torch.optim would miss in a state that is not empty. SGD's momentum may begin later than its steps."""
+    """What torch.optim would miss in a state that is not empty; `names` and `counted` as in `Snapshot`.
+
+    SGD's momentum may begin later than its steps.
+    """
     needed = ["step", *names] if counted else []
     missing = [entry for entry in needed if state.get(entry) is None]
     return missing or [f"momentum_buffer, but {e}" for e in ("exp_avg",) if not counted and e in state]

@@ -39,7 +39,9 @@ def hooked(optimizer: Any, make: Callable[[], dict[str, Any]]) -> dict[str, Any]
 
 
 def packed(optimizer: Any) -> dict[str, Any]:
-    """What `torch.optim.Optimizer.state_dict` returns, hooks excepted, with numbers that share no memory.
+    """What `torch.optim.Optimizer.state_dict` returns of an `optim.base.groups.Grouped`, hooks excepted.
+
+    Its numbers share no memory with those of the optimizer.
 
     State of parameters that are in no group any more is left out, for nothing could be done with it.
     """
@@ -79,8 +81,9 @@ def outgoing(optimizer: Any, group: Group) -> Group:
 def settled(optimizer: Any, state: dict[Any, Any], before: list[Group], after: list[Group]) -> None:
     """Complete what torch.optim has read from a file, `state` and the groups `after`, from the groups `before`.
 
-    What the file does not hold keeps its value, and the decay of the file keeps its effect. ValueError for options that
-    are not served, and for the state of another class, which would be taken for a run's first steps.
+    `optimizer`: the `optim.base.groups.Grouped` that loads it. What the file does not hold keeps its value, and the
+    decay of the file keeps its effect. ValueError for options that are not served, and for the state of another class,
+    which would be taken for a run's first steps.
     """
     name = type(optimizer).__name__
     for old, new in zip(before, after, strict=True):

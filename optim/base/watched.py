@@ -29,7 +29,7 @@ class State(dict):
     __slots__ = ("marks",)
 
     def __init__(self, content: Any = (), marks: Marks | None = None) -> None:
-        """Without `marks`: one that some tool has made of another, as `type(state)({...})`."""
+        """`content`: as a dict takes it. Without `marks`: made by a tool of another, as `type(state)({...})`."""
         super().__init__(content)
         self.marks = marks or Marks()
 

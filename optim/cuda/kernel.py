@@ -118,7 +118,10 @@ def step(
     ADAM: tl.constexpr,  # else SGD
     BLOCK: tl.constexpr,
 ) -> None:
-    """Steps one block; the grid is one program for each row of `blocks`."""
+    """Steps one block; the grid is one program for each row of `blocks`.
+
+    `length`, `groups` and `trials` are the sizes of the axes of `rows`. BLOCK: the elements of a whole block.
+    """
     entry = blocks + tl.program_id(0) * _BLOCK_FIELDS
     tensor = tl.load(entry)
     trial = tl.load(entry + 1)

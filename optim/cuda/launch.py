@@ -137,7 +137,8 @@ class Launch:
     ) -> None:
         """Compile and load the kernel that `step` with such arguments would launch. Steps nothing: all gradients are 0.
 
-        Under capture nothing can be compiled or loaded, so call this before.
+        `rows`, `live`, `scale`, `clock` and ValueError as in `step`. Under capture nothing can be compiled or loaded,
+        so call this before.
         """
         self._place()
         self._start(1, torch.zeros_like(self._gradients), self._controls(rows, live, scale, clock))

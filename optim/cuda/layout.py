@@ -18,17 +18,17 @@ from optim.rules import COLUMNS
 
 
 def strides(tensor: Tensor) -> tuple[int, ...]:
-    """Strides of the axes that have more than one element; a stride of any other axis is never used."""
+    """Strides of the axes of `tensor` that have more than one element; a stride of any other axis is never used."""
     return tuple(stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
 
 
 def laid_alike(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors of one shape have their elements in the same order in memory."""
+    """Whether `one` and `other`, two tensors of one shape, have their elements in the same order in memory."""
     return one.stride() == other.stride() or strides(one) == strides(other)
 
 
 def dense(tensor: Tensor, trials: int = 1) -> bool:
-    """Whether the elements fill their memory without gap or overlap, one of `trials` after another."""
+    """Whether the elements of `tensor` fill their memory without gap or overlap, one of `trials` after another."""
     if trials == 1 and tensor.is_contiguous():
         return True
     filled = 1  # elements that the axes so far span: the next larger stride must be just that
@@ -59,7 +59,14 @@ def refuse_unserved(
     moments2: Sequence[Tensor],
     trials: int,
 ) -> None:
-    """ValueError that names the first tensor that one launch cannot step, and why; `moments2` may be ()."""
+    """ValueError that names the first tensor that one launch cannot step, and why.
+
+    Args:
+        parameters: T of them; with `trials` above 1 their first axis is that of the trials.
+        moments1: T of them, in the shapes and layouts of the parameters.
+        moments2: likewise, or () for SGD.
+        trials: R.
+    """
     if not parameters:
         raise ValueError("there are no parameters to step")
     device = parameters[0].device
@@ -86,7 +93,10 @@ def refuse_unserved(
 
 
 def arranged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradients, copied where their layout is not their parameter's; ValueError for one that is not served."""
+    """The gradients, copied where their layout is not that of their parameter.
+
+    `parameters`: one for each gradient. ValueError for a gradient that is not served.
+    """
     if len(gradients) != len(parameters):
         raise ValueError(f"{len(gradients)} gradients for {len(parameters)} parameters")
     served: list[Tensor | None] = []
@@ -116,7 +126,10 @@ class Controls(NamedTuple):
         return self.live is None, self.scale is None, self.clock is None
 
     def refuse_unserved(self, device: torch.device, groups: int, trials: int) -> None:
-        """ValueError for what the kernel would misread."""
+        """ValueError for what the kernel would misread.
+
+        `device`: that of the parameters; `groups`: rows of coefficients that they take, at least so many; `trials`: R.
+        """
         shape = self.rows.shape
         if len(shape) != 4 or shape[1] < groups or shape[2:] != (COLUMNS, trials):
             raise ValueError(
@@ -135,7 +148,8 @@ class Controls(NamedTuple):
 def blocks(sizes: Sequence[int], groups: Sequence[int], trials: int, block: int) -> Tensor:
     """The table of blocks, int32 [blocks, 5]: tensor, trial, group, number within the trial, elements.
 
-    `sizes`: elements of one trial of each tensor. No block has elements of two trials or two tensors.
+    `sizes`: elements of one trial of each tensor; `groups`: which row of coefficients each takes. A block has `block`
+    elements at most, and none has elements of two trials or two tensors.
     """
     parts = [np.empty((0, 5), np.int32)]
     for tensor, (size, group) in enumerate(zip(sizes, groups, strict=True)):

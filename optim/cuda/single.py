@@ -17,9 +17,16 @@ Columns = dict[int, float | np.ndarray]  # a row of coefficients by column; an a
 def adam(
     cohort: Cohort, decay: float | np.ndarray, *, lr: float, beta1: float, beta2: float, eps: float, l2: float
 ) -> None:
-    """Adam's step of every parameter that has a gradient.
+    """Adam's step of every parameter of `cohort` that has a gradient, in place.
 
-    `decay`: the fraction that is removed of all weights, or [n] of each parameter's; the rest as in `optim.cpu.adam`.
+    Args:
+        cohort: on a CUDA device, its steps counted with this one.
+        decay: the fraction that is removed of all weights, or [n] of each parameter's.
+        lr, beta1, beta2, eps, l2: as in `optim.cpu.adam`.
+
+    Raises:
+        ValueError: for a tensor that the kernel does not take.
+        ImportError: without Triton, or without the C compiler that it needs.
     """
     assert cohort.counts is not None, "Adam counts its steps"
     one = cohort.counts.common()
@@ -31,7 +38,10 @@ def adam(
 
 
 def sgd(cohort: Cohort, decay: float | np.ndarray, *, lr: float, momentum: float, l2: float) -> None:
-    """SGD's step of every parameter that has a gradient; arguments as in `adam`."""
+    """SGD's step of every parameter of `cohort` that has a gradient, in place.
+
+    `lr`, `momentum` and `l2` as in `optim.cpu.sgd`; `decay` and the errors as in `adam`.
+    """
     _step(cohort, "sgd", {L2: l2, DECAY: decay, BETA1: momentum, STEP: lr})
 
 

@@ -33,7 +33,7 @@ def only_small_files() -> None:
 
 
 def check(path: str) -> None:
-    """UserError for a YAML file that is none to read; what is wrong in another way is left to the reader."""
+    """UserError where `path` is no file, or a YAML file that is too large; other faults are left to the reader."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -51,7 +51,7 @@ def check(path: str) -> None:
 
 
 def expanded(root: yaml.Node | None) -> int:
-    """How many nodes a YAML document has when every alias is written out."""
+    """How many nodes the YAML document below `root` has when every alias is written out; more than NODES: endless."""
     under_way: set[int] = set()
 
     @cache

@@ -15,14 +15,17 @@ from runner.execution.cluster.launch import ShardOutcome
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong in a job, in a line: the exception of its traceback, or what is said first."""
+    """What went wrong in a job, in a line: the exception of the traceback in `error`, or what it says first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Interrupt|Interrupted)\b", line)]
     return raised[-1] if raised else " ".join([type(error).__name__ + ":", *lines[:2]])
 
 
 def together(outcomes: Sequence[ShardOutcome]) -> ShardOutcome:
-    """The tasks of a job share its shard: what one left to the others is not late."""
+    """One outcome for the tasks of a job, which share its shard: what one left to the others is not late.
+
+    `outcomes`: of the tasks, one at least.
+    """
     problems = sorted({outcome.problem for outcome in outcomes if outcome.problem})
     return ShardOutcome(min(outcome.late for outcome in outcomes), "; ".join(problems))
 

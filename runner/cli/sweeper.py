@@ -98,6 +98,9 @@ def axes_as_lists(overrides: Sequence[Override], parser: OverridesParser) -> lis
 
 
 def register(train: Callable[[Sequence[Settings], Launch | None], Any]) -> None:
-    """Make the sweeper known to Hydra 1.3, which accepts plugins by name and only under `hydra_plugins`."""
+    """Make the sweeper known to Hydra 1.3, which accepts plugins by name and only under `hydra_plugins`.
+
+    `train`: called with all settings of a sweep, and with a way to launch jobs, or None to train in this process.
+    """
     StackSweeper.train = staticmethod(train)
     Plugins.instance().class_name_to_class[TARGET] = StackSweeper

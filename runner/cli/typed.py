@@ -26,7 +26,10 @@ def keep_as_typed() -> None:
 
 
 def parse_overrides(parser: OverridesParser, overrides: list[str]) -> list[Override]:
-    """Hydra's own, with text kept as typed. UserError for a list of choices, and for text that must be quoted."""
+    """Hydra's own for the words `overrides`, with text kept as typed.
+
+    `parser`: Hydra's, which knows the groups. UserError for a list of choices, and for text that must be quoted.
+    """
     try:
         return [_mended(override) for override in _honest(parser, [_home_quoted(word) for word in overrides])]
     except ValueError as error:

@@ -42,7 +42,7 @@ class Region(mmap.mmap):
         return region
 
     def array(self, dtype: np.dtype[Any], shape: Sequence[int], offset: int) -> np.ndarray:
-        """The array that begins `offset` bytes from the start."""
+        """The array of this `dtype` and `shape` that begins `offset` bytes from the start."""
         return np.frombuffer(self, dtype, math.prod(shape), offset).reshape(shape)
 
     def __reduce__(self) -> tuple[Callable[..., Region], tuple[Any]]:
@@ -54,7 +54,7 @@ class Region(mmap.mmap):
 
 
 def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """An array with arbitrary content, in a region unless it is small or the system gives none."""
+    """An array of this `shape` and `dtype` with arbitrary content, in a region unless it is small or there is none."""
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     if size >= SMALL:
@@ -130,5 +130,5 @@ def chunks(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def rows(array: np.ndarray) -> int:
-    """Examples in a piece."""
+    """Examples in a piece of `array`, along its first axis."""
     return max(1, CHUNK * len(array) // max(1, array.nbytes))

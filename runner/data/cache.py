@@ -41,7 +41,10 @@ class Cache:
 
     @staticmethod
     def of(settings: DatasetSettings) -> Cache | None:
-        """None for data that is not read from files, with dataset.cache=false, and where the files are not there."""
+        """The place of the dataset of these `settings`.
+
+        None for data that is not read from files, with dataset.cache=false, and where the files are not there.
+        """
         try:
             setting = str(getattr(settings, "cache", "false"))
             folder = home(setting)
@@ -128,7 +131,7 @@ class Cache:
 
 
 def home(setting: str) -> Path | None:
-    """The folder that dataset.cache means; None if there is to be none. RuntimeError if the user has no home."""
+    """The folder that the `setting` dataset.cache means; None: there is to be none. RuntimeError without a home."""
     if setting.lower() == "false":
         return None
     if setting and setting.lower() != "true":

@@ -16,7 +16,7 @@ from runner.errors import UserError
 
 
 def images(x: np.ndarray, what: str) -> np.ndarray:
-    """uint8 [N, H, W] or [N, H, W, C] as contiguous [N, H, W, C]; UserError names `what`."""
+    """x, uint8 [N, H, W] or [N, H, W, C], as contiguous [N, H, W, C]; UserError, which names `what`, for all else."""
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or 0 in x.shape:
         raise UserError(
             f"{what}: is {x.dtype} of shape {_shape(x)}; must be uint8, 0 to 255, of shape N,H,W or N,H,W,C without a 0"
@@ -44,7 +44,7 @@ def _advice(x: np.ndarray) -> str:
 
 
 def labels(y: np.ndarray, what: str) -> np.ndarray:
-    """Whole numbers from 0, [N] or [N, 1], as int64 [N]; UserError names `what`."""
+    """y, whole numbers from 0, [N] or [N, 1], as int64 [N]; UserError, which names `what`, for all else."""
     if y.dtype.kind not in "iu" or not (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) or not len(y):
         raise UserError(
             f"{what}: is {y.dtype} of shape {_shape(y)}; must be whole numbers of shape N or N,1"
@@ -57,7 +57,10 @@ def labels(y: np.ndarray, what: str) -> np.ndarray:
 
 
 def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: int = 0) -> None:
-    """Shapes, dtypes and ranges of one split, which may be empty; UserError begins with `what`."""
+    """Refuse (UserError, which begins with `what`) a split of wrong shapes, dtypes or ranges; it may be empty.
+
+    `kind`: "images" or "tokens"; `classes`: labels are below it; `vocabulary`: tokens are below it.
+    """
     x, y = split.x, split.y
     if kind == "images":
         right_x, form = x.dtype == np.uint8 and x.ndim == 4, "images must be uint8 N,H,W,C"
@@ -122,9 +125,9 @@ def _check_content(x: np.ndarray, what: str, training: bool) -> None:
 
 
 def content_hash(dataset: Dataset) -> str:
-    """The first 12 hex digits of SHA-256 over kind, classes, and name, dtype, shape and bytes of all six arrays.
+    """The first 12 hex digits of SHA-256 over the kind and classes of `dataset`, and over its six arrays.
 
-    Tokens count as int64, in whatever type they are held.
+    Of an array name, dtype, shape and bytes count. Tokens count as int64, in whatever type they are held.
     """
     digest = hashlib.sha256(f"{dataset.kind} {dataset.classes}".encode())
     for name, split in dataset.splits.items():

@@ -11,9 +11,9 @@ from runner.data.split import part, stratified
 
 
 def load(settings: DigitsSettings) -> Dataset:
-    """uint8 8x8x1, ten classes; stratified into train, test and a rest, `validation` of which is for validation.
+    """The dataset of these `settings`: uint8 8x8x1, ten classes; stratified into train, test and a rest.
 
-    UserError where the sizes leave no stratified split.
+    Of the rest `settings.validation` is for validation. UserError where the sizes leave no stratified split.
     """
     from sklearn.datasets import load_digits
 

@@ -29,10 +29,11 @@ IMAGENET32_NORMALISATION = ((122.7, 116.65, 104.0), (255.0, 255.0, 255.0))
 
 
 def load_npz(settings: FileSettings) -> Dataset:
-    """Keys x_train, x_test: uint8 [N, H, W] or [N, H, W, C]; y_train, y_test: whole numbers [N] or [N, 1] from 0.
+    """The dataset in the file of these `settings`, which has images and labels under four keys.
 
-    With x_val and y_val these are the validation set. There are as many classes as the largest training label says.
-    UserError for any other file.
+    x_train, x_test: uint8 [N, H, W] or [N, H, W, C]; y_train, y_test: whole numbers [N] or [N, 1] from 0. With x_val
+    and y_val these are the validation set. There are as many classes as the largest training label says. UserError for
+    any other file.
     """
     where = f"dataset.path={settings.path}"
     path = existing(settings.path, "dataset=npz dataset.path=cifar10.npz")
@@ -60,7 +61,7 @@ def load_npz(settings: FileSettings) -> Dataset:
 def load_imagenet32(settings: FileSettings) -> Dataset:
     """The official validation images as test set; uint8 32x32x3, 1000 classes, labels 1 to 1000 as 0 to 999.
 
-    The unpacked files lie in the folder `path` or in folders in it. UserError if one is missing or damaged.
+    The unpacked files lie in the folder `settings.path` or in folders in it. UserError if one is missing or damaged.
     """
     where = f"dataset.path={settings.path}"
     root = existing(settings.path, "dataset=imagenet32 dataset.path=imagenet32", folder=True)

@@ -34,8 +34,9 @@ HELD = "held out"  # the key of what is held out of the training set here, besid
 def load(settings: FolderSettings) -> Dataset:
     """`train/CLASS/*` and `test/CLASS/*` as uint8 `size` x `size` x 3, classes in alphabetical order.
 
-    The test set is `test/`, or else `val/`; with both, `val/` is the validation set. UserError if a folder is missing
-    or empty, an image cannot be read, or a class of another folder is none of the training set's.
+    `settings`: where they lie, `size`, and how to split them. The test set is `test/`, or else `val/`; with both,
+    `val/` is the validation set. UserError if a folder is missing or empty, an image cannot be read, or a class of
+    another folder is none of the training set's.
     """
     where = f"dataset.path={settings.path}"
     root = existing(settings.path, "dataset=folder dataset.path=images", folder=True)

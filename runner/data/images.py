@@ -51,7 +51,7 @@ def image_dataset(
 
 
 def statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 [N, H, W, C], in units of 0 to 255; std is at least 1.
+    """Mean and standard deviation per channel of x, uint8 [N, H, W, C], in units of 0 to 255; std is at least 1.
 
     From counts of the 256 values, in whole numbers: the same on every machine, without a float copy of the images.
     """

@@ -13,8 +13,8 @@ def load(settings: ModularSettings) -> Dataset:
     """Tokens [a, op, b, =], int64 [N, 4], with the class a op b mod p, int64 [N]; vocabulary p + 2.
 
     The numbers are tokens 0 to p - 1, the operation is p, the equals sign p + 1. Division leaves out b = 0.
-    A permutation of all pairs, one for each `split`, gives `fraction` of them to training, `validation` of the others
-    to validation, and what is left to test.
+    A permutation of all pairs, one for each `settings.split`, gives `fraction` of them to training, `validation` of the
+    others to validation, and what is left to test.
     """
     p = settings.p
     a, b = (grid.reshape(-1) for grid in np.meshgrid(np.arange(p), np.arange(p), indexing="ij"))
@@ -32,7 +32,7 @@ def load(settings: ModularSettings) -> Dataset:
 
 
 def answers(a: np.ndarray, b: np.ndarray, operation: str, p: int) -> np.ndarray:
-    """a op b mod p, elementwise: int64 [N] from 0 to p - 1."""
+    """a op b mod p, elementwise, of a and b int64 [N]: int64 [N] from 0 to p - 1; `operation`: of OPERATIONS."""
     if operation == "add":
         y = a + b
     elif operation == "sub":

@@ -19,7 +19,10 @@ DARK = 32  # a pixel value: data without a brighter one looks black
 
 
 def roles(dataset: Dataset, train: str, val: str, test: str) -> str:
-    """Which images are for what, by where they come from, and how they are varied; `val` empty: held out of `train`."""
+    """Which images of `dataset` are for what, by where they come from, and how they are varied, in a line.
+
+    `train`, `val`: names of where; `val` empty: held out of `train`; `test`: the same, and as what it serves.
+    """
     parts = [f"{len(dataset.train)} images of {train} for training"]
     if len(dataset.val):
         parts.append(f"{len(dataset.val)} of {val or train} for validation" + ", held out" * (not val))
@@ -54,13 +57,13 @@ def left_out(skipped: Counter[str], others: Mapping[str, int]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names one by one, the first few of many."""
+    """`names` one by one, the first few of many."""
     shown = ", ".join(map(words, names[:LISTED]))
     return shown + (f" and {len(names) - LISTED} others" if len(names) > LISTED else "")
 
 
 def remarks(dataset: Dataset) -> tuple[str, ...]:
-    """How many images are in two splits, byte for byte, or of a single colour, and whether all are dark."""
+    """Lines on images of `dataset` that are in two splits, byte for byte, or of one colour, and if all are dark."""
     if dataset.kind != "images":
         return ()
     lines = []

@@ -39,14 +39,20 @@ class UnfitError(Exception):
 
 
 def read_idx(folder: Path) -> tuple[Split, Split, list[str]]:
-    """Training and test set of the four files, and what was wrong with those that another stands in for."""
+    """Training and test set of the four files in `folder`, and what was wrong with those that another stands in for.
+
+    UnfitError where one of the four is missing, or not readable in any form.
+    """
     notes: list[str] = []
     arrays = [idx(folder, name, notes) for name in IDX]
     return Split(*arrays[:2]), Split(*arrays[2:]), notes
 
 
 def idx(folder: Path, name: str, notes: list[str]) -> np.ndarray:
-    """The uint8 array of a file, packed or not; `notes` gets what is wrong with one of the two if the other is read."""
+    """The uint8 array of the file `name` in `folder`, packed or not: images [N, H, W] or labels [N].
+
+    `notes` gets what is wrong with one of the two if the other is read. UnfitError if neither can be.
+    """
     wrong = []
     for path in (folder / name, folder / f"{name}.gz"):
         if not os.path.lexists(path):

@@ -30,7 +30,7 @@ _FACTORS = {"1": 255, "L;2": 85, "L;4": 17}
 
 
 def picture(path: str, size: int) -> tuple[np.ndarray, bool]:
-    """The largest centred square of an image, upright, resized: uint8 [size, size, 3]; and whether more frames follow.
+    """The largest centred square of the image at `path`, upright: uint8 [size, size, 3]; and whether frames follow.
 
     Transparent parts are white, of several frames the first counts. Whatever Pillow raises comes through; UserError
     for what is no plain file, and for pixels whose range cannot be known.
@@ -49,7 +49,7 @@ def picture(path: str, size: int) -> tuple[np.ndarray, bool]:
 
 
 def regular(path: str) -> None:
-    """UserError unless there is a plain file: a pipe or a device would be read for ever."""
+    """UserError unless there is a plain file at `path`: a pipe or a device would be read for ever."""
     try:
         kind = os.stat(path).st_mode
     except FileNotFoundError as error:

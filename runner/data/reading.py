@@ -65,6 +65,6 @@ def words(name: object) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an exception says, or else its type, in one short line."""
+    """What `error` says, or else its type, in one line of at most 160 characters."""
     text = words(error) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

@@ -31,7 +31,7 @@ def _is_prime(p: int) -> bool:
 
 
 def pairs(p: int, operation: str | None) -> int:
-    """How many pairs (a, b) there are modulo p; division leaves out b = 0."""
+    """How many pairs (a, b) there are modulo p; the `operation` "div" leaves out b = 0."""
     return p * (p - 1) if operation == "div" else p * p
 
 

@@ -20,7 +20,7 @@ LIBRARIES = ("numpy", "scikit-learn", "pillow", "torchvision")
 
 
 def files(settings: DatasetSettings) -> list[Path]:
-    """The files and folders that a dataset is read from; none where it is generated."""
+    """The files and folders that the dataset of these `settings` is read from; none where it is generated."""
     if isinstance(settings, DigitsSettings):
         # Looked for, not imported: scikit-learn's import takes ten times as long as reading the split from the cache.
         spec = find_spec("sklearn")

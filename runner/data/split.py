@@ -55,7 +55,8 @@ def divided(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted indices of the examples to train on and of the `validation` fraction of y [N] held out.
 
-    `train` is how many of the others to train on (`dataset.train`), None for all of them; `split` is `dataset.split`.
+    `train` is how many of the others to train on (`dataset.train`), None for all of them; `names` and `split` as in
+    `stratified`, and UserError too.
     """
     kept, held = np.arange(len(y)), np.arange(0)
     if validation:
@@ -85,14 +86,18 @@ def nested(y: np.ndarray, size: int, split: int = 0) -> np.ndarray:
 
 
 def fewer(train: Split, size: int | None, split: int = 0) -> Split:
-    """The `size` examples of a training set that `nested` chooses; all of it where `dataset.train` is None."""
+    """The `size` examples of a training set that `nested` chooses for a `split`; all of it where `size` is None."""
     return train if size is None else part(train, nested(train.y, size, split))
 
 
 def hold_out(
     train: Split, validation: float, size: int | None = None, names: Sequence[str] = (), split: int = 0
 ) -> tuple[Split, Split]:
-    """The two parts of a training set as `divided` says. Its arrays are overwritten: the parts lie in their memory."""
+    """The two parts of a training set: what is trained on, and what is held out, as `divided` says.
+
+    The arrays of `train` are overwritten: the parts lie in their memory. `size` is how many to train on, None for all
+    that are not held out; the other arguments, and UserError, are those of `divided`.
+    """
     kept, held = divided(train.y, validation, size, names, split)
     if len(kept) == len(train):
         return train, part(train, held)
@@ -111,10 +116,10 @@ def hold_out(
 
 
 def named(label: int, names: Sequence[str]) -> str:
-    """What a message calls a class: its name, or else its number."""
+    """What a message calls the class of a `label`: its name among `names`, or else its number."""
     return names[label] if label < len(names) else str(label)
 
 
 def part(split: Split, index: np.ndarray) -> Split:
-    """The examples at `index`, copied."""
+    """The examples of `split` at `index`, copied."""
     return Split(split.x[index], split.y[index])

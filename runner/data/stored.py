@@ -25,7 +25,7 @@ PLAIN = tuple(f.name for f in fields(Dataset) if f.name not in SPLITS)
 
 
 def write(dataset: Dataset, descriptor: int) -> None:
-    """Write it to an empty file, and to the disk (OSError)."""
+    """Write `dataset` to an empty file, open as `descriptor`, and to the disk (OSError)."""
     arrays: list[dict[str, Any]] = []
     size = 0
     for array in _arrays(dataset):

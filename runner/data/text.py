@@ -18,9 +18,9 @@ GOLDEN = (5**0.5 - 1) / 2
 def load(settings: TextSettings) -> Dataset:
     """Windows of `context` bytes, x uint8 [N, T], with the bytes one further, y uint8 [N, T]; 256 classes.
 
-    The file is cut in its own order into train | validation | test: neighbouring text is alike, and a random split
-    would show the model what comes before and after each test window. Another `split` begins elsewhere in the file and
-    takes it as a ring, so that other stretches of it are held out. UserError where there is too little.
+    The file of these `settings` is cut in its own order into train | validation | test: neighbouring text is alike, and
+    a random split would show the model what comes before and after each test window. Another `split` begins elsewhere
+    in the file and takes it as a ring, so that other stretches of it are held out. UserError where there is too little.
     """
     path = existing(settings.path, "dataset=text dataset.path=book.txt")
     where = f"dataset.path={settings.path}"
@@ -50,7 +50,8 @@ def _start(size: int, split: int) -> int:
 def windows(data: np.ndarray, context: int) -> Split:
     """uint8 [n] to windows side by side: x[k] = data[k T : k T + T], y[k] the same one further; drops a rest.
 
-    x lies where `data` does, y is a copy: together twice the bytes, which become numbers as they are trained on.
+    T is `context`. x lies where `data` does, y is a copy: together twice the bytes, which become numbers as they are
+    trained on.
     """
     count = max(len(data) - 1, 0) // context
     x, y = (data[start : start + count * context].reshape(count, context) for start in (0, 1))

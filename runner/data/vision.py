@@ -67,7 +67,10 @@ SOURCES = {
 
 
 def load(settings: TorchvisionSettings) -> Dataset:
-    """uint8 32x32x3 (CIFAR) or 28x28x1; UserError if it is not there, damaged, or cannot be downloaded."""
+    """The dataset of these `settings`, uint8 32x32x3 (CIFAR) or 28x28x1.
+
+    UserError if it is not there, damaged, or cannot be downloaded.
+    """
     source, where = SOURCES[settings.name], f"dataset={settings.name}"
     # At the most there are the bytes of the files, the arrays made of them, and one copy of these.
     check_room(3 * source.bytes, where, "dataset=mnist needs less, dataset=digits next to nothing")

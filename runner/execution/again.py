@@ -29,7 +29,15 @@ from runner.trials.trial import Trial
 
 
 def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, run: RunSettings, records: Records) -> None:
-    """Open those of `trials` again that have a result and are to be trained all the same; say which and why."""
+    """Open those of `trials` again that have a result and are to be trained all the same; say which and why.
+
+    Args:
+        folder: of the study.
+        trials: of this command, by id.
+        phase: "search", "refine" or "final", for the lines.
+        run: what this command asks for, `resume` above all.
+        records: of the study.
+    """
     if run.resume:
         lacking = lost(folder, trials, run, records)
         opened = records.reopen({trial for some in lacking.values() for trial in some})
@@ -82,7 +90,14 @@ def unmeasured(folder: Path, trials: Collection[str], phase: str, run: RunSettin
 
 
 def lost(folder: Path, trials: Mapping[str, Trial], run: RunSettings, records: Records | Look) -> dict[str, set[str]]:
-    """The trials that have a result and lack rows in another table, by table; one that was left out lacks none."""
+    """The trials that have a result and lack rows in another table, by table.
+
+    Args:
+        folder: of the study. A table that was left out of it on purpose lacks none.
+        trials: by id, those that are looked at.
+        run: how often this command evaluates, and whether it follows the layers.
+        records: of the study, or a look at them.
+    """
     last = {key: row for key, row in records.last().items() if key in trials and row.status != "failed"}
     lacking: dict[str, set[str]] = {"curves": set(), "cycles": set(), "dynamics": set()}
     if not last:
@@ -153,7 +168,10 @@ class Look:
 
 
 def finished(folder: Path, trials: Mapping[str, Trial], run: RunSettings) -> set[str]:
-    """The trials of a study that have a result; those of `trials` that `begin_again` would open are not among them."""
+    """The trials of the study in `folder` that have a result, but those of `trials` that `begin_again` would open.
+
+    `run`: what this command asks for. Nothing is written.
+    """
     if not exists(folder):
         return set()
     look, opened = Look(folder), reopened(folder)
@@ -165,8 +183,14 @@ def finished(folder: Path, trials: Mapping[str, Trial], run: RunSettings) -> set
 def all_there(folder: Path, trials: Mapping[str, Trial], known: int, records: Records, failed: Collection[str]) -> bool:
     """Whether each of `trials` has a row now, but so many that it is `known` of why not; else say what to do.
 
-    `failed`: marks of the failed rows that there were when the command began. A study that is moved, deleted or edited,
-    or set aside by another command while it trains, loses rows unseen.
+    A study that is moved, deleted or edited, or set aside by another command while it trains, loses rows unseen.
+
+    Args:
+        folder: of the study.
+        trials: of the command, by id.
+        known: how many of them max_minutes or want of memory have left, which was said.
+        records: of the study.
+        failed: marks of the failed rows that there were when the command began.
     """
     last = records.last() if exists(folder) else {}
     gone = len(trials.keys() - last.keys())

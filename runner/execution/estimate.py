@@ -90,7 +90,7 @@ def estimate(
 
 
 def step_flops(trial: Trial, dataset: Dataset) -> float:
-    """Multiplications and additions of one trial's forward and backward pass over a batch."""
+    """Multiplications and additions of one trial's forward and backward pass over a batch of `dataset`."""
     with FakeTensorMode(), torch.device("cpu"):
         model = build(trial.model, dataset, 1)
         batch = min(trial.batch_size, len(dataset.train))
@@ -107,7 +107,16 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
 
 
 def stack_seconds(stack: Sequence[Trial], dataset: Dataset, device: torch.device, run: RunSettings) -> float:
-    """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation."""
+    """Seconds that `stack` takes to train and evaluate, from a few steps and batches of evaluation.
+
+    Args:
+        stack: trials of one stack key.
+        dataset: theirs.
+        device: that trains.
+        run: how often to evaluate, and on what.
+
+    Whatever training would raise comes through, as where there is no memory.
+    """
     first = stack[0]
     on_cpu = device.type == "cpu"
     chunk = evaluation_batch(first.model, first.batch_size, first.positions, 0 if on_cpu else len(stack), first.way)
@@ -149,7 +158,8 @@ def _median(work: Callable[[], object], first: int) -> float:
 def seconds_per_trial(stack: Sequence[Trial], dataset: Dataset, device: str, processes: int, run: RunSettings) -> float:
     """About how long `stack` takes, for each of its trials; 0 where it cannot be run, which training will report.
 
-    `processes`: how many share the device's memory.
+    `dataset`: of its trials; `device`: by its name; `processes`: how many share the device's memory; `run`: how often
+    to evaluate.
     """
     torch_device = torch.device(device)
     if torch_device.type == "cpu":

@@ -27,7 +27,7 @@ class Failures:
         self.seen: set[str] = set()
 
     def note(self, error: BaseException, trials: Iterable[str]) -> None:
-        """Append to the log: when, where, which trials, and the traceback, unless it is there from this process.
+        """Append to the log: when, where, which `trials` by id, and the traceback of `error`, unless this process has.
 
         A log that cannot be written stops nothing: what is new is shown all the same.
         """

@@ -138,7 +138,10 @@ def train(
 
 
 def what_is_missing(folder: Path, phase: str, trials: int, missing: int) -> str:
-    """'digits-resnet: 3 search trials (1 of 4 already done)'."""
+    """'digits-resnet: 3 search trials (1 of 4 already done)'.
+
+    `folder`: of the study; `phase`: "search", "refine" or "final"; `trials`: of the phase; `missing`: without a row.
+    """
     done = f" ({trials - missing} of {trials} already done)" if missing < trials else ""
     return f"{folder.name}: {counted(missing, f'{phase} trial')}{done}"
 
@@ -215,5 +218,5 @@ def _pace(folder: Path, trials: Mapping[str, Trial]) -> dict[StackKey, float]:
 
 
 def say(text: str) -> None:
-    """A line of what a command is doing."""
+    """Print `text`, a line of what a command is doing."""
     print(text, flush=True)

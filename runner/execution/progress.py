@@ -12,7 +12,13 @@ _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}, {remaining} left{postfi
 
 
 class Progress:
-    """Shows events of `runner.execution.worker`; silent about mere progress when stderr is not a terminal."""
+    """Shows events of `runner.execution.worker`; silent about mere progress when stderr is not a terminal.
+
+    Args:
+        total: trials of the phase.
+        done: those of them that have a row already.
+        label: what stands before the bar.
+    """
 
     def __init__(self, total: int, done: int, label: str) -> None:
         self.total, self.done = total, done
@@ -25,6 +31,7 @@ class Progress:
         self._show()
 
     def tell(self, kind: str, content: Any) -> None:
+        """Take in an event as `runner.execution.worker.work` tells it; one of another kind is a line of its own."""
         if kind == "epoch":
             stack, size, epoch, epochs, error = content
             self.under_way[stack] = size * epoch / epochs
@@ -55,13 +62,14 @@ class Progress:
         self.bar.update(min(self.total, self.done + sum(self.under_way.values())) - self.bar.n)
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Write `text`, a line above the bar."""
         self.bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
+        """Leave the bar as it is."""
         self.bar.close()
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 stack`, `2 stacks`; a noun in -s gets -es."""
+    """A `number` of things: `1 stack`, `2 stacks`; a noun in -s gets -es."""
     return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 def state(folder: Path, stack: Sequence[Trial]) -> Path:
-    """Where the state of a stack is saved."""
+    """Where the state of a stack is saved, in the study's `folder`."""
     return folder / ".state" / "stacks" / f"{name(stack)}.pt"
 
 
 def share_left(folder: Path, stack: Sequence[Trial]) -> float:
-    """Which part of its epochs a stack has before it, 1 where no state of it is saved."""
+    """Which part of its epochs a stack has before it, 1 where no state of it is saved in the study's `folder`."""
     path = state(folder, stack)
     if not path.exists():
         return 1.0
@@ -43,7 +43,7 @@ def share_left(folder: Path, stack: Sequence[Trial]) -> float:
 
 
 def checkpoints(folder: Path, stack: Sequence[Trial], every: float, tell: Tell) -> Checkpoints:
-    """Those of a stack, `every` so many seconds."""
+    """Those of a stack of the study in `folder`, `every` so many seconds; `tell` hears of notes."""
     from runner.training.checkpoint import Checkpoints
 
     ids = [trial.id for trial in stack]
@@ -51,7 +51,7 @@ def checkpoints(folder: Path, stack: Sequence[Trial], every: float, tell: Tell) 
 
 
 def to_go_on_from(checkpoints: Checkpoints, records: Records) -> dict[str, Any] | None:
-    """The saved state, unless the records have lost what came before it."""
+    """The state that `checkpoints` hold, or None; they are discarded where the records have lost what came before."""
     saved = checkpoints.load()
     if saved is not None:
         alive = [i for i, lives in zip(checkpoints.ids, saved["alive"], strict=False) if lives]
@@ -87,7 +87,8 @@ def reached(folder: Path, trials: Sequence[str], recorded: Collection[int], targ
 def divided(folder: Path, stack: Sequence[Trial], records: Records, tell: Tell) -> Plan:
     """A stack without a saved state, in parts that have one and a rest; [] where none of its trials is in a state.
 
-    The caller has locked its trials, so that nobody trains a stack that holds one of them.
+    The caller has locked its trials, so that nobody trains a stack that holds one of them. `folder` and `records` are
+    of the study; `tell` hears of notes.
     """
     if state(folder, stack).exists():
         return []
@@ -101,7 +102,10 @@ def divided(folder: Path, stack: Sequence[Trial], records: Records, tell: Tell) 
 
 
 def forget(folder: Path, trials: Collection[str], records: Records, tell: Tell) -> None:
-    """Take `trials`, which begin again, out of all saved states; the others of their stacks keep theirs."""
+    """Take `trials`, which begin again, out of all saved states; the others of their stacks keep theirs.
+
+    `trials`: ids; `folder` and `records` are of the study; `tell` hears of notes.
+    """
     for path, ids in _states(folder):
         if some := [trial for trial in ids if trial in trials]:
             _split(path, some, records, tell, keep=False)
@@ -141,7 +145,8 @@ def _split(path: Path, some: Sequence[str], records: Records, tell: Tell, keep: 
 def sweep_up(folder: Path, records: Records) -> None:
     """Remove what kills have left of stacks whose trials all have rows, where no other process works on the study.
 
-    That is saved states, also half-written ones, and the locks that earlier versions had in a folder.
+    `folder` and `records` are of the study. That is saved states, also half-written ones, and the locks that earlier
+    versions had in a folder.
     """
     stacks, old = folder / ".state" / "stacks", folder / ".state" / "claims"
     if not (old.is_dir() or _files(stacks)) or parts.of(folder):

@@ -72,7 +72,7 @@ class TrialLocks:
                 os.close(self.file)
 
     def acquire(self, trials: Iterable[str], whole: bool = False) -> set[str]:
-        """Lock what nobody else holds; the ids of what was locked. `whole`: all of them or none."""
+        """Lock those of `trials`, ids, that nobody else holds; the ids of what was locked. `whole`: all or none."""
         wanted = [trial for trial in trials if trial not in self.held]
         try:
             self._lock(_TURN, 1, fcntl.F_WRLCK, wait=True)

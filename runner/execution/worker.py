@@ -51,7 +51,7 @@ class Job:
 
 
 def work(job: Job, tell: Tell, wait: bool = True) -> None:
-    """Train what is left of the plan, stack by stack. With `wait`, stay until other processes have done theirs.
+    """Train what is left of the plan of `job`, stack by stack. With `wait`, stay until other processes are done too.
 
     `tell` hears of what happens: ("trials", rows), ("epoch", how far), ("late", ids and the seconds that they need) and
     ("open", ids and why) of trials that are left to a later call for want of time and of memory, ("waiting", how many),

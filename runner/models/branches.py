@@ -22,7 +22,7 @@ def streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
 
 
 class Branches:
-    """Streams for `parts` parts of the work.
+    """Streams for `parts` parts of the work on `device`; on a CPU the parts are done one after another.
 
     Keep the inputs and outputs of every part until the `with` ends: torch's allocator would give the memory of a tensor
     that is freed on one stream to the next, without waiting for other streams that still read it.

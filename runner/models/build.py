@@ -46,12 +46,12 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
 
 
 def decays(parameter: Tensor) -> bool:
-    """True for weights; False for the norms' scales and all biases, one axis per trial, which may be spared."""
+    """Whether a `parameter` [R, ...] is a weight; norms' scales and biases, [R, n], may be spared."""
     return parameter.dim() > 2
 
 
 def single(model: nn.Module) -> list[Tensor]:
-    """Let a network of one trial compute with tensors without the trial axis, in the memory of its parameters.
+    """Let the network `model` of one trial compute with tensors without the trial axis, in its parameters' memory.
 
     Making a view of each parameter in every step, and another of its gradient, would take a tenth of a small network's
     time. Returns the tensors [...] that get the gradients, in the order of the parameters [1, ...].
@@ -66,8 +66,9 @@ def single(model: nn.Module) -> list[Tensor]:
 
 
 def loosen(model: nn.Module) -> None:
-    """Let every channel be rounded alike, whatever the number of channels: a trial then has the same bits in a stack of
-    any size from two.
+    """Let every channel of `model` be rounded alike, whatever the number of channels.
+
+    A trial then has the same bits in a stack of any size from two.
     """
     for module in model.modules():
         if isinstance(module, Layer):

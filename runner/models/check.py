@@ -11,9 +11,9 @@ HALVINGS = 2  # how often a ResNet or ShakeShake halves an image's height and wi
 
 
 def check(settings: ModelSettings, dataset: Dataset, batch_size: int = 0) -> None:
-    """UserError in one line where this model cannot be built for this dataset, or trained in batches of `batch_size`.
+    """UserError in one line where the model of these `settings` cannot be built for `dataset`, or trained in batches.
 
-    `batch_size` 0: batches are not checked.
+    `batch_size`: examples in a batch; 0: batches are not checked.
     """
     transformer = isinstance(settings, TransformerSettings)
     if dataset.kind != "images":

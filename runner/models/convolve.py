@@ -21,7 +21,16 @@ THIN = 3  # channels of an image, for which both ways are as fast
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """Image activations [B, R * C, H, W], channels last, and filters [R, K, C, k, k] to [B, R * K, h, w]."""
+    """Convolve image activations with the filters of each trial.
+
+    Args:
+        x: [B, R * C, H, W], channels last.
+        weight: filters [R, K, C, k, k].
+        stride: in pixels, of rows and columns.
+        padding: zeros on each side, in pixels.
+
+    Returns: [B, R * K, h, w], in autocast's type where that is on.
+    """
     trials, outputs, inputs, kernel, _ = weight.shape
     if trials == 1 or inputs <= THIN or (kernel > 1 and inputs == outputs <= GROUPED):
         return F.conv2d(x, weight.flatten(0, 1), stride=stride, padding=padding, groups=trials)
@@ -35,7 +44,10 @@ def convolve(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
 
 
 def product(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution with filters of one pixel, [R, K, C, 1, 1], as a batched product of matrices."""
+    """A convolution with filters of one pixel as a batched product of matrices.
+
+    `x`: [B, R * C, H, W]; `weight`: [R, K, C, 1, 1]; `stride`: in pixels. Returns [B, R * K, h, w].
+    """
     trials, outputs, inputs, _, _ = weight.shape
     picked = x[:, :, ::stride, ::stride].permute(0, 2, 3, 1)
     pixels = picked.reshape(-1, trials, inputs).transpose(0, 1)

@@ -30,14 +30,15 @@ class Layer(nn.Module):
         self.loose = False  # whether to round all channels alike: see `runner.models.build.loosen`
 
     def parameter(self, *shape: int) -> nn.Parameter:
+        """A new parameter [R, *shape] of zeros."""
         return nn.Parameter(torch.zeros(self.trials, *shape))
 
     def flat(self, name: str) -> Tensor:
-        """A parameter or buffer [R, n, ...] as [R * n, ...], as layers of image activations take it."""
+        """The parameter or buffer `name`, [R, n, ...], as [R * n, ...], as layers of image activations take it."""
         return self.own[name] if self.own else getattr(self, name).flatten(0, 1)
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """The initial values of one trial by parameter name: here scales of 1 and biases of 0."""
+        """The initial values of one trial by parameter name, drawn by `generator`: here scales of 1 and biases of 0."""
         own = self.named_parameters(recurse=False)
         return {name: torch.full(p.shape[1:], float(name == "weight")) for name, p in own}
 
@@ -60,7 +61,7 @@ def initialise(model: nn.Module, generators: Sequence[torch.Generator]) -> None:
 
 
 def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
-    """Zeros for a weight [R, outputs, inputs, kernel, kernel], with channels last in memory as image activations.
+    """Zeros for a weight [trials, outputs, inputs, kernel, kernel], with channels last in memory as image activations.
 
     With another layout a convolution would copy the weight, and its gradient back, in every step.
     """
@@ -68,7 +69,10 @@ def filters(trials: int, outputs: int, inputs: int, kernel: int) -> Tensor:
 
 
 class Conv2d(Layer):
-    """Convolution without bias, zero padding kernel // 2; He initialisation over fan-out, as in fb.resnet.torch."""
+    """Convolution without bias, zero padding kernel // 2; He initialisation over fan-out, as in fb.resnet.torch.
+
+    Image activations [B, R * inputs, H, W] to [B, R * outputs, h, w], h = ceil(H / stride) for an odd `kernel`.
+    """
 
     def __init__(self, trials: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__(trials)
@@ -87,7 +91,7 @@ class Conv2d(Layer):
 
 
 class BatchNorm2d(Layer):
-    """Batch normalisation, per trial and channel; momentum 0.1, eps 1e-5."""
+    """Batch normalisation of image activations, for each of `channels` of each trial; momentum 0.1, eps 1e-5."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -108,7 +112,7 @@ class BatchNorm2d(Layer):
 
 
 class Bias2d(Layer):
-    """A bias for each channel: what is left of batch normalisation in a network without it."""
+    """A bias for each of `channels` of image activations: what is left in a network without batch normalisation."""
 
     def __init__(self, trials: int, channels: int) -> None:
         super().__init__(trials)
@@ -156,7 +160,7 @@ class Linear(Layer):
 
 
 class LayerNorm(Layer):
-    """Layer normalisation over the last axis of [R, ..., dim], eps 1e-5."""
+    """Layer normalisation over the last axis of [R, ..., dim], R = `trials`; eps 1e-5."""
 
     def __init__(self, trials: int, dim: int) -> None:
         super().__init__(trials)
@@ -172,7 +176,7 @@ class LayerNorm(Layer):
 
 
 class Embedding(Layer):
-    """Tokens int64 [R, ..., T] to [R, ..., T, dim]; normal initial values with standard deviation `std`."""
+    """Tokens int64 [R, ..., T], below `tokens`, to [R, ..., T, dim]; normal initial values with deviation `std`."""
 
     def __init__(self, trials: int, tokens: int, dim: int, std: float) -> None:
         super().__init__(trials)
@@ -218,17 +222,17 @@ class _Rows(torch.autograd.Function):
 
 
 def pack(images: Tensor) -> Tensor:
-    """Images [R, B, C, H, W] to the layout of image activations."""
+    """`images` [R, B, C, H, W] to the layout of image activations, [B, R * C, H, W] with channels last."""
     return images.transpose(0, 1).flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def join(parts: Sequence[Tensor], trials: int) -> Tensor:
-    """Concatenate image activations along each trial's own channels."""
+    """Concatenate image activations, `parts` [B, R * C_i, H, W], along each of R = `trials` trials' own channels."""
     # Joined with channels first, the result and all activations after it would have channels first in memory.
     last = [x.permute(0, 2, 3, 1).unflatten(-1, (trials, -1)) for x in parts]
     return torch.cat(last, -1).flatten(-2).permute(0, 3, 1, 2)
 
 
 def per_image(coefficients: Tensor, channels: int) -> Tensor:
-    """One number per trial and image, [R, B], shaped to scale image activations of `channels` per trial."""
+    """`coefficients` [R, B], one per trial and image, as [B, R * channels, 1, 1]: to scale image activations."""
     return coefficients.t().repeat_interleave(channels, 1)[:, :, None, None]

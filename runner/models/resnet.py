@@ -34,6 +34,8 @@ def stages(depth: int, width: int, inputs: int) -> Iterator[tuple[int, int, int]
 
 
 class Block(nn.Module):
+    """Two convolutions beside a shortcut: `inputs` channels a trial to `outputs`, 1 / `stride` the size."""
+
     def __init__(self, trials: int, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.conv1 = layers.Conv2d(trials, inputs, outputs, 3, stride)
@@ -50,7 +52,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images [R, B, C, H, W] to logits [R, B, classes]."""
+    """Images [R, B, C, H, W] to logits [R, B, classes], R = `trials` and C = `channels`; `settings` have the sizes."""
 
     noise_width = 0
 

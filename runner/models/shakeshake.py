@@ -48,6 +48,8 @@ class Shortcut(nn.Module):
 
 
 class Block(nn.Module):
+    """Two branches, mixed, beside a shortcut: `inputs` channels a trial to `outputs`, 1 / `stride` the size."""
+
     def __init__(self, trials: int, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.outputs = outputs
@@ -76,7 +78,10 @@ class Block(nn.Module):
 
 
 class ShakeShake(nn.Module):
-    """Images [R, B, C, H, W] and noise [R, B, noise_width] in [0, 1) (None: no shaking) to logits [R, B, classes]."""
+    """Images [R, B, C, H, W] and noise [R, B, noise_width] in [0, 1) (None: no shaking) to logits [R, B, classes].
+
+    R = `trials` and C = `channels`; `settings` have the sizes, and whether there is noise at all.
+    """
 
     def __init__(self, settings: ShakeShakeSettings, trials: int, channels: int, classes: int) -> None:
         super().__init__()

@@ -23,7 +23,10 @@ SHORT = 16
 
 
 def short(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-    """q [N, heads, Q, D], k, v [N, heads, T, D] to [N, heads, Q, D], as products of matrices."""
+    """q [N, heads, Q, D], k, v [N, heads, T, D] to [N, heads, Q, D], as products of matrices.
+
+    `causal`: no position sees those after it; Q is then T.
+    """
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if causal:
         later = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).triu(1)
@@ -32,7 +35,10 @@ def short(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
-    """Attention within trial and example: q [R, B, Q, heads, D], k, v [R, B, T, heads, D] to [R, B, Q, heads * D]."""
+    """Attention within trial and example: q [R, B, Q, heads, D], k, v [R, B, T, heads, D] to [R, B, Q, heads * D].
+
+    `causal`: no position sees those after it; Q is then T.
+    """
     q1, k1, v1 = (x.flatten(0, 1).transpose(1, 2) for x in (q, k, v))
     if q.is_cuda and k.shape[2] <= SHORT:
         y = short(q1, k1, v1, causal)
@@ -59,7 +65,7 @@ class Block(nn.Module):
         self.down = layers.Linear(trials, settings.mlp * dim, dim, small)
 
     def forward(self, x: Tensor, last: bool = False) -> Tensor:
-        """Positions [R, B, T, dim] to as many; `last`: to the last alone, [R, B, 1, dim], in under half the work."""
+        """Positions x [R, B, T, dim] to as many; `last`: to the last alone, [R, B, 1, dim], in under half the work."""
         q, k, v = self.qkv(self.norm1(x)).view(*x.shape[:-1], 3, self.heads, -1).unbind(-3)
         if last:  # the last position sees all others, causal or not
             q, x = q[:, :, -1:], x[:, :, -1:]

@@ -19,7 +19,7 @@ def command(*arguments: str) -> str:
 
 
 def report(folder: Path | str) -> str:
-    """A line for a shell that makes the tables and plots of a study."""
+    """A line for a shell that makes the tables and plots of the study in `folder`."""
     script = os.environ.get(SCRIPT)
     python = str(Path(script).parent.parent / ".venv" / "bin" / "python") if script else _python()
     return shlex.join([python, "-m", "runner.report", str(folder)])

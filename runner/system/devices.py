@@ -18,7 +18,15 @@ DRIVERS = (("cuda", "libcuda.so.1"), ("amdhip64", "libamdhip64.so"))
 
 
 def resolve(device: str, devices: int) -> tuple[str, ...]:
-    """The names of the devices, one process each; `devices` 0: all that there are. UserError for what is not there."""
+    """The names of the devices, one process each.
+
+    Args:
+        device: "auto", "cpu", "cuda", or one by its number as "cuda:1".
+        devices: how many; 0: all that there are.
+
+    Raises:
+        UserError: for a device that is not there, and for several where there is one.
+    """
     if device == "cpu":
         _one(device, devices)
         return ("cpu",)
@@ -65,7 +73,8 @@ def _gpus() -> int:
 def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
     """Processes to train with: one for each GPU, otherwise as many as there are cores, never more than stacks.
 
-    A job of a launcher such as joblib is itself one of several processes and starts no more.
+    `wanted`: the setting `workers`, 0 for as many as there are cores; `devices`: as `resolve` gives them. A job of a
+    launcher such as joblib is itself one of several processes and starts no more.
     """
     if _in_a_job():
         return 1
@@ -77,7 +86,8 @@ def worker_count(wanted: int, devices: Sequence[str], stacks: int) -> int:
 def train_apart(wanted: int, devices: Sequence[str], stacks: int) -> bool:
     """Whether this process leaves all training to others, and imports meanwhile what the report needs.
 
-    So it is with several processes, and with one where the user leaves their number open and has a core to spare.
+    `wanted`, `devices` and `stacks` as in `worker_count`. So it is with several processes, and with one where the user
+    leaves their number open and has a core to spare.
     """
     if worker_count(wanted, devices, stacks) > 1:
         return True

@@ -13,7 +13,7 @@ from runner.system.locks import advice
 
 
 def append(path: Path, data: bytes) -> None:
-    """Write `data` behind what is there, with one write if the disk takes it, and flush it to the disk.
+    """Write `data` behind what the file `path` holds, with one write if the disk takes it, and flush it to the disk.
 
     The caller holds the study's lock. A disk that is full leaves the file as it was (UserError); a kill may leave a
     part of `data`, which is the reader's to recognise.
@@ -73,7 +73,7 @@ def replacing(path: Path, alone: bool = False) -> Iterator[Path]:
 
 
 def draft_of(path: Path) -> Path:
-    """The draft of a file that one process alone replaces."""
+    """The draft of the file `path`, where one process alone replaces it."""
     return path.with_name(f".{path.name}.part")
 
 
@@ -94,5 +94,5 @@ def set_aside(path: Path) -> Path:
 
 
 def free_name(path: Path) -> Path:
-    """The first of `<name>.old1`, `<name>.old2`, ... that is free."""
+    """The first of `<name>.old1`, `<name>.old2`, ... beside `path` that is free."""
     return next(p for i in count(1) if not (p := path.with_name(f"{path.name}.old{i}")).exists())

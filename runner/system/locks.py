@@ -35,12 +35,12 @@ _ADVICE = {
 
 
 def advice(error: OSError) -> str:
-    """What would help where the system refuses something, by the number of its reason; "" where nothing is known."""
+    """What would help against `error`, by the number of its reason (errno); "" where nothing is known."""
     return _ADVICE.get(error.errno or 0, "")
 
 
 def refused(path: Path, error: OSError | NotImplementedError) -> UserError:
-    """What to raise where `path` cannot be locked."""
+    """What to raise where `path` cannot be locked, as `error` says."""
     reason = getattr(error, "strerror", None) or error
     help = advice(error) if isinstance(error, OSError) else ""
     help = help or "give yourself the right to write there, or set results=... to another folder"
@@ -48,7 +48,7 @@ def refused(path: Path, error: OSError | NotImplementedError) -> UserError:
 
 
 def lacking(error: OSError | NotImplementedError) -> bool:
-    """Whether it says that a file system has no locks."""
+    """Whether `error` says that a file system has no locks."""
     return isinstance(error, NotImplementedError) or error.errno in LACKING
 
 
@@ -61,7 +61,11 @@ def local(path: Path, error: OSError | NotImplementedError) -> Path:
 
 
 class Lock:
-    """A file lock; what the system refuses while it is held is the user's to mend."""
+    """A file lock; what the system refuses while it is held is the user's to mend.
+
+    `path`: of the lock's own file, in a folder that is there. UserError where it cannot be taken, and at the end of a
+    `with` block for an OSError within it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.lock, self.shared = path, FileLock(path), True

@@ -67,7 +67,7 @@ def peak_bytes(call: Callable[[], object]) -> int:
 
 
 def peak_mib(device: torch.device) -> float:
-    """Largest memory use so far in MiB: taken from the GPU, or resident in this process on the CPU."""
+    """Largest memory use so far in MiB: of a GPU `device` what was taken, of the CPU what this process had resident."""
     if device.type == "cuda":
         import torch
 

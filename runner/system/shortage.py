@@ -32,7 +32,7 @@ class ShortError(Exception):
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether it says, itself or by what has caused it, that there was no memory."""
+    """Whether `error` says, itself or by what has caused it, that there was no memory."""
     return any(map(_says_so, _chain(error)))
 
 
@@ -58,7 +58,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def reason(error: BaseException) -> str:
-    """An exception in a line."""
+    """The type of `error` and the first line of its text, at most 300 characters."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300].rstrip(": ")
 

@@ -69,7 +69,7 @@ _owner = 0  # the process that installed the handler, which a process forked fro
 
 
 def advise(text: str) -> None:
-    """What a person is told to do after an interruption; "": to give the same command again."""
+    """Have `text` say what a person is to do after an interruption; "": to give the same command again."""
     global _advice
     _advice = text
 
@@ -100,7 +100,7 @@ def install(end: Callable[[int], object] = leave, numbers: Sequence[int] = ()) -
 
 @contextmanager
 def installed(end: Callable[[int], object], numbers: Sequence[int]) -> Iterator[None]:
-    """`install`, and how it was before when the block is left."""
+    """`install(end, numbers)`, and how it was before when the block is left."""
     global _number, _end, _owner
     outer = _end, _owner
     before = {number: signal.getsignal(number) for number in numbers}

@@ -24,6 +24,7 @@ class Stream:
         self.left = False  # whether that is because the reader of a pipe has left
 
     def write(self, text: str) -> int:
+        """As a text stream's; what it cannot encode is replaced, what it does not take is dropped."""
         try:
             self._stream.write(text)
         except UnicodeEncodeError:
@@ -35,10 +36,12 @@ class Stream:
         return len(text)
 
     def writelines(self, lines: Any) -> None:
+        """`write` for each of `lines`."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
+        """As a text stream's; what it does not take is dropped."""
         with self._dropping():
             self._stream.flush()
 

@@ -125,7 +125,7 @@ class Checkpoints:
         return None
 
     def discard(self, reason: str) -> None:
-        """Remove the checkpoint, and say why."""
+        """Remove the checkpoint, and say why: `reason` goes on from "this checkpoint"."""
         self.tell(f"{self.path}: this checkpoint {reason}; its stack begins again")
         self.remove()
 
@@ -136,7 +136,7 @@ class Checkpoints:
                 path.unlink()
 
     def split(self, parts: Sequence[Checkpoints]) -> None:
-        """Hand the state over to smaller stacks of the same trials, after memory ran out."""
+        """Hand the state over to `parts`, those of smaller stacks of the same trials, after memory ran out."""
         state = self.load()
         for part in parts if state is not None else ():
             part.save(selected(state, [self.ids.index(i) for i in part.ids]))
@@ -156,12 +156,12 @@ def _fits(state: State, count: int) -> bool:
 
 
 def held(path: Path) -> list[str]:
-    """The ids of a checkpoint's trials; none where it cannot be read, which its stack will say when it loads it."""
+    """The ids of the trials of the checkpoint at `path`; none where it cannot be read, which its stack will say."""
     return [str(trial) for trial in _glanced(path).get("trials", ())]
 
 
 def epochs_behind(path: Path) -> int:
-    """How many whole epochs were trained before a checkpoint; 0 where it cannot be read."""
+    """How many whole epochs were trained before the checkpoint at `path`; 0 where it cannot be read."""
     return int(_glanced(path).get("epoch", 0))
 
 
@@ -175,7 +175,10 @@ def _glanced(path: Path) -> State:
 
 
 def selected(value: Any, slots: Sequence[int], key: str = "") -> Any:
-    """A state with only these `slots`: lists and tensors have the trials as their first axis, ledgers as their last."""
+    """A state, `value`, with only these `slots` of its trials.
+
+    Lists and tensors have the trials as their first axis, ledgers as their last. `key`: where a part of a state lies.
+    """
     if isinstance(value, dict):
         return {name: selected(part, slots, str(name)) for name, part in value.items()}
     if isinstance(value, Tensor) and value.dim():

@@ -44,12 +44,12 @@ def refuse_broken(device: torch.device) -> None:
 
 @functools.cache
 def stream(device: torch.device) -> torch.cuda.Stream:
-    """The stream that steps are recorded on: one for all stacks, since libraries keep workspaces for each."""
+    """The stream of `device` that steps are recorded on: one for all stacks, as libraries keep workspaces for each."""
     return torch.cuda.Stream(device)
 
 
 def give_up(graph: torch.cuda.CUDAGraph, pool: tuple[int, int], device: torch.device) -> None:
-    """After a capture that failed: tell torch's allocator that it has ended.
+    """After a capture into `graph`, with memory of `pool`, that failed: tell torch's allocator that it has ended.
 
     Where CUDA itself has ended the capture, torch 2.11 leaves its allocator in capturing mode, and emptying the cache
     fails from then on; later versions keep the memory of the pool.

@@ -25,7 +25,10 @@ Row = dict[str, Any]
 
 
 class Diagnostics:
-    """Follows a stack of R trials; costs two copies of the parameters, and about as much time as the optimizer."""
+    """Follows a stack of R trials; costs two copies of the parameters, and about as much time as the optimizer.
+
+    `model`: the network; `optimizer`: that of its parameters, in their order.
+    """
 
     def __init__(self, model: nn.Module, optimizer: Stacked) -> None:
         self.optimizer = optimizer
@@ -36,7 +39,7 @@ class Diagnostics:
 
     @torch.no_grad()
     def before(self, rows: Tensor) -> None:
-        """Before a step with these coefficients, [2, COLUMNS, R]: keep the weights, and step the penalty's moment."""
+        """Before a step with the coefficients `rows`, [2, COLUMNS, R]: keep the weights, step the penalty's moment."""
         for index, p in enumerate(self.parameters):
             row = rows[self.optimizer.kinds[index]].to(p.dtype)
             rate = row[RATE1] if self.optimizer.family == "adam" else torch.ones_like(row[RATE1])
@@ -147,12 +150,12 @@ def _fifths(relative: Tensor, root: Tensor) -> Row:
 
 
 def neurons(weight: Tensor) -> Tensor:
-    """The weights of one trial's layer as one row for each output: [out, ...] to [out, n]; a vector is one row."""
+    """The `weight` of one trial's layer as one row for each output: [out, ...] to [out, n]; a vector is one row."""
     return weight.flatten(1) if weight.dim() > 1 else weight[None]
 
 
 def turn(old: Tensor, new: Tensor) -> Tensor:
-    """The angle between the rows of two matrices [N, n], in radians; exact for small ones, where a cosine is not."""
+    """The angle between the rows of `old` and `new` [N, n], in radians [N]; exact for small ones, unlike a cosine."""
     a, b = (x / x.norm(dim=1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny) for x in (old, new))
     return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
 
@@ -164,7 +167,7 @@ def coefficient_of_variation(x: Tensor) -> float | None:
 
 
 def correlation(x: Tensor, y: Tensor) -> float | None:
-    """Spearman's rank correlation; None where one of them is constant."""
+    """Spearman's rank correlation of x and y [n]; None where one of them is constant, or n is below 3."""
     if len(x) < 3 or bool((x == x[0]).all()) or bool((y == y[0]).all()):
         return None
     from scipy.stats import spearmanr  # imported here, as few runs ask for diagnostics

@@ -30,7 +30,7 @@ class Scores:
 
 
 def full(logits: Tensor) -> Tensor:
-    """Logits in float32, or better where they are so already: autocast gives fewer digits."""
+    """The `logits` in float32, or better where they are so already: autocast gives fewer digits."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 

@@ -40,13 +40,15 @@ class Resident:
 
     @staticmethod
     def of(split: Split, device: torch.device) -> Resident:
+        """The `split` on `device`; on the CPU it shares memory with the arrays."""
         return Resident(torch.from_numpy(split.x).to(device), torch.from_numpy(split.y).to(device))
 
 
 class Images:
     """Standardises uint8 images and, in training, flips and shifts them.
 
-    `dataset` says mean, deviation and what is varied; `dtype` is that of the standardised images.
+    `dataset` says mean, deviation and what is varied; `dtype` is that of the standardised images, which lie on
+    `device`.
     """
 
     def __init__(self, dataset: Dataset, device: torch.device, dtype: torch.dtype) -> None:
@@ -63,12 +65,15 @@ class Images:
         return self.flip or self.pad > 0
 
     def plain(self, x: Tensor) -> Tensor:
-        """uint8 [..., H, W, C] to standardised [..., C, H, W]."""
+        """Images x, uint8 [..., H, W, C], to standardised [..., C, H, W]."""
         flat = x.flatten(-3).to(self.mean.dtype)
         return flat.sub_(self.mean).mul_(self.scale).view(x.shape).movedim(-1, -3)
 
     def draw(self, count: int, seed: int, epoch: int) -> Tensor:
-        """Flip (0 or 1) and the top left corner of the crop for `count` examples: int64 [count, 3]."""
+        """Flip (0 or 1) and the top left corner of the crop for `count` examples: int64 [count, 3].
+
+        They are a function of `seed` and `epoch` (from 0) alone.
+        """
         g = generator(seed, "augment", epoch)
         flip = torch.randint(2, (count, 1), generator=g) * int(self.flip)
         return torch.cat([flip, torch.randint(2 * self.pad + 1, (count, 2), generator=g)], 1)

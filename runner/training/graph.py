@@ -35,7 +35,10 @@ class Recorded:
 
 
 class Graph:
-    """The steps of a stack on a CUDA device. `table`: float32 [steps, 2, COLUMNS, R], the coefficients of an epoch."""
+    """The steps of a stack on a CUDA device. `table`: float32 [steps, 2, COLUMNS, R], the coefficients of an epoch.
+
+    `step`: one step of the stack; `feed`: its batches; `device`: of both.
+    """
 
     refused: ClassVar[bool] = False  # whether a capture has failed in this process, which then tries none again
 

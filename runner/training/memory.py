@@ -69,7 +69,10 @@ class Alive(TorchDispatchMode):
 
 
 def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
-    """Bytes that the stack of `trials` will take at its peak: of the GPU, or of this process beyond what it has now."""
+    """Bytes that the stack of `trials` will take at its peak: of the GPU, or of this process beyond what it has now.
+
+    `dataset`: theirs; `device`: on which they would be trained, which is not touched.
+    """
     first, count = trials[0], len(trials)
     if device.type == "cpu" and first.stackable:
         count = slots(first.model, first.batch_size, first.positions, count, first.way)
@@ -182,6 +185,8 @@ def available(device: torch.device) -> float:
 
 def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, processes: int) -> str:
     """Why this stack should not be tried beside `processes` - 1 others like it; "" where there is room.
+
+    `trials`: of one stack key; `dataset`: theirs; `device`: that would train them.
 
     A stack of one trial may take all the memory that is free: there is no smaller one to try.
     """

@@ -30,11 +30,15 @@ class Length:
 
     @property
     def steps(self) -> int:
+        """Of the whole run."""
         return self.epochs * self.per_epoch
 
 
 def multiplier(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    """eta at each `step` (counted from 0), float64, in [0, 1]."""
+    """eta at each `step` (counted from 0), float64 of the same shape, in [0, 1].
+
+    `settings`: of the schedule; `length`: of the whole run.
+    """
     eta = _SHAPES[settings.name](settings, step.astype(np.float64), length)
     warmup = settings.warmup_steps or settings.warmup_epochs * length.per_epoch
     return eta * np.minimum(1.0, (step + 1) / warmup) if warmup else eta

@@ -14,7 +14,7 @@ LEAST = 2.0**-14  # a gradient that overflows even at this scale is not finite f
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """The context in which a model of this precision runs; parameters and moments stay float32.
 
-    `precision`: "fp32" (no casts), "bf16" or "fp16".
+    `precision`: "fp32" (no casts), "bf16" or "fp16"; `device`: of the model.
     """
     # Each weight is cast once per pass, so autocast's cache never hits, and it would keep tensors outside the graph's
     # pool.
@@ -22,10 +22,10 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 
 class LossScale:
-    """Loss scaling for float16, one scale for each trial: `value`, float32 [R], multiplies each trial's loss.
+    """Loss scaling for float16, one scale for each of R = `trials`: `value`, float32 [R], multiplies each loss.
 
     As torch.amp.GradScaler, but an overflow in one trial makes that trial skip the step and nobody else. The schedule
-    goes on through skipped steps. All is changed in place, without waiting for a GPU.
+    goes on through skipped steps. All lies on `device`, and is changed in place, without waiting for a GPU.
     """
 
     def __init__(self, trials: int, device: torch.device) -> None:

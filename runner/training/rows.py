@@ -36,7 +36,8 @@ class EpochRows:
 class BestEpochs:
     """For each trial of a stack its lowest error so far, the epoch of that, and the epoch that reached the target.
 
-    Epochs count from 1. An epoch is None until there is one: no error was a number, or none was as low as `target`.
+    `trials`: how many; `target`: in percent, None for none. Epochs count from 1. An epoch is None until there is one:
+    no error was a number, or none was as low as `target`.
     """
 
     def __init__(self, trials: int, target: float | None) -> None:
@@ -55,7 +56,10 @@ class BestEpochs:
 
 
 def advice(trial: Trial, step: int) -> str:
-    """When it diverged, and what may help: early on a warm-up, if it had none and has epochs for one."""
+    """When `trial` diverged, and what may help: early on a warm-up, if it had none and has epochs for one.
+
+    `step`: at which it did, from 0 over all epochs.
+    """
     warm = trial.schedule.warmup_steps or trial.schedule.warmup_epochs
     early = step < trial.per_epoch * max(1, 0.1 * trial.epochs) and not warm and trial.epochs > 1
     help = "a warm-up (schedule.warmup_epochs=1) or a smaller lr" if early else "a smaller lr or wd"
@@ -73,7 +77,15 @@ def _measured(scores: dict[str, Scores], i: int) -> Row:
 
 
 def curve_rows(stack: Stack, epoch: int, stats: EpochStats, scores: dict[str, Scores], seconds: float) -> list[Row]:
-    """Rows of curves.csv about `epoch` (from 1), for the trials that live; `seconds`: of training so far, for each."""
+    """Rows of curves.csv about `epoch` (from 1), for the trials of `stack` that live.
+
+    Args:
+        stack: after the epoch.
+        epoch: the finished one.
+        stats: what its training showed.
+        scores: by split, of those that were evaluated.
+        seconds: of training so far, for each trial.
+    """
     norms, died, eta = stack.weight_norm(), stack.died_at(), stack.eta(epoch - 1)[:, -1:]
     rows = []
     for i, trial in enumerate(stack.trials[: stack.count]):
@@ -90,7 +102,10 @@ def curve_rows(stack: Stack, epoch: int, stats: EpochStats, scores: dict[str, Sc
 
 
 def dynamics_rows(stack: Stack, epoch: int) -> list[Row]:
-    """Rows of dynamics.csv about the last step of `epoch` (from 1), for the trials that live, with diagnostics."""
+    """Rows of dynamics.csv about the last step of `epoch` (from 1), for the trials of `stack` that live.
+
+    None where the stack has no diagnostics.
+    """
     died = stack.died_at()
     return [
         {"trial": trial.id, "epoch": epoch, "step": epoch * stack.per_epoch, **row}
@@ -101,7 +116,10 @@ def dynamics_rows(stack: Stack, epoch: int) -> list[Row]:
 
 
 def cycle_rows(trials: Sequence[Trial], epoch: int, scores: dict[str, Scores]) -> list[Row]:
-    """Rows of cycles.csv, for the trials of which a restart cycle ends with `epoch` (from 1)."""
+    """Rows of cycles.csv, for the trials of which a restart cycle ends with `epoch` (from 1).
+
+    `scores`: by split, of those that were evaluated then.
+    """
     rows = []
     for i, trial in enumerate(trials):
         spans = cycles(trial.schedule, trial.epochs)
@@ -115,7 +133,15 @@ def cycle_rows(trials: Sequence[Trial], epoch: int, scores: dict[str, Scores]) -
 
 
 def trial_rows(stack: Stack, scores: dict[str, Scores], best: BestEpochs, seconds: float, started: str) -> list[Row]:
-    """Rows of trials.csv, one for each trial of the stack; each trial is counted an equal share of its `seconds`."""
+    """Rows of trials.csv, one for each trial of the stack.
+
+    Args:
+        stack: at its end.
+        scores: of all splits.
+        best: of all epochs.
+        seconds: that the stack took, of which each trial is counted an equal share.
+        started: when, as `runner.system.clock.now` says it.
+    """
     rows, died, share = [], stack.died_at(), seconds / stack.count
     for i, trial in enumerate(stack.trials[: stack.count]):
         diverged = died[i] >= 0
@@ -168,6 +194,6 @@ def _chance(trial: Trial, row: Row) -> Row:
 
 
 def failed_row(trial: Trial, reason: str) -> Row:
-    """The row of a trial that could not be trained at all."""
+    """The row of a trial that could not be trained at all, for a `reason`, of which 300 characters are kept."""
     row = {"status": "failed", "note": " ".join(reason.split())[:300], "torch": torch.__version__, "started": now()}
     return described(trial) | row

@@ -169,7 +169,7 @@ class Stack:
         return EpochStats(running.tolist()[: self.count], update.tolist()[: self.count])
 
     def scores(self, split: str, pulse: Callable[[], None] = lambda: None) -> Scores:
-        """Loss and error of every trial on `train`, `val` or `test`, on `test` also its calibration.
+        """Loss and error of every trial on a `split`, "train", "val" or "test", and on "test" also its calibration.
 
         `pulse` is called after each batch.
         """

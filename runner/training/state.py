@@ -38,8 +38,8 @@ class Run:
 def snapshot(run: Run, seconds: float) -> None:
     """Before the steps of an epoch: keep a copy of the state in `run.kept`, where no state can be taken within it.
 
-    SparseAdamW defers the update of untouched rows; reading them in mid-epoch would change their rounding, so keep a
-    copy from the start of the epoch for a checkpoint within it.
+    `seconds`: of training so far. SparseAdamW defers the update of untouched rows; reading them in mid-epoch would
+    change their rounding, so keep a copy from the start of the epoch for a checkpoint within it.
     """
     if isinstance(run.stack.step.optimizer, Unstacked) and run.stack.step.optimizer.lazy:
         state = capture(run, seconds)
@@ -47,7 +47,7 @@ def snapshot(run: Run, seconds: float) -> None:
 
 
 def capture(run: Run, seconds: float) -> State:
-    """The state after `seconds` of training, as `restore` takes it: tensors and plain numbers.
+    """The state of `run` after `seconds` of training, as `restore` takes it: tensors and plain numbers.
 
     On a CPU the tensors share memory with the stack's own: save them before the next step, or copy them.
     """
@@ -102,7 +102,10 @@ def restore(run: Run, state: State) -> bool:
 
 
 def resumed(fresh: Callable[[], Run], state: State, discard: Callable[[str], None]) -> Run:
-    """A run at a saved state; where that cannot be gone on from, one from the beginning, and `discard(why)`."""
+    """A run at a saved state; where that cannot be gone on from, one from the beginning, and `discard(why)`.
+
+    `fresh` makes a run that is at its beginning. Want of memory is passed on.
+    """
     run, why = fresh(), "is of another network"
     try:
         if restore(run, state):
@@ -118,7 +121,7 @@ def resumed(fresh: Callable[[], Run], state: State, discard: Callable[[str], Non
 
 
 def tensors(stack: Stack) -> list[Tensor]:
-    """Everything that training changes, with the trial axis first, in a fixed order."""
+    """Everything that training changes of `stack`, with the trial axis first, in a fixed order."""
     step = stack.step
     changed = [p.detach() for p in stack.parameters]
     changed += list(stack.model.buffers())

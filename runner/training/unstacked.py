@@ -66,7 +66,7 @@ class Unstacked:
                 module.register_forward_pre_hook(lambda _, args, table=table: self.optimizer.catch_up(table, args[0]))
 
     def prepare(self, rows: Tensor, live: Tensor) -> None:
-        """Before the backward pass: the coefficients of the step, rows [2, COLUMNS, 1], and whether it is taken."""
+        """Before the backward pass: the coefficients of the step, rows [2, COLUMNS, 1], and `live`, bool [1]."""
         for group in self.optimizer.param_groups:
             lr, decay = float(rows[group["kind"], LR, 0]), float(rows[group["kind"], DECAY, 0])
             # The coefficients hold the decay of a step, which these optimizers form as lr * weight_decay.
@@ -86,7 +86,7 @@ class Unstacked:
 
     @torch.no_grad()
     def step(self, rows: Tensor, live: Tensor, scale: Tensor | None = None, clock: Tensor | None = None) -> None:
-        """After the backward pass, with the rows that `prepare` had; `live` bool [1]."""
+        """After the backward pass, with the rows that `prepare` had; `live` bool [1]; `scale` and `clock` None."""
         assert scale is None, "settings refuse fp16 for these optimizers"
         assert clock is None, "without a kernel no step is recorded"
         if not bool(live.any()) and not self.in_backward:
@@ -104,10 +104,12 @@ class Unstacked:
 
     @property
     def moments1(self) -> list[Tensor]:
+        """First moments [1, ...], views where they lie in the optimizer's state; none of lomo."""
         return self._moments("exp_avg")
 
     @property
     def moments2(self) -> list[Tensor]:
+        """Second moments, likewise."""
         return self._moments("exp_avg_sq")
 
     def _moments(self, name: str) -> list[Tensor]:
@@ -116,7 +118,7 @@ class Unstacked:
         return [self.optimizer.state[p].get(name, torch.zeros_like(p))[None] for p in self.own]
 
     def restore(self, steps: int, moments1: Sequence[Tensor], moments2: Sequence[Tensor]) -> None:
-        """Go on after `steps` steps with copies of these moments, [1, ...] each, in a fresh object."""
+        """Go on after `steps` steps with copies of `moments1` and `moments2`, [1, ...] each, in a fresh object."""
         self.count = steps
         if not self.in_backward:
             for p, m, v in zip(self.own, moments1, moments2, strict=True):

@@ -62,17 +62,19 @@ class Case:
     threads: int | None = None
 
     def composed(self, seed: int) -> list[Settings]:
-        """For each optimizer what the runner makes of the command line."""
+        """For each optimizer what the runner makes of the command line with this `seed`."""
         with initialize_config_module("configs", version_base="1.3"):
             words = [[*self.words, f"optimizer={name}", f"seed={seed}"] for name in OPTIMIZERS]
             return [from_config(compose("config", each)) for each in words]
 
     def trials(self, seed: int) -> list[Trial]:
+        """All trials of the command line with this `seed`."""
         facts = Facts.of(self.dataset)
         return [trial for settings in self.composed(seed) for trial in expand(settings, facts)]
 
     @cached_property
     def dataset(self) -> Dataset:
+        """Of all trials."""
         return load(self.composed(0)[0].dataset)
 
     @cached_property
@@ -86,16 +88,19 @@ class Case:
 
     @property
     def shape(self) -> Shape:
+        """Of an example as the plain networks take it, channels first."""
         example = self.dataset.train.x.shape[1:]
         if self.dataset.kind == "images":
             example = (example[2], *example[:2])
         return Shape(tuple(map(int, example)), self.dataset.classes, self.dataset.vocabulary)
 
     def command(self, seed: int, results: Path) -> list[str]:
+        """The words of the runner's command, which writes to the folder `results`/bench."""
         sweep = ["-m", f"optimizer={','.join(OPTIMIZERS)}", *self.words, f"seed={seed}"]
         return [sys.executable, "-m", "runner", *sweep, f"device={self.device}", f"results={results}", "study=bench"]
 
     def run(self, way: str, seed: int) -> Took:
+        """Train all trials once in a `way` of `bench trials`; SystemExit where it fails or leaves a trial out."""
         folder = self.folder / f"{self.name}-{way}-{seed}"
         folder.mkdir(parents=True)
         if way == "ours":
@@ -114,7 +119,10 @@ class Case:
         return Took(ended.seconds, errors)
 
     def job(self, seed: int, folder: Path) -> Path:
-        """The file that tells `bench peer` what to train: data, initial weights, torch's arguments of each trial."""
+        """The file that tells `bench peer` what to train: data, initial weights, torch's arguments of each trial.
+
+        It is written to `folder`; the trials are those of `seed`.
+        """
         trials = self.trials(seed)
         first, dataset = trials[0], self.dataset
         stacked = build(first.model, dataset, 1)
@@ -140,6 +148,7 @@ class Case:
 
 
 def key(row: Row) -> Key:
+    """What names a trial in a `row` of any way, as they write trials.csv or rows.csv."""
     return row["optimizer"], float(row["lr"]), float(row["wd"]), int(row["seed"])
 
 
@@ -159,7 +168,10 @@ def peer_trial(trial: Trial) -> Row:
 
 
 def arguments(parser: ArgumentParser) -> Namespace:
-    """Parse a command line that chooses cases, with the options that say what a case is."""
+    """Parse a command line that chooses cases, with the options that say what a case is.
+
+    `parser`: with the benchmark's own options. Ends with one line for a case or an option that is none.
+    """
     parser.add_argument("cases", nargs="*", default=["digits"], metavar="CASE", help=f"of {', '.join(NAMES)}; "
                         "default: digits, 32 trials; grid has 84 of the same")  # fmt: skip
     parser.add_argument("--threads", type=whole, help="of typed and tuned on the CPU; default: torch's own choice")
@@ -184,7 +196,7 @@ def arguments(parser: ArgumentParser) -> Namespace:
 
 
 def make(name: str, chosen: Namespace, folder: Path) -> Case:
-    """`chosen`: the options of `arguments`."""
+    """The case of this `name`, of NAMES. `chosen`: the options of `arguments`; `folder`: for all that is written."""
     words = [f"precision={chosen.precision}"]
     if name in ("digits", "grid"):
         words += ["grid=digits_resnet", "wd_convention=paper", "batch_size=32", f"epochs={chosen.epochs or 20}"]
@@ -209,7 +221,10 @@ def make(name: str, chosen: Namespace, folder: Path) -> Case:
 
 
 def cut(path: Path, images: int, folder: Path) -> Path:
-    """The first `images` training images and some test images of an .npz; all of it with 0."""
+    """An .npz with the first `images` training images and some test images of that at `path`; with 0 that itself.
+
+    It is written to `folder`, once.
+    """
     if not images:
         return path.resolve()
     target = folder / f"images-{images}.npz"

@@ -23,31 +23,31 @@ Row = dict[str, Any]
 
 
 def options(doc: str | None) -> argparse.ArgumentParser:
-    """A parser whose --help prints the benchmark's docstring, with the option --csv."""
+    """A parser whose --help prints the benchmark's docstring, `doc`, with the option --csv."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the rows here")
     return parser
 
 
 def whole(text: str) -> int:
-    """A number of the command line: 1 or more."""
+    """A number of the command line, `text`: 1 or more, or argparse says in one line that it is not."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number, 1 or more")
     return int(text)
 
 
 def wholes(text: str) -> list[int]:
-    """Several of them, such as 1,4,16."""
+    """Several numbers, such as the `text` 1,4,16; each as in `whole`."""
     return [whole(part) for part in text.split(",")]
 
 
 def words(text: str) -> list[str]:
-    """Names with commas between them."""
+    """The names in `text`, which have commas between them."""
     return text.split(",")
 
 
 def refuse_unknown(parser: argparse.ArgumentParser, kind: str, chosen: Iterable[str], known: Collection[str]) -> None:
-    """End with one line where a chosen name is none of the known ones; `kind` is what a name stands for."""
+    """End `parser` with one line where a chosen name is none of the known ones; `kind` is what a name stands for."""
     if unknown := sorted(set(chosen) - set(known)):
         parser.error(f"unknown {kind} {', '.join(unknown)}: choose from {', '.join(known)}")
 
@@ -84,6 +84,7 @@ def turns(
 
 
 def medians(results: Mapping[str, list[float]]) -> dict[str, float]:
+    """The median of the `results` of each name."""
     return {name: statistics.median(values) for name, values in results.items()}
 
 
@@ -98,7 +99,7 @@ class Ended:
 
 
 def command(words: Sequence[str], code: int = 0, **how: Any) -> Ended:
-    """Run a command to its end; another status than `code` ends the benchmark, which says what the command wrote.
+    """Run the command `words` to its end; another status than `code` ends the benchmark, with what it wrote.
 
     `how` goes to subprocess.Popen. Processes that the command starts and waits for count too.
     """
@@ -130,6 +131,7 @@ class Table:
         self.rows: list[Row] = []
 
     def add(self, row: Row) -> None:
+        """Print a `row`, after the heading if it is the first, and write all rows so far."""
         if not self.rows:
             print(self._line({name: name for name in self.formats}))
         cells = {name: format(row[name], form) for name, form in self.formats.items() if row.get(name) is not None}

@@ -38,6 +38,7 @@ class Convolution(NamedTuple):
         return (self.height - 1) // self.stride + 1
 
     def flops(self, batch: int) -> int:
+        """Floating-point operations of one pass over `batch` images: multiplications and additions."""
         return 2 * self.inputs * self.outputs * self.kernel**2 * self.size**2 * batch
 
 
@@ -67,7 +68,11 @@ NETS: dict[str, list[Convolution]] = {
 
 
 class Grouped:
-    """`trials` convolutions as one of as many groups, and its two gradients."""
+    """`trials` convolutions as one of as many groups, and its two gradients, by input (dx) and by weight (dw).
+
+    `shape`: of one trial's; `batch`: images of each; `dtype` and memory `layout`: of all tensors. The other classes
+    take the same arguments and have the same methods.
+    """
 
     def __init__(self, shape: Convolution, trials: int, batch: int, dtype: torch.dtype, layout: torch.memory_format):
         c, k, n, h, self.stride = shape
@@ -134,7 +139,10 @@ class Windows:
 
 
 def calls(kind: str, shape: Convolution, trials: int, batch: int, dtype: torch.dtype) -> dict[str, Call]:
-    """The passes of a way, by name. The gradient of the images themselves is never needed."""
+    """The passes of a way, of KINDS, by name; arguments as in `Grouped`, RuntimeError where torch has no memory for it.
+
+    The gradient of the images themselves is never needed.
+    """
     layout = torch.contiguous_format if kind == "first" else torch.channels_last
     make = {"lanes": Lanes, "dense": Lanes, "bmm": Windows}.get(kind, Grouped)
     made = make(shape, trials, batch, dtype, layout)

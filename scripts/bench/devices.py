@@ -16,15 +16,20 @@ LARGE = 1 << 28  # bytes, several times what caches hold
 
 
 def add_device(parser: ArgumentParser) -> None:
+    """Add the option --device, by default a GPU where there is one."""
     parser.add_argument("--device", default="cuda" if CUDA else "cpu", help="cpu, cuda, cuda:1 ... (%(default)s)")
 
 
 def add_precision(parser: ArgumentParser, default: str) -> None:
+    """Add the option --precision, "fp32" or "bf16"."""
     parser.add_argument("--precision", choices=("fp32", "bf16"), default=default, help="of the products (%(default)s)")
 
 
 def refuse_unusable(parser: ArgumentParser, chosen: Namespace) -> None:
-    """End with one line where the device is missing or the CSV file cannot be written, before anything is measured."""
+    """End `parser` with one line where the device is missing or the CSV file cannot be written.
+
+    `chosen`: the options --device and --csv. Called before anything is measured.
+    """
     try:
         torch.empty(1, device=chosen.device)
     except (RuntimeError, AssertionError) as error:
@@ -44,23 +49,24 @@ def device_name(device: torch.device | str) -> str:
 
 
 def machine(device: torch.device | str) -> str:
-    """What the first line of a benchmark says about where it runs."""
+    """What the first line of a benchmark on `device` says about where it runs."""
     return f"{device_name(device)}, {torch.get_num_threads()} CPU threads, torch {torch.__version__}"
 
 
 def stamps(device: torch.device | str) -> dict[str, object]:
-    """The last columns of a row: where it was measured."""
+    """The last columns of a row: where it was measured, on `device`."""
     versions = {"torch": torch.__version__, "python": platform.python_version()}
     return {"device": device_name(device), "threads": torch.get_num_threads(), **versions}
 
 
 def synchronize(device: torch.device) -> None:
+    """Wait for what was queued on a GPU; nothing is queued on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def clocked(call: Callable[[], object], device: torch.device, repeat: int = 1) -> float:
-    """Microseconds of one call, the mean of `repeat` in a row; on CUDA the time between two events around them."""
+    """Microseconds of one call, the mean of `repeat` in a row; on a CUDA `device` between two events around them."""
     if device.type == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)
@@ -77,7 +83,10 @@ def clocked(call: Callable[[], object], device: torch.device, repeat: int = 1) -
 
 
 class Memory:
-    """Two buffers that no cache holds: to copy, for the bandwidth of the machine, and to empty caches."""
+    """Two buffers on `device` that no cache holds: to copy, for its bandwidth, and to empty caches.
+
+    A copy has `moved` so many bytes, read and written.
+    """
 
     def __init__(self, device: torch.device) -> None:
         size = LARGE * (4 if device.type == "cuda" else 1)
@@ -87,7 +96,9 @@ class Memory:
         self._some = self.target[: LARGE // 4]
 
     def copy(self) -> None:
+        """Copy one buffer into the other."""
         self.target.copy_(self.source)
 
     def evict(self) -> None:
+        """Overwrite so much that no cache holds anything else."""
         self._some.zero_()

@@ -21,7 +21,10 @@ CURVE = "0.01,0.001,0.12345678901234567,,,0.2345678901234567,3.4068136272545093,
 
 
 def study(folder: Path, trials: int, epochs: int) -> list[str]:
-    """Write trials.csv and curves.csv as after `-m seed=range(0,TRIALS) epochs=EPOCHS study=s`; the trials' ids."""
+    """Write trials.csv and curves.csv to `folder`; the trials' ids.
+
+    The rows are as after `-m seed=range(0,TRIALS) epochs=EPOCHS study=s`.
+    """
     with initialize_config_module("configs", version_base="1.3"):
         settings = from_config(compose("config", [f"epochs={epochs}"]))
     (first,) = expand(settings, Facts.of(load(settings.dataset)))

@@ -27,6 +27,7 @@ Batch = tuple[Tensor, Tensor]
 
 @lru_cache
 def read(job: Path) -> Row:
+    """What the file `job` says, as `Case.job` of `scripts.bench.cases` writes it."""
     return torch.load(job, map_location="cpu", weights_only=False)
 
 
@@ -45,7 +46,7 @@ class Pictures(Dataset):
 
 @lru_cache
 def tensors(job: Path) -> dict[str, Batch]:
-    """Every split, standardised: images float32 [N, C, H, W] or tokens int64 [N, T]."""
+    """Every split of the file `job`, standardised: images float32 [N, C, H, W] or tokens int64 [N, T]; labels int64."""
     about, splits = read(job), {}
     for name, (x, y) in about["splits"].items():
         x = torch.from_numpy(x)
@@ -57,6 +58,7 @@ def tensors(job: Path) -> dict[str, Batch]:
 
 @lru_cache
 def loaders(job: Path, workers: int) -> dict[str, DataLoader]:
+    """Loaders of every split of the file `job` in order, and "learn", shuffled and augmented by `workers` processes."""
     about = read(job)
     loaded = {split: DataLoader(TensorDataset(*tensors(job)[split]), EVALUATED["cpu"]) for split in SPLITS}
     training: Dataset = TensorDataset(*tensors(job)["train"])
@@ -79,7 +81,7 @@ def loaders(job: Path, workers: int) -> dict[str, DataLoader]:
 
 
 class Resident:
-    """The splits on the device, and training batches cut out of images with a border, mirrored at random."""
+    """The splits of the file `job` on its device; training batches cut out of images with a border, and mirrored."""
 
     def __init__(self, job: Path) -> None:
         about = read(job)
@@ -94,6 +96,7 @@ class Resident:
             self.windows = F.pad(self.x, (self.pad,) * 4).unfold(2, height, 1).unfold(3, width, 1)
 
     def batch(self, index: Tensor) -> Batch:
+        """The training examples at `index` int64 [B], each varied anew: x [B, ...] and y [B]."""
         if self.pad:
             top, left = torch.randint(2 * self.pad + 1, (2, len(index)), device=self.device)
             x = self.windows[index, :, top, left]
@@ -105,6 +108,7 @@ class Resident:
         return x.contiguous(memory_format=torch.channels_last) if self.images else x, self.y[index]
 
     def batches(self, split: str) -> Iterable[Batch]:
+        """Every example of a `split`, plain and in order."""
         x, y = self.data[split]
         return zip(x.split(size := EVALUATED[self.device.type]), y.split(size), strict=True)
 

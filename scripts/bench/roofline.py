@@ -48,6 +48,7 @@ class Ceilings:
     bytes: float
 
     def seconds(self, cost: Cost) -> float:
+        """The least time in which this machine computes and moves a `cost`."""
         return max(cost.flops / self.flops, cost.bytes / self.bytes)
 
 
@@ -72,7 +73,17 @@ class Traffic(TorchDispatchMode):
 def cost(
     model: Mapping[str, Any], shape: Shape, batch: int, train: int, evaluated: int, epochs: int, precision: str
 ) -> Cost:
-    """`train` examples in each of `epochs`, `evaluated` in all."""
+    """What a trial has to compute and to move.
+
+    Args:
+        model: the keys of configs/model.
+        shape: of an example.
+        batch: examples in a batch.
+        train: examples in each epoch.
+        evaluated: examples that are evaluated, in all.
+        epochs: how many.
+        precision: of products, "fp32" or "bf16".
+    """
     # Tensors without memory cost nothing to count with. On "cpu", for autocast passes over those of the meta device.
     with FakeTensorMode():
         return _cost(network(model, shape), shape, min(batch, train), train, evaluated, epochs, precision)
@@ -119,7 +130,11 @@ def counted(call: Callable[[], None]) -> tuple[int, int]:
 
 
 def ceilings(device: torch.device, model: str, precision: str) -> Ceilings:
-    """The rates of a large product of matrices in this precision and of a large copy, medians of five."""
+    """The rates of a large product of matrices in this precision and of a large copy, medians of five.
+
+    `device`: that is measured; `model`: the name of the network, whose convolutions may use TF32; `precision`: as
+    above.
+    """
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device, dtype=DTYPES[precision]) for _ in range(2))
     before = torch.backends.cuda.matmul.allow_tf32

@@ -24,7 +24,7 @@ LANES_GAIN, BENCHMARK_GAIN = 0.9, 0.95
 
 
 def parsed(name: str) -> tuple[str, str]:
-    """A way's kind and what comes after the "+"; ValueError for an unknown one."""
+    """The kind of the way of this `name` and what comes after the "+"; ValueError for an unknown one."""
     kind, _, more = name.partition("+")
     if more not in ("", "compile", "benchmark") or kind not in ("stack", "lanes"):
         raise ValueError(f"way {name!r}: must be stack or lanes, and nothing, +compile or +benchmark")
@@ -32,7 +32,7 @@ def parsed(name: str) -> tuple[str, str]:
 
 
 def way(name: str, trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> Stack:
-    """A stack of `trials` of one shape whose step is computed in the way of this name."""
+    """A stack of `trials` of one shape on `device` whose step is computed in this way; `dataset`: theirs."""
     kind, more = parsed(name)
     stack = Stack([trial.computed(LANES if kind == "lanes" else FULL) for trial in trials], dataset, device)
     call: Any = stack.network
@@ -45,7 +45,7 @@ def way(name: str, trials: Sequence[Trial], dataset: Dataset, device: torch.devi
 
 
 def decision(ms: Mapping[str, float]) -> str:
-    """Who should compute a stack's convolutions, from milliseconds for each trial by way; and why.
+    """Who should compute a stack's convolutions, from `ms`, milliseconds for each trial by way; and why.
 
     Lanes, if they take less than 0.9 of what the grouped stack takes, for they cost memory and time to record. cuDNN
     tries its algorithms if that gains over 5 %, for trying takes time again in every command.

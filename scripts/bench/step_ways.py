@@ -65,7 +65,7 @@ def gpt2(width: int = 768) -> Shapes:
 
 
 def sets(device_type: str) -> dict[str, tuple[Callable[[], Shapes], int]]:
-    """Name: (tensors of one network, how many networks). A GPU gets networks that are worth one, and GPT-2."""
+    """Name: (tensors of one network, how many networks). `device_type` "cuda" gets networks worth a GPU, and GPT-2."""
     tiny, small = partial(resnet20, 8), partial(resnet20, 16)
     large = {"resnet18": (resnet18, 1), "shakeshake": (shakeshake, 1)}
     if device_type != "cuda":
@@ -85,6 +85,11 @@ class Way:
 
 
 def contestants(shapes: Shapes, trials: int, memory: Memory, cold: bool) -> dict[str, Way]:
+    """The ways to step tensors of these `shapes`, by name.
+
+    `trials`: how many networks; `memory`: of the device that steps; `cold`: empty the caches before each step in a
+    graph.
+    """
     device = memory.device
 
     def torchs(**how: Any) -> list[torch.optim.Optimizer]:
@@ -107,7 +112,7 @@ def contestants(shapes: Shapes, trials: int, memory: Memory, cold: bool) -> dict
 
 
 def networks(shapes: Shapes, trials: int, device: torch.device) -> list[list[torch.Tensor]]:
-    """Parameters of `trials` separate networks, with gradients."""
+    """Parameters of these `shapes` of `trials` separate networks on `device`, with gradients."""
     made = [[torch.randn(s, device=device).mul_(0.1).requires_grad_() for s in shapes] for _ in range(trials)]
     for p in (p for network in made for p in network):
         p.grad = torch.randn_like(p) * 1e-2
@@ -127,6 +132,7 @@ def rows_of(trials: int, steps: int) -> torch.Tensor:
 
 
 def stacked(shapes: Shapes, trials: int, device: torch.device) -> Callable[[], object]:
+    """A step of `optim.stacked.Stacked` of a stack of `trials` networks."""
     parameters, kinds = stack(shapes, trials, device)
     steps, count = 1000, 0
     rows = rows_of(trials, steps)

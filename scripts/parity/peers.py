@@ -33,6 +33,7 @@ class Problem:
 
     @property
     def decoupled(self) -> bool:
+        """Whether decay acts on the weights, rather than on the gradient."""
         return self.rule.endswith("w")
 
 
@@ -54,6 +55,7 @@ def ours_released(problem: Problem) -> Iterator[np.ndarray] | None:
 
 
 def torchs(problem: Problem) -> Iterator[np.ndarray] | None:
+    """torch.optim's class of the rule, with decay in its own convention."""
     kinds: dict[str, tuple[Any, dict[str, float]]] = {
         "adamw": (torch.optim.AdamW, {"eps": problem.eps}),
         "adam": (torch.optim.Adam, {"eps": problem.eps}),

@@ -29,7 +29,10 @@ class Shape:
 
 
 def network(model: Mapping[str, Any], shape: Shape) -> nn.Module:
-    """A network for images or, with one answer for each sequence, for tokens."""
+    """A network for images or, with one answer for each sequence, for tokens.
+
+    `model`: the keys of configs/model; `shape`: of an example. It maps [B, *shape.example] to logits [B, classes].
+    """
     keys = {key: value for key, value in model.items() if key != "name"}
     if model["name"] == "transformer":
         return Transformer(shape, **keys)
@@ -39,7 +42,10 @@ def network(model: Mapping[str, Any], shape: Shape) -> nn.Module:
 
 @torch.no_grad()
 def load_trial(network: nn.Module, stacked: Mapping[str, Tensor], trial: int = 0) -> None:
-    """Copy the weights of one trial from the state of a stacked network of the runner."""
+    """Copy the weights of one `trial` from `stacked`, the state of a stacked network of the runner, into `network`.
+
+    ValueError where the two are different networks.
+    """
     own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     if own.keys() != stacked.keys():
         raise ValueError(f"another network: {sorted(own.keys() ^ stacked.keys())}")
@@ -48,6 +54,7 @@ def load_trial(network: nn.Module, stacked: Mapping[str, Tensor], trial: int = 0
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias, zero padding, He initialisation over fan-out."""
     made = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
     return made

@@ -100,7 +100,7 @@ Launch = Callable[[Shards, Path], Sequence[ShardOutcome]]  # what the sweeper ma
 
 
 def number(text: str, count: int) -> int:
-    """The 3 of `3/8`. UserError for what no launch would say."""
+    """The 3 of the `text` 3/8, where `count` is 8. UserError for what no launch would say."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if not match or int(match.group(2)) != count or not 1 <= int(match.group(1)) <= count:
         raise UserError(f"shard={text}: must be one of 1/{count} to {count}/{count}; the sweeper sets it, not people")

@@ -24,7 +24,7 @@ _OURS = {*FILES.values(), ".state", parts.ENDED}
 
 
 class Merger:
-    """What a command does with the parts of a study; it remembers how far it has come in each."""
+    """What a command does with the parts of the study in `folder`; it remembers how far it has come in each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.records = folder, Records(folder)
@@ -98,7 +98,7 @@ class Merger:
 
 @contextmanager
 def merging(folder: Path) -> Iterator[None]:
-    """Merge the rows of jobs while they run, and once more when they have ended."""
+    """Merge the rows of jobs into the study in `folder` while they run, and once more when they have ended."""
     over = threading.Event()
 
     def repeat() -> None:

@@ -41,7 +41,10 @@ def split(units: Iterable[Sequence[Trial]], shards: int, cost: Callable[[Trial],
 
 
 def units(trials: Iterable[Trial], folder: Path, lock: AbstractContextManager[None]) -> list[Sequence[Trial]]:
-    """Single trials, but a stack whose state was saved when its job ended as one: it goes on where it was."""
+    """Single trials, but a stack whose state was saved when its job ended as one: it goes on where it was.
+
+    `trials`: what is to be trained; `folder`: of the study; `lock`: the study's, for its plan.
+    """
     known, rest = StoredPlan(folder, lock).known(trials)
     together: list[Sequence[Trial]] = []
     for stack in known:
@@ -55,13 +58,16 @@ def steps(trial: Trial) -> float:
 
 
 class LaunchLog:
-    """`.state/shards.csv`: which job got which trial and when, so that a report knows how many there will be."""
+    """`.state/shards.csv` of the study in `folder`: which job got which trial and when, for reports to know."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILES["shards"]
 
     def note(self, shares: Plan, phase: str, lock: AbstractContextManager[None]) -> str:
-        """Append a launch of jobs; its name, which sorts behind those of earlier launches."""
+        """Append a launch of jobs; its name, which sorts behind those of earlier launches.
+
+        `shares`: the trials of each job; `phase`: "search", "refine" or "final"; `lock`: the study's.
+        """
         launched, table = now(), Table(self.path, "shards", on_bad_row="skip")
         with lock:
             table.refresh(mend=True)
