@@ -81,13 +81,13 @@ class Stacked:
             return _finite(self._whole())
         # An inf or a nan shows in the sum. The sum of finite numbers may overflow too, so where it is not finite every
         # number is looked at.
-        finite = torch.isfinite(self._rows.sums([_gradient(p) for p in self.sources]))
+        finite = torch.isfinite(self._rows.sums([gradient_of(p) for p in self.sources]))
         self._summed = True
         return finite if bool(finite.all()) else _finite(self._whole())
 
     def _whole(self) -> list[Tensor]:
         """The gradients of the step with the trial axis, [R, ...]."""
-        gradients = [_gradient(p) for p in self.sources]
+        gradients = [gradient_of(p) for p in self.sources]
         return gradients if self.sources is self.parameters else [g[None] for g in gradients]
 
     @torch.no_grad()
@@ -178,7 +178,8 @@ def table(rules: Sequence[Rule], eta: Sequence[float] | np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack(rows, -1))
 
 
-def _gradient(p: Tensor) -> Tensor:
+def gradient_of(p: Tensor) -> Tensor:
+    """`p.grad`, which is there after a backward pass."""
     assert p.grad is not None, "every parameter of a stack takes part in every step"
     return p.grad
 

@@ -33,7 +33,6 @@ from runner.execution.estimate import stack_seconds
 from runner.trials.plan import Layout, plan
 from runner.trials.trial import Facts, Trial, expand, unique
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARE = 0.9  # of the minutes for training; the rest is for start-up, the report, and what was measured too short
 LONG = 101  # epochs of the second estimate: what it adds to that of one epoch is a hundred epochs' time
 

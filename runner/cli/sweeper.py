@@ -37,11 +37,12 @@ SUBMITIT_FOLDER = "./.submitit/%j"  # where that plugin keeps its files unless t
 class StackSweeper(BasicSweeper):
     """Composes a sweep and hands all of it to `train`, with a way to launch jobs where it is not to train itself."""
 
+    config: Any
+    hydra_context: Any  # these are None until Hydra's `setup`
+    launcher: Any
     train: Callable[[Sequence[Settings], Launch | None], Any]
 
     def sweep(self, arguments: list[str]) -> Any:
-        assert self.config is not None
-        assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides(self._parse_config() + list(arguments))
@@ -58,9 +59,6 @@ class StackSweeper(BasicSweeper):
 
     def _launch(self, task: Shards, folder: Path) -> list[ShardOutcome]:
         """One job of the launcher for each of the shares of a task."""
-        assert self.config is not None
-        assert self.hydra_context is not None
-        assert self.launcher is not None
         params = getattr(self.launcher, "params", {})
         if params.get("submitit_folder") == SUBMITIT_FOLDER:  # a run leaves nothing but its study's folder
             params["submitit_folder"] = str(folder / ".state" / "submitit" / "%j")

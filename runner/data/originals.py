@@ -118,7 +118,7 @@ def read_cifar(root: Path, maker: Any) -> tuple[Split, Split, list[str]]:
 def _from_archive(
     root: Path, maker: Any, known: dict[str, str], batches: dict[str, bytes], wrong: dict[str, str]
 ) -> list[str]:
-    """Complete `found` from the archive, if there is one; notes of what it stands in for. `wrong` gets its faults."""
+    """Complete `batches` from the archive, if there is one; notes of what it stands in for. `wrong` gets its faults."""
     notes = []
     for name in (maker.filename, maker.filename.removesuffix(".gz")):
         missing = set(known) - set(batches)

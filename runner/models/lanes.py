@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from optim.stacked import gradient_of
 from runner.models.branches import Branches
 from runner.models.build import Model
 
@@ -69,7 +70,7 @@ class Lanes(nn.Module):
             of_dtype = [i for i, leaf in enumerate(self.leaves[0]) if leaf.dtype == low]
             pieces, starts, start = [], [], 0
             for i in of_dtype:
-                pieces += [_in_memory_order(_gradient(lane[i])).flatten() for lane in self.leaves]
+                pieces += [_in_memory_order(gradient_of(lane[i])).flatten() for lane in self.leaves]
                 starts.append(start)
                 start += self.parts[i].numel()
                 if start % ALIGNED:  # fill up, so that the next parameter begins at a multiple
@@ -108,11 +109,6 @@ class Lane(nn.Module):
         tensors = dict(zip(self.names, weights, strict=True)) | dict(zip(self.buffer_names, buffers, strict=True))
         logits: Tensor = functional_call(self.network, tensors, (x, noise))
         return logits
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    assert leaf.grad is not None, "every parameter of a network takes part in every step"
-    return leaf.grad
 
 
 def _in_memory_order(t: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Graph:
         self.step, self.feed, self.device = step, feed, device
         self.launch = step.optimizer.launch
         self.clock = clock = torch.full((1,), -1, dtype=torch.int32, device=device)
-        self.table: Tensor | None = None
+        self.table = torch.empty(0, device=device)  # the coefficients of an epoch, once there is one
         # These closures must not refer to `self`: in a cycle the graph and its memory would outlive the stack.
         self.full = Recorded(lambda: feed.at(clock), WARM)
         # Warm up once only: the short last batch comes once an epoch.
@@ -61,7 +61,7 @@ class Graph:
         `rows`: the coefficients of all steps of the epoch. All is queued on the graphs' own stream. That waits once for
         what was queued before, and is waited for once: a wait at each step would cost the host as much as a replay.
         """
-        if self.table is None:
+        if not len(self.table):
             self.table = rows.clone()  # the table must keep its address, which the graph reads
         else:
             self.table.copy_(rows, non_blocking=True)
@@ -88,13 +88,11 @@ class Graph:
 
     def _one(self, kind: Recorded) -> None:
         """A step, taken or, under capture, recorded."""
-        assert self.table is not None
         self.clock += 1
         self.step(kind.batch(), self.table, self.clock)
 
     def _record(self, kind: Recorded) -> None:
         """Capture a step into a graph; where that fails for good, go on without graphs, with a warning."""
-        assert self.table is not None
         scale = self.step.scale
         # Nothing can be compiled under capture.
         self.launch.prepare(self.table, self.step.live, None if scale is None else scale.value, self.clock)

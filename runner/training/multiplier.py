@@ -6,19 +6,11 @@ Every schedule may begin with a linear warm-up, which multiplies it: eta(s) * mi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from runner.config.schedules import (
-    CosineSettings,
-    OneCycleSettings,
-    RestartsSettings,
-    ScheduleSettings,
-    StepSettings,
-    cycles,
-)
+from runner.config.schedules import CosineSettings, OneCycleSettings, ScheduleSettings, StepSettings, cycles
 
 
 @dataclass(frozen=True)
@@ -39,51 +31,29 @@ def multiplier(settings: ScheduleSettings, step: np.ndarray, length: Length) -> 
 
     `settings`: of the schedule; `length`: of the whole run.
     """
-    eta = _SHAPES[settings.name](settings, step.astype(np.float64), length)
+    eta = _without_warmup(settings, step.astype(np.float64), length)
     warmup = settings.warmup_steps or settings.warmup_epochs * length.per_epoch
     return eta * np.minimum(1.0, (step + 1) / warmup) if warmup else eta
 
 
-def _constant(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+def _without_warmup(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
+    match settings:
+        case StepSettings():
+            drops = np.array([math.ceil(d * length.steps - 1e-9) for d in settings.drops])
+            return settings.factor ** (step[:, None] >= drops).sum(1)
+        case CosineSettings():  # one cycle, or with restarts several
+            place = np.array(cycles(settings, length.epochs), dtype=np.float64) * length.per_epoch
+            current = place[np.searchsorted(place[:, 0], step, side="right") - 1]
+            return settings.eta_min + (1 - settings.eta_min) * _fall((step - current[:, 0]) / current[:, 1])
+        case OneCycleSettings():
+            top, last = settings.rise * length.steps - 1, length.steps - 1
+            low, end = 1 / settings.div, 1 / (settings.div * settings.final_div)
+            up = low + (1 - low) * (1 - _fall(np.clip(step / max(top, 1e-9), 0, 1)))
+            down = end + (1 - end) * _fall(np.clip((step - top) / max(last - top, 1e-9), 0, 1))
+            return np.where(step <= top, up, down)
     return np.ones(len(step))
-
-
-def _step(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, StepSettings)
-    drops = np.array([math.ceil(d * length.steps - 1e-9) for d in settings.drops])
-    return settings.factor ** (step[:, None] >= drops).sum(1)
-
-
-def _cosine(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, CosineSettings)
-    return settings.eta_min + (1 - settings.eta_min) * _fall(step / length.steps)
-
-
-def _restarts(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, RestartsSettings)
-    place = np.array(cycles(settings, length.epochs), dtype=np.float64) * length.per_epoch
-    current = place[np.searchsorted(place[:, 0], step, side="right") - 1]
-    return settings.eta_min + (1 - settings.eta_min) * _fall((step - current[:, 0]) / current[:, 1])
-
-
-def _onecycle(settings: ScheduleSettings, step: np.ndarray, length: Length) -> np.ndarray:
-    assert isinstance(settings, OneCycleSettings)
-    top, last = settings.rise * length.steps - 1, length.steps - 1
-    low, end = 1 / settings.div, 1 / (settings.div * settings.final_div)
-    up = low + (1 - low) * (1 - _fall(np.clip(step / max(top, 1e-9), 0, 1)))
-    down = end + (1 - end) * _fall(np.clip((step - top) / max(last - top, 1e-9), 0, 1))
-    return np.where(step <= top, up, down)
 
 
 def _fall(x: np.ndarray) -> np.ndarray:
     """Half a cosine from 1 at x = 0 to 0 at x = 1."""
     return 0.5 * (1 + np.cos(np.pi * x))
-
-
-_SHAPES: dict[str, Callable[[ScheduleSettings, np.ndarray, Length], np.ndarray]] = {
-    "constant": _constant,
-    "step": _step,
-    "cosine": _cosine,
-    "restarts": _restarts,
-    "onecycle": _onecycle,
-}

@@ -104,7 +104,7 @@ def curve_rows(stack: Stack, epoch: int, stats: EpochStats, scores: dict[str, Sc
 def dynamics_rows(stack: Stack, epoch: int) -> list[Row]:
     """Rows of dynamics.csv about the last step of `epoch` (from 1), for the trials of `stack` that live.
 
-    None where the stack has no diagnostics.
+    There are none without diagnostics.
     """
     died = stack.died_at()
     return [
