@@ -145,8 +145,7 @@ def _pixels(samples: Sequence[tuple[str, int]], folder: Path, size: int, where: 
             framed.append(os.path.splitext(path)[1].lower())
         return pixels
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about large images and odd tags, which do no harm here
+    with warnings.catch_warnings(action="ignore"):  # Pillow warns of large images and odd tags, which do no harm here
         x = decoded([path for path, _ in samples], (size, size, 3), decode, f"reading {folder}")
     several.update(framed)
     return Split(x, np.array([label for _, label in samples], dtype=np.int64))

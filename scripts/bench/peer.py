@@ -141,8 +141,8 @@ class Graph:
         self.index.copy_(index)
         current = torch.cuda.current_stream()
         self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a capturable optimizer steps outside of a graph
+        # It warns that a capturable optimizer steps outside of a graph.
+        with torch.cuda.stream(self.stream), warnings.catch_warnings(action="ignore"):
             if self.graph is None and self.done == 3:
                 graph = torch.cuda.CUDAGraph()
                 with torch.cuda.graph(graph, stream=self.stream):

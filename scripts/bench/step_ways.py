@@ -95,9 +95,6 @@ def contestants(shapes: Shapes, trials: int, memory: Memory, cold: bool) -> dict
     def torchs(**how: Any) -> list[torch.optim.Optimizer]:
         return [torch.optim.AdamW(p, 1e-3, weight_decay=1e-2, **how) for p in networks(shapes, trials, device)]
 
-    def all_of(optimizers: list[torch.optim.Optimizer]) -> Callable[[], object]:
-        return lambda: [optimizer.step() for optimizer in optimizers]
-
     ours = stacked(shapes, trials, device) if trials > 1 else optim.AdamW(networks(shapes, 1, device)[0]).step
     ways = {
         "optim": Way(ours),
@@ -109,6 +106,11 @@ def contestants(shapes: Shapes, trials: int, memory: Memory, cold: bool) -> dict
         ways["optim graph"] = graphed(shapes, trials, device, evict)
         ways["torch fused graph"] = torch_graphed(torchs(fused=True, capturable=True), evict)
     return ways
+
+
+def all_of(optimizers: list[torch.optim.Optimizer]) -> Callable[[], object]:
+    """A step of each, one after another."""
+    return lambda: [optimizer.step() for optimizer in optimizers]
 
 
 def networks(shapes: Shapes, trials: int, device: torch.device) -> list[list[torch.Tensor]]:
@@ -172,15 +174,9 @@ def graphed(shapes: Shapes, trials: int, device: torch.device, evict: Callable[[
 
 def torch_graphed(optimizers: list[torch.optim.Optimizer], evict: Callable[[], object] | None) -> Way:
     """torch's step in a CUDA graph, one optimizer after another."""
-
-    def step() -> None:
-        for optimizer in optimizers:
-            optimizer.step()
-
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # that a capturable optimizer steps outside of a graph, which allocates its state
+    step = all_of(optimizers)
+    # It warns that a capturable optimizer steps outside of a graph, which allocates its state.
+    with warnings.catch_warnings(action="ignore"):
         step()
     return recorded(step, evict, nullcontext(), lambda: None, (optimizers,))
 

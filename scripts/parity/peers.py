@@ -32,6 +32,11 @@ class Problem:
     rates: np.ndarray
 
     @property
+    def numbers(self) -> dict[str, float]:
+        """What the rule has besides rate and decay, by the names of torch's arguments."""
+        return {"eps": self.eps} if self.rule.startswith("adam") else {"momentum": 0.9}
+
+    @property
     def decoupled(self) -> bool:
         """Whether decay acts on the weights, rather than on the gradient."""
         return self.rule.endswith("w")
@@ -40,7 +45,7 @@ class Problem:
 def ours(problem: Problem, release: bool = False) -> Iterator[np.ndarray]:
     """In the case's own convention; normalized decay is the paper's times 1 / sqrt(B T / b)."""
     kind = {"adam": optim.Adam, "adamw": optim.AdamW, "sgd": optim.SGD, "sgdw": optim.SGDW}[problem.rule]
-    more: dict[str, Any] = {"eps": problem.eps} if problem.rule.startswith("adam") else {"momentum": 0.9}
+    more: dict[str, Any] = dict(problem.numbers)
     wd = problem.decay
     if problem.decoupled:
         more |= {"release": release}
@@ -56,15 +61,11 @@ def ours_released(problem: Problem) -> Iterator[np.ndarray] | None:
 
 def torchs(problem: Problem) -> Iterator[np.ndarray] | None:
     """torch.optim's class of the rule, with decay in its own convention."""
-    kinds: dict[str, tuple[Any, dict[str, float]]] = {
-        "adamw": (torch.optim.AdamW, {"eps": problem.eps}),
-        "adam": (torch.optim.Adam, {"eps": problem.eps}),
-        "sgd": (torch.optim.SGD, {"momentum": 0.9}),
-    }
+    kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
     if problem.rule not in kinds:
         return None  # no SGDW
-    kind, more = kinds[problem.rule]
-    return _torch_like(lambda p: kind(p, lr=problem.lr, weight_decay=problem.decay, **more), problem)
+    kind = kinds[problem.rule]
+    return _torch_like(lambda p: kind(p, lr=problem.lr, weight_decay=problem.decay, **problem.numbers), problem)
 
 
 def _torch_like(make: Callable[[list[torch.Tensor]], torch.optim.Optimizer], problem: Problem) -> Iterator[np.ndarray]:
