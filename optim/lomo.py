@@ -75,12 +75,7 @@ class LOMO(torch.optim.Optimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch.optim's, with hooks for its parameters; TypeError or ValueError, and nothing added, as above."""
         super().add_param_group(param_group)
-        try:
-            _check(self.param_groups[-1], at_start=True)
-            refusals.repeated(self.param_groups)
-        except (TypeError, ValueError):
-            del self.param_groups[-1]
-            raise
+        refusals.last_group(self.param_groups, _check)
         if self._made:
             self._look()
 

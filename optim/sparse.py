@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from optim.adam import AdamW
 from optim.base import refusals
 from optim.base.groups import Grouped, evaluated, outside_graphs
-from optim.base.snapshot import missing_entries
+from optim.base.snapshot import complete
 from optim.resting import Resting, before_forward, before_state_dict
 
 # Beyond this decay of a step no row rests: `optim.catch_up` divides by products of 1 - decay, and over many such steps
@@ -180,21 +180,10 @@ class SparseAdamW(Grouped):
     def _start(self, p: Tensor) -> None:
         """Give `p` the state of the first step, if it has none, and otherwise see whether somebody has edited it."""
         state, resting = self.state[p], self._resting.get(p)
-        for name in MOMENTS:
-            if state.get(name) is not None:
-                refusals.moment(name, state[name], p, "a parameter")
+        complete(state, p, MOMENTS, True, "SparseAdamW", f"a parameter of shape {tuple(p.shape)}")
         # Somebody has given the state other moments: the rows are owed what the old ones say.
         if resting is not None and not resting.belongs_to(p, state):
             self._bring([p])
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            for name in MOMENTS:
-                state[name] = torch.zeros_like(p, memory_format=torch.preserve_format)
-        if missing := missing_entries(state, MOMENTS, counted=True):
-            raise ValueError(
-                f"the state of a parameter of shape {tuple(p.shape)} has no {', '.join(missing)}: it is not that of "
-                "optim.SparseAdamW; delete it to begin anew"
-            )
         if not isinstance(state["step"], Tensor):
             state["step"] = torch.tensor(float(state["step"]))
 

@@ -77,12 +77,7 @@ class Grouped(torch.optim.Optimizer):
         """
         given = [name for name in self.own if isinstance(param_group, dict) and name in param_group]
         super().add_param_group(param_group)
-        try:
-            self._check(self.param_groups[-1], at_start=True)
-            refusals.repeated(self.param_groups)
-        except (TypeError, ValueError):
-            del self.param_groups[-1]
-            raise
+        refusals.last_group(self.param_groups, self._check)
         for name in self.own:
             if name not in given:
                 param_group.pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -103,6 +103,19 @@ def far_from_base(lr: float, base_lr: float) -> None:
         "convention so is the decay; with OneCycleLR, whose rates ignore that number, give lr=max_lr",
         stacklevel=2,
     )
+
+
+def last_group(groups: list[dict[str, Any]], check: Callable[..., None]) -> None:
+    """Check the group that was added last, and take it out again where it is refused (TypeError, ValueError).
+
+    `check(group, at_start=True)`: what the optimizer asks of a group.
+    """
+    try:
+        check(groups[-1], at_start=True)
+        repeated(groups)
+    except (TypeError, ValueError):
+        del groups[-1]
+        raise
 
 
 def repeated(groups: Sequence[dict[str, Any]]) -> None:

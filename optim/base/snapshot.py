@@ -72,7 +72,7 @@ class Snapshot:
                     continue
                 if counted or any(self.signatures[index][:2]):
                     where = f"parameter {place} of group {index}"
-                    _complete(state[p], p, self.signatures[index][0], counted, name, where)
+                    complete(state[p], p, self.signatures[index][0], counted, name, where)
                 of_kind.setdefault((p.device, p.dtype), []).append(p)
             for (_, dtype), some in of_kind.items():
                 states = [state.get(p, {}) for p in some]
@@ -124,8 +124,20 @@ def _same(now: dict[Any, Any], keys: list[Any], values: list[Any]) -> bool:
     return len(now) == len(keys) == len(values) and all(map(is_, now, keys)) and all(map(is_, now.values(), values))
 
 
-def _complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: bool, name: str, where: str) -> None:
-    """Give the state of `p` all its entries: those that are there, and if there are none those of the first step."""
+def complete(state: dict[str, Any], p: Tensor, names: Sequence[str], counted: bool, name: str, where: str) -> None:
+    """Give the state of `p` all its entries: those that are there, and if there are none those of the first step.
+
+    Args:
+        state: of the parameter, which is changed.
+        p: the parameter.
+        names: of the entries that are tensors like the parameter. One that is laid otherwise gets its layout.
+        counted: whether a state holds the number of its steps.
+        name: of the optimizer's class.
+        where: what messages call the parameter.
+
+    Raises:
+        ValueError: for a state of another class, and for an entry that does not fit the parameter.
+    """
     begins = not state
     if missing := missing_entries(state, names, counted) if not begins else []:
         raise ValueError(
