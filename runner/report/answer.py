@@ -46,7 +46,21 @@ def answer(blocks: Sequence[BlockResults]) -> str:
     rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
     plain = dict.fromkeys(one.reference for one in same if one.instead)
     other = f"the better of {other} and {', '.join(plain)}" if plain else other
-    return f"Does {arm} generalize better than {other}? {counts[0].upper()}{counts[1:]}{rest}."
+    tried = [_tried(results, one) for results in blocks for one in same if one in results.arms]
+    where = tried[0] if len(set(tried)) == 1 else ""
+    question = f"does {arm} generalize better than {other}?"
+    return f"{where}{_capital(question, where)} {_capital(counts)}{rest}."
+
+
+def _capital(text: str, before: str = "") -> str:
+    """The text with a capital where it begins a sentence, with nothing `before` it."""
+    return text if before else text[0].upper() + text[1:]
+
+
+def _tried(results: BlockResults, result: ArmResult) -> str:
+    """Words that what follows is of one cell of each; '' where cells were searched for the arm or its reference."""
+    both = [arm for arm in results.arms if arm.arm in (result.arm, result.reference)]
+    return "With the one cell of each that was tried, " if all(arm.cells == 1 for arm in both) else ""
 
 
 def _measured(results: BlockResults) -> int:
@@ -78,12 +92,13 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
     if not result.replicates:
         return _of_one_replicate(result, size)
     level = f", {percent(value.level)} interval" if value.level != LEVEL else ""
-    over, count = population(block), f"({value.n} replicates{level})"
+    over, count, where = population(block), f"({value.n} replicates{level})", _tried(results, result)
     if word != "undecided":
         said = f"{arm} generalizes {word} {'as' if word == 'as well' else 'than'} {other}"
-        return f"{said}, over {over}: {size} {count}."
+        return f"{where}{said}, over {over}: {size} {count}."
     why = _ADVICE.get(result.verdict_reason, result.verdict_reason)
-    question = f"Undecided whether {arm} generalizes better than {other}, over {over}"
+    open_ = "it is undecided" if where else "Undecided"
+    question = f"{where}{open_} whether {arm} generalizes better than {other}, over {over}"
     return f"{question}: {size}, but {why}." if why else f"{question}: {size} {count}."
 
 
