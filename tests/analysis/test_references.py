@@ -238,7 +238,7 @@ FIVE = (0, 1, 2, 3, 4)
         (
             replicated(plain(("adam", 0.0, 5), ("adamw", 0.1, 4), seeds=FIVE))
             + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
-            "With the one cell of each that was tried, does AdamW generalize better than Adam, no decay? Better in 1; 1",
+            "With the one cell of each that was tried, does AdamW generalize better than Adam, no decay? Better in 1",
         ),
         (
             plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
