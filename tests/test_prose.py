@@ -74,11 +74,11 @@ def rows_of(entry: str) -> tuple[pd.DataFrame, str]:
         return rows[rows["number"] == which], " ".join(rest)
     if which == "table":
         rows = pd.read_csv(RESULTS / study / "generalization.csv")
-        names = rows["model"] + " | " + rows["arm"] + " | " + rows["block_label"].astype(str)
+        names = [f"{one.model} | {one.arm} | {one.block_label}" for one in rows.itertuples()]
     else:
         rows = pd.read_csv(RESULTS / study / "claims.csv", dtype={"claim": str})
         rows = rows[rows["claim"] == which]
-        names = rows["name"] + " | " + rows["scope"]
+        names = [f"{one.name} | {one.scope}" for one in rows.itertuples(index=False)]
     return rows[[re.search(rest[0], name) is not None for name in names]], " ".join(rest[1:])
 
 
