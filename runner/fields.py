@@ -51,9 +51,12 @@ def before(value: object) -> dict[str, Any]:
     return {"before": value}
 
 
-def zero_words(*words: object) -> dict[str, Any]:
-    """Metadata of a number that is typed as one of these words in place of 0; the first is named in messages."""
-    return {"zero": words}
+def whole_or(most: int, *words: object) -> dict[str, Any]:
+    """Metadata of a whole number from 1 to `most`, or one of these words, the first of which is named in messages.
+
+    The field holds 0 for a word. A typed 0 is refused: nobody who types it means the word.
+    """
+    return right(lambda value: 0 <= value <= most, f"a whole number from 1 to {most}, or {words[0]}") | {"zero": words}
 
 
 POSITIVE = right(lambda value: 0 < value < math.inf, "a positive number")

@@ -157,7 +157,8 @@ def test_a_cell_that_was_first_added_near_a_winner_counts_as_one_of_a_grid_that_
     ("arguments", "line"),
     [
         (("replicate=3",), "unknown key 'replicate'; it is map_noise=N now"),
-        (("replicates=x",), "replicates=x: must be a whole number or auto"),
+        (("replicates=x",), "replicates=x: must be a whole number from 1 to 1000, or auto"),
+        (("replicates=0",), "replicates=0: must be a whole number from 1 to 1000, or auto"),
         (("replicates=2", f"seed={SEEDS_APART}"), f"seed={SEEDS_APART}: must be below {SEEDS_APART}"),
         (("-m", "optimizer=adam,adamw", "replicates=auto", "max_replicates=3"), "no difference is decided before"),
         (("replicates=auto",), "replicates=auto: AdamW is compared with nothing; add optimizer=adam,adamw"),

@@ -137,13 +137,13 @@ def _scalar(value: Any, f: Field[Any], kind: _Kind) -> Any:
     """The value of a key as its field has it; UserError for one of another type."""
     if value is None and f.default is None:
         return None
-    zero = f.metadata.get("zero", ())
-    if value in zero:
+    words = f.metadata.get("zero", ())  # which the field holds as 0
+    if value in words:
         return 0
-    if kind.takes(value):
+    if kind.takes(value) and not (words and value == 0):
         return kind.convert(value)
-    names = f.metadata["right"].words if kind.convert is str and "right" in f.metadata else kind.words
-    raise UserError(f"{f.name}={value}: must be {names}{f' or {zero[0]}' if zero else ''}")
+    names = f.metadata["right"].words if words or (kind.convert is str and "right" in f.metadata) else kind.words
+    raise UserError(f"{f.name}={value}: must be {names}")
 
 
 _RIGHT = {

@@ -26,7 +26,7 @@ from optim.rules import COUPLED, UNSTACKABLE, WD_SCHEDULES
 from runner.config.schedules import SCHEDULES, ScheduleSettings
 from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
-from runner.fields import BELOW_1, FROM_0, POSITIVE, before, check, one_of, right, whole, zero_words
+from runner.fields import BELOW_1, FROM_0, POSITIVE, before, check, one_of, right, whole, whole_or
 from runner.models.settings import MODELS, ModelSettings
 
 WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
@@ -153,7 +153,7 @@ class RunSettings:
     refine: int = field(default=0, metadata=whole(0, 5))  # rounds
     map_noise: int = field(default=0, metadata=whole(0, 10**4))
     also_by: str = field(default="none", metadata=one_of(ALSO_BY))  # a second choice of the cells with fresh seeds
-    replicates: int = field(default=1, metadata=whole(0, 1000) | zero_words("auto"))
+    replicates: int = field(default=1, metadata=whole_or(1000, "auto"))
     max_replicates: int = field(default=20, metadata=whole(2, 1000))  # with replicates=auto
     prior_g: float = field(default=1.0, metadata=POSITIVE)  # of the e-values of replicates=auto
     alpha: float = field(default=0.05, metadata=right(lambda alpha: 0 < alpha < 1, "between 0 and 1"))
@@ -166,10 +166,10 @@ class RunSettings:
         default="auto",
         metadata=right(lambda name: re.fullmatch(r"auto|cpu|cuda(:\d+)?", name), "auto, cpu, cuda or cuda:N"),
     )
-    devices: int = field(default=1, metadata=whole(0, 1024) | zero_words("all"))
-    stack: int = field(default=0, metadata=whole(0, 10**4) | zero_words("auto", None))
-    workers: int = field(default=0, metadata=whole(0, 1024) | zero_words("auto", None))
-    shards: int = field(default=0, metadata=whole(0, 10**4) | zero_words("auto", None))
+    devices: int = field(default=1, metadata=whole_or(1024, "all"))
+    stack: int = field(default=0, metadata=whole_or(10**4, "auto", None))
+    workers: int = field(default=0, metadata=whole_or(1024, "auto", None))
+    shards: int = field(default=0, metadata=whole_or(10**4, "auto", None))
     exact: bool = False
     compute: str = field(default="auto", metadata=one_of(COMPUTE))  # a stack as one network or in lanes
     resume: bool = True

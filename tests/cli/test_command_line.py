@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 
+from runner.config.compose import from_config
+from runner.errors import UserError
 from tests.damage import FAST, check_went_on, command
 
 WRONG = {
@@ -44,6 +47,7 @@ WRONG = {
     "study=a/b": "study=a/b",
     "target_error=high": "target_error=high",
     "device=gpu": "auto, cpu, cuda",
+    "max_minutes=0": "max_minutes=0.0: must be a positive number",
     "dataset.validation=2": "dataset.validation=2",
     "+experiment=nope": "the choices are",
     "dataset=npz dataset.path=/no/such/file.npz": "/no/such/file.npz",
@@ -79,6 +83,26 @@ def test_wrong_input_gets_one_line_and_leaves_nothing(typed: str, tmp_path: Path
     assert said.err.startswith("runner: ")
     assert WRONG[typed] in said.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("key", "most", "word"),
+    [
+        ("replicates", 1000, "auto"),
+        ("devices", 1024, "all"),
+        ("stack", 10000, "auto"),
+        ("workers", 1024, "auto"),
+        ("shards", 10000, "auto"),
+    ],
+)
+@pytest.mark.parametrize("value", ["0", "-0.0", "-1", "100000", "x", "0.5", "true"])
+def test_a_number_that_may_be_a_word_is_not_0_for_it(key: str, most: int, word: str, value: str) -> None:
+    """`replicates=0` was taken for `auto` without a word, and so were its like."""
+    with initialize_config_module("configs", version_base="1.3"):
+        with pytest.raises(UserError, match=rf"^{key}=.*: must be a whole number from 1 to {most}, or {word}$"):
+            from_config(compose("config", [f"{key}={value}"]))
+        assert getattr(from_config(compose("config", [f"{key}={word}"])).run, key) == 0
+        assert getattr(from_config(compose("config", [f"{key}=2"])).run, key) == 2
 
 
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
