@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.analysis.sequential import REPLICATES, least
+from runner.claims.listed import LISTED
 from runner.config.settings import RunSettings, Settings
 from runner.data.dataset import Dataset
 from runner.data.load import load
@@ -20,6 +21,7 @@ from runner.execution.again import begin_again
 from runner.execution.local import PhaseOutcome, say
 from runner.finalists import blocks_of, finalists
 from runner.models.check import check
+from runner.records.commands import laid_down, noted
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.refine import refinements
@@ -109,6 +111,38 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
             f"max_replicates={run.max_replicates}: with alpha={run.alpha:g}{shared} and prior_g={run.prior_g:g} no "
             f"difference is decided before replicate {first}; give at least that"
         )
+
+
+def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -> str:
+    """What is to be said of a `primary` to which the study will not speak, though a later command may add the rest.
+
+    '' where the study will speak to it, and where another primary claim, or none, was laid down before.
+
+    Args:
+        folder: of the study.
+        search: its trials.
+        run: the command's settings.
+
+    Raises:
+        UserError: where the study has none of the optimizers that the claim is about.
+    """
+    if not run.primary or (not run.fresh and "primary" in laid_down(noted(folder))):
+        return ""
+    from runner.claims.planned import spoken_to
+
+    blocks = blocks_of(None if run.fresh else folder, search, planned=True, alone=False)
+    found = spoken_to(blocks, run.diagnostics)
+    if run.primary in found:
+        return ""
+    about = LISTED[run.primary].family
+    others = f"it will speak to {', '.join(found)}" if found else "it will speak to none"
+    if about and about not in {arm.family for block in blocks for arm in block.arm_of.values()}:
+        wanted = f"{about} or {about}w"
+        raise UserError(f"primary={run.primary}: needs optimizer={wanted}, which {folder} will not have; {others}")
+    return (
+        f"primary={run.primary}: {folder} will not speak to it by this command, so it gets no verdict unless a later "
+        f"one adds what is lacking; {others}"
+    )
 
 
 def _check_held(folder: Path | None, run: RunSettings) -> None:

@@ -29,13 +29,14 @@ from runner.execution.cluster.merge import Merger
 from runner.execution.local import PhaseOutcome, Resources, say, train
 from runner.execution.provenance import of_other_code
 from runner.finalists import check_reference
-from runner.records.commands import note_command
+from runner.records.commands import note_command, without_effect
 from runner.records.packed import opened
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.records.regular import check_files
 from runner.replication import (
     check_auto,
+    check_primary,
     first_replicates,
     load_replicates,
     primary_comparisons,
@@ -86,6 +87,9 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     searches = {folder: _search(folder, group, datasets) for folder, group in studies.items()}
     for folder, search in searches.items() if settings.reference else ():
         check_reference(None if settings.fresh else folder, search, settings.reference)
+    for folder, search in searches.items():
+        if line := check_primary(folder, search, settings):
+            say(line)
     outcomes = [
         _run_study(folder, group, searches[folder], datasets, resources, launch) for folder, group in studies.items()
     ]
@@ -161,6 +165,8 @@ def _run_study(
     key = "fresh=true" if settings.fresh else "" if settings.resume else "resume=false"
     signals.advise(f"the same command without {key} goes on from there" if key else "")
     deadline = time.time() + 60 * settings.max_minutes if settings.max_minutes else None
+    if not settings.fresh and (line := without_effect(folder, settings)):
+        say(f"{folder}: {line}")
     if settings.dry_run:
         describe(folder, search, resources)
         return Outcome(0, None)

@@ -17,10 +17,8 @@ from runner.analysis.sequential import REPLICATES as REPLICATES
 from runner.analysis.sequential import confidence_sequence
 from runner.analysis.statistics import Estimate, t_half
 from runner.config.settings import RunSettings, TrialSettings
-from runner.records.commands import entries
+from runner.records.commands import HELD, laid_down, noted
 
-# What is laid down by the first command of a study that notes it, with what holds where none does.
-_HELD = {key: getattr(RunSettings, key) for key in ("prior_g", "alpha", "equal_within", "primary")}
 _CONFIGURATION = tuple(f.name for f in fields(TrialSettings))  # all but lr, wd, seed and how it is run
 
 
@@ -85,8 +83,7 @@ def protocol_of(
         run: the settings of a command that is not noted yet, as if it were.
         there: how many replicates have rows.
     """
-    commands = [_settings(entry) for entry in entries(folder)]
-    return of_commands([*commands, *([[asdict(run)]] if run else [])], comparisons, there)
+    return of_commands([*noted(folder), *([[asdict(run)]] if run else [])], comparisons, there)
 
 
 def of_commands(
@@ -99,12 +96,12 @@ def of_commands(
     later command was raised by somebody who could have looked, and so was what else makes a result. A smaller number,
     or a raise of which no replicate has rows yet, changes nothing.
     """
-    noted = [one for settings in commands for one in settings]
-    first = {key: next((one[key] for one in noted if key in one), default) for key, default in _HELD.items()}
+    every = [one for settings in commands for one in settings]
+    first = {key: getattr(RunSettings, key) for key in HELD} | laid_down(commands)
     afterwards = [
-        f"{key}={one[key]}" for one in noted for key in _HELD if one.get(key, first[key]) not in (first[key], "")
+        f"{key}={one[key]}" for one in every for key in HELD if one.get(key, first[key]) not in (first[key], "")
     ]
-    counts = [int(one.get("replicates", 1)) for one in noted]
+    counts = [int(one.get("replicates", 1)) for one in every]
     most, added = 1, False
     for count in counts:
         if count > most and (most == 1 or there > most):
@@ -144,9 +141,3 @@ def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
             found += [name for name, values in of_key.items() if values - before[name]]
             known[key] = {name: values | before[name] for name, values in of_key.items()}
     return tuple(dict.fromkeys(found))
-
-
-def _settings(entry: Any) -> list[dict[str, Any]]:
-    """The settings of an entry of study.yaml; none where it was edited beyond recognition."""
-    settings = entry.get("settings") if isinstance(entry, dict) else None
-    return [one for one in settings if isinstance(one, dict)] if isinstance(settings, list) else []

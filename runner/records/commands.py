@@ -1,4 +1,7 @@
-"""study.yaml: which commands made a study, with their resolved settings; `note_command(...)` adds one."""
+"""study.yaml: which commands made a study, with their resolved settings.
+
+`note_command(...)` adds one, `noted(folder)` reads them; `without_effect(folder, run)` says what is named too late.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from typing import Any
 
 import yaml
 
-from runner.config.settings import Settings
+from runner.config.settings import RunSettings, Settings
 from runner.system.files import append, set_aside
 
+HELD = ("prior_g", "alpha", "equal_within", "primary")  # what a study's first command lays down
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes half a second for a list of many seeds
 
 
@@ -77,6 +81,35 @@ def entries(folder: Path) -> list[Any]:
     # All that parsing an edited file can raise: a 13th month, a bad tag, brackets without end.
     except (OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return []
+
+
+def noted(folder: Path) -> list[list[dict[str, Any]]]:
+    """The settings of each command's configurations, oldest first; none of what was edited beyond recognition."""
+    return [_settings(entry) for entry in entries(folder)]
+
+
+def _settings(entry: Any) -> list[dict[str, Any]]:
+    settings = entry.get("settings") if isinstance(entry, dict) else None
+    return [one for one in settings if isinstance(one, dict)] if isinstance(settings, list) else []
+
+
+def laid_down(commands: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Of each key of HELD the value of the first command that notes it: whoever names it later could have seen rows."""
+    every = [one for settings in commands for one in settings]
+    return {key: next(one[key] for one in every if key in one) for key in HELD if any(key in one for one in every)}
+
+
+def without_effect(folder: Path, run: RunSettings) -> str:
+    """A line on what a command names otherwise than the study's first has laid down; '' where it names nothing so."""
+    held = laid_down(noted(folder))
+    late = [key for key, value in held.items() if getattr(run, key) not in (value, "")]
+    if not late:
+        return ""
+    names = ", ".join(f"{key}={getattr(run, key)}" for key in late)
+    holds = ", ".join(f"{key}={held[key]}" for key in late if held[key] != "")
+    none = "no primary, and a claim that is named later is none" if "primary" in late and held["primary"] == "" else ""
+    what = "; ".join(part for part in (holds, none) if part)
+    return f"{names}: without effect; the study's first command has laid down {what}; study=NAME begins another"
 
 
 def agreed(folder: Path, key: str, value: object) -> bool:

@@ -96,7 +96,7 @@ def page(
         title=", ".join(names[:3]) or folder.resolve().name,
         answer=answer(blocks),
         first=[_image(folder, plot) for plot in plots if plot.first],
-        primary=primary_claims(claims),
+        primary=primary_claims(claims, blocks),
         summary=summary(blocks),
         note=note,
         claims=claims_table.tables(shown),

@@ -51,9 +51,11 @@ def _how(results: BlockResults) -> str:
     return f"Each arm is represented by the cell with the smallest {mean}."
 
 
-def primary_claims(claims: Sequence[Claim]) -> list[str]:
-    """A sentence for each claim that the study named beforehand, with its verdict."""
+def primary_claims(claims: Sequence[Claim], blocks: Sequence[BlockResults]) -> list[str]:
+    """A sentence for each claim that the study named beforehand, with its verdict; or that it speaks to none such."""
     lines = []
+    if (named := blocks[0].protocol.primary) and not any(claim.is_primary for claim in claims):
+        lines.append(f"The claim that this study is for, {named}, is **not judged**: no setting has what it is about.")
     for claim in claims:
         if not claim.is_primary:
             continue

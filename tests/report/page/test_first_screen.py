@@ -157,6 +157,15 @@ def test_the_primary_claim_stays_with_its_verdict_on_the_first_screen(tmp_path: 
     assert "The basin is round" in page(tmp_path, [of], plots, claims, asked=True)
 
 
+def test_a_primary_claim_of_which_nothing_can_be_judged_is_named_too(tmp_path: Path) -> None:
+    (block,) = split(read.read(one(tmp_path / "made-up")))
+    of = results(block)
+    of = replace(of, protocol=replace(of.protocol, primary="best-cell-sgd"))
+    said = "The claim that this study is for, best-cell-sgd, is not judged: no setting has what it is about."
+    assert said in plain(first_screen(page(tmp_path, [of], claims=[claim(of, "best-cell", "AdamW wins")])))
+    assert "is not judged" not in plain(page(tmp_path, [results(block)]))
+
+
 def test_a_command_asks_for_them_by_a_key_and_its_report_is_then_the_one_that_is_kept(tmp_path: Path) -> None:
     words = "-m optimizer=adam,adamw lr=1e-3,1e-2 wd=0,0.1 epochs=1 workers=1 study=s".split()
     words += "model.width=4 dataset.train=20 dataset.test=1700".split()
