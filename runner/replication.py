@@ -126,7 +126,7 @@ def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -
     Raises:
         UserError: where the study has none of the optimizers that the claim is about.
     """
-    if not run.primary or (not run.fresh and "primary" in laid_down(noted(folder))):
+    if not run.primary or (not run.fresh and "primary" in laid_down(noted(folder).settings)):
         return ""
     from runner.claims.planned import spoken_to
 

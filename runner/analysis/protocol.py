@@ -37,6 +37,8 @@ class Protocol:
         comparisons: primary ones, among which `alpha` is split, with looks and without.
         afterwards: what later commands named otherwise, such as 'alpha=0.1', and which does not hold.
         raised: what later commands raised for arms that there were: 'cells', 'search seeds', 'final_seeds', 'refine'.
+        unknown: why it is not known what was laid down, in words. Then what is not on record has its default, and
+            somebody may have looked.
     """
 
     replicates: int = 1
@@ -48,6 +50,7 @@ class Protocol:
     comparisons: int = 1
     afterwards: tuple[str, ...] = ()
     raised: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def level(self) -> float:
@@ -78,12 +81,15 @@ def protocol_of(
     """The protocol of a study.
 
     Args:
-        folder: of the study; without a study.yaml that can be read, what nobody has set has its default.
+        folder: of the study. Where its study.yaml is not there or not whole, the plan is not known, and it counts as
+            one with looks: replicates may have been added one by one until a verdict was there.
         comparisons: how many are primary.
         run: the settings of a command that is not noted yet, as if it were.
         there: how many replicates have rows.
     """
-    return of_commands([*noted(folder), *([[asdict(run)]] if run else [])], comparisons, there)
+    settings, flaws = noted(folder)
+    found = of_commands([*settings, *([[asdict(run)]] if run else [])], comparisons, there)
+    return replace(found, unknown=flaws, looks=True) if flaws else found
 
 
 def of_commands(

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -21,6 +22,8 @@ from runner.config.settings import RunSettings, Settings
 from runner.system.files import append, set_aside
 
 HELD = ("prior_g", "alpha", "equal_within", "primary")  # what a study's first command lays down
+EARLIER = "earlier"  # the key of an entry that says that there were rows before it, and no command
+_READ = {f.name: f for f in fields(RunSettings) if f.name in (*HELD, "replicates", "final_seeds", "refine")}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes half a second for a list of many seeds
 
 
@@ -49,6 +52,7 @@ def note_command(
             "command": command,
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             **code,
+            **({} if known or not (folder / "trials.csv").exists() else {EARLIER: "rows without a command"}),
             "settings": settings,
         }
         text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
@@ -70,8 +74,13 @@ def _plain(settings: Settings) -> dict[str, object]:
 
 @lru_cache(maxsize=1)  # a command reads it more than once, and a list of 20,000 seeds takes a tenth of a second
 def _parsed(text: str) -> list[Any]:
-    """The entries of a study.yaml. The list is shared by all callers, who must not change it."""
-    return list(yaml.load_all(text, _LOADER))
+    """The entries of a study.yaml. The list is shared by all callers, who must not change it.
+
+    Raises many kinds of errors, also for an entry that holds itself, in which others would walk without end.
+    """
+    found = list(yaml.load_all(text, _LOADER))
+    json.dumps(found, default=str, skipkeys=True)
+    return found
 
 
 def entries(folder: Path) -> list[Any]:
@@ -83,14 +92,46 @@ def entries(folder: Path) -> list[Any]:
         return []
 
 
-def noted(folder: Path) -> list[list[dict[str, Any]]]:
-    """The settings of each command's configurations, oldest first; none of what was edited beyond recognition."""
-    return [_settings(entry) for entry in entries(folder)]
+class Noted(NamedTuple):
+    """What study.yaml has of a study's commands.
+
+    `settings`: of each command's configurations, oldest first, without values that cannot be right. `flaws`: why they
+    are not all that was laid down, in words; none where they are.
+    """
+
+    settings: list[list[dict[str, Any]]]
+    flaws: tuple[str, ...]
 
 
-def _settings(entry: Any) -> list[dict[str, Any]]:
-    settings = entry.get("settings") if isinstance(entry, dict) else None
-    return [one for one in settings if isinstance(one, dict)] if isinstance(settings, list) else []
+def noted(folder: Path) -> Noted:
+    """The commands of a study; of what was lost or edited beyond recognition it is said that it is not known."""
+    found = entries(folder)
+    if not found:
+        lost = "study.yaml cannot be read" if (folder / "study.yaml").exists() else "there is no study.yaml"
+        return Noted([], (lost,))
+    settings: list[list[dict[str, Any]]] = []
+    flaws: dict[str, None] = {}
+    for entry in found:
+        own = entry.get("settings") if isinstance(entry, dict) else None
+        whole = isinstance(own, list) and own and all(isinstance(one, dict) for one in own)
+        if not whole:
+            flaws["an entry of study.yaml has no settings"] = None
+        elif entry.get(EARLIER):
+            flaws["its rows are older than the first command in study.yaml"] = None
+        dicts = [one for one in own if isinstance(one, dict)] if isinstance(own, list) else []
+        wrong = [(key, one[key]) for one in dicts for key in _READ if key in one and not _is_right(key, one[key])]
+        flaws |= {f"study.yaml has {key}={str(value)[:30]}": None for key, value in wrong}
+        settings.append(
+            [{key: one[key] for key in one if key not in _READ or _is_right(key, one[key])} for one in dicts]
+        )
+    return Noted(settings, tuple(flaws))
+
+
+def _is_right(key: str, value: Any) -> bool:
+    """Whether a value is one that a command could have noted."""
+    kind: Any = {"int": int, "float": (int, float), "str": str}[str(_READ[key].type)]
+    wanted = _READ[key].metadata.get("right")
+    return isinstance(value, kind) and not isinstance(value, bool) and (wanted is None or bool(wanted.holds(value)))
 
 
 def laid_down(commands: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -101,7 +142,7 @@ def laid_down(commands: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]
 
 def without_effect(folder: Path, run: RunSettings) -> str:
     """A line on what a command names otherwise than the study's first has laid down; '' where it names nothing so."""
-    held = laid_down(noted(folder))
+    held = laid_down(noted(folder).settings)
     late = [key for key, value in held.items() if getattr(run, key) not in (value, "")]
     if not late:
         return ""

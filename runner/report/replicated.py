@@ -22,6 +22,7 @@ def replicated(results: BlockResults) -> list[str]:
             "One replicate: one split of the data, and one search in it, of which other seeds might have chosen other "
             "cells. The intervals are over seeds of these cells, so they say nothing about optimizers "
             f"(replicates={2 * REPLICATES} repeats the whole study).",
+            *_unknown(protocol),
             *_afterwards(protocol),
         ]
     lines = [
@@ -34,6 +35,9 @@ def replicated(results: BlockResults) -> list[str]:
     if protocol.looks:
         added = " and ".join(protocol.raised)
         what = f"More of this was asked for while results could be seen: {added}. So" if added else _ADDED
+        if protocol.unknown:
+            lines += _unknown(protocol)
+            what = "Replicates may have been added while others could be seen, so"
         lines.append(
             f"{what} differences are judged by e-values (g = "
             f"{short(protocol.g)}), and their intervals are {percent(protocol.level)} confidence sequences: "
@@ -44,6 +48,18 @@ def replicated(results: BlockResults) -> list[str]:
     elif protocol.level != LEVEL:
         lines.append(f"Differences are judged by {percent(protocol.level)} intervals{_shares(protocol)}.")
     return [*lines, *_afterwards(protocol)]
+
+
+def _unknown(protocol: Protocol) -> list[str]:
+    """What is assumed where the plan is not known."""
+    if not protocol.unknown:
+        return []
+    primary = f"primary = {protocol.primary}" if protocol.primary else "no primary claim"
+    return [
+        f"What was laid down beforehand is not known ({'; '.join(protocol.unknown)}). Assumed: alpha = "
+        f"{short(protocol.alpha)}, prior_g = {short(protocol.g)}, equal_within = {short(protocol.equal_within)} and "
+        f"{primary}."
+    ]
 
 
 def _afterwards(protocol: Protocol) -> list[str]:

@@ -91,6 +91,9 @@ def _footnotes(results: BlockResults) -> list[str]:
     reported = [result for result in results.arms if result.values]
     if results.level != LEVEL and any(result.difference for result in reported):
         lines.append(f"±: of a difference that of its {percent(results.level)} interval")
+    if results.parts and results.protocol.unknown:
+        why = "; ".join(results.protocol.unknown)
+        lines.append(f"the plan is not known ({why}): judged as if one had looked after every replicate")
     if any(result.edge for result in reported):
         lines.append("* the winner is on the edge of its grid")
     reasons: dict[str, list[str]] = {}

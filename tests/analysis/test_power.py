@@ -28,6 +28,7 @@ def test_a_command_plans_by_its_own_test_and_level_and_not_by_that_of_the_rows_t
     alpha: float, tmp_path: Path
 ) -> None:
     folder = write(tmp_path, with_finals(-0.5, 1.0), curves=False)
+    (folder / "study.yaml").write_text("settings: [{replicates: 1}]\n")
     (block,) = results_of(folder, read(folder))
     (adamw,) = [arm for arm in block.arms if arm.arm == "AdamW"]
     (l2,) = [arm for arm in block.arms if arm.arm == "Adam + L2"]

@@ -146,8 +146,13 @@ def curve(row: Mapping[str, object], epochs: int = EPOCHS) -> list[dict[str, obj
 
 
 def write(folder: Path, rows: Sequence[Mapping[str, object]], curves: bool = True) -> Path:
-    """Append the rows, and the curves of those that did not fail, to the study's CSV files; returns `folder`."""
+    """Append the rows, and the curves of those that did not fail, to the study's CSV files; returns `folder`.
+
+    Where they are of several replicates, one command has planned them.
+    """
     records = Records(folder)
+    if count := max((int(str(row.get("replicate", 0))) for row in rows), default=0):
+        (folder / "study.yaml").write_text(f"settings: [{{replicates: {count + 1}}}]\n")
     records.append_trials(rows)
     if curves:
         records.append_curves([line for row in rows if row["status"] != "failed" for line in curve(row)])
