@@ -78,6 +78,18 @@ class ArmResult:
     def verdict_reason(self) -> str:
         return self.verdict.partition(" (")[2].removesuffix(")")
 
+    def measured(self, column: str) -> pd.DataFrame | None:
+        """The reported runs that this column's estimate is over: without those that ended well and have no number."""
+        if self.rows is None:
+            return None
+        known = self.rows[column].notna() | (self.rows["status"] == "diverged") | (column == "epochs_to_target")
+        return self.rows[known]
+
+    def counted(self, column: str) -> str:
+        """How many units this column's estimate is over: '6', or '5 of 6' where some have no number."""
+        n = self.values[column].n if column in self.values else 0
+        return str(n) if n == self.units else f"{n} of {self.units}"
+
     def by_unit(self, column: str) -> dict[int, float]:
         """This column by replicate, the mean over its reported runs; by seed where there is one replicate.
 
@@ -85,10 +97,9 @@ class ArmResult:
         and left out it would flatter. Runs that ended well and have none are of a version that did not measure it, and
         left out; but without `epochs_to_target` a run has not reached the target, and that is known of it: NaN.
         """
-        if self.rows is None:
+        rows = self.measured(column)
+        if rows is None:
             return {}
-        known = self.rows[column].notna() | (self.rows["status"] == "diverged") | (column == "epochs_to_target")
-        rows = self.rows[known]
         if self.replicates:
             means = rows.groupby("replicate")[column].agg(lambda values: values.mean(skipna=False))
             return {int(number): float(mean) for number, mean in zip(means.index, means, strict=True)}

@@ -44,7 +44,10 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
     row |= {"selected_by": block.measure.select}
     row |= _fields(result, "lr wd wd_convention hyper edge not_searched phase n")
     row |= {"seeds": " ".join(str(seed) for seed in result.seeds)}
-    row |= {"replicates": max(1, len(result.replicates)), "winners": _winners(results, result.arm)}
+    known = result.measured(block.measure.report)
+    row |= {"n": 0 if known is None else len(known)}  # that have the number which the comparison is of
+    row |= {"replicates": max(1, known["replicate"].nunique() if known is not None else 0)}
+    row |= {"winners": _winners(results, result.arm)}
     for name in MEASURED:
         row |= bounds(name, result.values.get(name, _EMPTY))
     row |= {"epochs_to_target_n": result.values.get("epochs_to_target", _EMPTY).n}
@@ -162,7 +165,7 @@ def _best(results: BlockResults) -> Table:
             _decay(result) + (f" {result.hyper}" if result.hyper else "") + _range(results, result.arm, 1),
             _edge(result),
             result.phase or result.remark,
-            f"n = {result.n}" if not result.replicates else f"n = {result.units} replicates",
+            f"n = {result.counted(measure.report)}{' replicates' if result.replicates else ''}",
             number(result.values[select].mean, digits) if result.values else NOTHING,
         ]
         for result in results.arms

@@ -80,6 +80,17 @@ def ended(results: BlockResults, word: str) -> str:
     return "; ".join(f"{arm} {k} of {n}" for arm, k, n in counts if k)
 
 
+def unmeasured(results: BlockResults) -> list[str]:
+    """A sentence for each arm of which runs that ended well have no number: of an older version, or edited."""
+    name, lines = results.block.measure.report, []
+    for result in results.arms:
+        known = result.measured(name)
+        if known is not None and len(known) < result.n:
+            what = f"{result.n - len(known)} of its {result.n} reported runs"
+            lines.append(f"{result.arm}: {what} have no {results.block.measure.report_quantity}, and are left out")
+    return lines
+
+
 def _by_arm(arms: Sequence[ArmResult]) -> str:
     return "; ".join(arm.arm for arm in arms)
 
@@ -195,7 +206,7 @@ def _precision(results: BlockResults) -> list[str]:
 
 
 def _warnings(results: BlockResults) -> list[str]:
-    lines = [f"{line}." for line in at_chance(results)]
+    lines = [f"{line}." for line in [*unmeasured(results), *at_chance(results)]]
     single = [result for result in results.arms if result.units == 1]
     if single:
         lines.append(

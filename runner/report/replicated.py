@@ -26,9 +26,8 @@ def replicated(results: BlockResults) -> list[str]:
             *_afterwards(protocol),
         ]
     lines = [
-        f"{count} replicate{'' if count == 1 else 's'}, over {population(results.block)}: each has a split and seeds "
-        "of its own, its own search and its own winners, whose fresh seeds give one number for each arm. Intervals are "
-        "over replicates."
+        f"{count} replicate{'' if count == 1 else 's'}, over {population(results.block)}: each has {_own(results)} one "
+        "number for each arm. Intervals are over replicates."
     ]
     if waiting := sorted(replicates(results.block).keys() - results.parts.keys()):
         lines.append(f"Not finished, and left out until they have fresh seeds: replicates {seeds_text(waiting)}.")
@@ -48,6 +47,15 @@ def replicated(results: BlockResults) -> list[str]:
     elif protocol.level != LEVEL:
         lines.append(f"Differences are judged by {percent(protocol.level)} intervals{_shares(protocol)}.")
     return [*lines, *_afterwards(protocol)]
+
+
+def _own(results: BlockResults) -> str:
+    """What a replicate has of its own, and which of its runs give its number."""
+    own = "a split and seeds of its own"
+    if any(result.cells > 1 for result in results.arms):
+        own += ", its own search and its own winners"
+    fresh = any(result.phase == "final" for result in results.arms)
+    return f"{own}, whose {'fresh seeds' if fresh else 'runs'} give"
 
 
 def _unknown(protocol: Protocol) -> list[str]:

@@ -13,7 +13,7 @@ from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.answer import answer
 from runner.report.chance import at_chance
 from runner.report.estimates import half, percent
-from runner.report.notes import against, ended, heads, instead
+from runner.report.notes import against, ended, heads, instead, unmeasured
 from runner.report.ragged import ragged
 
 COLUMNS = 100
@@ -65,7 +65,7 @@ def _cells(block: Block, result: ArmResult, last: int) -> list[str]:
         result.arm,
         short(result.lr, 3) + ("*" if "lr" in result.edge else ""),
         f"{short(result.wd, 3)} {unit}".strip() + ("*" if "wd" in result.edge or NONE_BETTER in result.edge else ""),
-        str(result.units),
+        result.counted(name).replace(" of ", "/"),
         number(result.values[name.replace("test", "val")].mean, digits),
         f"{number(test.mean, digits)}{half(test, digits)}",
         number(result.values[name.replace("test", "gap")].mean, digits),
@@ -105,6 +105,7 @@ def _footnotes(results: BlockResults) -> list[str]:
     if any(result.units == 1 for result in reported):
         unit, kind = reported[0].unit, results.block.measure.kind
         lines.append(f"one {unit}: no interval; a difference in {kind} between arms may be chance")
+    lines += unmeasured(results)
     for word in ("diverged", "failed"):
         counts = [(result.arm, getattr(result, f"search_{word}"), result.trials) for result in results.arms]
         if any(k for _, k, _ in counts):

@@ -109,7 +109,8 @@ def verdicts(results: BlockResults) -> list[str]:
         return lines
     measured = [
         f"{prose[result.arm]}: {name} {number(result.values[block.measure.report].mean, block.measure.digits)} "
-        f"{'%' if block.measure.is_error else 'nats'}, n = {result.n}; nothing to compare it with."
+        f"{'%' if block.measure.is_error else 'nats'}, n = {result.counted(block.measure.report)}"
+        f"{' replicates' if result.replicates else ''}; nothing to compare it with."
         for result in results.arms
         if result.values
     ]
