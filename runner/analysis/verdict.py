@@ -7,6 +7,7 @@ where there could be none.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from runner.analysis.blocks import Block
 from runner.analysis.protocol import REPLICATES, Protocol
@@ -46,29 +47,38 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return f"undecided ({difference.n} of {protocol.replicates} replicates are there)"
     if math.isnan(difference.mean):
         return "undecided (a run has no number)"
-    if difference.std == 0:
-        return EDGE if result.edge or reference.edge else "undecided (no spread over replicates)"
-    word = decision(difference, reference.values[block.measure.report].mean, protocol)
-    if _might_be_better(word, result, reference):
+    word = decision(difference, reference.values[block.measure.report].mean, protocol) if difference.std > 0 else ""
+    if outside({"lower": -1, "higher": 1}.get(word, 0), [result], [reference]):
         return EDGE
+    if not word:
+        return "undecided (no spread over replicates)"
     if word == "equal" and all(may_guess(block, one) for one in (result, reference)):
         return "undecided (nothing was learned)"
     return word
 
 
-def _might_be_better(word: str, result: ArmResult, reference: ArmResult) -> bool:
-    """Whether a better cell outside a grid would take a verdict back, for an arm whose best cell is on its grid's edge.
+def outside(side: int, plus: Sequence[ArmResult], minus: Sequence[ArmResult]) -> list[ArmResult]:
+    """The arms of which a better cell outside a grid could take back what was found of a difference.
 
-    A better cell of the arm that is ahead makes it only more so. Any other verdict may change.
+    A better cell has a lower error. So it lowers a difference to which its arm adds, and raises one from which its arm
+    is taken: of an arm that is ahead it makes a verdict only more so.
+
+    Args:
+        side: where the difference was found to be: -1, below a number; 1, above one; 0, neither, so that both count.
+        plus: the arms whose errors it adds; one that is compared is the first.
+        minus: the arms whose errors it takes off.
+
+    Returns: those whose best cell is on its grid's edge.
     """
-    of_result = bool(result.edge) and not _beside_none(result, reference)
-    return (of_result and word != "lower") or (bool(reference.edge) and word != "higher")
+    arms = [*plus, *minus]
+    asked = [*(plus if side >= 0 else ()), *(minus if side <= 0 else ())]
+    return [arm for arm in asked if arm.edge and not _beside_none(arm, arms)]
 
 
-def _beside_none(result: ArmResult, reference: ArmResult) -> bool:
-    """Whether an L2 whose only edge is that none is better is compared with just that: no decay at all."""
-    plain = not reference.wd_convention and result.family == reference.family
-    return plain and result.wd_convention == "l2" and result.edge == NONE_BETTER
+def _beside_none(l2: ArmResult, arms: Sequence[ArmResult]) -> bool:
+    """Whether this is an L2 whose only edge is that none is better, and is compared with just that: no decay at all."""
+    plain = any(arm.family == l2.family and not arm.wd_convention for arm in arms)
+    return plain and l2.wd_convention == "l2" and l2.edge == NONE_BETTER
 
 
 def may_guess(block: Block, result: ArmResult) -> bool:

@@ -77,7 +77,7 @@ def _l2_gives(results: BlockResults) -> Iterator[Claim]:
     l2, plain = results.l2("adam"), results.no_decay("adam")
     if l2 is None or plain is None or max(l2.cells, plain.cells) < 2:
         return
-    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), no_lower, with_none=True)
+    yield compared("l2-gives-nothing", "Adam gets nothing from L2", results, (l2, plain), no_lower)
 
 
 def _on_par_with_sgd(results: BlockResults) -> Iterator[Claim]:
@@ -97,7 +97,7 @@ def _schedules(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
     gains = {name: both for name, results in by_name.items() if (both := gain(results))}
     for better, worse in (("cosine", "step"), ("step", "constant")):
         if better in gains and worse in gains:
-            (more, (l2, decoupled)), (less, _) = gains[better], gains[worse]
+            (more, (l2, decoupled)), (less, (l2_less, decoupled_less)) = gains[better], gains[worse]
             yield Claim(
                 "gain-by-schedule",
                 f"AdamW's gain is larger under {better} than under {worse}",
@@ -105,6 +105,8 @@ def _schedules(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
                 above(differences(more, less)),
                 (by_name[better],),
                 obstacle([(by_name[name], arm) for name in (better, worse) for arm in gains[name][1]]),
+                plus=(l2, decoupled_less),
+                minus=(decoupled, l2_less),
                 papers=f"{_figure_1_gain(better) - _figure_1_gain(worse):+.1f} points",
             )
     if "cosine" in by_name:
@@ -139,6 +141,8 @@ def _cosine_best(by_name: dict[str, BlockResults]) -> Iterator[Claim]:
             evidence,
             (cosine,),
             obstacle([(cosine, arm), *((results, other) for _, results, other in rivals)]),
+            plus=(arm,),
+            minus=tuple(other for *_, other in rivals),
             papers=papers,
         )
 
@@ -163,6 +167,8 @@ def _long_constant(study: StudyResults) -> Iterator[Claim]:
                 no_lower(differences(by_unit(long, adam), by_unit(short, adamw)), margin),
                 (long, short),
                 obstacle([(long, adam), (short, adamw)]),
+                plus=(adam,),
+                minus=(adamw,),
             )
 
 
@@ -183,4 +189,6 @@ def _control(group: list[BlockResults], key: str, papers: str, changed: str) -> 
         above(differences(more, less)),
         (by_value[changed],),
         obstacle([*((by_value[changed], arm) for arm in (l2, decoupled)), *((by_value[papers], arm) for arm in arms)]),
+        plus=(l2, arms[1]),
+        minus=(decoupled, arms[0]),
     )

@@ -93,7 +93,7 @@ def _missing(searches: Sequence[_Searched]) -> str:
 
 def _few(searches: Sequence[_Searched]) -> str:
     """Why what is computed decides nothing about optimizers; '' where it may."""
-    return of_replicates(min(one.land.noise.replicates for one in searches))
+    return of_replicates(min(one.land.noise.replicates for one in searches), searches[0].results.protocol)
 
 
 def _evidence(

@@ -3,7 +3,8 @@
 Every statistic carries two p-values: of the data if the claim were false, and if it were true. A claim is confirmed
 (refuted) where the first (second) is at most 2.5 % after Holm's correction over the page's claims, which for one claim
 is the usual two-sided 95 % interval lying on one side of the threshold. So where nothing is true that is claimed, at
-most one study in forty confirms any of it.
+most one study in forty confirms any of it, but for the primary comparisons of the tables, which have a level of their
+own: a claim about one of these says what its table says.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from runner.analysis import paper
+from runner.analysis.measures import short
 from runner.analysis.protocol import ONE, Protocol
-from runner.analysis.study_results import BlockResults
+from runner.analysis.statistics import Estimate
+from runner.analysis.study_results import ArmResult, BlockResults
+from runner.analysis.verdict import outside
 from runner.claims.evidence import Evidence, everywhere
 from runner.claims.listed import LISTED
 from runner.claims.more import more
@@ -45,6 +49,11 @@ class Claim:
         windows: of a statistic of a map, the least and the largest value in other windows of the grid, and how many.
         leaves_open: why its evidence leaves it open, where there is more to say than that the interval does.
         sample: what more of would narrow the interval, and how many there are: (5, 'trials'); None: the evidence's n.
+        plus, minus: the arms whose best cells' errors the value adds, and those whose it takes off. A verdict that a
+            better cell outside their grids could take back is withheld.
+        table: the difference as the table of its block judges it, where that is the block's primary comparison. Then it
+            is read off that interval.
+        beside: that another claim of its id is such a one, so that this one is exploratory.
         verdict: CONFIRMED, REFUTED or UNDECIDED (`decided`).
     """
 
@@ -62,6 +71,10 @@ class Claim:
     windows: tuple[float, float, int] | None = None
     leaves_open: str = ""
     sample: tuple[float, str] | None = None
+    plus: tuple[ArmResult, ...] = ()
+    minus: tuple[ArmResult, ...] = ()
+    table: Estimate | None = None
+    beside: bool = False
     verdict: str = UNDECIDED
 
     @property
@@ -81,7 +94,7 @@ class Claim:
     @property
     def is_primary(self) -> bool:
         """Whether the study's protocol named it beforehand."""
-        return self.id == self.protocol.primary
+        return self.id == self.protocol.primary and not self.beside
 
     @property
     def protocol(self) -> Protocol:
@@ -151,23 +164,31 @@ def _steps(p: Sequence[float]) -> list[float]:
 def decided(claims: Sequence[Claim]) -> list[Claim]:
     """The claims with their verdicts, corrected for being several. Those with a `why` stay undecided, uncounted.
 
-    Primary claims share `alpha` among themselves; all others are exploratory, and share it among these.
+    What is the primary comparison of a block is read off its table, whose intervals share `alpha` already: one
+    difference has one verdict. Of the others the primary claims share `alpha` among themselves; all that are left are
+    exploratory, and share it among these.
     """
-    seen = [_seen(claim) for claim in claims]
+    tabled = {claim.id for claim in claims if claim.table is not None}
+    seen = [_seen(replace(claim, beside=claim.table is None and claim.id in tabled)) for claim in claims]
     corrected: dict[int, tuple[float, float]] = {}
     for kind in (True, False):
-        judged = [(i, claim.evidence) for i, claim in enumerate(seen) if claim.evidence and not claim.why]
+        judged = [(i, c.evidence) for i, c in enumerate(seen) if c.evidence and not c.why and c.table is None]
         some = [(i, evidence) for i, evidence in judged if seen[i].is_primary == kind]
         sides = (_steps([e.against_null for _, e in some]), _steps([e.against_claim for _, e in some]))
         corrected |= {i: both for (i, _), both in zip(some, zip(*sides, strict=True), strict=True)}
     return [
         claim
         if claim.why
-        else _decide(claim, claim.evidence, *corrected[i])
+        else _decide(claim, claim.evidence, *corrected.get(i, (1.0, 1.0)))
         if claim.evidence
         else replace(claim, why="no numbers")
         for i, claim in enumerate(seen)
     ]
+
+
+def on_edge(arm: ArmResult) -> str:
+    """What is said of an arm of which a better cell may lie outside its grid."""
+    return f"{arm.arm}'s best cell is on its grid's edge ({arm.edge})"
 
 
 def _seen(claim: Claim) -> Claim:
@@ -179,6 +200,9 @@ def _seen(claim: Claim) -> Claim:
     protocol, evidence = claim.protocol, claim.evidence
     if evidence is None:
         return claim
+    hit = [outside(side, claim.plus, claim.minus) for side in evidence.sides]
+    if not claim.why and all(hit):  # neither verdict could be given
+        claim = replace(claim, why=on_edge(hit[0][0]))
     if not protocol.looks:
         low, high = evidence.bounds(protocol.alpha) if evidence.bounds else (evidence.low, evidence.high)
         return replace(claim, evidence=replace(evidence, low=low, high=high))
@@ -188,15 +212,23 @@ def _seen(claim: Claim) -> Claim:
 
 
 def _decide(claim: Claim, evidence: Evidence, confirming: float, refuting: float) -> Claim:
-    alpha = claim.protocol.alpha / 2
-    if confirming <= alpha:
-        return replace(claim, verdict=CONFIRMED)
-    if refuting <= alpha:
-        return replace(claim, verdict=REFUTED)
+    protocol, alpha = claim.protocol, claim.protocol.alpha / 2
+    found = (confirming, refuting)
+    if claim.table is not None and evidence.by_interval is not None:
+        spread = claim.table.low < claim.table.high  # else nothing is known of how the numbers would vary
+        found = evidence.by_interval(claim.table.low, claim.table.high) if spread else (1.0, 1.0)
+        confirming, refuting = (protocol.comparisons * p for p in (evidence.against_null, evidence.against_claim))
+    for verdict, p, side in zip((CONFIRMED, REFUTED), found, evidence.sides, strict=True):
+        if p <= alpha and not outside(side, claim.plus, claim.minus):
+            return replace(claim, verdict=verdict)
+    if hit := outside(0, claim.plus, claim.minus):
+        return replace(claim, why=on_edge(hit[0]))
     alone = min(evidence.against_null, evidence.against_claim) <= alpha
     if evidence.low == evidence.high:
         return replace(claim, why="its values are all the same, which does not say how they would vary")
     why = "not after Holm's correction" if alone else claim.leaves_open or "the interval leaves it open"
+    if claim.table is not None and alone:
+        why = f"the table's {short(100 * protocol.level, 4)} % interval leaves it open"
     if not claim.leaves_open:
         sample = claim.sample or (evidence.n, "replicates" if claim.places and claim.places[0].parts else "seeds")
         sides = ((evidence.against_null, confirming), (evidence.against_claim, refuting))

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from runner.analysis.measures import number
-from runner.analysis.select import NONE_BETTER
+from runner.analysis.primary import primary
+from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.analysis.verdict import OPTIMISTIC
-from runner.claims.claim import SEEDS, Claim
+from runner.analysis.verdict import OPTIMISTIC, may_guess
+from runner.claims.claim import SEEDS, Claim, on_edge
 from runner.claims.evidence import Evidence, apart, no_higher, no_lower
 from runner.claims.few import ONE_REPLICATE, few
 
@@ -40,7 +41,6 @@ def compared(
     results: BlockResults,
     arms: tuple[ArmResult, ArmResult],
     test: Callable[..., Evidence | None],
-    with_none: bool = False,
     **more: Any,
 ) -> Claim:
     """A claim about the difference between the best cells of two arms of a block.
@@ -51,24 +51,36 @@ def compared(
         results: the block's.
         arms: the first minus the second is tested.
         test: makes the evidence of the differences by replicate; those of ASK are given the margin too.
-        with_none: as for `obstacle`.
         more: further fields of the claim.
     """
     first, second = arms
-    far, note = gap(results, first, second), ""
+    far, note, why = gap(results, first, second), "", obstacle([(results, arm) for arm in arms])
     if test in ASK:  # the others only ask for the sign of a difference
         margin, digits = margin_of(results, second), results.block.measure.digits
         note = f"; {ASK[test].format(number(margin, digits))}, {share(results)}"
         test = partial(test, margin=margin)
+        if not why and all(may_guess(results.block, arm) for arm in arms):
+            why = "nothing was learned"  # two that guess are equal in nothing
     return Claim(
         id,
         name,
         f"{results.block.measure.report_name}, {first.arm} minus {second.arm} ({results.unit}{note})",
         test(far),
         (results,),
-        obstacle([(results, arm) for arm in arms], with_none=with_none),
+        why,
+        plus=(first,),
+        minus=(second,),
+        table=_of_table(results, first, second),
         **more,
     )
+
+
+def _of_table(results: BlockResults, first: ArmResult, second: ArmResult) -> Estimate | None:
+    """The difference as the table judges it, where it is the primary one of the block."""
+    main = primary(results.arms)
+    if main is None or main.difference is None or (main.arm, main.reference) != (first.arm, second.arm):
+        return None
+    return main.difference.difference
 
 
 def margin_of(results: BlockResults, arm: ArmResult) -> float:
@@ -94,15 +106,15 @@ def gain(results: BlockResults) -> tuple[dict[int, float], tuple[ArmResult, ArmR
 def obstacle(
     pairs: Sequence[tuple[BlockResults, ArmResult]],
     searched: bool = True,
-    with_none: bool = False,
+    inner: bool = False,
 ) -> str:
-    """What forbids a comparison of these arms' bests; '' where nothing does.
+    """What forbids a comparison of these arms' bests, whatever comes out; '' where nothing does.
 
     Args:
         pairs: the arms, each with its block.
         searched: each must have had a grid.
-        with_none: it does not matter that no decay is better than the smallest, because no decay is part of the
-            comparison.
+        inner: each best cell must lie within its grid. Else the claim has to say by `plus` and `minus` which verdict a
+            better cell outside could take back.
     """
     for results, arm in pairs:
         if results.block.measure.on_test:
@@ -113,12 +125,13 @@ def obstacle(
             return f"{arm.arm} has no fresh seeds (final_seeds={SEEDS})"
         if searched and arm.wd_convention and "wd" in arm.not_searched.split():
             return f"{arm.arm} was tried with one weight decay only"
-        if arm.edge and not (with_none and arm.edge == NONE_BETTER):
-            return f"{arm.arm}'s best cell is on its grid's edge ({arm.edge})"
+        if inner and arm.edge:
+            return on_edge(arm)
         if arm.failed:
             return f"{arm.failed} runs of {arm.arm} failed"
         if arm.diverged and not results.block.measure.is_error:
             return f"{arm.diverged} runs of {arm.arm} diverged, and have no loss"
     if not all(arm.replicates for _, arm in pairs):
         return ONE_REPLICATE
-    return few(len(set.intersection(*(set(arm.replicates) for _, arm in pairs))), "common replicates")
+    common = set.intersection(*(set(by_unit(results, arm)) for results, arm in pairs))
+    return few(len(common), "common replicates", pairs[0][0].protocol)

@@ -111,7 +111,7 @@ def _obstacle(
         return "no windows of the same size around each arm's best can be compared"
     if len({curve.seeds > 1 for curve in curves}) > 1:
         return "one arm was searched with one seed, the other with several"
-    return of_replicates(len(set(curves[0].replicates) & set(curves[1].replicates)))
+    return of_replicates(len(set(curves[0].replicates) & set(curves[1].replicates)), results.protocol)
 
 
 def _octaves(values: list[float]) -> float:

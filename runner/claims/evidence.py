@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -32,24 +33,29 @@ class Evidence:
     looked: Callable[[Protocol], Evidence] | None = None  # the same where one could look after every value
     grown: Callable[[int], tuple[float, float]] | None = None  # the p-values of so many values that are alike
     bounds: Callable[[float], tuple[float, float]] | None = None  # the interval by alpha; it is made for 5 %
+    # Where the value is found to be if the claim is confirmed, and if it is refuted: as for `verdict.outside`.
+    sides: tuple[int, int] = (0, 0)
+    # Both p-values, 0 or from 1, of somebody who only knows that the truth lies in an interval: (low, high).
+    by_interval: Callable[[float, float], tuple[float, float]] | None = None
 
 
 P = Callable[[float, int], float]  # p(threshold, side); side 1: the mean is above the threshold, -1: below
+Tests = Callable[[P], tuple[float, float]]
 
 
 def below(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
     """The claim: the mean is below the threshold. One-sided t tests; None where the values do not allow them."""
-    return _tested(values, lambda p: (p(threshold, -1), p(threshold, 1)))
+    return _tested(values, lambda p: (p(threshold, -1), p(threshold, 1)), lambda _: (-1, 1))
 
 
 def above(values: Iterable[float], threshold: float = 0.0) -> Evidence | None:
     """The claim: the mean is above the threshold."""
-    return _tested(values, lambda p: (p(threshold, 1), p(threshold, -1)))
+    return _tested(values, lambda p: (p(threshold, 1), p(threshold, -1)), lambda _: (1, -1))
 
 
 def within(values: Iterable[float], margin: float, centre: float = 0.0) -> Evidence | None:
     """The claim: the mean is no further than `margin` from `centre` (two one-sided tests, Schuirmann 1987)."""
-    return _tested(values, lambda p: _inside(p, centre - margin, centre + margin))
+    return _tested(values, lambda p: _inside(p, centre - margin, centre + margin), lambda m: (0, _side_of(centre, m)))
 
 
 def no_higher(values: Iterable[float], margin: float) -> Evidence | None:
@@ -64,15 +70,23 @@ def no_lower(values: Iterable[float], margin: float) -> Evidence | None:
 
 def apart(values: Iterable[float], margin: float) -> Evidence | None:
     """The claim: the mean is not 0. Refuted where it is shown to be within `margin` of it."""
-    return _tested(values, lambda p: (2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]))
+
+    def tests(p: P) -> tuple[float, float]:
+        return 2 * min(p(0.0, 1), p(0.0, -1)), _inside(p, -margin, margin)[0]
+
+    return _tested(values, tests, lambda mean: (_side_of(0.0, mean), 0))
+
+
+def _side_of(centre: float, mean: float) -> int:
+    return 1 if mean > centre else -1
 
 
 def _inside(p: P, low: float, high: float) -> tuple[float, float]:
     return max(p(low, 1), p(high, -1)), min(p(high, 1), p(low, -1))
 
 
-def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) -> Evidence | None:
-    """`tests` makes the two p-values of an evidence from p."""
+def _tested(values: Iterable[float], tests: Tests, sides: Callable[[float], tuple[int, int]]) -> Evidence | None:
+    """`tests` makes the two p-values of an evidence from p, and `sides` its sides from the mean."""
     mean = estimate(values)
     if mean.n < 2 or not math.isfinite(mean.mean):
         return None
@@ -86,9 +100,14 @@ def _tested(values: Iterable[float], tests: Callable[[P], tuple[float, float]]) 
         def grown(n: int) -> tuple[float, float]:
             return tests(_anytime(replace(mean, n=n), protocol.g))
 
-        return Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *grown(mean.n), grown=grown)
+        seen = Evidence(mean.mean, mean.mean - half, mean.mean + half, mean.n, *grown(mean.n), grown=grown)
+        return replace(seen, **read)
 
-    return Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked, bounds=bounds)
+    def by_interval(low: float, high: float) -> tuple[float, float]:
+        return tests(lambda threshold, side: float(min(side * (low - threshold), side * (high - threshold)) <= 0))
+
+    read: dict[str, Any] = {"sides": sides(mean.mean), "by_interval": by_interval}
+    return replace(Evidence(mean.mean, mean.low, mean.high, mean.n, *tests(p), looked, bounds=bounds), **read)
 
 
 def _around(value: float, error: float, freedom: float, alpha: float) -> tuple[float, float]:

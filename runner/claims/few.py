@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from runner.analysis.protocol import REPLICATES
+from runner.analysis.protocol import ONE, REPLICATES, Protocol
 
 ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 * REPLICATES})"
 
 
-def few(n: int, what: str) -> str:
+def few(n: int, what: str, protocol: Protocol = ONE) -> str:
     """Why n values decide nothing by a t test; '' where they may.
 
     It is the same number for all of them, and that of a verdict between best cells. With fewer the error rates of
-    scripts/error_rates have not been measured.
+    scripts/error_rates have not been measured. Of a number that was fixed beforehand all must be there: whoever stops
+    sooner could have looked.
+
+    Args:
+        n: how many there are.
+        what: they are called.
+        protocol: of the study, where they are its replicates.
     """
-    return "" if n >= REPLICATES else f"{n} {what}; {REPLICATES} are needed"
+    if n < REPLICATES:
+        return f"{n} {what}; {REPLICATES} are needed"
+    if not protocol.looks and n < protocol.replicates:
+        return f"{n} of {protocol.replicates} {what} are there"
+    return ""
 
 
-def of_replicates(n: int) -> str:
+def of_replicates(n: int, protocol: Protocol) -> str:
     """Why n replicates decide nothing about optimizers; '' where they may.
 
     With one, an interval is over the seeds of one search in one split: it describes these maps and not the optimizers.
     """
-    return ONE_REPLICATE if n == 1 else few(n, "common replicates")
+    return ONE_REPLICATE if n == 1 else few(n, "common replicates", protocol)
 
 
 def percent_of(a: Mapping[int, float], reference: Mapping[int, float]) -> list[float]:

@@ -57,7 +57,7 @@ def _same_loss(results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Cl
         why = f"{fewest} cells of an arm lie within the training losses that both reach; {POINTS} are needed"
     elif len(found) > 1:
         evidence = below(_relative_offset(*clouds) for clouds in found)
-        why = few(len(found), "replicates")
+        why = few(len(found), "replicates", results.protocol)
     else:
         ((x, y),) = found
         random = np.random.default_rng(0)
@@ -118,7 +118,7 @@ def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: 
     halves = [epochs[epochs <= middle], epochs[epochs > middle]]
     gaps = [percent_of(_means(curve, half, common), _means(l2_curve, half, common)) for half in halves]
     pairs = [(results, decoupled), (results, l2)]
-    why = obstacle(pairs) or few(len(common), "replicates")
+    why = obstacle(pairs, inner=True) or few(len(common), "replicates", results.protocol)
     if (least := min(len(half) for half in halves)) < EVALUATIONS:
         points = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
         why = f"{why}; {points}" if why else points
@@ -199,10 +199,10 @@ def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, famil
         quantity = measure.report_quantity if tested else measure.select_quantity
         ends, curve = by_run(study.cycles, restarted, column), by_run(study.curves, plain, column)
         race = _race(ends, curve, unit_of(restarted), float(cold.block.settings["epochs"]))
-        why = obstacle([(warm, restarted), (cold, plain)], searched=False)
+        why = obstacle([(warm, restarted), (cold, plain)], searched=False, inner=True)
         if not why and race.times <= 1:
             why = "the first cycle is the whole run"
-        why = why or few(len(race.sooner), "replicates")
+        why = why or few(len(race.sooner), "replicates", warm.protocol)
         name = f"{warm.block.arm_of[restarted.arm].base}R"
         yield Claim(
             "restarts-sooner",

@@ -55,7 +55,7 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
     others = [one for one in rest if isinstance(one, Evidence)]
     if why or isinstance(own, str):
         return replace(claim, why=why or str(own))
-    why = of_replicates(land.noise.replicates)
+    why = of_replicates(land.noise.replicates, results.protocol)
     if not others:
         return replace(claim, evidence=own, why=why or f"no other window of the grid can be asked: {rest[0]}")
     values = [one.value for one in others]

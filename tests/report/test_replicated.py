@@ -34,7 +34,7 @@ def judged(rows: Rows) -> BlockResults:
         ),
         (
             replicated(with_finals(-0.5, 0.1)),
-            "a split and seeds of its own, its own search and its own winners, whose fresh seeds give one number for each",
+            "its own search and its own winners, whose fresh seeds give one number for each arm",
         ),
     ],
 )
