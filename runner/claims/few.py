@@ -12,8 +12,10 @@ ONE_REPLICATE = f"one replicate decides nothing about optimizers (replicates={2 
 def few(n: int, what: str, protocol: Protocol = ONE) -> str:
     """Why n values decide nothing by a t test; '' where they may.
 
-    It is the same number for all of them, and that of a verdict between best cells. With fewer the error rates of
-    scripts/error_rates have not been measured. Of a number that was fixed beforehand all must be there: whoever stops
+    It is the same number for all of them, and that of a verdict between best cells. With fewer replicates the error
+    rates of scripts/error_rates have not been measured. Over the seeds of one cell in one split, of which only claims
+    about what happens within networks and about a multiplied loss are made, a t test of four is as right as one of ten.
+    Of a number that was fixed beforehand all must be there: whoever stops
     sooner could have looked.
 
     Args:
