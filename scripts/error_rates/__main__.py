@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -26,6 +27,7 @@ from runner.report.table import Table
 from scripts.error_rates.draws import Runs, made_up, noise_of, resplit, runs_of
 
 FIXED = (4, 8, 20)
+COMPARISONS = (1, 2)  # primary ones of a study, which share alpha
 MOST = 40  # replicates with a look after each
 PRIORS = (0.25, 1.0, 4.0, 16.0)  # g
 CALM = 0.15  # times the noise, so that there are enough studies in which arms are called equal
@@ -33,61 +35,78 @@ EFFECTS = (0, 5, 10, 20)  # percent of the reference's error
 WRONG = {0: ("lower", "higher"), 5: ("equal", "lower")}  # an effect is an error that is higher; 5 is the margin
 
 
-def fixed(difference: np.ndarray, error: np.ndarray, replicates: int) -> tuple[str, bool, int]:
-    """(verdict, whether the interval holds the truth that is 0, replicates) of one study judged by the t test."""
-    judged = estimate(difference[:replicates])
-    return (
-        decision(judged, float(error[:replicates].mean()), Protocol(replicates)),
-        judged.low <= 0 <= judged.high,
-        replicates,
-    )
+class Said(NamedTuple):
+    """What one study says: a verdict for each of its comparisons, whether their intervals hold the truth that is 0 (at
+    every look), and after how many replicates."""
+
+    verdicts: tuple[str, ...]
+    holds: bool
+    replicates: int
 
 
-def sequential(difference: np.ndarray, error: np.ndarray, g: float) -> tuple[str, bool, int]:
-    """The same of one study with a look after each replicate; whether the interval holds 0 at every look."""
-    protocol, holds, verdict = Protocol(0, looks=True, g=g), True, "undecided"
-    first = max(REPLICATES, least(g, protocol.alpha))
-    for n in range(first, len(difference) + 1):
-        judged = protocol.judged(estimate(difference[:n]))
-        holds = holds and judged.low <= 0 <= judged.high
-        verdict = decision(judged, float(error[:n].mean()), protocol)
-        if verdict != "undecided":
-            return verdict, holds, n
-    return verdict, holds, len(difference)
+def fixed(difference: np.ndarray, error: np.ndarray, replicates: int) -> Said:
+    """One study judged by the t test; [comparisons, replicates] of one arm minus the other, and the other's error."""
+    protocol = Protocol(replicates, comparisons=len(difference))
+    return _said(difference[:, :replicates], error[:, :replicates], protocol)
+
+
+def sequential(difference: np.ndarray, error: np.ndarray, g: float) -> Said:
+    """The same of one study with a look after each replicate, until each of its comparisons is decided."""
+    protocol, holds = Protocol(0, looks=True, g=g, comparisons=len(difference)), True
+    for n in range(max(REPLICATES, least(g, 1 - protocol.level)), difference.shape[1] + 1):
+        said = _said(difference[:, :n], error[:, :n], protocol)
+        holds = holds and said.holds
+        if "undecided" not in said.verdicts:
+            break
+    return said._replace(holds=holds)
+
+
+def _said(difference: np.ndarray, error: np.ndarray, protocol: Protocol) -> Said:
+    judged = [protocol.judged(estimate(one)) for one in difference]
+    words = tuple(decision(one, float(e.mean()), protocol) for one, e in zip(judged, error, strict=True))
+    return Said(words, all(one.low <= 0 <= one.high for one in judged), difference.shape[1])
 
 
 def rates(source: str, difference: np.ndarray, error: np.ndarray) -> Iterator[dict[str, object]]:
-    """A row for each way of judging and each effect; [studies, replicates] without an effect."""
+    """A row for each way of judging and each effect; [studies, comparisons, replicates] without an effect."""
     for effect in EFFECTS:
         # A relative difference makes every error of the arm so much larger.
         shifted = difference + effect / 100 * (error + difference)
-        for replicates in (R for R in FIXED if difference.shape[1] >= R):
+        most = difference.shape[2]
+        for replicates in (R for R in FIXED if most >= R):
             judged = [fixed(d, e, replicates) for d, e in zip(shifted, error, strict=True)]
             yield _row(source, f"replicates={replicates}", effect, judged)
         for g in PRIORS:
             judged = [sequential(d, e, g) for d, e in zip(shifted, error, strict=True)]
-            yield _row(source, f"auto, g={g:g}, at most {difference.shape[1]}", effect, judged)
+            yield _row(source, f"auto, g={g:g}, at most {most}", effect, judged)
 
 
-def _row(source: str, way: str, effect: int, judged: list[tuple[str, bool, int]]) -> dict[str, object]:
-    words = Counter(verdict for verdict, _, _ in judged)
-    studies = len(judged)
-    row: dict[str, object] = {"source": source, "judged": way, "effect_percent": effect, "studies": studies}
-    row |= {word: 100 * words[word] / studies for word in ("lower", "higher", "equal", "undecided")}
-    wrong = sum(words[word] for word in WRONG.get(effect, ("lower", "equal")))
+def _row(source: str, way: str, effect: int, judged: list[Said]) -> dict[str, object]:
+    """Shares of the comparisons with each word, and of the studies in which any is wrong."""
+    words = Counter(word for said in judged for word in said.verdicts)
+    studies, comparisons = len(judged), len(judged[0].verdicts)
+    row: dict[str, object] = {"source": source, "judged": way, "comparisons": comparisons}
+    row |= {"effect_percent": effect, "studies": studies}
+    row |= {word: 100 * words[word] / studies / comparisons for word in ("lower", "higher", "equal", "undecided")}
+    wrong = sum(not set(WRONG.get(effect, ("lower", "equal"))).isdisjoint(said.verdicts) for said in judged)
     row |= {
         "false_verdicts": 100 * wrong / studies,
         "error_of_that": 100 * math.sqrt(max(wrong, 1) / studies / studies),
     }
-    row["coverage"] = 100 * sum(holds for _, holds, _ in judged) / studies if effect == 0 else math.nan
-    return row | {"mean_replicates": float(np.mean([n for _, _, n in judged]))}
+    row["coverage"] = 100 * sum(said.holds for said in judged) / studies if effect == 0 else math.nan
+    return row | {"mean_replicates": float(np.mean([said.replicates for said in judged]))}
+
+
+def grouped(values: np.ndarray, comparisons: int) -> np.ndarray:
+    """[studies * comparisons, replicates] as [studies, comparisons, replicates]: settings with runs of their own."""
+    return values.reshape(-1, comparisons, values.shape[-1])
 
 
 def old_way(runs: Runs, studies: int, rng: np.random.Generator) -> Iterator[dict[str, object]]:
     """One replicate judged over fresh seeds of its winners, as before there were replicates."""
     for fresh in (10, 60, 200):
         _, error, each = made_up(noise_of(runs), studies, 1, rng, search=4, fresh=fresh)
-        judged = [fixed(d, e, fresh) for d, e in zip(each[:, 0], np.repeat(error, fresh, 1), strict=True)]
+        judged = [fixed(d[None], e[None], fresh) for d, e in zip(each[:, 0], np.repeat(error, fresh, 1), strict=True)]
         yield _row(f"made up from {runs.arm}", f"one replicate, {fresh} fresh seeds", 0, judged)
 
 
@@ -97,6 +116,7 @@ def markdown(table: pd.DataFrame) -> str:
     head = (
         "studies made of",
         "judged by",
+        "comparisons",
         "true difference (%)",
         "false verdicts (%)",
         "equal (%)",
@@ -107,6 +127,7 @@ def markdown(table: pd.DataFrame) -> str:
         (
             row["source"],
             row["judged"],
+            str(row["comparisons"]),
             str(row["effect_percent"]),
             f"{row['false_verdicts']:.1f} ± {1.96 * row['error_of_that']:.1f}",
             f"{row['equal']:.1f}",
@@ -127,12 +148,14 @@ def main() -> None:
     rng = np.random.default_rng(0)
     rows: list[dict[str, object]] = []
     for runs in runs_of(given.study):
-        most = min(MOST, runs.val.shape[0])
-        rows += rates(f"real splits, {runs.arm}", *resplit(runs, given.studies, most, rng))
-        noise = noise_of(runs)
-        for source, scale in (("made up from", 1.0), (f"made up with {CALM:g} of the noise of", CALM)):
-            difference, error, _ = made_up(noise.scaled(scale), given.studies, MOST, rng)
-            rows += rates(f"{source} {runs.arm}", difference, error)
+        most, noise = min(MOST, runs.val.shape[0]), noise_of(runs)
+        for comparisons in COMPARISONS:
+            count = comparisons * given.studies
+            drawn = resplit(runs, count, most, rng)
+            rows += rates(f"real splits, {runs.arm}", *(grouped(part, comparisons) for part in drawn))
+            for source, scale in (("made up from", 1.0), (f"made up with {CALM:g} of the noise of", CALM)):
+                drawn = made_up(noise.scaled(scale), count, MOST, rng)[:2]
+                rows += rates(f"{source} {runs.arm}", *(grouped(part, comparisons) for part in drawn))
         rows += old_way(runs, given.studies, rng)
     table = pd.DataFrame(rows).round(2)
     print(table.to_string(index=False))

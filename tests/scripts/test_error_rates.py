@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.error_rates.__main__ import fixed, rates, sequential
+from runner.analysis.protocol import Protocol
+from runner.analysis.statistics import estimate
+from runner.analysis.verdict import decision
+from scripts.error_rates.__main__ import fixed, grouped, rates, sequential
 from scripts.error_rates.draws import FRESH, SEARCH, Noise, Runs, best, made_up, noise_of, resplit
 
 NOISE = Noise(
@@ -54,13 +57,35 @@ def test_an_arm_that_is_compared_with_itself_differs_by_0_on_average_and_by_chan
 
 def test_a_row_counts_what_the_judge_says_of_each_study() -> None:
     rng = np.random.default_rng(3)
-    difference, error, _ = made_up(NOISE, 60, 8, rng)
+    difference, error = (grouped(part, 1) for part in made_up(NOISE, 60, 8, rng)[:2])
     rows = {(row["judged"], row["effect_percent"]): row for row in rates("made up", difference, error)}
-    said = [fixed(d, e, 4)[0] for d, e in zip(difference, error, strict=True)]
+    said = [fixed(d, e, 4).verdicts[0] for d, e in zip(difference, error, strict=True)]
     row = rows["replicates=4", 0]
     assert row["lower"] == pytest.approx(100 * said.count("lower") / 60)
     assert row["false_verdicts"] == pytest.approx(100 * (said.count("lower") + said.count("higher")) / 60)
     # A difference that is there is found more often, and an arm that is looked at stops where it is sure.
     assert rows["replicates=8", 20]["higher"] > rows["replicates=8", 0]["higher"]
     looked = [sequential(d + 20.0, e, 1.0) for d, e in zip(difference, error, strict=True)]
-    assert {(verdict, n) for verdict, _, n in looked} == {("higher", 5)}
+    assert {(said.verdicts, said.replicates) for said in looked} == {(("higher",), 5)}
+
+
+def test_a_study_of_two_comparisons_is_wrong_where_either_is_and_goes_on_until_both_are_decided() -> None:
+    difference, error = (grouped(part, 2) for part in made_up(NOISE, 120, 8, np.random.default_rng(4))[:2])
+    assert difference.shape == (60, 2, 8)
+    rows = {(row["judged"], row["effect_percent"]): row for row in rates("made up", difference, error)}
+    protocol = Protocol(8, comparisons=2)
+    found = [[decision(protocol.judged(estimate(d)), 5.0, protocol) for d in study] for study in difference]
+    wrong = sum(not {"lower", "higher"}.isdisjoint(words) for words in found)
+    row = rows["replicates=8", 0]
+    assert (row["comparisons"], row["studies"]) == (2, 60)
+    assert row["false_verdicts"] == pytest.approx(100 * wrong / 60)
+    # One that is sure at once waits for the other, which nothing decides.
+    said = sequential(np.stack([difference[0, 0] + 20.0, difference[0, 1]]), error[0], 1.0)
+    assert (said.verdicts, said.replicates) == (("higher", "undecided"), 8)
+
+
+def test_two_comparisons_share_alpha() -> None:
+    """Of two that are normal around 0 a study judges either wrongly in 1 - 0.975^2 of the cases."""
+    normal = np.random.default_rng(5).standard_normal((4000, 2, 6))
+    wrong = np.mean([set(fixed(study, np.full((2, 6), 1e-9), 6).verdicts) != {"undecided"} for study in normal])
+    assert abs(wrong - (1 - 0.975**2)) < 4 * (0.05 * 0.95 / 4000) ** 0.5
