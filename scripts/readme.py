@@ -146,12 +146,12 @@ def sparing(study: Path) -> str:
 
 
 def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
-    """The validation error of the median cell of an arm's grid, wd 0 left out."""
+    """The test error of the median cell of an arm's grid, wd 0 left out."""
     params = re.search(r"\((\w+)\)", arm)
     if params is None:
         return "–"
     of_arm = search[(search["optimizer"] == optimizer) & (search["decay_params"] == params[1])]
-    return f"{of_arm.groupby(['lr', 'wd'])['val_error'].mean().median():.1f}"
+    return f"{of_arm.groupby(['lr', 'wd'])['test_error'].mean().median():.1f}"
 
 
 def claims(results: Path) -> str:

@@ -46,8 +46,8 @@ Studies = Mapping[str, Study]
 
 
 def place(folder: Path, name: str) -> Path | None:
-    """Where a study lies, in the folder or among the committed ones beside it; None where it was not run."""
-    places = (folder / name, folder.parent / name, folder.parent / f"{name}-cpu")
+    """Where a study lies, in the folder or among those beside it, the committed first; None where it was not run."""
+    places = (folder / name, folder.parent / f"{name}-cpu", folder.parent / name)
     return next((place for place in places if exists(place)), None)
 
 

@@ -23,6 +23,7 @@ from runner.analysis.protocol import REPLICATES, Protocol
 from runner.analysis.sequential import least
 from runner.analysis.statistics import estimate
 from runner.analysis.verdict import decision
+from runner.errors import UserError
 from runner.report.table import Table
 from scripts.error_rates.draws import Runs, made_up, noise_of, resplit, runs_of
 
@@ -147,7 +148,11 @@ def main() -> None:
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     rows: list[dict[str, object]] = []
-    for runs in runs_of(given.study):
+    try:
+        found = runs_of(given.study)
+    except UserError as error:
+        sys.exit(f"error_rates: {error}")
+    for runs in found:
         most, noise = min(MOST, runs.val.shape[0]), noise_of(runs)
         for comparisons in COMPARISONS:
             count = comparisons * given.studies
