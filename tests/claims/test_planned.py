@@ -13,7 +13,7 @@ from runner.finalists import blocks_of
 from runner.records.read import read
 from runner.trials.trial import Facts, expand, unique
 from tests.claims.made_up import judged, one_by_one
-from tests.config.test_experiments import composed
+from tests.config.test_experiments import NAMES, composed
 from tests.damage import check_refused, command
 from tests.helpers import optimizer
 from tests.test_replicates import done
@@ -34,9 +34,14 @@ def _facts(name: str) -> Facts:
     return Facts(name, name, 10, 5000, 500, 900, 64)
 
 
-@pytest.mark.parametrize("name", ["digits", "claims", "decay_params", "restarts", "scale_free", "budgets", "modular"])
+@pytest.mark.parametrize("name", NAMES)
 def test_an_experiment_will_speak_to_the_claim_that_it_is_for(name: str) -> None:
-    assert composed(name)[0].run.primary in planned(name)
+    run = composed(name)[0].run
+    found = planned(name, diagnostics=run.diagnostics)
+    if name == "paper/supp2":  # its second command adds the cosine that a long run at a fixed rate is compared with
+        assert not found
+    else:
+        assert not run.primary or run.primary in found
 
 
 def test_what_follows_layers_is_foreseen_where_layers_are_followed() -> None:
