@@ -215,7 +215,7 @@ def test_joblib_shards_train_each_trial_once_and_the_winners_after(tmp_path: Pat
 @pytest.mark.parametrize(
     ("typed", "expected"),
     {
-        "shards=-1": "shards=-1: must be a whole number from 0",
+        "shards=-1": "shards=-1: must be a whole number from 1",
         "shards=1.5": "shards=1.5: must be a whole number",
         "shards=many": "shards=many: must be a whole number",
         "shards=1,2": "shards: cannot be swept",
