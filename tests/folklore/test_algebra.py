@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from runner.errors import UserError
 from runner.folklore import algebra
 from runner.folklore.checks import measured
 from runner.folklore.judge import read_checks
-from runner.folklore.verdict import FALSE, PARTLY, TRUE
+from runner.folklore.verdict import FALSE, PARTLY, TRUE, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,12 @@ def test_the_algebra_comes_out_as_algebra_says(checks: Mapping[str, float]) -> N
         (algebra.step_by_step, {"linear_model_adamw": 0.1}, FALSE),
     ],
 )
-def test_other_measurements_would_give_other_verdicts(checks, judged, changes, expected) -> None:  # type: ignore[no-untyped-def]
+def test_other_measurements_would_give_other_verdicts(
+    checks: Mapping[str, float],
+    judged: Callable[[Mapping[str, float]], Verdict],
+    changes: dict[str, float],
+    expected: str,
+) -> None:
     verdict = judged({**checks, **changes})
     assert verdict.verdict == expected
     assert verdict.value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from runner.folklore.shortest_run import ratio, span
-from runner.folklore.tested import best_of, lower, no_worse, shorter, taken
+from runner.folklore.tested import Tested, best_of, lower, no_worse, shorter, taken
 from runner.folklore.verdict import FALSE, NOT_MEASURED, OPEN, PARTLY, TRUE, Part, stated, whole
 
 NOISE = np.array([-1.2, -0.5, -0.1, 0.1, 0.5, 1.2])
@@ -54,7 +55,9 @@ def test_an_edge_withholds_the_verdict_that_it_could_turn() -> None:
 
 
 @pytest.mark.parametrize("test", [lower, no_worse])
-def test_at_the_border_at_most_one_in_forty_is_called_true_or_false(test) -> None:  # type: ignore[no-untyped-def]
+def test_at_the_border_at_most_one_in_forty_is_called_true_or_false(
+    test: Callable[[np.ndarray, float], Tested],
+) -> None:
     draw = np.random.default_rng(0).normal(size=(2000, 6))
     margin = 0.5
     null, other = (0.0, -margin) if test is lower else (margin, margin)
@@ -68,7 +71,7 @@ def test_at_the_border_at_most_one_in_forty_is_called_true_or_false(test) -> Non
 def test_the_best_rival_is_chosen_on_the_other_replicates() -> None:
     rivals = {"a": {0: 1.0, 1: 9.0, 2: 9.0}, "b": {0: 5.0, 1: 5.0, 2: 5.0}}
     names = best_of(rivals)
-    assert names == {0: "b", 1: "a", 2: "a"} or names[0] == "b"
+    assert names[0] == "b"
     assert taken(rivals, names)[0] == 5.0  # not the 1.0 that is smallest there
     assert best_of({"a": {0: 1.0}}) == {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -87,7 +88,7 @@ def test_a_packed_table_whose_last_line_is_torn_or_lacks_its_newline_is_mended_b
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-9], lambda whole: b"no gzip", lambda whole: b""])
-def test_a_damaged_packed_table_is_refused_in_one_line(study: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_packed_table_is_refused_in_one_line(study: Path, damage: Callable[[bytes], bytes]) -> None:
     pack(study, "trials")
     path = study / "trials.csv.gz"
     path.write_bytes(damage(path.read_bytes()))

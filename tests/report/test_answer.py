@@ -1,0 +1,103 @@
+"""Claims about the one sentence that answers the question of the title."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runner.analysis.blocks import split
+from runner.analysis.results import results
+from runner.report.answer import answer
+from runner.report.terminal import terminal_table
+from tests.analysis.test_references import Rows, plain, with_useless
+from tests.analysis.test_results import bowl, reported, with_finals
+from tests.analysis.test_select import frame
+from tests.report.studies import replicated, search
+
+
+def said(rows: Rows, reference: str = "") -> str:
+    blocks = [results(b, reference) for b in split(frame(rows))]
+    found = answer(blocks)
+    assert "\n" not in found
+    assert found.endswith((".", "?"))
+    return found
+
+
+def test_the_answer_is_a_plain_sentence_with_its_numbers() -> None:
+    (block,) = split(frame(replicated(with_finals(-0.5, 0.1))))
+    value = next(r for r in results(block).arms if r.arm == "AdamW").difference
+    assert value is not None
+    size = f"{-value.difference.mean:.2f} ± {value.difference.half:.2f}"
+    over = "over seeds, on the one split of this data"  # as the made-up rows all have one hash
+    better = f"AdamW generalizes better than Adam + L2, {over}: test error lower by {size} points (5 replicates)."
+    assert said(replicated(with_finals(-0.5, 0.1))) == better
+    assert said(replicated(with_finals(0.5, 0.1))).startswith("AdamW generalizes worse than Adam + L2")
+    undecided = f"Undecided whether AdamW generalizes better than Adam + L2, {over}: test"
+    assert said(replicated(with_finals(-0.05, 0.5))).startswith(undecided)
+    assert said(replicated(with_finals(-0.5, 0.1)), "adamw").startswith("Adam + L2 generalizes worse than AdamW")
+
+
+def test_the_answer_names_the_population_that_the_replicates_are_draws_of() -> None:
+    rows = []
+    for row in replicated(with_finals(-0.5, 0.1)):
+        settings = json.loads(str(row["settings"]))
+        settings["dataset.hash"] = f"{row['replicate']:012d}" if row["replicate"] else settings["dataset.hash"]
+        rows.append(row | {"settings": json.dumps(settings)})
+    assert "over random splits of these 1,797 images: test error" in said(rows)
+
+
+FIVE = (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (replicated(search(error=bowl, seeds=range(4))), "no fresh seeds (add final_seeds=5)"),
+        (with_finals(-0.5, 0.1), "No verdict about optimizers: one replicate (replicates=8). Of these two cells"),
+        (with_finals(-0.5, 0.1), "(5 paired fresh seeds)"),
+        (
+            [row | {"val_size": 0, "val_error": None, "val_loss": None} for row in with_finals(-0.5, 0.1)],
+            "selected on test; keep a validation split",
+        ),
+        (
+            replicated(with_finals(-0.5, 0.1, [r for r in search(error=bowl) if float(str(r["lr"])) >= 1e-3])),
+            "a best cell is on the edge of its grid",
+        ),
+        (plain(("adamw", 0.1, 5)), "Only AdamW was run: nothing to compare it with; add optimizer=adam,adamw."),
+        (plain(("sgdw", 0.1, 5)), "Only SGDW was run: nothing to compare it with; add optimizer=sgd,sgdw."),
+        (plain(("adamw", 0.1, 5), status="failed"), "No trial has a result yet: nothing to compare."),
+        (
+            plain(("adamw", 0.1, 5)) + plain(("adam", 0.0, 5), status="failed"),
+            "Only AdamW has a result: nothing to compare it with; not yet Adam, no decay.",
+        ),
+        (plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), seeds=(7, 8)), "one replicate (replicates=8)."),
+        (
+            replicated(plain(("sgd", 0.0, 5), ("sgdw", 0.1, 4), seeds=FIVE)),
+            "SGDW generalizes better than SGD, no decay",
+        ),
+        (plain(("adam", 0.0, 60), ("adamw", 0.1, 30), seeds=FIVE, settings={"dataset": "text"}), "test loss lower by"),
+        (plain(("adam", 0.0, 60), ("adamw", 0.1, 30), seeds=FIVE, settings={"dataset": "text"}), "nats"),
+        (
+            replicated(plain(("adam", 0.0, 5), ("adamw", 0.1, 4), seeds=FIVE))
+            + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
+            "With the one cell of each that was tried, does AdamW generalize better than Adam, no decay? Better in 1",
+        ),
+        (
+            plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
+            "Nothing to compare: Adam, no decay and AdamW share no setting.",
+        ),
+    ],
+)
+def test_the_answer_says_why_there_is_none_and_what_would_help(rows: Rows, words: str) -> None:
+    assert words in said(rows)
+    assert " ".join(terminal_table(reported(rows)).rpartition("\n\n")[2].split()) == said(rows)
+
+
+def test_several_settings_are_counted_as_one_question_where_some_have_no_decay_as_the_better_of_the_two() -> None:
+    rows = replicated(with_useless(-0.5)) + [
+        row | {"trial": f"{row['trial']}x", "settings": str(row["settings"])[:-1] + ', "model.width": 16}'}
+        for row in replicated(with_finals(-0.5, 0.1))
+    ]
+    question = "Does AdamW generalize better than the better of Adam + L2 and Adam, no decay? Better in 2 settings."
+    assert said(rows) == question
