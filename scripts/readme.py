@@ -45,7 +45,8 @@ def table(results: pd.DataFrame) -> str:
         in_torch = f" = {row.wd / row.lr:g} (torch)" if row.wd_convention == "paper" else ""
         against = f"{_difference(row)}: {row.verdict}" if pd.notna(row.difference) else "–"
         lines.append(
-            f"| {row.arm} | {row.lr:g} | {_decay(row)}{in_torch} | {row.n} | {_error(row)} | {row.gap_loss:.3f} | {against} |"
+            f"| {row.arm} | {row.lr:g} | {_decay(row)}{in_torch} | {row.n} | {_error(row)} | {row.gap_loss:.3f} "
+            f"| {against} |"
         )
     lines.append("")
     lines.append(
