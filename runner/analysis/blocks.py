@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 
@@ -75,14 +74,17 @@ class Block:
 
 
 def per_block(function: Callable[[Block], Given]) -> Callable[[Block], Given]:
-    """Remember what a function gives for a block: a report asks again and again, and a block's rows never change."""
-    known: WeakKeyDictionary[Block, Given] = WeakKeyDictionary()
+    """Remember what a function gives for a block: a report asks again and again, and a block's rows never change.
+
+    The block itself keeps it. What is given may hold the block, and a table elsewhere would keep both for ever.
+    """
 
     @functools.wraps(function)
     def remembered(block: Block) -> Given:
-        if block not in known:
-            known[block] = function(block)
-        return known[block]
+        known: dict[object, Given] = vars(block).setdefault("_known", {})
+        if function not in known:
+            known[function] = function(block)
+        return known[function]
 
     return remembered
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import subprocess
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pytest
 
-from runner.analysis.blocks import split
+from runner.analysis.blocks import replicates, split
+from runner.analysis.results import results
 from runner.analysis.select import WINNER_COLUMNS, cells, replicated, winners
 from runner.records.schema import TRIALS
 from runner.report.plots.heatmap import best_cells, maps
@@ -222,3 +225,14 @@ def test_a_cell_where_nothing_converged_is_best_only_where_none_is_better() -> N
     diverged = [trial("adamw", 0.5, 0.1, seed, error=90, status="diverged") for seed in (0, 1)]
     assert winner(blind + diverged, "AdamW")["lr"] == 0.1
     assert winner(diverged, "AdamW")["lr"] == 0.5
+
+
+def test_what_is_remembered_of_a_block_goes_with_it() -> None:
+    """Else whatever reads many studies keeps all of their rows."""
+    (block,) = split(frame(search()))
+    results(block)
+    assert replicates(block) == {0: block}
+    gone = weakref.ref(block)
+    del block
+    gc.collect()
+    assert gone() is None
