@@ -7,27 +7,47 @@ is exactly 0, and whatever is found is a false verdict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from runner.analysis.blocks import split
 from runner.analysis.choice import Cell, Run, choose
 from runner.errors import UserError
 from runner.records.read import read
+from runner.refine import around, as_good
 
 SEARCH, FRESH = 2, 2  # seeds of each arm in a replicate
+_REPORTED = ("val_error", "val_loss", "test_error")
 
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """Errors in percent of one arm: `val`, `tie` (the validation loss) and `test` are [replicates, cells, seeds]."""
+    """Errors in percent of one arm.
+
+    Args:
+        arm: its label.
+        val: the validation error, [replicates, cells, seeds].
+        tie: the validation loss in nats, of the same shape.
+        test: the test error, of the same shape.
+        at: learning rate and decay of each cell.
+    """
 
     arm: str
     val: np.ndarray
     tie: np.ndarray
     test: np.ndarray
+    at: Sequence[tuple[float, float]]
+
+    def laid_down(self) -> Runs:
+        """Those of the cells that a search lays down before it refines: every second rate with every second decay."""
+        lrs, wds = (sorted(set(values))[::2] for values in zip(*self.at, strict=True))
+        kept = [c for c, (lr, wd) in enumerate(self.at) if lr in lrs and wd in wds]
+        val, tie, test = (part[:, kept] for part in (self.val, self.tie, self.test))
+        return Runs(self.arm, val, tie, test, [self.at[c] for c in kept])
 
 
 def runs_of(folder: Path) -> list[Runs]:
@@ -45,31 +65,55 @@ def runs_of(folder: Path) -> list[Runs]:
         if len(own) % (shape[0] * shape[1]):
             raise UserError(f"{folder}: {arm} lacks runs; every cell needs the same seeds in every replicate")
         own = own.sort_values(["replicate", "cell", "seed"])
-        numbers = (own[name].to_numpy(float).reshape(shape) for name in ("val_error", "val_loss", "test_error"))
-        found.append(Runs(arm, *numbers))
+        val, tie, test = (own[name].to_numpy(float).reshape(shape) for name in _REPORTED)
+        found.append(Runs(arm, val, tie, test, _places(own)))
         if found[-1].val.shape[2] < 2 * (SEARCH + FRESH):
             raise UserError(f"{folder}: needs {2 * (SEARCH + FRESH)} seeds in each cell")
     return found
 
 
-def best(val: np.ndarray, tie: np.ndarray) -> int:
-    """The cell that the program chooses; [cells, seeds]."""
+def _places(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    """Learning rate and decay of each cell, in the order of the cells' names."""
+    of_cell = rows.groupby("cell")[["lr", "wd"]].first()
+    return [(float(lr), float(wd)) for lr, wd in of_cell.to_numpy()]
+
+
+def best(
+    val: np.ndarray, tie: np.ndarray, at: Sequence[tuple[float, float]], grid: Sequence[tuple[float, float]] = ()
+) -> int:
+    """The cell that the program chooses, by its own code.
+
+    Args:
+        val: validation errors, [cells, seeds].
+        tie: validation losses, of the same shape.
+        at: learning rate and decay of each cell.
+        grid: with one round of refinement the cells that were laid down before it; empty without, where all were.
+    """
     cells = [
-        Cell(
-            str(c),
-            float(c),
-            0.0,
-            "",
-            {s: Run(float(v), float(t), False, "") for s, (v, t) in enumerate(zip(*both, strict=True))},
-        )
-        for c, both in enumerate(zip(val, tie, strict=True))
+        Cell(str(c), *at[c], "", {s: Run(float(v), float(t), False, "") for s, (v, t) in enumerate(runs)})
+        for c, runs in enumerate(zip(v, t, strict=True) for v, t in zip(val, tie, strict=True))
     ]
+    known = [cell for cell in cells if (cell.lr, cell.wd) in grid] if grid else cells
+    winner = _winner(known)
+    if grid and not as_good(winner, known):
+        near = around(winner, known)
+        winner = _winner([*known, *(cell for cell in cells if (cell.lr, cell.wd) in near)])
+    return int(winner.name)
+
+
+def _winner(cells: Sequence[Cell]) -> Cell:
     choice = choose(cells)
     assert choice is not None
-    return int(choice.winner.name)
+    return choice.winner
 
 
-def resplit(runs: Runs, studies: int, replicates: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def resplit(
+    runs: Runs,
+    studies: int,
+    replicates: int,
+    rng: np.random.Generator,
+    grid: Sequence[tuple[float, float]] = (),
+) -> tuple[np.ndarray, np.ndarray]:
     """Studies whose replicates are real ones: real splits, real runs, dealt out to two arms anew for each study.
 
     Args:
@@ -77,6 +121,7 @@ def resplit(runs: Runs, studies: int, replicates: int, rng: np.random.Generator)
         studies: how many.
         replicates: of each, drawn without repetition.
         rng: for the deals.
+        grid: as for `best`.
 
     Returns: difference and error of the reference, each [studies, replicates].
     """
@@ -88,7 +133,7 @@ def resplit(runs: Runs, studies: int, replicates: int, rng: np.random.Generator)
             reached = []
             for hand in (dealt[: SEARCH + FRESH], dealt[SEARCH + FRESH : 2 * (SEARCH + FRESH)]):
                 search, fresh = hand[:SEARCH], hand[SEARCH:]
-                won = best(runs.val[r][:, search], runs.tie[r][:, search])
+                won = best(runs.val[r][:, search], runs.tie[r][:, search], runs.at, grid)
                 reached.append(runs.test[r, won, fresh].mean())
             difference[i, k], error[i, k] = reached[0] - reached[1], reached[1]
     return difference, error
@@ -141,16 +186,32 @@ def made_up(
 
     Returns: also the differences of the single fresh seeds, [studies, replicates, fresh].
     """
+    (_, one), (_, other) = made_up_arms(noise, 2, studies, replicates, rng, search, fresh)
+    return one.mean(-1) - other.mean(-1), other.mean(-1), one - other
+
+
+def made_up_arms(
+    noise: Noise,
+    arms: int,
+    studies: int,
+    replicates: int,
+    rng: np.random.Generator,
+    search: int = SEARCH,
+    fresh: int = FRESH,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Arms that are one and the same in studies of the same splits.
+
+    Returns: of each arm the validation errors of its search, the mean over `search` seeds, [studies, replicates,
+    cells], and the test errors of its best cell with fresh seeds, [studies, replicates, fresh].
+    """
     cells, shape = len(noise.mean), (studies, replicates)
     normal = rng.multivariate_normal
-    # One split for both arms; how a cell does in it, and each seed, is the arm's own.
+    # One split for all arms; how a cell does in it, and each seed, is the arm's own.
     of_split = normal(np.zeros(2), noise.of_split, shape)
-    each = []
-    for _ in range(2):
+    found = []
+    for _ in range(arms):
         base = noise.mean + of_split[:, :, None] + normal(np.zeros(2), noise.of_cell_in_split, (*shape, cells))
         searched = base[..., 0] + normal(np.zeros(2), noise.of_seed / search, (*shape, cells))[..., 0]
-        won = searched.argmin(-1)
-        of_won = np.take_along_axis(base[..., 1], won[..., None], -1)
-        each.append(of_won + normal(np.zeros(2), noise.of_seed, (*shape, fresh))[..., 1])
-    means = [one.mean(-1) for one in each]
-    return means[0] - means[1], means[1], each[0] - each[1]
+        of_won = np.take_along_axis(base[..., 1], searched.argmin(-1)[..., None], -1)
+        found.append((searched, of_won + normal(np.zeros(2), noise.of_seed, (*shape, fresh))[..., 1]))
+    return found

@@ -9,8 +9,9 @@ import pytest
 from runner.analysis.protocol import Protocol
 from runner.analysis.statistics import estimate
 from runner.analysis.verdict import decision
-from scripts.error_rates.__main__ import fixed, grouped, rates, sequential
+from scripts.error_rates.better import rates_of_better
 from scripts.error_rates.draws import FRESH, SEARCH, Noise, Runs, best, made_up, noise_of, resplit
+from scripts.error_rates.judging import fixed, grouped, rates, sequential
 
 NOISE = Noise(
     mean=np.array([[5.0, 5.0], [6.0, 6.5], [5.2, 5.1]]),
@@ -27,7 +28,7 @@ def runs(replicates: int, seeds: int, rng: np.random.Generator) -> Runs:
     y = NOISE.mean[None, :, None] + normal(np.zeros(2), NOISE.of_seed, (replicates, cells, seeds))
     y = y + normal(np.zeros(2), NOISE.of_split, replicates)[:, None, None]
     y = y + normal(np.zeros(2), NOISE.of_cell_in_split, (replicates, cells))[:, :, None]
-    return Runs("AdamW", y[..., 0], y[..., 0] / 30, y[..., 1])
+    return Runs("AdamW", y[..., 0], y[..., 0] / 30, y[..., 1], [(0.01, 0.1), (0.02, 0.1), (0.04, 0.1)])
 
 
 def test_the_parts_of_the_noise_are_found_again() -> None:
@@ -40,7 +41,31 @@ def test_the_cell_that_is_chosen_is_that_of_the_smallest_mean() -> None:
     rng = np.random.default_rng(1)
     for _ in range(50):
         val = rng.normal(5, 1, (6, 3))
-        assert best(val, val) == pd.DataFrame(val).mean(axis=1).idxmin()
+        assert best(val, val, [(0.01 * 2**c, 0.1) for c in range(6)]) == pd.DataFrame(val).mean(axis=1).idxmin()
+
+
+FINE = [(lr, wd) for lr in (0.01, 0.01414, 0.02, 0.02828, 0.04) for wd in (0.005, 0.01, 0.02, 0.04, 0.08)]
+
+
+def fine(errors: dict[tuple[float, float], float]) -> np.ndarray:
+    """[25, 2]: 9 % in every cell but these, with hardly any noise."""
+    return np.array([[errors.get(at, 9.0), errors.get(at, 9.0) + 1e-3] for at in FINE])
+
+
+def of_fine(arm: str, at: list[tuple[float, float]]) -> Runs:
+    val = np.arange(2 * len(at) * 8, dtype=float).reshape(2, len(at), 8)
+    return Runs(arm, val, val, val, at)
+
+
+def test_a_search_that_refines_tries_the_cells_between_its_best_and_the_neighbours_alone() -> None:
+    grid = of_fine("AdamW", FINE).laid_down().at
+    assert grid == [(lr, wd) for lr in (0.01, 0.02, 0.04) for wd in (0.005, 0.02, 0.08)]
+    near, far = (0.02828, 0.04), (0.01414, 0.01)
+    val = fine({(0.04, 0.08): 3.0, near: 2.0, far: 1.0})
+    assert FINE[best(val, val, FINE, grid)] == near  # the best of all is not beside the best of the grid
+    assert FINE[best(val, val, FINE)] == far
+    as_good = fine(dict.fromkeys(FINE, 2.0) | dict.fromkeys(grid, 3.0))
+    assert FINE[best(as_good, as_good, FINE, grid)] in grid  # neighbours that are as good need no finer grid
 
 
 @pytest.mark.parametrize("kind", ["real", "made up"])
@@ -89,3 +114,14 @@ def test_two_comparisons_share_alpha() -> None:
     normal = np.random.default_rng(5).standard_normal((4000, 2, 6))
     wrong = np.mean([set(fixed(study, np.full((2, 6), 1e-9), 6).verdicts) != {"undecided"} for study in normal])
     assert abs(wrong - (1 - 0.975**2)) < 4 * (0.05 * 0.95 / 4000) ** 0.5
+
+
+def test_the_reference_is_the_one_that_looks_better_after_each_replicate() -> None:
+    """Without noise in the search one of the two is always better: then it is one comparison, as any other."""
+    calm = Noise(NOISE.mean, NOISE.of_split, np.zeros((2, 2)), np.array([[1e-12, 0.0], [0.0, 0.25]]))
+    rows = {str(row["judged"]): row for row in rates_of_better("made up", calm, 400, 20, np.random.default_rng(6))}
+    assert list(rows) == ["replicates=4", "replicates=8", "replicates=20", "auto, g=1, at most 20"]
+    for row in rows.values():
+        assert float(str(row["false_verdicts"])) <= 5 + 4 * 100 * (0.05 * 0.95 / 400) ** 0.5
+        assert float(str(row["lower"])) + float(str(row["higher"])) == row["false_verdicts"]
+    assert float(str(rows["replicates=4"]["false_verdicts"])) > 0
