@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Whether a study comes to the same verdict again: `python scripts/repeats.py STUDY SIZE [--out FILE.csv]`.
+"""Whether a study comes to the same verdicts again: `python scripts/repeats.py STUDY SIZE [--out FILE.csv]`.
 
 STUDY has many replicates, say `python -m runner +experiment=digits replicates=60 study=digits-60`. Replicates 0 to
 SIZE - 1 are what the experiment itself would have trained, the next SIZE are the same experiment with other splits and
-other seeds, and so on: no two of them share a seed, a search or a split. Each is judged as if it were the whole study.
+other seeds, and so on: no two of them share a seed, a search or a split. Each is judged as if it were the whole study:
+its headline comparison, or with `--claims` every claim of claims.csv.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +20,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pandas as pd
 
 from runner.analysis.blocks import split
-from runner.analysis.primary import primary
+from runner.analysis.primary import primary, results_of
 from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
+from runner.analysis.study_results import StudyResults
+from runner.claims.judge import judge
 from runner.errors import UserError
 from runner.records.read import read
+from runner.report.claims_table import frame
 
 
 def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame:
@@ -41,18 +46,51 @@ def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame
     Raises:
         UserError: where there are not two repetitions of that size.
     """
-    highest = int(pd.to_numeric(trials["replicate"]).fillna(0).max())
-    runs = (highest + 1) // size if size > 0 else 0
-    if runs < 2:
-        raise UserError(
-            f"{highest + 1} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them"
-        )
-    return pd.DataFrame([row for run in range(runs) for row in _run(trials, run, size, protocol)])
+    found = [row for run, of, own in runs(trials, size) for row in _run(own, run, of, protocol)]
+    return pd.DataFrame(found)
 
 
-def _run(trials: pd.DataFrame, run: int, size: int, protocol: Protocol) -> Iterator[dict[str, object]]:
-    first, last = run * size, (run + 1) * size - 1
-    own = trials[pd.to_numeric(trials["replicate"]).fillna(0).between(first, last)]
+def runs(trials: pd.DataFrame, size: int) -> list[tuple[int, str, pd.DataFrame]]:
+    """The repetitions: number (from 1), replicates ("0-5") and rows of each. Raises as `repeats` does."""
+    number = pd.to_numeric(trials["replicate"]).fillna(0)
+    there = int(number.max()) + 1
+    if size < 1 or there < 2 * size:
+        raise UserError(f"{there} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them")
+    spans = [(first, first + size - 1) for first in range(0, there - size + 1, size)]
+    return [(1 + run, f"{a}-{b}", trials[number.between(a, b)]) for run, (a, b) in enumerate(spans)]
+
+
+def claims_again(folder: Path, size: int) -> pd.DataFrame:
+    """A row for each repetition and each claim: what it came to, by what the study's first command laid down.
+
+    Args:
+        folder: of the study, with several times `size` replicates.
+        size: replicates of one repetition, which is what the first command asked for.
+
+    Returns:
+        Columns `run` (from 1), `replicates` ("0-5"), and of claims.csv `claim`, `name`, `scope`, `value`, `low`,
+        `high`, `n`, `verdict`, `why`.
+
+    Raises:
+        UserError: where there are not two repetitions of that size, or no study.
+    """
+    more = [read(folder, name) for name in ("curves", "cycles", "dynamics")]
+    tables = []
+    for run, of, own in runs(read(folder), size):
+        with tempfile.TemporaryDirectory() as alone:
+            # Replicates that a later command added would be judged as looks; here each run stands for a study.
+            first = (folder / "study.yaml").read_text(encoding="utf-8").split("\n---\n")[0]
+            (Path(alone) / "study.yaml").write_text(first + "\n", encoding="utf-8")
+            blocks = results_of(Path(alone), own)
+        if any(one.protocol.replicates != size for one in blocks):
+            asked = blocks[0].protocol.replicates
+            raise UserError(f"SIZE is {size}, but the first command of {folder} asked for {asked} replicates")
+        parts = (table[table["trial"].isin(own["trial"])] for table in more)
+        tables.append(frame(judge(StudyResults(blocks, *parts))).assign(run=run, replicates=of))
+    return pd.concat(tables)["run replicates claim name scope value low high n verdict why".split()]
+
+
+def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> Iterator[dict[str, object]]:
     for block in split(own):
         found = results(block, "", protocol)
         main = primary(found.arms)
@@ -62,8 +100,8 @@ def _run(trials: pd.DataFrame, run: int, size: int, protocol: Protocol) -> Itera
         measure, judged = block.measure.report, main.difference.difference
         names = (str(block.settings[name]) for name in ("model", "dataset", "epochs", "schedule"))
         yield {
-            "run": run + 1,
-            "replicates": f"{first}-{last}",
+            "run": run,
+            "replicates": replicates,
             "block": " ".join(names),
             "arm": main.arm,
             "reference": main.reference,
@@ -87,18 +125,23 @@ def main() -> None:
         metavar="N",
         help="primary ones of the experiment, which share alpha; those of STUDY where it is not given",
     )
+    parser.add_argument("--claims", action="store_true", help="every claim in place of the headline comparison")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="where the table goes besides the terminal")
     chosen = parser.parse_args()
     try:
-        trials = read(chosen.study)
-        comparisons = chosen.comparisons or sum(block.compares for block in split(trials))
-        found = repeats(trials, chosen.size, Protocol(chosen.size, comparisons=max(1, comparisons)))
+        if chosen.claims:
+            found = claims_again(chosen.study, chosen.size)
+        else:
+            trials = read(chosen.study)
+            comparisons = chosen.comparisons or sum(block.compares for block in split(trials))
+            found = repeats(trials, chosen.size, Protocol(chosen.size, comparisons=max(1, comparisons)))
     except UserError as error:
         sys.exit(f"repeats: {error}")
     if chosen.out:
         found.to_csv(chosen.out, index=False, float_format="%.6g")
     print(found.round(2).to_string(index=False))
-    for name, group in found.groupby("block"):
+    judged = found["name"] + ", " + found["scope"] if chosen.claims else found["block"]
+    for name, group in found.groupby(judged, sort=False):
         print(f"{name}: {group['verdict'].value_counts().to_dict()}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -10,10 +12,11 @@ from runner.analysis.primary import primary
 from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.errors import UserError
-from scripts.repeats import repeats
+from runner.report.write import write_report
+from scripts.repeats import claims_again, repeats
 from tests.analysis.test_results import with_finals
 from tests.analysis.test_select import frame
-from tests.report.studies import replicated
+from tests.report.studies import replicated, write
 
 PROTOCOL = Protocol(4)
 
@@ -41,3 +44,30 @@ def test_replicates_that_are_no_two_runs_are_refused() -> None:
     for size in (0, -1, 5, 9, 100):
         with pytest.raises(UserError, match=f"no two runs of {size}"):
             repeats(study(), size, PROTOCOL)
+
+
+def folder(path: Path, first: int, last: int) -> Path:
+    """The study's replicates from `first` to `last`, of which the first command asked for four."""
+    rows = replicated(with_finals(-0.5, 0.1, seeds=range(100, 109)))
+    write(path, [row for row in rows if first <= int(str(row["replicate"])) <= last])
+    (path / "study.yaml").write_text("---\nsettings: [{replicates: 4}]\n---\nsettings: [{replicates: 9}]\n")
+    return path
+
+
+def test_each_run_is_claimed_of_what_it_would_be_were_it_the_whole_study(tmp_path: Path) -> None:
+    found = claims_again(folder(tmp_path / "all", 0, 8), 4)
+    alone = folder(tmp_path / "alone", 0, 3)
+    (alone / "study.yaml").write_text("settings: [{replicates: 4}]\n")
+    write_report(alone)
+    own = pd.read_csv(alone / "claims.csv", dtype={"claim": str})
+    first = found[found["run"] == 1].reset_index(drop=True)
+    for name in ("claim", "name", "scope", "verdict"):
+        assert list(first[name]) == list(own[name])
+    assert list(first["value"]) == pytest.approx(list(own["value"]), nan_ok=True)
+    assert "confirmed" in set(first["verdict"])
+    assert list(found.groupby("run")["replicates"].unique().map(list)) == [["0-3"], ["4-7"]]
+
+
+def test_a_size_that_the_study_did_not_lay_down_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"SIZE is 3, but the first command of .* asked for 4 replicates"):
+        claims_again(folder(tmp_path, 0, 8), 3)
