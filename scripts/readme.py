@@ -156,7 +156,7 @@ def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
 
 def claims(results: Path) -> str:
     """The table of verdicts, from the claims.csv of the committed studies."""
-    lines = ["| claim | verdict | measured, with its interval | the paper |", "|---|---|---:|---|"]
+    lines = ["| claim | verdict | again | measured, with its interval | the paper |", "|---|---|---|---:|---|"]
     rows = [row for study, words in SHOWN for row in _shown(results / study / "claims.csv", study, words)]
     for row in sorted(rows, key=lambda row: int(re.match(r"\d+", str(row["claim"])).group())):  # type: ignore[union-attr]
         because = str(row["why"]).split(";")[0] if row["verdict"] == "undecided" else ""
@@ -167,15 +167,42 @@ def claims(results: Path) -> str:
         link = f"[{row['claim']}]({row['study']}/claims.md)"
         network = NETWORKS.get(str(row["scope"]).split()[0], "")
         name = f"{row['name']} ({network})" if row["study"] in BOTH and network else row["name"]
-        lines.append(f"| {link}. {name} | {verdict} | {value}{unit} | {row['paper_value']} |")
+        again = row["again"] or "–"
+        lines.append(f"| {link}. {name} | {verdict} | {again} | {value}{unit} | {row['paper_value']} |")
     return "\n".join(lines) + "\n"
+
+
+def came_again(results: Path) -> str:
+    """How many verdicts of the studies that were trained again came out the same."""
+    rows = [row for path in results.glob("*/again.csv") for row in _shown(path.with_name("claims.csv"), "", "")]
+    decided = [row for row in rows if row["verdict"] != "undecided" and row["again"]]
+    again = [row["again"] == row["verdict"] or row["again"] for row in decided]
+    same, left = again.count(True), again.count("undecided")
+    return (
+        f"Of the {len(again)} decided ones {same} came out again, {left} were undecided then, and "
+        f"{len(again) - same - left} came out the other way.\n"
+    )
 
 
 def _shown(path: Path, study: str, pattern: str) -> list[dict[str, Any]]:
     """The rows of a study's claims.csv that the table shows."""
     rows = pd.read_csv(path, dtype={"claim": str}).fillna({"why": ""}).to_dict("records")
     wanted = [row for row in rows if re.search(pattern, f"{row['claim']} | {row['name']} | {row['scope']}")]
-    return [{str(key): value for key, value in row.items()} | {"study": study} for row in wanted]
+    second = verdicts_again(path.parent)
+    more = [{"study": study, "again": second.get((row["claim"], row["name"], row["scope"]), "")} for row in wanted]
+    return [{str(key): value for key, value in row.items()} | own for row, own in zip(wanted, more, strict=True)]
+
+
+def verdicts_again(study: Path) -> dict[tuple[str, str, str], str]:
+    """The verdict on each claim (number, name, scope) when the study was trained once more with other splits and seeds.
+
+    Empty for a study without again.csv, which `scripts/repeats.py STUDY SIZE --claims` writes.
+    """
+    path = study / "again.csv"
+    if not path.exists():
+        return {}
+    rows = pd.read_csv(path, dtype={"claim": str}).to_dict("records")
+    return {(row["claim"], row["name"], row["scope"]): row["verdict"] for row in rows if row["run"] == 2}
 
 
 def columns() -> dict[str, str]:
@@ -207,6 +234,7 @@ def with_tables(page: str, results: Path) -> str:
         "digits table": over_replicates(digits),
         "CIFAR-10 table": table(cifar10),
     }
+    texts |= {"claims again": came_again(results)}
     texts |= {"sparing table": sparing(results / "decay-params-cpu"), "claims table": claims(results)} | columns()
     for name, text in texts.items():
         page = _filled(page, name, text)

@@ -6,8 +6,9 @@ A paragraph of findings ends with a comment that names what carries it, entries 
 
 The first form names rows of a study's claims.csv by claim and a pattern of "NAME | SCOPE"; or with `table` in place of
 the claim, rows of generalization.csv by a pattern of "MODEL | ARM | BLOCK"; or rows of folklore.csv by number. All rows
-that match must have the verdict. The second names a file. Every number of the paragraph stands in what its
-mark names. A paragraph that is no item of a list and has no number needs no mark.
+that match must have the verdict, and where the study was trained again with other splits and seeds (again.csv) they
+must have come to it there too. The second names a file. Every number of the paragraph stands in what its mark names. A
+paragraph that is no item of a list and has no number needs no mark.
 """
 
 from __future__ import annotations
@@ -103,6 +104,21 @@ def stands_in(printed: str, numbers: list[float]) -> bool:
     return any(abs(abs(number) - float(text)) <= 0.5000001 * 10**-decimals for number in numbers)
 
 
+def again(entry: str) -> set[str]:
+    """The verdicts on the claims that an entry names, of the study's second run; empty where it was not run again."""
+    study, which, *rest = shlex.split(entry)
+    path = RESULTS / study / "again.csv"
+    if not path.exists() or which == "table":
+        return set()
+    rows = pd.read_csv(path, dtype={"claim": str})
+    rows = rows[(rows["run"] == 2) & (rows["claim"] == which)]
+    return {
+        str(row["verdict"])
+        for row in rows.to_dict("records")
+        if re.search(rest[0], f"{row['name']} | {row['scope']}") is not None
+    }
+
+
 EVERY = [paragraph for place in FINDINGS for paragraph in between(*place)]
 
 
@@ -115,6 +131,7 @@ def test_what_a_page_says_is_what_its_studies_say(paragraph: Paragraph) -> None:
             rows, verdict = rows_of(entry)
             assert len(rows), f"{entry}: no such row"
             assert {str(one).split(" (")[0] for one in rows["verdict"]} == {verdict}, entry
+            assert verdict == "undecided" or again(entry) <= {verdict}, f"{entry}: not with other splits and seeds"
     pool = [number for entry in paragraph.carriers for number in numbers_of(entry)]
     for printed in paragraph.numbers:
         assert stands_in(printed, pool), f"{printed} stands in nothing of {paragraph.carriers}: {paragraph.text}"
