@@ -13,6 +13,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -20,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pandas as pd
 
 from runner.analysis.blocks import split
-from runner.analysis.primary import primary, results_of
-from runner.analysis.protocol import Protocol
+from runner.analysis.primary import primary
+from runner.analysis.protocol import Protocol, protocol_of
 from runner.analysis.results import results
 from runner.analysis.study_results import StudyResults
 from runner.claims.judge import judge
@@ -60,12 +61,13 @@ def runs(trials: pd.DataFrame, size: int) -> list[tuple[int, str, pd.DataFrame]]
     return [(1 + run, f"{a}-{b}", trials[number.between(a, b)]) for run, (a, b) in enumerate(spans)]
 
 
-def claims_again(folder: Path, size: int) -> pd.DataFrame:
-    """A row for each repetition and each claim: what it came to, by what the study's first command laid down.
+def claims_again(folder: Path, size: int, comparisons: int = 0) -> pd.DataFrame:
+    """A row for each repetition and each claim: what it came to, by the alpha and the margins of the first command.
 
     Args:
         folder: of the study, with several times `size` replicates.
-        size: replicates of one repetition, which is what the first command asked for.
+        size: replicates of one repetition, as if a command had asked for so many.
+        comparisons: primary ones of the experiment, which share alpha; 0 for those of this study.
 
     Returns:
         Columns `run` (from 1), `replicates` ("0-5"), and of claims.csv `claim`, `name`, `scope`, `value`, `low`,
@@ -81,12 +83,13 @@ def claims_again(folder: Path, size: int) -> pd.DataFrame:
             # Replicates that a later command added would be judged as looks; here each run stands for a study.
             first = (folder / "study.yaml").read_text(encoding="utf-8").split("\n---\n")[0]
             (Path(alone) / "study.yaml").write_text(first + "\n", encoding="utf-8")
-            blocks = results_of(Path(alone), own)
-        if any(one.protocol.replicates != size for one in blocks):
-            asked = blocks[0].protocol.replicates
-            raise UserError(f"SIZE is {size}, but the first command of {folder} asked for {asked} replicates")
-        parts = (table[table["trial"].isin(own["trial"])] for table in more)
-        tables.append(frame(judge(StudyResults(blocks, *parts))).assign(run=run, replicates=of))
+            laid_down = replace(protocol_of(Path(alone)), replicates=size)
+        parts = split(own)
+        protocol = replace(laid_down, comparisons=comparisons or max(1, sum(block.compares for block in parts)))
+        blocks = tuple(results(block, "", protocol) for block in parts)
+        curves, cycles, dynamics = (table[table["trial"].isin(own["trial"])] for table in more)
+        claims = judge(StudyResults(blocks, curves, cycles, dynamics))
+        tables.append(frame(claims).assign(run=run, replicates=of))
     return pd.concat(tables)["run replicates claim name scope value low high n verdict why".split()]
 
 
@@ -130,7 +133,7 @@ def main() -> None:
     chosen = parser.parse_args()
     try:
         if chosen.claims:
-            found = claims_again(chosen.study, chosen.size)
+            found = claims_again(chosen.study, chosen.size, chosen.comparisons)
         else:
             trials = read(chosen.study)
             comparisons = chosen.comparisons or sum(block.compares for block in split(trials))

@@ -46,18 +46,20 @@ def test_replicates_that_are_no_two_runs_are_refused() -> None:
             repeats(study(), size, PROTOCOL)
 
 
-def folder(path: Path, first: int, last: int) -> Path:
-    """The study's replicates from `first` to `last`, of which the first command asked for four."""
+def folder(path: Path, first: int, last: int, *asked: int) -> Path:
+    """The study's replicates from `first` to `last`, and commands that asked for so many."""
     rows = replicated(with_finals(-0.5, 0.1, seeds=range(100, 109)))
     write(path, [row for row in rows if first <= int(str(row["replicate"])) <= last])
-    (path / "study.yaml").write_text("---\nsettings: [{replicates: 4}]\n---\nsettings: [{replicates: 9}]\n")
+    (path / "study.yaml").write_text("".join(f"---\nsettings: [{{replicates: {count}}}]\n" for count in asked))
     return path
 
 
-def test_each_run_is_claimed_of_what_it_would_be_were_it_the_whole_study(tmp_path: Path) -> None:
-    found = claims_again(folder(tmp_path / "all", 0, 8), 4)
-    alone = folder(tmp_path / "alone", 0, 3)
-    (alone / "study.yaml").write_text("settings: [{replicates: 4}]\n")
+@pytest.mark.parametrize("asked", [(4, 9), (9,)])
+def test_each_run_is_claimed_of_what_it_would_be_were_it_the_whole_study(
+    asked: tuple[int, ...], tmp_path: Path
+) -> None:
+    found = claims_again(folder(tmp_path / "all", 0, 8, *asked), 4)
+    alone = folder(tmp_path / "alone", 0, 3, 4)
     write_report(alone)
     own = pd.read_csv(alone / "claims.csv", dtype={"claim": str})
     first = found[found["run"] == 1].reset_index(drop=True)
@@ -66,8 +68,3 @@ def test_each_run_is_claimed_of_what_it_would_be_were_it_the_whole_study(tmp_pat
     assert list(first["value"]) == pytest.approx(list(own["value"]), nan_ok=True)
     assert "confirmed" in set(first["verdict"])
     assert list(found.groupby("run")["replicates"].unique().map(list)) == [["0-3"], ["4-7"]]
-
-
-def test_a_size_that_the_study_did_not_lay_down_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"SIZE is 3, but the first command of .* asked for 4 replicates"):
-        claims_again(folder(tmp_path, 0, 8), 3)
