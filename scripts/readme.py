@@ -4,32 +4,24 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import pandas as pd
 
+from runner.analysis.primary import results_of
 from runner.records.column import Text
 from runner.records.read import read
 from runner.records.schema import TABLES
+from scripts.claims_page import NETWORKS, came_again, claims
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
+
 PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", ROOT / "results" / "columns.md")
 MARKS = r"(<!-- {name} -->\n).*?(<!-- end -->)"
-# What the claims table shows: (study, a pattern of "CLAIM | NAME | SCOPE").
-SHOWN = (
-    ("claims-cpu", r"^(?![23] \|).*\|.*cosine schedule"),
-    ("claims-cpu", r"^[23] \|"),  # which are about several schedules
-    ("restarts-cpu", r"^15 \|"),
-    ("budgets-cpu", r"^1[01] \|"),  # which are about several budgets
-    ("mechanism-cpu", r"^(18|19|21) \|"),
-    ("scale-free-cpu", r"^(18|19|21) \|"),
-    ("grokking-cpu", r"\|.*fractions"),
-    ("decay-params-cpu", r"^(1|24) \|"),
-    ("digits-cpu", r"^(1|25) \|"),
-)
-NETWORKS = {"resnet": "ResNet", "transformer": "Transformer"}
-BOTH = ("digits-cpu", "decay-params-cpu")  # the studies of more than one network
 # What a verdict on AdamW beside Adam + L2 answers to the title's question.
 ANSWERS = {"lower": "yes", "higher": "no, it generalizes worse", "equal": "no, both do alike"}
 
@@ -107,6 +99,19 @@ def repeated(runs: pd.DataFrame, claims: pd.DataFrame) -> str:
     )
 
 
+def beside_none(study: Path) -> str:
+    """What AdamW gains over Adam without decay, network by network, judged as the study judges its own comparisons."""
+    lines = []
+    for block in results_of(study, read(study), "Adam, no decay"):
+        (adamw,) = [arm for arm in block.arms if arm.arm == "AdamW"]
+        assert adamw.difference is not None
+        found = adamw.difference.difference
+        half = (found.high - found.low) / 2
+        name = NETWORKS[str(block.block.settings["model"])]
+        lines.append(f"{_signed(found.mean, 1)} ± {half:.1f} points ({adamw.verdict}) on the {name}")
+    return f"* **Decay the weights.** AdamW beside Adam without decay: {', '.join(lines)}.\n"
+
+
 def _signed(value: float, digits: int) -> str:
     """'+0.3' or '-0.3', and '0.0' where nothing is left of it."""
     text = f"{value:+.{digits}f}"
@@ -162,57 +167,6 @@ def _median(search: pd.DataFrame, optimizer: str, arm: str) -> str:
     return f"{of_arm.groupby(['lr', 'wd'])['test_error'].mean().median():.1f}"
 
 
-def claims(results: Path) -> str:
-    """The table of verdicts, from the claims.csv of the committed studies."""
-    lines = ["| claim | verdict | again | measured, with its interval | the paper |", "|---|---|---|---:|---|"]
-    rows = [row for study, words in SHOWN for row in _shown(results / study / "claims.csv", study, words)]
-    for row in sorted(rows, key=lambda row: int(re.match(r"\d+", str(row["claim"])).group())):  # type: ignore[union-attr]
-        because = str(row["why"]).split(";")[0] if row["verdict"] == "undecided" else ""
-        value = f"{row['value']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" if pd.notna(row["value"]) else "–"
-        verdict = f"{row['verdict']} ({because})" if because and value == "–" else row["verdict"]
-        what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
-        unit = " points" if what.startswith("points") else " %" if "in percent of" in row["statistic"] else ""
-        link = f"[{row['claim']}]({row['study']}/claims.md)"
-        network = NETWORKS.get(str(row["scope"]).split()[0], "")
-        name = f"{row['name']} ({network})" if row["study"] in BOTH and network else row["name"]
-        again = row["again"] or "–"
-        lines.append(f"| {link}. {name} | {verdict} | {again} | {value}{unit} | {row['paper_value']} |")
-    return "\n".join(lines) + "\n"
-
-
-def came_again(results: Path) -> str:
-    """How many verdicts of the studies that were trained again came out the same."""
-    rows = [row for path in results.glob("*/again.csv") for row in _shown(path.with_name("claims.csv"), "", "")]
-    decided = [row for row in rows if row["verdict"] != "undecided" and row["again"]]
-    again = [row["again"] == row["verdict"] or row["again"] for row in decided]
-    same, left = again.count(True), again.count("undecided")
-    return (
-        f"Of the {len(again)} decided ones {same} came out again, {left} were undecided then, and "
-        f"{len(again) - same - left} came out the other way.\n"
-    )
-
-
-def _shown(path: Path, study: str, pattern: str) -> list[dict[str, Any]]:
-    """The rows of a study's claims.csv that the table shows."""
-    rows = pd.read_csv(path, dtype={"claim": str}).fillna({"why": ""}).to_dict("records")
-    wanted = [row for row in rows if re.search(pattern, f"{row['claim']} | {row['name']} | {row['scope']}")]
-    second = verdicts_again(path.parent)
-    more = [{"study": study, "again": second.get((row["claim"], row["name"], row["scope"]), "")} for row in wanted]
-    return [{str(key): value for key, value in row.items()} | own for row, own in zip(wanted, more, strict=True)]
-
-
-def verdicts_again(study: Path) -> dict[tuple[str, str, str], str]:
-    """The verdict on each claim (number, name, scope) when the study was trained once more with other splits and seeds.
-
-    Empty for a study without again.csv, which `scripts/repeats.py STUDY SIZE --claims` writes.
-    """
-    path = study / "again.csv"
-    if not path.exists():
-        return {}
-    rows = pd.read_csv(path, dtype={"claim": str}).to_dict("records")
-    return {(row["claim"], row["name"], row["scope"]): row["verdict"] for row in rows if row["run"] == 2}
-
-
 def columns() -> dict[str, str]:
     """The columns of each table of the records as declared, by the name of their mark in results/columns.md."""
     texts = {}
@@ -245,7 +199,7 @@ def with_tables(page: str, results: Path) -> str:
         "digits table": over_replicates(digits),
         "CIFAR-10 table": table(cifar10),
     }
-    texts |= {"claims again": came_again(results)}
+    texts |= {"claims again": came_again(results), "beside none": beside_none(results / "digits-cpu")}
     texts |= {"sparing table": sparing(results / "decay-params-cpu"), "claims table": claims(results)} | columns()
     for name, text in texts.items():
         page = _filled(page, name, text)
