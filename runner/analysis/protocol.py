@@ -16,10 +16,11 @@ from typing import Any
 from runner.analysis.sequential import REPLICATES as REPLICATES
 from runner.analysis.sequential import confidence_sequence
 from runner.analysis.statistics import Estimate, t_half
-from runner.config.settings import RunSettings, TrialSettings
+from runner.config.settings import AXES, RunSettings, TrialSettings
 from runner.records.commands import HELD, laid_down, noted
 
 _CONFIGURATION = tuple(f.name for f in fields(TrialSettings))  # all but lr, wd, seed and how it is run
+_PLACES = ("cache", "root", "label")  # of a dataset, which is the same wherever it lies
 
 
 @dataclass(frozen=True)
@@ -127,23 +128,48 @@ def of_commands(
 
 
 def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
-    """What later commands gave more of to a configuration that an earlier one had: a result may change with it."""
+    """What later commands gave more of to an arm that an earlier one had: a result may change with it."""
     found: list[str] = []
     known: dict[str, dict[str, set[Any]]] = {}
     for settings in commands:
         asked: dict[str, dict[str, set[Any]]] = {}
         for one in settings:
             try:
-                key = json.dumps({name: one[name] for name in _CONFIGURATION if name in one}, sort_keys=True)
-                more = {"cells": set(product(one["lr"], one["wd"])), "search seeds": set(one["seed"])}
-                more |= {name: set(range(int(one.get(name, 0)))) for name in ("final_seeds", "refine")}
-            except (TypeError, ValueError, LookupError):  # edited by hand
+                arms = _by_arm(one)
+            except (TypeError, ValueError, LookupError, AttributeError):  # edited by hand
                 continue
-            of_key = asked.setdefault(key, {})
-            for name, values in more.items():
-                of_key[name] = of_key.get(name, set()) | values
-        for key, of_key in asked.items():
-            before = known.get(key, of_key)
-            found += [name for name, values in of_key.items() if values - before[name]]
-            known[key] = {name: values | before[name] for name, values in of_key.items()}
+            for arm, more in arms.items():
+                of_arm = asked.setdefault(arm, {})
+                for name, values in more.items():
+                    of_arm[name] = of_arm.get(name, set()) | values
+        for arm, of_arm in asked.items():
+            before = known.get(arm, of_arm)
+            found += [name for name, values in of_arm.items() if values - before[name]]
+            known[arm] = {name: values | before[name] for name, values in of_arm.items()}
     return tuple(dict.fromkeys(found))
+
+
+def _by_arm(settings: Mapping[str, Any]) -> dict[str, dict[str, set[Any]]]:
+    """What a configuration asks for, by arm: its runs with decay, and those without, which both twins share.
+
+    An optimizer's other numbers, such as beta2, and a rule for the decay make other cells of the same arm.
+    """
+    own = {name: settings[name] for name in _CONFIGURATION if name in settings}
+    own["dataset"] = {key: value for key, value in dict(own.get("dataset", {})).items() if key not in _PLACES}
+    optimizer = dict(own.pop("optimizer", {}))
+    decays = {name: optimizer.pop(name) for name in ("name", "decay_params") if name in optimizer}
+    rule = [settings.get("wd_rule", "none"), settings.get("wd_rule_constant")]
+    hyper = json.dumps([{key: optimizer[key] for key in optimizer if key not in AXES}, rule], sort_keys=True)
+    shared = {key: own[key] for key in own if key not in ("wd_convention", "wd_schedule")}
+    keys = (own | decays, shared | {"name": decays.get("name", "").removesuffix("w")})
+    positive = [wd for wd in settings["wd"] if wd or rule[0] != "none"]
+    runs = {name: set(range(int(settings.get(name, 0)))) for name in ("final_seeds", "refine")}
+    return {
+        json.dumps(key, sort_keys=True): {
+            "cells": set(product(settings["lr"], wds, [hyper])),
+            "search seeds": set(settings["seed"]),
+            **runs,
+        }
+        for key, wds in zip(keys, (positive, [wd for wd in settings["wd"] if wd not in positive]), strict=True)
+        if wds
+    }

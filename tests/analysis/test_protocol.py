@@ -119,9 +119,10 @@ def test_a_confidence_sequence_without_ends_is_no_dash() -> None:
         assert "– to –" not in text
 
 
-def command(optimizer: str = "adamw", **more: Any) -> dict[str, Any]:
+def command(**more: Any) -> dict[str, Any]:
     """A configuration as study.yaml has it."""
-    own = {"optimizer": {"name": optimizer}, "lr": [0.1, 0.2], "wd": [0.0, 0.1], "seed": [0, 1], "final_seeds": 3}
+    own: dict[str, Any] = {"dataset": {"name": "digits"}, "wd_convention": "paper"}
+    own |= {"optimizer": {"name": "adamw"}, "lr": [0.1, 0.2], "wd": [0.0, 0.1], "seed": [0, 1], "final_seeds": 3}
     return own | {"replicates": 8, "alpha": 0.05, "prior_g": 1.0, "equal_within": 5.0, "primary": ""} | more
 
 
@@ -152,7 +153,16 @@ def test_what_the_first_command_laid_down_holds_and_later_changes_are_told() -> 
         ({"seed": [0, 1, 2]}, ("search seeds",)),
         ({"seed": [0, 1, 2], "wd": [0.3]}, ("cells", "search seeds")),
         ({"final_seeds": 1, "lr": [0.1]}, ()),
-        ({"optimizer": {"name": "adam"}, "lr": [0.7], "final_seeds": 9}, ()),
+        ({"optimizer": {"name": "adam"}, "wd": [0.1], "lr": [0.7], "final_seeds": 9}, ()),
+        # Other numbers of an optimizer, and rules for the decay, are cells of the same arm.
+        ({"optimizer": {"name": "adamw", "beta2": 0.9}}, ("cells",)),
+        ({"wd": [0.0], "wd_rule": "batch"}, ("cells",)),
+        # The arm without decay is that of both twins.
+        ({"optimizer": {"name": "adam"}, "lr": [0.7]}, ("cells",)),
+        ({"wd_convention": "normalized", "wd": [0.0, 0.5], "lr": [0.7]}, ("cells",)),
+        ({"wd_convention": "normalized", "wd": [0.0, 0.5]}, ()),
+        ({"dataset": {"name": "digits", "cache": "elsewhere"}, "seed": [2]}, ("search seeds",)),
+        ({"dataset": {"name": "modular"}, "seed": [2]}, ()),
         ({"epochs": 90, "final_seeds": 9}, ()),
         ({}, ()),
     ],
