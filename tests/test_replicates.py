@@ -178,7 +178,9 @@ def test_a_cell_that_was_first_added_near_a_winner_counts_as_one_of_a_grid_that_
             ("-m", "optimizer=sgd,sgdw", "replicates=auto", "primary=best-cell"),
             "which primary=best-cell is not about here; give replicates=N",
         ),
-        (("alpha=2",), "alpha=2.0: must be between 0 and 1"),
+        (("alpha=2",), "alpha=2.0: must be from 1e-9 to below 1"),
+        (("replicates=4", "alpha=1e-17"), "alpha=1e-17: must be from 1e-9 to below 1"),  # its level is 100 %
+        (("-m", "optimizer=adam,adamw", "replicates=auto", "prior_g=1e-300"), "prior_g=1e-300: must be from 0.001 to"),
         (("primary=nothing",), "primary=nothing: must be the id of a claim"),
     ],
 )

@@ -87,6 +87,9 @@ class SGDSettings(OptimizerSettings):
 
 
 _STEPS = right(lambda k: 0 <= k <= 10**6, "a whole number from 0 (none) to 1000000")
+# With a smaller alpha 1 - alpha is rounded to 1. With another variance no number of replicates in reach decides anything.
+_CHANCE = right(lambda alpha: 1e-9 <= alpha < 1, "from 1e-9 to below 1")
+_VARIANCE = right(lambda g: 1e-3 <= g <= 1e3, "from 0.001 to 1000")
 _UP_TO_1 = right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1")
 
 
@@ -155,8 +158,8 @@ class RunSettings:
     also_by: str = field(default="none", metadata=one_of(ALSO_BY))  # a second choice of the cells with fresh seeds
     replicates: int = field(default=1, metadata=whole_or(1000, "auto"))
     max_replicates: int = field(default=20, metadata=whole(2, 1000))  # with replicates=auto
-    prior_g: float = field(default=1.0, metadata=POSITIVE)  # of the e-values of replicates=auto
-    alpha: float = field(default=0.05, metadata=right(lambda alpha: 0 < alpha < 1, "between 0 and 1"))
+    prior_g: float = field(default=1.0, metadata=_VARIANCE)  # of the e-values of replicates=auto
+    alpha: float = field(default=0.05, metadata=_CHANCE)
     equal_within: float = field(default=5.0, metadata=POSITIVE)  # percent of the reference's error
     primary: str = ""  # the id of the claim that the study is for
     results: str = "results"
