@@ -11,7 +11,7 @@ from runner.errors import UserError
 from runner.execution.again import finished
 from runner.execution.local import Resources
 from runner.execution.progress import counted
-from runner.finalists import Finals, finalists, foreseen, text
+from runner.finalists import Finals, blocks_of, finalists, foreseen, text
 from runner.records.read import exists, read
 from runner.refine import most, refinements
 from runner.system.shortage import reason
@@ -55,7 +55,7 @@ def describe(folder: Path, search: Mapping[str, Trial], resources: Resources) ->
         kept = f"; {stay or 'none'} if those that are the best now stay so" if stay < later else ""
         more = f"up to {counted(later, 'trial')} more (in the figures above){kept}"
         print(f"then the best cell of each arm with {seeds}: {more}")
-    for line in _needed(folder, settings):
+    for line in _needed(folder, search, settings):
         print(line)
     print("nothing trained")
 
@@ -74,7 +74,7 @@ def _refined(folder: Path, search: Mapping[str, Trial], settings: RunSettings) -
     return near, 0
 
 
-def _needed(folder: Path, settings: RunSettings) -> list[str]:
+def _needed(folder: Path, search: Mapping[str, Trial], settings: RunSettings) -> list[str]:
     """How many replicates a verdict would take, by what is on record, and how many there will be without one."""
     from runner.analysis.power import needed_replicates
     from runner.analysis.primary import results_of
@@ -84,7 +84,9 @@ def _needed(folder: Path, settings: RunSettings) -> list[str]:
     )
     if settings.fresh or not exists(folder):
         return lines
-    return [*needed_replicates(results_of(folder, read(folder), settings.reference, settings)), *lines]
+    planned = sum(block.compares for block in blocks_of(folder, search, planned=True, alone=False))
+    results = results_of(folder, read(folder), settings.reference, settings, planned)
+    return [*needed_replicates(results), *lines]
 
 
 def _estimated(stacks: plan.Plan, resources: Resources, processes: int, final: float) -> str:

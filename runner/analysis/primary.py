@@ -22,7 +22,7 @@ DECIDED = ("lower", "higher", "equal")
 
 
 def results_of(
-    folder: Path, trials: pd.DataFrame, reference: str = "", run: RunSettings | None = None
+    folder: Path, trials: pd.DataFrame, reference: str = "", run: RunSettings | None = None, comparisons: int = 0
 ) -> tuple[BlockResults, ...]:
     """The results of a study's blocks, judged by its own protocol; () where no row can be placed.
 
@@ -31,6 +31,7 @@ def results_of(
         trials: its rows.
         reference: the arm that the others are compared with; '' for the usual one.
         run: the settings of a command that is yet to run, by whose protocol they are to be judged.
+        comparisons: how many will be primary; by default those of the rows.
 
     Raises:
         UserError: where no block has such an arm.
@@ -39,7 +40,9 @@ def results_of(
     check(blocks, reference)
     # A block of one arm compares nothing, so it takes no part of alpha.
     there = max((1 + int(block.rows["replicate"].max()) for block in blocks), default=0)
-    protocol = protocol_of(folder, sum(block.compares for block in blocks), run, there)
+    if run:  # its replicates will be there
+        there = max(there, run.replicates)
+    protocol = protocol_of(folder, comparisons or sum(block.compares for block in blocks), run, there)
     return tuple(results(block, reference, protocol) for block in blocks)
 
 

@@ -49,3 +49,16 @@ def test_seeds_of_one_replicate_are_a_guess_and_no_bound(tmp_path: Path) -> None
     assert "(a guess from the spread over 5 seeds of one replicate)" in counts(one, RunSettings())[1]
     assert "(the spread over 5 replicates)" in counts(several, RunSettings())[1]
     assert "at least" not in counts(one, RunSettings())[1]
+
+
+def test_a_number_that_is_raised_is_planned_by_the_test_that_will_judge_it(tmp_path: Path) -> None:
+    """It was planned by the t test, and the replicates that were then added were judged by e-values."""
+    folder = write(tmp_path, replicated(with_finals(-0.5, 1.0)), curves=False)
+    same, auto = (counts(folder, RunSettings(replicates=n))[0] for n in (5, 0))
+    assert counts(folder, RunSettings(replicates=8))[0] == auto != same
+
+
+def test_alpha_is_that_of_the_comparisons_that_there_will_be(tmp_path: Path) -> None:
+    folder, run = write(tmp_path, replicated(with_finals(-0.5, 1.0)), curves=False), RunSettings(replicates=5)
+    one, three = (needed_replicates(results_of(folder, read(folder), "", run, comparisons)) for comparisons in (0, 3))
+    assert one != three
