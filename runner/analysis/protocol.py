@@ -38,6 +38,7 @@ class Protocol:
         comparisons: primary ones, among which `alpha` is split, with looks and without.
         afterwards: what later commands named otherwise, such as 'alpha=0.1', and which does not hold.
         raised: what later commands raised for arms that there were: 'cells', 'search seeds', 'final_seeds', 'refine'.
+        final_seeds: the fresh seeds that each replicate of an arm gets at least; 0 where that is not known.
         unknown: why it is not known what was laid down, in words. Then what is not on record has its default, and
             somebody may have looked.
     """
@@ -52,6 +53,7 @@ class Protocol:
     afterwards: tuple[str, ...] = ()
     raised: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    final_seeds: int = 0
 
     @property
     def level(self) -> float:
@@ -113,6 +115,7 @@ def of_commands(
     for count in counts:
         if count > most and (most == 1 or there > most):
             most, added = count, added or most > 1
+    fresh = [int(one.get("final_seeds", 0)) for one in every if one.get("replicates", 1) != 1]  # 0: of one cell
     raised = _raised([[one for one in settings if one.get("replicates", 1) != 1] for settings in commands])
     return Protocol(
         replicates=0 if 0 in counts else most,
@@ -124,6 +127,7 @@ def of_commands(
         comparisons=max(1, comparisons),
         afterwards=tuple(dict.fromkeys(afterwards)),
         raised=raised,
+        final_seeds=min(filter(None, fresh), default=0),
     )
 
 

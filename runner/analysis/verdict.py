@@ -25,7 +25,8 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
 
     One search on one split is one draw of noise that no interval over seeds knows of, so it decides nothing about
     optimizers. A verdict needs a validation split, fresh seeds for both arms (unless there was one cell, so nothing to
-    select), and of an arm that is not ahead an inner cell that is best in the mean over all replicates.
+    select), all of their runs, and of an arm that is not ahead an inner cell that is best in the mean over all
+    replicates.
 
     Args:
         block: of both.
@@ -40,6 +41,8 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return ONE_REPLICATE
     if any(OPTIMISTIC in one.remark for one in (result, reference)):
         return "undecided (no fresh seeds)"
+    if why := next((why for one in (result, reference) if (why := missing(one, protocol))), ""):
+        return f"undecided ({why})"
     if difference.n < REPLICATES:
         plural = "" if difference.n == 1 else "s"
         return f"undecided ({difference.n} replicate{plural}; {REPLICATES} are needed)"
@@ -55,6 +58,23 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
     if word == "equal" and all(may_guess(block, one) for one in (result, reference)):
         return "undecided (nothing was learned)"
     return word
+
+
+def missing(result: ArmResult, protocol: Protocol) -> str:
+    """Which of the runs that an arm's result is to be made of have no numbers; '' where all do.
+
+    Those of a command that was interrupted may change what is there, and those that failed may not have done so by
+    chance. The same command trains both.
+    """
+    there = "fresh runs" if result.phase == "final" else "runs"
+    if result.failed:
+        return f"{result.failed} of {result.n + result.failed} {there} of {result.arm} failed"
+    if result.replicates and result.rows is not None:
+        counts = (result.rows["phase"] == "final").groupby(result.rows["replicate"]).sum()
+        lacking = int((protocol.final_seeds - counts).clip(lower=0).sum())
+        if counts.any() and lacking:
+            return f"{counts.sum()} of {counts.sum() + lacking} fresh runs of {result.arm} are there"
+    return ""
 
 
 def outside(side: int, plus: Sequence[ArmResult], minus: Sequence[ArmResult]) -> list[ArmResult]:

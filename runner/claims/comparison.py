@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from runner.analysis.measures import number
 from runner.analysis.primary import primary
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.analysis.verdict import OPTIMISTIC, may_guess
+from runner.analysis.verdict import OPTIMISTIC, may_guess, missing
 from runner.claims.claim import SEEDS, Claim, on_edge
 from runner.claims.evidence import Evidence, apart, no_higher, no_lower
 from runner.claims.few import ONE_REPLICATE, few
@@ -76,11 +77,12 @@ def compared(
 
 
 def _of_table(results: BlockResults, first: ArmResult, second: ArmResult) -> Estimate | None:
-    """The difference as the table judges it, where it is the primary one of the block."""
+    """The difference as the table judges it, where it is the primary one of the block, whichever arm it takes off."""
     main = primary(results.arms)
-    if main is None or main.difference is None or (main.arm, main.reference) != (first.arm, second.arm):
+    if main is None or main.difference is None or {main.arm, main.reference} != {first.arm, second.arm}:
         return None
-    return main.difference.difference
+    found = main.difference.difference
+    return found if main.arm == first.arm else replace(found, mean=-found.mean, low=-found.high, high=-found.low)
 
 
 def margin_of(results: BlockResults, arm: ArmResult) -> float:
@@ -127,8 +129,8 @@ def obstacle(
             return f"{arm.arm} was tried with one weight decay only"
         if inner and arm.edge:
             return on_edge(arm)
-        if arm.failed:
-            return f"{arm.failed} runs of {arm.arm} failed"
+        if why := missing(arm, results.protocol):
+            return why
         if arm.diverged and not results.block.measure.is_error:
             return f"{arm.diverged} runs of {arm.arm} diverged, and have no loss"
     if not all(arm.replicates for _, arm in pairs):

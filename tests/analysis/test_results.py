@@ -290,3 +290,22 @@ def test_wide_figures_lose_no_letter_on_the_terminal() -> None:
     rows += [trial("adamw", 0.1, 0.1, s, error=80 - 60 * s) for s in (0, 1)]
     line = next(line for line in terminal_table(reported(rows)).splitlines() if line.startswith("AdamW"))
     assert line.endswith(" no verdict")
+
+
+def test_a_verdict_waits_for_every_fresh_run_that_was_planned_and_for_one_that_failed() -> None:
+    """One of two seeds was enough, so a study that was interrupted had a verdict, which could change later."""
+    rows = [row for k in (0, 1) for row in replicated(with_finals(-0.5, 0.1, seeds=range(100 + k, 110, 2)))]
+    whole = {str(row["trial"]): row for row in rows}
+    last = next(key for key, row in whole.items() if row["phase"] == "final" and row["optimizer"] == "adamw")
+    without = [row for key, row in whole.items() if key != last]
+    broken = [*without, whole[last] | {"status": "failed"}]
+    for some, said in (
+        (list(whole.values()), "lower"),
+        (without, "undecided (9 of 10 fresh runs of AdamW are there)"),
+        (broken, "undecided (1 of 10 fresh runs of AdamW failed)"),
+    ):
+        for looks in (False, True):
+            (block,) = split(frame(some))
+            found = results(block, "", Protocol(5, looks=looks, final_seeds=2))
+            (adamw,) = [arm for arm in found.arms if arm.arm == "AdamW"]
+            assert adamw.verdict == said

@@ -16,7 +16,7 @@ from runner.analysis.study_results import ArmResult
 from runner.claims.claim import Claim, decided
 from runner.claims.evidence import Evidence, above, apart, below, no_higher, no_lower, within
 from runner.claims.judge import judge
-from tests.claims.made_up import LRS, WDS, Row, judged, one_by_one, study_results
+from tests.claims.made_up import LRS, WDS, Row, judged, one_by_one, replicated, study_results
 from tests.claims.test_best_cells import world
 
 MARGIN = 0.5
@@ -185,3 +185,31 @@ def test_two_arms_that_guess_are_as_good_as_each_other_in_no_claim() -> None:
     (claim,) = [c for c in judge(replace(study, blocks=(block,))) if c.id == "adamw-rivals-sgdw"]
     assert (claim.verdict, claim.why) == ("undecided", "nothing was learned")
     assert "nothing was learned" in next(one.verdict for one in block.arms if one.verdict)
+
+
+@pytest.mark.parametrize("reference", ["", "AdamW"])
+def test_one_difference_has_one_verdict_whichever_arm_is_the_reference(reference: str) -> None:
+    """With AdamW as the reference the claim was corrected for being one of many, and the table was not."""
+    rows = one_by_one(world(adam=5.0, adamw=4.83, plain=6.0), spread=0.06, **SMALL)
+    (block,) = [one.block for one in study_results(rows).blocks]
+    found = results(block, reference, Protocol(6))
+    (claim,) = [c for c in judge(replace(study_results(rows), blocks=(found,))) if c.id == "best-cell"]
+    assert claim.table is not None
+    assert claim.evidence is not None
+    assert claim.table.mean == pytest.approx(claim.evidence.value)
+    assert claim.table.low < claim.table.mean < claim.table.high
+    words = {"lower": "confirmed", "higher": "refuted"} | (
+        {"lower": "refuted", "higher": "confirmed"} if reference else {}
+    )
+    (arm,) = [one for one in found.arms if one.arm == ("Adam + L2" if reference else "AdamW")]
+    assert claim.verdict == words.get(arm.verdict, "undecided")
+
+
+def test_a_run_that_failed_leaves_table_and_claim_undecided_for_the_same_reason() -> None:
+    rows = [dict(row) for row in replicated(world(adam=5.0, adamw=4.0, plain=6.0), count=4, **SMALL)]
+    next(row for row in rows if row["phase"] == "final" and row["optimizer"] == "adamw")["status"] = "failed"
+    (block,) = study_results(rows, protocol=Protocol(4)).blocks
+    (arm,) = [one for one in block.arms if one.arm == "AdamW"]
+    (claim,) = [c for c in judge(study_results(rows, protocol=Protocol(4))) if c.id == "best-cell"]
+    assert arm.verdict == f"undecided ({claim.why})"
+    assert claim.why == "1 of 24 fresh runs of AdamW failed"
