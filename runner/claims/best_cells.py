@@ -70,7 +70,7 @@ def _reduction(errors: dict[int, float], rivals: dict[int, float]) -> str:
     """The relative reduction of the mean, as the paper gives it (15 % in its text, 21 % read off Figure 2)."""
     units = sorted(errors.keys() & rivals.keys())
     a, b = (float(np.mean([x[unit] for unit in units])) if units else float("nan") for x in (errors, rivals))
-    return f"relative reduction {number(100 * (1 - a / b), 0, True)} %" if b > 0 else ""
+    return f"relative reduction {number(100 * (1 - a / b), 0, True)} %" if b > 0 and np.isfinite(a) else ""
 
 
 def _l2_gives(results: BlockResults) -> Iterator[Claim]:

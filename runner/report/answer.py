@@ -5,6 +5,7 @@ Does AdamW generalize better than Adam? Where other arms were run the sentence i
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -58,9 +59,12 @@ def _capital(text: str, before: str = "") -> str:
 
 
 def _tried(results: BlockResults, result: ArmResult) -> str:
-    """Words that what follows is of one cell of each; '' where cells were searched for the arm or its reference."""
+    """Words that what follows is of one cell of each, or of one weight decay; '' where both arms were searched."""
     both = [arm for arm in results.arms if arm.arm in (result.arm, result.reference)]
-    return "With the one cell of each that was tried, " if all(arm.cells == 1 for arm in both) else ""
+    if all(arm.cells == 1 for arm in both):
+        return "With the one cell of each that was tried, "
+    one = [arm.arm for arm in both if arm.wd_convention and "wd" in arm.not_searched.split()]
+    return f"With the one weight decay of {' and of '.join(one)} that was tried, " if one else ""
 
 
 def _measured(results: BlockResults) -> int:
@@ -84,6 +88,8 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
     far = number(abs(value.mean), digits)
     differs = "differs" if far == number(0.0, digits) else "lower" if value.mean < 0 else "higher"
     size = f"{name} {differs} by {far}{half(value, digits)} {results.unit}"
+    if math.isnan(value.mean):
+        size = f"no difference in {name} is known"
     if block.measure.on_test:
         return _fitting(
             f"No verdict whether {arm} generalizes better than {other}: selected on test; keep a validation split.",

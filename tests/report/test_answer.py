@@ -101,3 +101,20 @@ def test_several_settings_are_counted_as_one_question_where_some_have_no_decay_a
     ]
     question = "Does AdamW generalize better than the better of Adam + L2 and Adam, no decay? Better in 2 settings."
     assert said(rows) == question
+
+
+def test_a_difference_without_a_number_is_neither_lower_nor_higher() -> None:
+    """The sentence said 'test loss higher by – nats'."""
+    rows = replicated(with_finals(-0.5, 0.1, search(error=bowl, settings={"dataset": "text"})))
+    text = [row | {"settings": json.dumps(json.loads(str(row["settings"])) | {"dataset": "text"})} for row in rows]
+    last = next(k for k, row in enumerate(text) if row["phase"] == "final" and row["optimizer"] == "adamw")
+    text[last] |= {"status": "diverged", "test_loss": float("nan"), "val_loss": float("nan")}
+    assert ": no difference in test loss is known, but a run has no number." in said(text)
+
+
+def test_with_one_weight_decay_it_says_that_no_other_was_tried() -> None:
+    rows = [row for row in replicated(with_finals(-0.5, 0.1)) if row["wd"] in (1e-3, 0.1)]
+    rows = [row for row in rows if (row["optimizer"], row["wd"]) in (("adam", 1e-3), ("adamw", 0.1))]
+    assert said(rows).startswith(
+        "With the one weight decay of Adam + L2 and of AdamW that was tried, AdamW generalizes better than Adam + L2"
+    )
