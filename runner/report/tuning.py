@@ -72,5 +72,18 @@ def note(results: BlockResults) -> list[str]:
         "Tuning budget: k of an arm's cells, drawn at random, are trained with one seed each; the smallest "
         f"{results.block.measure.select_quantity} chooses one of them (Dodge et al. 2019), and {reports}. The mean is "
         f"exact, over all draws; the 95 % band is {band}. What a curve says depends on the window of lr and wd that "
-        "was searched."
+        "was searched.",
+        *_partial(results, curves),
     ]
+
+
+def _partial(results: BlockResults, curves: Sequence[Curve]) -> list[str]:
+    """A sentence for each curve that does without some of its arm's cells or replicates, as runs are missing there."""
+    lines, rows = [], results.block.rows[results.block.rows["phase"] == "search"]
+    for curve in curves:
+        own = rows[rows["arm"] == curve.arm]
+        pairs = (("replicates", len(curve.replicates), "replicate"), ("cells", len(curve.cells), "cell"))
+        short = [f"{n} of {own[column].nunique()} {what}" for what, n, column in pairs if n < own[column].nunique()]
+        if short:
+            lines.append(f"{curve.arm}'s tuning curve is over {' and '.join(short)}: the others lack runs.")
+    return lines

@@ -118,3 +118,20 @@ def test_a_selection_on_test_is_marked_and_a_loss_has_its_unit(tmp_path: Path) -
     assert shown is not None
     assert "expected test loss (nats)" in shown.caption
     assert re.fullmatch(r"0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]", shown.rows[2][3])
+
+
+def test_a_curve_without_some_cells_or_replicates_says_so(tmp_path: Path) -> None:
+    parts = [search(seeds=(r,), lrs=LRS[:2], replicate=r, settings={"replicate": r}) for r in range(6)]
+    rows = [row for part in parts for row in part]
+    assert not [line for line in note(results(block_of(tmp_path / "all", rows))) if "tuning curve is over" in line]
+    for lacking, said in (
+        ({5}, "AdamW's tuning curve is over 5 of 6 replicates"),
+        ({2, 3, 4, 5}, "over 5 of 10 cells"),
+    ):
+        some = [
+            row
+            for row in rows
+            if not (row["optimizer"] == "adamw" and row["lr"] == LRS[1] and row["replicate"] in lacking)
+        ]
+        (line,) = note(results(block_of(tmp_path / str(len(lacking)), some)))[1:]
+        assert said in line
