@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from runner.analysis.results import results
 from runner.analysis.study_results import StudyResults
 from runner.claims.judge import judge
 from runner.errors import UserError
+from runner.records.commands import entries
 from runner.records.read import read
 from runner.report.claims_table import frame
 
@@ -48,6 +48,8 @@ def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame
         UserError: where there are not two repetitions of that size.
     """
     found = [row for run, of, own in runs(trials, size) for row in _run(own, run, of, protocol)]
+    if not found:
+        raise UserError("no two arms of this study can be compared")
     return pd.DataFrame(found)
 
 
@@ -76,21 +78,26 @@ def claims_again(folder: Path, size: int, comparisons: int = 0) -> pd.DataFrame:
     Raises:
         UserError: where there are not two repetitions of that size, or no study.
     """
-    more = [read(folder, name) for name in ("curves", "cycles", "dynamics")]
+    trials, more = read(folder), [read(folder, name) for name in ("curves", "cycles", "dynamics")]
+    if not entries(folder):
+        raise UserError(f"{folder}: has no study.yaml that says what was laid down")
     tables = []
-    for run, of, own in runs(read(folder), size):
-        with tempfile.TemporaryDirectory() as alone:
-            # Replicates that a later command added would be judged as looks; here each run stands for a study.
-            first = (folder / "study.yaml").read_text(encoding="utf-8").split("\n---\n")[0]
-            (Path(alone) / "study.yaml").write_text(first + "\n", encoding="utf-8")
-            laid_down = replace(protocol_of(Path(alone)), replicates=size)
+    for run, of, own in runs(trials, size):
         parts = split(own)
-        protocol = replace(laid_down, comparisons=comparisons or max(1, sum(block.compares for block in parts)))
+        protocol = run_once(folder, size, comparisons or max(1, sum(block.compares for block in parts)))
         blocks = tuple(results(block, "", protocol) for block in parts)
         curves, cycles, dynamics = (table[table["trial"].isin(own["trial"])] for table in more)
         claims = judge(StudyResults(blocks, curves, cycles, dynamics))
         tables.append(frame(claims).assign(run=run, replicates=of))
+    if all(table.empty for table in tables):
+        raise UserError(f"{folder}: speaks to none of the claims")
     return pd.concat(tables)["run replicates claim name scope value low high n verdict why".split()]
+
+
+def run_once(folder: Path, size: int, comparisons: int) -> Protocol:
+    """What the study's first command laid down, for a study of `size` replicates at which nobody looks."""
+    found = protocol_of(folder, comparisons)
+    return replace(found, replicates=size, looks=False, afterwards=(), raised=(), unknown=())
 
 
 def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> Iterator[dict[str, object]]:
@@ -137,7 +144,7 @@ def main() -> None:
         else:
             trials = read(chosen.study)
             comparisons = chosen.comparisons or sum(block.compares for block in split(trials))
-            found = repeats(trials, chosen.size, Protocol(chosen.size, comparisons=max(1, comparisons)))
+            found = repeats(trials, chosen.size, run_once(chosen.study, chosen.size, comparisons))
     except UserError as error:
         sys.exit(f"repeats: {error}")
     if chosen.out:

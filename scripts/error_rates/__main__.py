@@ -72,6 +72,8 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--refined", action="store_true", help="every second rate and decay is one that refine=1 adds")
     given = parser.parse_args()
+    if given.studies < 1:
+        sys.exit(f"error_rates: --studies {given.studies}: must be at least 1")
     rng = np.random.default_rng(0)
     rows: list[dict[str, object]] = []
     try:

@@ -56,7 +56,10 @@ def runs_of(folder: Path) -> list[Runs]:
     Raises:
         UserError: for another study.
     """
-    (block,) = split(read(folder))
+    blocks = split(read(folder))
+    if len(blocks) != 1:
+        raise UserError(f"{folder}: has {len(blocks)} settings; one is needed, whose arms share their noise")
+    (block,) = blocks
     rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] == "ok")].sort_values("seed")
     found = []
     for arm in block.arms:

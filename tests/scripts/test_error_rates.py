@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,11 @@ import pytest
 from runner.analysis.protocol import Protocol
 from runner.analysis.statistics import estimate
 from runner.analysis.verdict import decision
+from runner.errors import UserError
 from scripts.error_rates.better import rates_of_better
-from scripts.error_rates.draws import FRESH, SEARCH, Noise, Runs, best, made_up, noise_of, resplit
+from scripts.error_rates.draws import FRESH, SEARCH, Noise, Runs, best, made_up, noise_of, resplit, runs_of
 from scripts.error_rates.judging import fixed, grouped, rates, sequential
+from tests.report.studies import search, write
 
 NOISE = Noise(
     mean=np.array([[5.0, 5.0], [6.0, 6.5], [5.2, 5.1]]),
@@ -125,3 +129,9 @@ def test_the_reference_is_the_one_that_looks_better_after_each_replicate() -> No
         assert float(str(row["false_verdicts"])) <= 5 + 4 * 100 * (0.05 * 0.95 / 400) ** 0.5
         assert float(str(row["lower"])) + float(str(row["higher"])) == row["false_verdicts"]
     assert float(str(rows["replicates=4"]["false_verdicts"])) > 0
+
+
+def test_a_study_of_several_settings_is_refused_in_one_line(tmp_path: Path) -> None:
+    rows = [row for epochs in (20, 40) for row in search(epochs=epochs, settings={"epochs": epochs})]
+    with pytest.raises(UserError, match="has 2 settings; one is needed"):
+        runs_of(write(tmp_path, rows, curves=False))

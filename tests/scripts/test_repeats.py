@@ -13,7 +13,7 @@ from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.errors import UserError
 from runner.report.write import write_report
-from scripts.repeats import claims_again, repeats
+from scripts.repeats import claims_again, repeats, run_once
 from tests.analysis.test_results import with_finals
 from tests.analysis.test_select import frame
 from tests.report.studies import replicated, write
@@ -68,3 +68,25 @@ def test_each_run_is_claimed_of_what_it_would_be_were_it_the_whole_study(
     assert list(first["value"]) == pytest.approx(list(own["value"]), nan_ok=True)
     assert "confirmed" in set(first["verdict"])
     assert list(found.groupby("run")["replicates"].unique().map(list)) == [["0-3"], ["4-7"]]
+
+
+def test_a_run_is_judged_by_the_level_that_the_first_command_has_laid_down(tmp_path: Path) -> None:
+    """It was 0.05 whatever that said."""
+    path = folder(tmp_path, 0, 8)
+    (path / "study.yaml").write_text(
+        "---\nsettings: [{replicates: 9, alpha: 0.01, equal_within: 2.0, final_seeds: 1}]\n"
+    )
+    assert run_once(path, 4, 2) == Protocol(4, alpha=0.01, equal_within=2.0, comparisons=2, final_seeds=1)
+
+
+def test_a_study_of_which_nothing_was_laid_down_has_no_claims_to_repeat(tmp_path: Path) -> None:
+    path = folder(tmp_path, 0, 8)
+    (path / "study.yaml").unlink()
+    with pytest.raises(UserError, match=r"has no study\.yaml"):
+        claims_again(path, 4)
+
+
+def test_a_study_that_compares_nothing_is_refused() -> None:
+    trials = study()
+    with pytest.raises(UserError, match="no two arms"):
+        repeats(trials[trials["optimizer"] == "adamw"], 4, PROTOCOL)
