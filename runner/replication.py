@@ -197,10 +197,12 @@ def train_replicates(
         asked = Asked(asked.search | search, asked.trials | trials, asked.outcome + outcome)
         if run.replicates or not asked.trials.keys() <= records.ended(failed):
             return asked
-        going, told = _undecided(folder, asked.search, run.reference)
-        for line in told:
-            say(f"after {count} replicates: {line}")
-        if not going or count >= run.max_replicates:
+        going, told, there = _undecided(folder, asked.search, run.reference)
+        # Those of a command that was interrupted are finished first, for a comparison may only lack their runs.
+        begun = bool(told) and count < min(there, run.max_replicates)
+        for line in [] if begun else told:
+            say(f"after {there} replicates: {line}")
+        if not (going or begun) or count >= run.max_replicates:
             if going:
                 say(f"max_replicates={run.max_replicates} is reached; more of them go on from here")
             return asked
@@ -209,16 +211,18 @@ def train_replicates(
         search = as_on_record(folder, search_of(group, datasets, range(count - 1, count)))
 
 
-def _undecided(folder: Path, search: Mapping[str, Trial], reference: str) -> tuple[bool, list[str]]:
-    """Whether another replicate may decide something, and the comparisons without a verdict.
+def _undecided(folder: Path, search: Mapping[str, Trial], reference: str) -> tuple[bool, list[str], int]:
+    """Whether another replicate may decide something, the comparisons without a verdict, and the replicates there are.
 
     Only blocks that hold trials of `search` count: this command adds no replicate to those of other commands.
     """
     from runner.analysis.primary import open_questions, results_of
 
     blocks = results_of(folder, read(folder), reference)
-    going, stuck = open_questions([one for one in blocks if one.block.rows["trial"].isin(list(search)).any()])
-    return bool(going), [*going, *(f"{text}; further replicates do not change that" for text in stuck)]
+    own = [one for one in blocks if one.block.rows["trial"].isin(list(search)).any()]
+    going, stuck = open_questions(own)
+    there = max(1 + int(one.block.rows["replicate"].max()) for one in own)
+    return bool(going), [*going, *(f"{text}; further replicates do not change that" for text in stuck)], there
 
 
 def _train_phases(

@@ -91,6 +91,21 @@ def test_auto_that_was_stopped_and_goes_on_ends_with_the_same_rows(tmp_path: Pat
     assert frames[0]["replicate"].nunique() in (5, 6)
 
 
+def test_auto_that_was_stopped_between_the_fresh_runs_of_a_replicate_finishes_it(tmp_path: Path) -> None:
+    """The arm without them was called stuck, and no replicate was ever added again."""
+    alike = ("-m", "optimizer=adam,adamw", "lr=0.01,0.02", "wd=0.001", "epochs=1", "equal_within=0.001", *SMALL)
+    auto = (*alike, "final_seeds=1", "replicates=auto")
+    done(command(tmp_path, *auto, "max_replicates=6"))
+    before = rows(tmp_path)
+    last = before[(before["phase"] == "final") & (before["replicate"] == before["replicate"].max())]
+    (lost,) = last.loc[last["optimizer"] == "adam", "trial"]
+    study = tmp_path / "results" / "s" / "trials.csv"
+    study.write_text("".join(line for line in study.read_text().splitlines(keepends=True) if lost not in line))
+    assert "no fresh seeds" in command(tmp_path, "results/s", module="runner.report").out
+    done(command(tmp_path, *auto, "max_replicates=7"))
+    assert lost in set(rows(tmp_path)["trial"])
+
+
 def test_auto_does_not_go_on_for_what_other_commands_have_left_undecided(tmp_path: Path) -> None:
     """A learning rate of another command cannot be told apart; this one is sure, and adds nothing to that."""
     unsure = ("lr=0.01", "wd=0.001", "epochs=1", "equal_within=0.001", "replicates=auto", "max_replicates=5")
