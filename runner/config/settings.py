@@ -87,7 +87,7 @@ class SGDSettings(OptimizerSettings):
 
 
 _STEPS = right(lambda k: 0 <= k <= 10**6, "a whole number from 0 (none) to 1000000")
-# With a smaller alpha 1 - alpha is rounded to 1. With another variance no number of replicates in reach decides anything.
+# A smaller alpha is lost in 1 - alpha. With another variance no number of replicates in reach decides anything.
 _CHANCE = right(lambda alpha: 1e-9 <= alpha < 1, "from 1e-9 to below 1")
 _VARIANCE = right(lambda g: 1e-3 <= g <= 1e3, "from 0.001 to 1000")
 _UP_TO_1 = right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1")
