@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put the tables of committed studies into README.md and results/README.md, and of columns into results/columns.md."""
+"""Put the tables of committed studies, and of the columns of records, into the pages that show them (`PAGES`)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from runner.records.column import Text
 from runner.records.read import read
 from runner.records.schema import TABLES
 from scripts.claims_page import NETWORKS, came_again, claims
+from scripts.error_rates.tables import tables as error_rates
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PAGES = (ROOT / "README.md", ROOT / "results" / "README.md", ROOT / "results" / "columns.md")
+PAGES = tuple(
+    ROOT / page for page in ("README.md", "results/README.md", "results/columns.md", "results/protocol-cpu/README.md")
+)
 MARKS = r"(<!-- {name} -->\n).*?(<!-- end -->)"
 # What a verdict on AdamW beside Adam + L2 answers to the title's question.
 ANSWERS = {"lower": "yes", "higher": "no, it generalizes worse", "equal": "no, both do alike"}
@@ -201,6 +204,7 @@ def with_tables(page: str, results: Path) -> str:
     }
     texts |= {"claims again": came_again(results), "beside none": beside_none(results / "digits-cpu")}
     texts |= {"sparing table": sparing(results / "decay-params-cpu"), "claims table": claims(results)} | columns()
+    texts |= error_rates(results / "protocol-cpu" / "error_rates.csv")
     for name, text in texts.items():
         page = _filled(page, name, text)
     return page

@@ -14,7 +14,7 @@ from runner.analysis.verdict import decision
 from runner.errors import UserError
 from scripts.error_rates.better import rates_of_better
 from scripts.error_rates.draws import FRESH, SEARCH, Noise, Runs, best, made_up, noise_of, resplit, runs_of
-from scripts.error_rates.judging import fixed, grouped, rates, sequential
+from scripts.error_rates.judging import FIXED, fixed, grouped, rates, sequential
 from tests.report.studies import search, write
 
 NOISE = Noise(
@@ -124,7 +124,7 @@ def test_the_reference_is_the_one_that_looks_better_after_each_replicate() -> No
     """Without noise in the search one of the two is always better: then it is one comparison, as any other."""
     calm = Noise(NOISE.mean, NOISE.of_split, np.zeros((2, 2)), np.array([[1e-12, 0.0], [0.0, 0.25]]))
     rows = {str(row["judged"]): row for row in rates_of_better("made up", calm, 400, 20, np.random.default_rng(6))}
-    assert list(rows) == ["replicates=4", "replicates=8", "replicates=20", "auto, g=1, at most 20"]
+    assert list(rows) == [*(f"replicates={number}" for number in FIXED), "auto, g=1, at most 20"]
     for row in rows.values():
         assert float(str(row["false_verdicts"])) <= 5 + 4 * 100 * (0.05 * 0.95 / 400) ** 0.5
         assert float(str(row["lower"])) + float(str(row["higher"])) == row["false_verdicts"]
