@@ -139,7 +139,8 @@ def over_replicates(results: pd.DataFrame) -> str:
     lines += [
         "",
         f"± is the 95 % interval over {results.replicates[0]} replicates, {level:g} % for a difference. The best cell "
-        "is that in the mean over all of them; each has its own. The gap is the test loss minus the training loss, in nats.",
+        "is that in the mean over all of them; each has its own. The gap is the test loss minus the training loss, in "
+        "nats.",
     ]
     return "\n".join(lines) + "\n"
 
