@@ -1,7 +1,8 @@
 """What a rule of thumb for the decay costs: `regrets(block)`, from the maps of a search that is there anyway.
 
 A rule says the decay for a learning rate. What it would have reached is read off the map, by straight lines in log2 of
-the decay between the two neighbouring cells of that rate, and compared with the map's best cell. The best of many cells
+the decay between the two neighbouring cells of that rate, or in the decay itself between none and the smallest, and
+compared with the map's best cell. The best of many cells
 is flattered by chance, and a rule's cell is not chosen, so a regret as small as the noise of the map is none.
 """
 
@@ -156,9 +157,10 @@ def _steps(block: Block) -> float:
 
 def _at(line: pd.DataFrame, decay: float, convention: str) -> tuple[float, float]:
     """(score, wd) at a decay, among the cells of one learning rate; NaN where it or a neighbour of it has none."""
+    zero = line[(line["wd"] == 0) & line["complete"]]
+    none = float(zero["score"].iloc[0]) if len(zero) else math.nan
     if decay == 0:
-        zero = line[(line["wd"] == 0) & line["complete"]]
-        return (float(zero["score"].iloc[0]), 0.0) if len(zero) else (math.nan, math.nan)
+        return (none, 0.0) if len(zero) else (math.nan, math.nan)
     cells = line[line["wd"] > 0].sort_values("wd")
     wd = cells["wd"].to_numpy(float)
     own = wd if convention == "l2" else cells["wd_paper"].to_numpy(float)
@@ -167,9 +169,12 @@ def _at(line: pd.DataFrame, decay: float, convention: str) -> tuple[float, float
     if len(wd) == 0 or not decay > 0 or not np.isfinite(own).all():
         return math.nan, math.nan
     x, at = np.log2(own), math.log2(decay)
+    in_convention = decay * wd[0] / own[0]
+    if at < x[0] - _WITHIN and not math.isnan(none + scores[0]):
+        share = decay / own[0]  # what little decay does is proportional to it
+        return float((1 - share) * none + share * scores[0]), float(in_convention)
     if not x[0] - _WITHIN <= at <= x[-1] + _WITHIN:
         return math.nan, math.nan
-    in_convention = decay * wd[0] / own[0]
     near = np.flatnonzero(np.abs(x - at) <= _WITHIN)
     if len(near):  # On a cell: its neighbours, which may have diverged, say nothing of it.
         return float(scores[near[0]]), float(wd[near[0]])

@@ -35,8 +35,13 @@ def bowl(lr: float, per_step: float) -> float:
 
 
 def block(
-    optimizer: str = "adamw", convention: str = "paper", error: Error = bowl, grid: Sequence[float] = PER_STEP
+    optimizer: str = "adamw",
+    convention: str = "paper",
+    error: Error = bowl,
+    grid: Sequence[float] = PER_STEP,
+    none: bool = False,
 ) -> Block:
+    """`none`: with cells without decay too."""
     rows = []
     for lr in LRS:
         for per_step in grid:
@@ -47,7 +52,8 @@ def block(
                 for seed in range(2)
             ]
         coupled = optimizer.removesuffix("w")
-        rows += [trial(coupled, lr, 0.0, seed, error=error(lr, 0.0) + seed - 0.5) for seed in range(2)]
+        seeds = range(2) if none else ()
+        rows += [trial(coupled, lr, 0.0, seed, error=error(lr, 0.0) + seed - 0.5) for seed in seeds]
     (found,) = split(frame(rows))
     return found
 
@@ -90,6 +96,16 @@ def test_scores_between_cells_are_those_of_scipy_in_log2_of_the_decay(convention
     assert found["timescale"].seeds == 2
 
 
+def test_less_decay_than_the_smallest_is_read_off_between_none_and_that_in_proportion() -> None:
+    least, decays = PER_STEP[0], {lr: lr * 0.1 / BATCH for lr in LRS}
+    assert all(decay < least for decay in decays.values())
+    scores = {lr: np.interp(decay, [0, least], [bowl(lr, 0), bowl(lr, least)]) for lr, decay in decays.items()}
+    found = named(block(none=True))["batch"]
+    assert found.score == pytest.approx(min(scores.values()))
+    assert found.wd == pytest.approx(decays[found.lr])
+    assert (len(found.good) > 0, found.outside) == (True, 0)
+
+
 @pytest.mark.parametrize("name", ["product", "batch"])
 def test_rules_with_a_setting_of_their_name_give_its_decay(name: str) -> None:
     found = named(block(convention="torch", grid=(*(2.0**k for k in range(-24, -16, 2)), *PER_STEP)))[name]
@@ -108,7 +124,7 @@ def test_a_rule_that_points_at_the_best_cell_costs_nothing() -> None:
 
 
 def test_the_penalty_has_torchs_default_of_none_and_the_usual_one() -> None:
-    found = named(block("adam", "l2"))
+    found = named(block("adam", "l2", none=True))
     assert set(found) == {"torch", "usual"}
     assert (found["torch"].lr, found["torch"].wd, found["torch"].score) == (LRS[0], 0.0, 9.0)
     at = np.interp(math.log2(1e-4), np.log2(PER_STEP), [bowl(2e-3, x) for x in PER_STEP])
