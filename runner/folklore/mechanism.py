@@ -74,17 +74,20 @@ def strong_late(studies: Studies) -> Verdict:
 
 def strength(folder: Path) -> Verdict:
     """Statement 10, from every study here or beside that has maps wide enough for a slope."""
-    parts = []
+    parts: list[Part] = []
+    places = []
     for name, title in MAPS.items():
         found = place(folder, name)
-        parts += of_maps(title, read(found)) if found else []
+        own = of_maps(title, read(found)) if found else []
+        parts += own
+        places += [found.name] if found and own else []
     parts = parts or [Part("maps", "", NOT_MEASURED, "no study here has a map of 5 rates")]
     return stated(
         10,
         "Learning rate influences the strength of decay in Adam + L2, not in AdamW",
         "slope of log2(best wd) on log2(lr), Adam + L2 and AdamW in the paper's units; in torch's AdamW's is one less",
         parts,
-        "claims.csv of these studies: claims 5 and 6",
+        f"{' and '.join(places)}: claims.csv, claims 5 and 6" if places else "–",
     )
 
 

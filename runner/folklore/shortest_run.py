@@ -3,12 +3,15 @@
 A point on the way of a longer run tells nothing of a schedule, for its rate has not been brought down. So an arm's time
 is the length of the shortest run that ends at an error. It lies between two of the lengths that were trained, or is
 known to be at most the shortest of them or more than the longest.
+
+The error is the smallest whole percent that all arms with decay come to in every replicate, with either schedule and
+the longest of the lengths. It looks at no difference between arms, and leaves no time of these arms unknown above.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,7 +23,6 @@ from runner.folklore.studies import Studies, Study, epochs, missing, values
 from runner.folklore.tested import best_of, shorter, times, usual
 from runner.folklore.verdict import NOT_MEASURED, OPEN, Part, Verdict, stated
 
-LEVEL = 3.0  # percent of test error that a run has to reach
 MARGIN = 0.1  # of the other's epochs
 Span = tuple[float, float]
 CYCLE = ("AdamW", "onecycle")
@@ -61,7 +63,7 @@ class Course:
 
 def fastest(studies: Studies) -> Verdict:
     """The verdict; the rival is the one that is fastest on the other replicates."""
-    found = _courses(studies["resnet"])
+    level, found = _courses(studies["resnet"])
     ours = next((course for course in found if (course.arm, course.schedule) == CYCLE), None)
     rivals = [course for course in found if course is not ours]
     if ours is None or not rivals:
@@ -69,26 +71,45 @@ def fastest(studies: Studies) -> Verdict:
     else:
         by_name = {course.name: course for course in rivals}
         names = best_of({name: course.middles for name, course in by_name.items()})
-        bounds = [ratio(ours.spans[k], by_name[name].spans[k]) for k, name in names.items() if k in ours.spans]
+        pairs = {k: (ours, by_name[name]) for k, name in names.items() if k in ours.spans}
+        bounds = [ratio(one.spans[k], other.spans[k]) for k, (one, other) in pairs.items()]
         tested = shorter(bounds, math.log2(1 + MARGIN))
         not_true = next((course.edge for course in rivals if course.edge), "")
         word, why = tested.word(not_true, ours.edge)
         if word == NOT_MEASURED:
             word, why = OPEN, "one replicate"
+        why = why or (_unknown(pairs) if word == OPEN else "")
         part = Part(f"ResNet, against {usual(names) or 'others'}", times(tested), word, why, tested.n)
     return stated(
         12,
         "AdamW with super-convergence (1cycle) is the fastest way to train",
-        f"epochs of the shortest run to {LEVEL:g} % test error, AdamW with one cycle over the fastest other arm",
+        f"epochs of the shortest run to {f'{level:g} %' if found else 'a'} test error (the smallest whole percent that "
+        "every arm with decay reaches in every replicate), AdamW with one cycle over the fastest other arm",
         [part],
         "resnet: trials.csv, shortest.csv",
     )
 
 
-def _courses(study: Study) -> list[Course]:
-    """The arms and schedules that were trained at several lengths with replicates."""
+def _unknown(pairs: Mapping[int, tuple[Course, Course]]) -> str:
+    """Which of these arms' times have one bound only, and in which replicates; '' where none."""
+    found: dict[str, list[int]] = {}
+    for unit, pair in pairs.items():
+        for course in pair:
+            low, high = course.spans[unit]
+            if math.isinf(high):
+                found.setdefault(f"{course.name} never reached it", []).append(unit)
+            elif low == 0:
+                found.setdefault(f"{course.name} was there with the shortest run", []).append(unit)
+    return "; ".join(
+        f"{text} in replicate{'s' if len(units) > 1 else ''} {', '.join(map(str, units))}"
+        for text, units in found.items()
+    )
+
+
+def _courses(study: Study) -> tuple[float, list[Course]]:
+    """The error to reach in percent, and the arms and schedules with replicates at several lengths."""
     whole = StudyResults(study.blocks, *(pd.DataFrame(),) * 3)
-    found = []
+    known = []
     for course in (course for one in budgets(whole) for course in one.courses if len(course.reached) > 1):
         arms = {
             epochs(block): arm
@@ -100,12 +121,23 @@ def _courses(study: Study) -> list[Course]:
         for length, arm in arms.items():
             for unit, error in values(arm, "test_error").items():
                 errors.setdefault(unit, {})[length] = error
-        spans = {unit: span(of_unit) for unit, of_unit in errors.items() if len(of_unit) == len(arms)}
-        found.append(Course(course.arm, course.schedule, arms, spans))
-    return found
+        errors = {unit: of_unit for unit, of_unit in errors.items() if len(of_unit) == len(arms)}
+        known.append((course, arms, errors))
+    level = to_reach(
+        of_unit[max(arms)] for _, arms, errors in known for of_unit in errors.values() if arms[max(arms)].wd_convention
+    )
+    return level, [
+        Course(course.arm, course.schedule, arms, {unit: span(of_unit, level) for unit, of_unit in errors.items()})
+        for course, arms, errors in known
+    ]
 
 
-def span(errors: Mapping[int, float], level: float = LEVEL) -> Span:
+def to_reach(errors: Iterable[float]) -> float:
+    """The smallest whole percent that all of these errors are within, in percent; those that are no number are none."""
+    return float(max((math.ceil(error) for error in errors if math.isfinite(error)), default=0))
+
+
+def span(errors: Mapping[int, float], level: float) -> Span:
     """The least and the most epochs that a run may need to come to `level`.
 
     Args:

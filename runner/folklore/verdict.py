@@ -35,7 +35,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`number` and `said` are of the list of statements; `behind`: the file and row, or plot, that it stands on."""
+    """`number` and `said` are of the list of statements; `behind`: the files, rows and plots that it stands on.
+
+    'resnet and ramp: trials.csv, lr; checks.csv: beta1_*' are a file of two studies and one beside the page, each with
+    what to look at in it.
+    """
 
     number: int
     said: str

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from runner.folklore.shortest_run import ratio, span
+from runner.folklore.shortest_run import ratio, span, to_reach
 from runner.folklore.tested import Tested, best_of, lower, no_worse, shorter, taken
 from runner.folklore.verdict import FALSE, NOT_MEASURED, OPEN, PARTLY, TRUE, Part, stated, whole
 
@@ -92,6 +92,12 @@ def test_the_span_of_a_shortest_run() -> None:
     assert ratio((0.0, 4.0), (8.0, 8.0)) == (-math.inf, -1.0)
     assert ratio((8.0, math.inf), (0.0, 4.0)) == (1.0, math.inf)
     assert ratio((0.0, 4.0), (0.0, 4.0)) == (-math.inf, math.inf)
+
+
+def test_the_error_to_reach_is_the_smallest_whole_percent_that_all_come_to() -> None:
+    assert to_reach([2.1, 3.6, math.nan, 0.9]) == 4
+    assert to_reach([3.0]) == 3
+    assert to_reach([]) == 0
 
 
 @pytest.mark.parametrize(
