@@ -131,7 +131,7 @@ def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -
     from runner.claims.planned import spoken_to
 
     blocks = blocks_of(None if run.fresh else folder, search, planned=True, alone=False)
-    found = spoken_to(blocks, run.diagnostics)
+    found = spoken_to(blocks, run.diagnostics, run.eval_every)
     if run.primary in found:
         return ""
     about = LISTED[run.primary].family

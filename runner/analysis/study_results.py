@@ -12,6 +12,7 @@ import pandas as pd
 from runner.analysis import paper
 from runner.analysis.blocks import Block
 from runner.analysis.protocol import ONE, Protocol
+from runner.analysis.select import NONE_BETTER
 from runner.analysis.statistics import LEVEL, Estimate, Paired
 
 
@@ -140,6 +141,15 @@ class BlockResults:
         """In how many replicates each cell (lr, wd) is the arm's best; empty where there is one replicate."""
         each = (one for part in self.parts.values() for one in part.arms if one.arm == arm and one.n)
         return Counter((one.lr, one.wd) for one in each)
+
+    def edges(self, arm: str) -> dict[int, list[str]]:
+        """Where the arm's best cell of a replicate touches that replicate's grid: {3: ['lr largest']}, by its number.
+
+        Only replicates in which it does; of a single one, its own. That no decay is better than any is no edge.
+        """
+        own = {k: one for k, part in (self.parts or {0: self}).items() for one in part.arms if one.arm == arm and one.n}
+        found = {k: [edge for edge in one.edge.split(", ") if edge not in ("", NONE_BETTER)] for k, one in own.items()}
+        return {k: edges for k, edges in found.items() if edges}
 
     @property
     def level(self) -> float:

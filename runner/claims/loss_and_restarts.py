@@ -110,18 +110,20 @@ def _offset(x: list[np.ndarray], y: list[np.ndarray]) -> float:
 
 
 def _late(study: StudyResults, results: BlockResults, l2: ArmResult, decoupled: ArmResult) -> Iterator[Claim]:
-    """Claim 14: validation error of the two winners, paired by replicate, averaged over each half of the run."""
+    """Claim 14: validation error of the two winners, paired by replicate, averaged over each half of the run.
+
+    Nothing where a half has too few evaluations for a mean over it.
+    """
     measure = results.block.measure
     curve, l2_curve = (by_unit(by_run(study.curves, arm, measure.select), arm) for arm in (decoupled, l2))
     middle = float(results.block.settings["epochs"]) / 2
     common, epochs = curve.columns.intersection(l2_curve.columns), curve.index.intersection(l2_curve.index)
     halves = [epochs[epochs <= middle], epochs[epochs > middle]]
+    if min(len(half) for half in halves) < EVALUATIONS:
+        return  # these are no curves: the study does not speak to it
     gaps = [percent_of(_means(curve, half, common), _means(l2_curve, half, common)) for half in halves]
     pairs = [(results, decoupled), (results, l2)]
-    why = obstacle(pairs, inner=True) or few(len(common), "replicates", results.protocol)
-    if (least := min(len(half) for half in halves)) < EVALUATIONS:
-        points = f"evaluations in a half of the run: {least}; {EVALUATIONS} are needed (eval_every)"
-        why = f"{why}; {points}" if why else points
+    why = obstacle(pairs, inner=True) or few(len(common), "replicates with both curves", results.protocol)
     margin = results.protocol.equal_within
     what = f"{measure.select_quantity}, mean over the {{}} half, {percents(decoupled.arm, l2.arm)}"
     yield Claim(
@@ -202,7 +204,7 @@ def _restarts(study: StudyResults, warm: BlockResults, cold: BlockResults, famil
         why = obstacle([(warm, restarted), (cold, plain)], searched=False, inner=True)
         if not why and race.times <= 1:
             why = "the first cycle is the whole run"
-        why = why or few(len(race.sooner), "replicates", warm.protocol)
+        why = why or few(len(race.sooner), "replicates with both curves", warm.protocol)
         name = f"{warm.block.arm_of[restarted.arm].base}R"
         yield Claim(
             "restarts-sooner",

@@ -65,7 +65,7 @@ def _judged(claim: Claim, land: Landscape, found: Sequence[Found]) -> Claim:
 
 def _slope(results: BlockResults, map_: Map, land: Landscape) -> Claim:
     l2 = map_.convention == "l2"
-    axis = "wd" if l2 else "decay per step, in paper units,"
+    axis = "wd" if l2 else "decay per step in paper units"
     low, high = (-math.inf, DIAGONAL) if l2 else (-ALIGNED, ALIGNED)
     circles = paper.FIGURE_2.get(map_.family + ("" if l2 else "w"))
     claim = Claim(

@@ -125,7 +125,7 @@ def _scale_free(group: list[BlockResults]) -> Iterator[Claim]:
             cell = common.iloc[0]
             gap = percent_of(*(_errors(one, str(cell["cell"])) for one in (results, base)))
             margin = base.protocol.equal_within
-            units, of = _units(base, "common seeds")
+            units, of = _units(base, "seeds")
             yield Claim(
                 "loss-scale",
                 f"A loss times {factor:g} {'does not change' if decoupled else 'changes'} {cell['arm']}'s error",
@@ -133,7 +133,7 @@ def _scale_free(group: list[BlockResults]) -> Iterator[Claim]:
                 f"mean ({f'equal within {margin:g} %' if decoupled else 'not equal'})",
                 within(gap, margin) if decoupled else apart(gap, margin),
                 (base,),
-                few(len(gap), units),
+                few(len(gap), f"common {units}"),
                 f"at lr {short(float(cell['lr']))}, wd {short(float(cell['wd']))}{f'; {of}' if of else ''}",
                 papers="0 (theory)" if decoupled else "not 0 (theory)",
                 sample=(len(gap), units),

@@ -1,6 +1,6 @@
-"""The answer to the question of the title in one plain sentence, whatever was run: `answer(blocks)`.
+"""The answer to the question of the title in plain sentences, whatever was run: `answers(blocks)`.
 
-Does AdamW generalize better than Adam? Where other arms were run the sentence is about those.
+Does AdamW generalize better than Adam? Where other arms were run the sentences are about those.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from runner.analysis.protocol import REPLICATES
 from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.report.estimates import half, percent
+from runner.report.setting import setting
 
 ROOM = 100  # columns: the first of several forms that fits is taken
+ONE_BY_ONE = 6  # settings, each with a sentence; more of them are counted
 _ADVICE = {
     "no fresh seeds": "no fresh seeds (add final_seeds=5)",
     "on the grid's edge": "a best cell is on the edge of its grid",
@@ -28,29 +30,65 @@ _TWIN = {"adam": "optimizer=adam,adamw", "sgd": "optimizer=sgd,sgdw"}
 
 
 def answer(blocks: Sequence[BlockResults]) -> str:
-    """One sentence; over several blocks it counts in how many the main arm is better, worse and undecided."""
+    """All of `answers` as one line."""
+    return " ".join(answers(blocks))
+
+
+def answers(blocks: Sequence[BlockResults]) -> list[str]:
+    """One sentence; over several settings one for each that names it, and what all of them have in common.
+
+    Of more settings than can be read one by one it is a count, with the names of those that are decided.
+    """
     main = [result for results in blocks if (result := primary(results.arms)) is not None]
     if not main and (why := next((text for one in blocks if _measured(one) > 1 and (text := lacking(one))), "")):
-        return f"No answer: {why}."
+        return [f"No answer: {why}."]
     if not main:
-        return _nothing_to_compare([result for results in blocks for result in results.arms])
+        return [_nothing_to_compare([result for results in blocks for result in results.arms])]
     if len(blocks) == 1:
-        return _of_one(blocks[0], main[0])
+        return [_of_one(blocks[0], main[0])]
+    if all(not one.replicates for one in main):
+        none = f"No verdict about optimizers in any of {len(blocks)} settings"
+        return [f"{none}: one replicate each (replicates={2 * REPLICATES})."]
+    return _one_by_one(blocks) if len(blocks) <= ONE_BY_ONE else [_counted(blocks, main)]
+
+
+def _one_by_one(blocks: Sequence[BlockResults]) -> list[str]:
+    compared = [(results, result) for results in blocks if (result := primary(results.arms)) is not None]
+    judged = [pair for pair in compared if pair[1].replicates and not pair[0].block.measure.on_test]
+    shared = {(population(results.block), _count(result)) for results, result in judged}
+    alike = len(shared) == 1 and len(judged) > 1
+    lines = []
+    for results in blocks:
+        result = primary(results.arms)
+        if result is not None:
+            said = _of_one(results, result, brief=alike)
+        elif _measured(results) > 1 and (why := lacking(results)):
+            said = f"No answer: {why}."
+        else:
+            said = _nothing_to_compare(results.arms)
+        begins = said.startswith(("No ", "Only ", "Nothing ", "Undecided ", "With "))
+        lines.append(f"{setting(results.block.label)}: {said[0].lower() if begins else said[0]}{said[1:]}")
+    return [*lines, *(f"Each over {over} ({count})." for over, count in shared if alike)]
+
+
+def _counted(blocks: Sequence[BlockResults], main: Sequence[ArmResult]) -> str:
     arm, other = Counter((one.arm, one.instead or one.reference) for one in main).most_common(1)[0][0]
     same = [one for one in main if (one.arm, one.instead or one.reference) == (arm, other)]
-    words = Counter(word_of(one) for one in same)
-    if all(not one.replicates for one in same):
-        none = f"No verdict about optimizers in any of {len(blocks)} settings"
-        return f"{none}: one replicate each (replicates={2 * REPLICATES})."
-    counts = ", ".join(f"{word} in {words[word]}" for word in (*WORDS.values(), "undecided") if words[word])
+    where: dict[str, list[str]] = {}
+    for results in blocks:
+        result = primary(results.arms)
+        if result in same:
+            where.setdefault(word_of(result), []).append(setting(results.block.label))
+    counts = [f"{word} in {len(where[word])} ({'; '.join(where[word])})" for word in WORDS.values() if word in where]
+    counts += [f"undecided in {len(where['undecided'])}"] if "undecided" in where else []
     have = "has" if len(same) == 1 else "have"
     rest = f"; {len(same)} of {len(blocks)} settings {have} both" if len(same) < len(blocks) else " settings"
     plain = dict.fromkeys(one.reference for one in same if one.instead)
     other = f"the better of {other} and {', '.join(plain)}" if plain else other
     tried = [_tried(results, one) for results in blocks for one in same if one in results.arms]
-    where = tried[0] if len(set(tried)) == 1 else ""
+    first = tried[0] if len(set(tried)) == 1 else ""
     question = f"does {arm} generalize better than {other}?"
-    return f"{where}{_capital(question, where)} {_capital(counts)}{rest}."
+    return f"{first}{_capital(question, first)} {_capital(', '.join(counts))}{rest}."
 
 
 def _capital(text: str, before: str = "") -> str:
@@ -76,7 +114,16 @@ def word_of(result: ArmResult) -> str:
     return WORDS.get(result.verdict, "undecided")
 
 
-def _of_one(results: BlockResults, result: ArmResult) -> str:
+def _count(result: ArmResult) -> str:
+    """'6 replicates, 97.5 % interval'; of the usual interval nothing is said."""
+    assert result.difference is not None
+    value = result.difference.difference
+    level = f", {percent(value.level)} interval" if value.level != LEVEL else ""
+    return f"{value.n} replicates{level}"
+
+
+def _of_one(results: BlockResults, result: ArmResult, brief: bool = False) -> str:
+    """`brief` leaves out what the replicates are draws of and how many there are."""
     assert result.difference is not None
     block = results.block
     value, digits = result.difference.difference, block.measure.digits
@@ -97,15 +144,15 @@ def _of_one(results: BlockResults, result: ArmResult) -> str:
         )
     if not result.replicates:
         return _of_one_replicate(result, size)
-    level = f", {percent(value.level)} interval" if value.level != LEVEL else ""
-    over, count, where = population(block), f"({value.n} replicates{level})", _tried(results, result)
+    over, count = ("", "") if brief else (f", over {population(block)}", f" ({_count(result)})")
+    where = _tried(results, result)
     if word != "undecided":
         said = f"{arm} generalizes {word} {'as' if word == 'as well' else 'than'} {other}"
-        return f"{where}{said}, over {over}: {size} {count}."
+        return f"{where}{said}{over}: {size}{count}."
     why = _ADVICE.get(result.verdict_reason, result.verdict_reason)
     open_ = "it is undecided" if where else "Undecided"
-    question = f"{where}{open_} whether {arm} generalizes better than {other}, over {over}"
-    return f"{question}: {size}, but {why}." if why else f"{question}: {size} {count}."
+    question = f"{where}{open_} whether {arm} generalizes better than {other}{over}"
+    return f"{question}: {size}, but {why}." if why else f"{question}: {size}{count}."
 
 
 def _of_one_replicate(result: ArmResult, size: str) -> str:

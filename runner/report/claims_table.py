@@ -11,6 +11,7 @@ from runner.analysis.measures import NOTHING, short
 from runner.analysis.protocol import REPLICATES
 from runner.claims.claim import CONFIRMED, REFUTED, UNDECIDED, Claim
 from runner.claims.evidence import Evidence
+from runner.report.setting import names_of
 from runner.report.table import Table
 
 COLUMNS = (
@@ -43,11 +44,12 @@ def shown(claims: Sequence[Claim], asked: bool) -> list[Claim]:
 
 
 def tables(claims: Sequence[Claim]) -> list[Table]:
-    """One for each scope."""
+    """One for each scope. A name that stands in several has its setting behind it."""
+    names = list(zip(claims, names_of(claims), strict=True))
     return [
-        Table(f"On {scope}", _head(some[0]), [_cells(claim) for claim in some], words=(1, 2, 5, 6))
+        Table(f"On {scope}", _head(some[0][0]), [_cells(*one) for one in some], words=(1, 2, 5, 6))
         for scope in dict.fromkeys(claim.scope for claim in claims)
-        if (some := [claim for claim in claims if claim.scope == scope])
+        if (some := [one for one in names if one[0].scope == scope])
     ]
 
 
@@ -62,14 +64,14 @@ def _head(claim: Claim) -> list[str]:
     return [text.format(short(100 * claim.level)) for text in HEAD]
 
 
-def _cells(claim: Claim) -> list[str]:
+def _cells(claim: Claim, name: str) -> list[str]:
     e = claim.evidence
     verdict = claim.verdict if claim.verdict == UNDECIDED else f"**{claim.verdict}**"
     if claim.is_primary:
         verdict += ", primary"
     return [
         claim.claim,
-        f"{claim.name}: {claim.statistic}",
+        f"{name}: {claim.statistic}",
         f"{verdict}: {claim.because}" if claim.because else verdict,
         f"{_with_interval(e)}{_elsewhere(claim)}" if e else NOTHING,
         str(e.n) if e else NOTHING,

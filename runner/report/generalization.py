@@ -27,6 +27,8 @@ def generalization(blocks: Sequence[BlockResults]) -> pd.DataFrame:
 
     Errors in percent, losses in nats. `<name>_low` and `<name>_high` bound the 95 % t interval of `<name>`, the
     mean over `n` runs; `sampling_*` the Wilson interval of the test error from the size of the test set;
+    `edge` is that of the cell that is best in the mean over all replicates, and `edge_replicates` counts those of which
+    their own best cell is on the edge of their grid;
     `difference` is the arm minus `reference`, paired over `pairs` replicates, or seeds where `replicates` is 1;
     `detectable` the smallest difference that so many find with 80 % power. `<name>_difference` is that of a second
     measure, `second_*` are of the winner by the other choice (`runner.report.second_protocol`). What bounds a
@@ -47,7 +49,7 @@ def _row(results: BlockResults, result: ArmResult) -> dict[str, object]:
     known = result.measured(block.measure.report)
     row |= {"n": 0 if known is None else len(known)}  # that have the number which the comparison is of
     row |= {"replicates": max(1, known["replicate"].nunique() if known is not None else 0)}
-    row |= {"winners": _winners(results, result.arm)}
+    row |= {"winners": _winners(results, result.arm), "edge_replicates": len(results.edges(result.arm))}
     for name in MEASURED:
         row |= bounds(name, result.values.get(name, _EMPTY))
     row |= {"epochs_to_target_n": result.values.get("epochs_to_target", _EMPTY).n}
@@ -91,11 +93,14 @@ def _range(results: BlockResults, arm: str, axis: int) -> str:
     return f" [{short(min(values))} to {short(max(values))}]" if len(values) > 1 else ""
 
 
-def _edge(result: ArmResult) -> str:
+def _edge(results: BlockResults, result: ArmResult) -> str:
+    """'yes: lr largest', 'no; in 3 of 6 replicates'."""
     if not result.phase:
         return NOTHING
+    count = len(results.edges(result.arm)) if results.parts else 0
+    own = f"in {count} of {result.units} replicates" if count else ""
     fixed = f"{' and '.join(result.not_searched.split())} not searched" if result.not_searched else ""
-    return "; ".join(x for x in (f"yes: {result.edge}" if result.edge else "", fixed) if x) or "no"
+    return "; ".join(x for x in (f"yes: {result.edge}" if result.edge else "" if fixed else "no", fixed, own) if x)
 
 
 def _difference(result: ArmResult, digits: int) -> str:
@@ -163,7 +168,7 @@ def _best(results: BlockResults) -> Table:
             _difference(result, digits),
             short(result.lr) + _range(results, result.arm, 0),
             _decay(result) + (f" {result.hyper}" if result.hyper else "") + _range(results, result.arm, 1),
-            _edge(result),
+            _edge(results, result),
             result.phase or result.remark,
             f"n = {result.counted(measure.report)}{' replicates' if result.replicates else ''}",
             number(result.values[select].mean, digits) if result.values else NOTHING,

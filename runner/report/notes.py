@@ -18,7 +18,7 @@ from runner.analysis.verdict import OPTIMISTIC
 from runner.report import tuning
 from runner.report.chance import at_chance
 from runner.report.ragged import ragged
-from runner.report.replicated import replicated
+from runner.report.replicated import on_edges, replicated
 
 
 def notes(results: BlockResults) -> list[str]:
@@ -221,6 +221,7 @@ def _warnings(results: BlockResults) -> list[str]:
             f"On the edge of its grid: {where}. A better cell may lie outside, so where such an arm is not ahead the "
             "comparison stays undecided."
         )
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in on_edges(results)]
     for word in ("diverged", "failed"):
         if hit := ended(results, word):
             how = "counted at chance level" if word == "diverged" else "without numbers, so not in any mean"

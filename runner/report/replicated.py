@@ -1,6 +1,9 @@
-"""Says what a study's replicates are and how they are judged: `replicated(results)`."""
+"""Says what a study's replicates are and how they are judged: `replicated(results)`, and `on_edges(results)`."""
 
 from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
 
 from runner.analysis.blocks import replicates
 from runner.analysis.measures import short
@@ -47,6 +50,21 @@ def replicated(results: BlockResults) -> list[str]:
     elif protocol.level != LEVEL:
         lines.append(f"Differences are judged by {percent(protocol.level)} intervals{_shares(protocol)}.")
     return [*lines, *_afterwards(protocol)]
+
+
+def on_edges(results: BlockResults) -> list[str]:
+    """A sentence on the arms of which the best cell of some replicates is on the edge of its grid there.
+
+    It may be so where the cell that is best in the mean over all replicates is an inner one, which is what verdicts ask
+    for.
+    """
+    parts = []
+    for arm in results.arms if results.parts else ():  # the only replicate's edge is told of already
+        if edges := results.edges(arm.arm):
+            counts = ", ".join(f"{edge} {n}" for edge, n in Counter(chain(*edges.values())).most_common())
+            parts.append(f"{arm.arm} in {len(edges)} of {arm.units} replicates ({counts})")
+    said = "a replicate's best cell is on its grid's edge, and an extended grid might change it: "
+    return [said + "; ".join(parts)] if parts else []
 
 
 def _own(results: BlockResults) -> str:

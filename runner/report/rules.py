@@ -46,6 +46,6 @@ def notes(results: BlockResults) -> list[str]:
         f"Rules of thumb: the {results.block.measure.select_quantity} (mean over {seeds} "
         f"run{'s' if seeds > 1 else ''} of a cell) at the rule's decay, between two cells of a learning rate by a "
         "straight line in log2 of the decay, between none and the smallest in the decay itself. A good rate is one "
-        f"whose best cell is at most {GOOD} times as bad as the map's. The map's best cell is the luckiest of many, a rule's "
-        "is not: a regret within the noise of a cell is none."
+        f"whose best cell is at most {GOOD} times as bad as the map's. The map's best cell is the luckiest of many, a "
+        "rule's is not: a regret within the noise of a cell is none."
     ]

@@ -10,11 +10,12 @@ from runner.analysis.measures import NOTHING, SIDES, number, short, telling
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.report.answer import answer
+from runner.report.answer import answers
 from runner.report.chance import at_chance
 from runner.report.estimates import half, percent
 from runner.report.notes import against, ended, heads, instead, unmeasured
 from runner.report.ragged import ragged
+from runner.report.replicated import on_edges
 
 COLUMNS = 100
 HEAD = ("arm", "best lr", "best wd", "seeds", "val", "test ± 95 %", "gap")
@@ -27,7 +28,7 @@ def terminal_table(blocks: Sequence[BlockResults]) -> str:
 
     Where differences are judged by an interval of another level a note says so.
 
-    The last line is the `answer` to the question that the study asks.
+    The last lines are the `answers` to the question that the study asks.
     """
     lines: list[str] = []
     for results in blocks:
@@ -42,7 +43,7 @@ def terminal_table(blocks: Sequence[BlockResults]) -> str:
         lines += [_line(cells, first, last) for cells in ([*names, head], *cells)]
         notes = [*_footnotes(results), *at_chance(results), *ragged(block), *against(results), *instead(results)]
         lines += [part for note in notes for part in textwrap.wrap(note, COLUMNS, subsequent_indent="  ")]
-    lines += ["", *textwrap.wrap(answer(blocks), COLUMNS)]
+    lines += ["", *(part for one in answers(blocks) for part in textwrap.wrap(one, COLUMNS))]
     return "\n".join(lines)
 
 
@@ -96,6 +97,7 @@ def _footnotes(results: BlockResults) -> list[str]:
         lines.append(f"the plan is not known ({why}): judged as if one had looked after every replicate")
     if any(result.edge for result in reported):
         lines.append("* the winner is on the edge of its grid")
+    lines += on_edges(results)
     reasons: dict[str, list[str]] = {}
     for result in results.arms:
         for text in (result.remark, result.verdict if "(" in result.verdict else ""):

@@ -36,10 +36,17 @@ def test_late_separation(early: float, late: float, expected: str) -> None:
     assert ahead.evidence.value == pytest.approx(100 * late / 16.9, rel=0.02)
 
 
-def test_a_few_points_of_a_curve_are_no_halves() -> None:
-    found = _late(0.0, -1.0, range(2, 21, 2))
-    assert [claim.verdict for claim in found] == ["undecided"] * 2
-    assert all("evaluations in a half of the run: 5; 10 are needed" in claim.why for claim in found)
+@pytest.mark.parametrize("points", [(), (20,), range(2, 21, 2), range(2, 21)])
+def test_a_study_does_not_speak_to_curves_of_which_a_half_has_fewer_than_ten_evaluations(points: Iterable[int]) -> None:
+    """It had two rows, undecided for '0 replicates' where eight were there."""
+    assert _late(0.0, -1.0, points) == []
+
+
+def test_what_is_short_of_curves_is_not_called_short_of_replicates() -> None:
+    rows = replicated(world(adam=5.0, adamw=4.0, plain=6.0), spread=0.02)
+    some = [row for row in rows if row["phase"] == "final" and int(str(row["replicate"])) < 3]
+    found = [claim for claim in judged(rows, curves_of(some, lambda row, epoch: 9.0)) if claim.claim == "14"]
+    assert [claim.why for claim in found] == ["3 replicates with both curves; 4 are needed"] * 2
 
 
 def test_curves_of_one_replicate_decide_nothing_about_optimizers() -> None:

@@ -12,7 +12,7 @@ from runner.claims.planned import spoken_to
 from runner.finalists import blocks_of
 from runner.records.read import read
 from runner.trials.trial import Facts, expand, unique
-from tests.claims.made_up import judged, one_by_one
+from tests.claims.made_up import curves_of, judged, one_by_one
 from tests.config.test_experiments import NAMES, composed
 from tests.damage import check_refused, command
 from tests.helpers import optimizer
@@ -27,7 +27,8 @@ def planned(name: str, family: str = "", diagnostics: bool = False) -> list[str]
     trials = [trial for s in composed(name) for trial in expand(s, _facts(s.dataset.name))]
     if family:
         trials = [replace(t, optimizer=optimizer(family + "w" * t.optimizer.name.endswith("w"))) for t in trials]
-    return spoken_to(blocks_of(None, unique(trials), planned=True, alone=False), diagnostics)
+    every = composed(name)[0].run.eval_every
+    return spoken_to(blocks_of(None, unique(trials), planned=True, alone=False), diagnostics, every)
 
 
 def _facts(name: str) -> Facts:
@@ -56,9 +57,13 @@ def test_the_claims_that_are_foreseen_are_those_that_the_rows_are_judged_by() ->
         return 5.0 + lr + wd
 
     rows = one_by_one(truth, ("adam", "adamw", "sgd", "sgdw"))
-    found = {claim.id for claim in judged(rows)}
-    assert found == set(spoken_to(_blocks(rows), False))
-    assert {"best-cell", "best-cell-sgd", "adamw-rivals-sgdw", "easier-to-tune"} <= found
+    fresh = curves_of([row for row in rows if row["phase"] == "final"], lambda row, epoch: 5.0)
+    for every in (1, 2):
+        curves = [line for line in fresh if int(str(line["epoch"])) % every == 0]
+        found = {claim.id for claim in judged(rows, curves)}
+        assert found == set(spoken_to(_blocks(rows), False, every))
+        assert {"best-cell", "best-cell-sgd", "adamw-rivals-sgdw", "easier-to-tune"} <= found
+        assert ("ahead-late" in found) == (every == 1)  # ten evaluations in each half of 20 epochs
 
 
 def _blocks(rows: list) -> list:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 
 from runner.analysis.blocks import split
 from runner.analysis.results import results
-from runner.report.answer import answer
+from runner.report.answer import ONE_BY_ONE, answer, answers
+from runner.report.setting import setting
 from runner.report.terminal import terminal_table
 from tests.analysis.test_references import Rows, plain, with_useless
 from tests.analysis.test_results import bowl, reported, with_finals
@@ -81,7 +83,7 @@ FIVE = (0, 1, 2, 3, 4)
         (
             replicated(plain(("adam", 0.0, 5), ("adamw", 0.1, 4), seeds=FIVE))
             + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
-            "With the one cell of each that was tried, does AdamW generalize better than Adam, no decay? Better in 1",
+            "width 16: only AdamW was run: nothing to compare it with",
         ),
         (
             plain(("adam", 0.0, 5)) + plain(("adamw", 0.1, 5), settings={"model.width": 16}),
@@ -94,13 +96,70 @@ def test_the_answer_says_why_there_is_none_and_what_would_help(rows: Rows, words
     assert " ".join(terminal_table(reported(rows)).rpartition("\n\n")[2].split()) == said(rows)
 
 
-def test_several_settings_are_counted_as_one_question_where_some_have_no_decay_as_the_better_of_the_two() -> None:
-    rows = replicated(with_useless(-0.5)) + [
-        row | {"trial": f"{row['trial']}x", "settings": str(row["settings"])[:-1] + ', "model.width": 16}'}
-        for row in replicated(with_finals(-0.5, 0.1))
+def at_width(width: int, rows: Rows) -> Rows:
+    return [
+        row | {"trial": f"{row['trial']}-{width}", "settings": f'{str(row["settings"])[:-1]}, "model.width": {width}}}'}
+        for row in rows
     ]
-    question = "Does AdamW generalize better than the better of Adam + L2 and Adam, no decay? Better in 2 settings."
-    assert said(rows) == question
+
+
+BETTER, WORSE, OPEN = (replicated(with_finals(*one)) for one in ((-0.5, 0.1), (0.5, 0.1), (-0.05, 0.5)))
+
+
+def test_of_several_settings_each_has_a_sentence_that_names_it() -> None:
+    """It was 'Better in 1, undecided in 1 settings', and no word on which."""
+    blocks = [results(one) for one in split(frame(at_width(16, BETTER) + at_width(32, OPEN) + at_width(64, WORSE)))]
+    first, second, third, last = answers(blocks)
+    assert first.startswith("width 16: AdamW generalizes better than Adam + L2: test error lower by 0.")
+    assert second.startswith("width 32: undecided whether AdamW generalizes better than Adam + L2: test error ")
+    assert third.startswith("width 64: AdamW generalizes worse than Adam + L2: test error higher by 0.")
+    # What all have in common is said once, and it is what the sentence on one setting says.
+    assert last == "Each over seeds, on the one split of this data (5 replicates)."
+    assert "over seeds, on the one split of this data: " in answer(blocks[:1])
+    assert terminal_table(blocks).endswith(f"\n{last}")
+
+
+def test_the_networks_of_a_study_are_called_by_their_names() -> None:
+    rows = BETTER + [
+        row | {"trial": f"{row['trial']}-t", "model": "transformer"} | {"settings": _transformer(row)} for row in OPEN
+    ]
+    assert [one.partition(":")[0] for one in answers([results(one) for one in split(frame(rows))])[:2]] == [
+        "ResNet",
+        "Transformer",
+    ]
+    assert setting("model.width=8 | schedule=cosine") == "width 8, cosine"
+    assert setting("dataset.train_size=5") == "train size 5"
+    assert setting("") == ""
+
+
+def _transformer(row: Mapping[str, object]) -> str:
+    return str(row["settings"]).replace('"resnet"', '"transformer"')
+
+
+def test_where_settings_differ_in_their_replicates_each_says_its_own() -> None:
+    fewer = [row for row in WORSE if int(str(row["replicate"])) < 4]
+    lines = answers([results(one) for one in split(frame(at_width(16, BETTER) + at_width(32, fewer)))])
+    assert len(lines) == 2
+    assert lines[0].endswith("(5 replicates).")
+    assert lines[1].endswith("(4 replicates).")
+
+
+def test_more_settings_than_can_be_read_one_by_one_are_counted_and_those_that_are_decided_named() -> None:
+    rows = [row for k in range(ONE_BY_ONE - 1) for row in at_width(8 + k, OPEN)]
+    rows += at_width(32, BETTER) + at_width(64, WORSE) + at_width(128, BETTER)
+    question = "Does AdamW generalize better than Adam + L2?"
+    assert (
+        said(rows) == f"{question} Better in 2 (width 32; width 128), worse in 1 (width 64), undecided in 5 settings."
+    )
+
+
+def test_each_of_several_settings_says_what_its_arm_is_compared_with() -> None:
+    found = said(replicated(with_useless(-0.5)) + at_width(16, BETTER))
+    assert "AdamW generalizes better than Adam, no decay (no Adam + L2 is better): " in found
+    assert "width 16: AdamW generalizes better than Adam + L2: " in found
+    many = replicated(with_useless(-0.5)) + [row for k in range(ONE_BY_ONE) for row in at_width(16 + k, BETTER)]
+    question = "Does AdamW generalize better than the better of Adam + L2 and Adam, no decay? Better in 7 ("
+    assert said(many).startswith(question)
 
 
 def test_a_difference_without_a_number_is_neither_lower_nor_higher() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from runner.analysis.blocks import split
@@ -13,7 +15,7 @@ from runner.report.page.words import verdicts
 from runner.report.terminal import terminal_table
 from tests.analysis.test_results import with_finals
 from tests.analysis.test_select import frame
-from tests.report.studies import replicated, search, trial
+from tests.report.studies import LRS, noise, replicated, search, trial
 
 Rows = list[dict[str, object]]
 ONE_CELL = [trial(name, 1e-3, 0.1, seed, error=5.0 + seed / 10) for name in ("adam", "adamw") for seed in range(6)]
@@ -60,6 +62,25 @@ def test_the_number_of_replicates_is_that_of_the_mean_beside_it() -> None:
     assert table.loc["AdamW", ["n", "replicates", "pairs"]].tolist() == [5, 5, 5]
     assert table.loc["Adam + L2", ["n", "replicates"]].tolist() == [6, 6]
     assert "undecided (5 of 6 replicates are there)" in page
+
+
+def test_best_cells_of_single_replicates_on_their_grids_edge_are_counted_and_told() -> None:
+    """Only that in the mean over all replicates was looked at: the others were on an edge in silence."""
+    corner = {1: ("adamw", LRS[4], 0.1), 2: ("adamw", LRS[4], 0.1), 3: ("adamw", 1e-3, 1.0), 4: ("adam", LRS[0], 1e-3)}
+
+    def error(optimizer: str, lr: float, wd: float, seed: int) -> float:
+        middle = 0.1 if optimizer == "adamw" else 1e-3
+        far = abs(LRS.index(lr) - 2) + (abs(math.log10(wd / middle)) if wd else 4.0)
+        return 4.5 if corner.get(seed) == (optimizer, lr, wd) else 5.0 + far + noise(optimizer, seed) / 9
+
+    found = judged(replicated(search(seeds=range(6), error=error)))
+    said = "Adam + L2 in 1 of 6 replicates (lr smallest 1); AdamW in 3 of 6 replicates (lr largest 2, wd largest 1)"
+    for text in (markdown([found]), " ".join(terminal_table([found]).split())):
+        assert f"replicate's best cell is on its grid's edge, and an extended grid might change it: {said}" in text
+    table = generalization([found]).set_index("arm")
+    assert table["edge_replicates"].to_dict() == {"Adam, no decay": 0, "Adam + L2": 1, "AdamW": 3}
+    assert not table["edge"].any()  # the cells that are best in the mean are inner ones
+    assert "| no; in 3 of 6 replicates |" in markdown([found])
 
 
 def test_so_is_that_of_the_seeds_of_one_replicate_and_of_an_arm_alone() -> None:

@@ -19,7 +19,7 @@ from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
 from runner.records.packed import packed
 from runner.report import claims_table, shortest
-from runner.report.answer import answer
+from runner.report.answer import answers
 from runner.report.generalization import remarks, tables
 from runner.report.page.render import render
 from runner.report.page.study import commands, overlaid, provenance, scaled
@@ -94,7 +94,7 @@ def page(
     return render(
         "report.html.j2",
         title=", ".join(names[:3]) or folder.resolve().name,
-        answer=answer(blocks),
+        answer="\n".join(answers(blocks)),
         first=[_image(folder, plot) for plot in plots if plot.first],
         primary=primary_claims(claims, blocks),
         summary=summary(blocks),

@@ -11,6 +11,7 @@ from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import BlockResults
 from runner.claims.claim import Claim
 from runner.report.estimates import percent
+from runner.report.setting import names_of
 
 
 def listed(words: Sequence[str]) -> str:
@@ -56,9 +57,8 @@ def primary_claims(claims: Sequence[Claim], blocks: Sequence[BlockResults]) -> l
     lines = []
     if (named := blocks[0].protocol.primary) and not any(claim.is_primary for claim in claims):
         lines.append(f"The claim that this study is for, {named}, is **not judged**: no setting has what it is about.")
-    for claim in claims:
-        if not claim.is_primary:
-            continue
+    primary = [claim for claim in claims if claim.is_primary]
+    for claim, name in zip(primary, names_of(primary), strict=True):
         e, why = claim.evidence, f" ({claim.because})" if claim.because else ""
         value = ""
         if e:
@@ -67,7 +67,7 @@ def primary_claims(claims: Sequence[Claim], blocks: Sequence[BlockResults]) -> l
             )
             interval = f"{percent(claim.level)} interval {ends}, n = {e.n}".replace(" %", "\u00a0%")
             value = f" {claim.statistic[:1].upper()}{claim.statistic[1:]}: {short(e.value, 3)}, {interval}."
-        lines.append(f"The claim that this study is for: {claim.name}. It is **{claim.verdict}**{why}.{value}")
+        lines.append(f"The claim that this study is for: {name}. It is **{claim.verdict}**{why}.{value}")
     return lines
 
 

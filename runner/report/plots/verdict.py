@@ -52,7 +52,7 @@ def verdict_plot(results: BlockResults) -> Figure | None:
 
 def _errors(axes: Axes, results: BlockResults, arms: Sequence[ArmResult]) -> None:
     measure = results.block.measure
-    colours, least = figures.styles(results.block), min(arm.values[measure.report].mean for arm in arms)
+    colours = figures.styles(results.block)
     every = [value for arm in arms for value in _finite(arm.by_unit(measure.report).values())]
     wide = min(every) > 0 and max(every) > 5 * min(every)
     if wide:
@@ -62,7 +62,7 @@ def _errors(axes: Axes, results: BlockResults, arms: Sequence[ArmResult]) -> Non
         value = arm.values[measure.report]
         _row(axes, row, list(arm.by_unit(measure.report).values()), value, *colours[arm.arm])
         text = f"{number(value.mean, measure.digits)}{half(value, measure.digits)}"
-        _beside(axes, row, text, bold=value.mean == least)
+        _beside(axes, row, text)
     _rows(axes, [arm.arm for arm in arms])
     axes.set_xlabel(measure.report_name, fontsize=9)
     if wide:
@@ -87,7 +87,7 @@ def _differences(axes: Axes, results: BlockResults, arms: Sequence[ArmResult]) -
         _row(axes, row, apart[arm.arm], value, *colours[arm.arm])
         digits = results.block.measure.digits
         digits = telling(value.mean, digits) if arm.verdict_word in SIDES else digits
-        _beside(axes, row, f"{number(value.mean, digits, True)}{half(value, digits)}\n{arm.verdict_word}", bold=False)
+        _beside(axes, row, f"{number(value.mean, digits, True)}{half(value, digits)}\n{arm.verdict_word}")
     one = len(references) == 1
     _rows(axes, [arm.arm if one else f"{arm.arm}\nminus {arm.reference}" for arm in arms])
     to = f" to {next(iter(references))}" if one else ""
@@ -136,10 +136,9 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0, labelsize=9)
 
 
-def _beside(axes: Axes, row: int, text: str, bold: bool) -> None:
-    """Numbers right of the axes, where no dot is."""
-    weight = "bold" if bold else "normal"
-    axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9, fontweight=weight)
+def _beside(axes: Axes, row: int, text: str) -> None:
+    """Numbers right of the axes, where no dot is. None is bold: which is the smallest may be undecided."""
+    axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
 
 
 def caption(results: BlockResults, arms: Sequence[ArmResult], compared: Sequence[ArmResult]) -> str:

@@ -18,6 +18,7 @@ from runner.claims.claim import Claim
 from runner.records import read
 from runner.report.__main__ import main
 from runner.report.answer import answer
+from runner.report.claims_table import markdown
 from runner.report.fingerprint import fingerprint, is_current
 from runner.report.generalization import tables
 from runner.report.page.page import page
@@ -155,6 +156,22 @@ def test_the_primary_claim_stays_with_its_verdict_on_the_first_screen(tmp_path: 
     assert "The basin is round" not in text
     assert f"1 more {HIDDEN}" in plain(text)
     assert "The basin is round" in page(tmp_path, [of], plots, claims, asked=True)
+
+
+def test_a_primary_claim_of_several_settings_names_the_setting_of_each_verdict(tmp_path: Path) -> None:
+    """It stood there twice with two verdicts, and no word on which network either was about."""
+    for width in (8, 16):
+        write(tmp_path, search(lrs=LRS[:2], seeds=(0, 1), settings={"model.width": width}))
+    blocks = [results(block) for block in split(read.read(tmp_path))]
+    blocks = [replace(of, protocol=replace(of.protocol, primary="best-cell")) for of in blocks]
+    claims = [claim(of, "best-cell", "AdamW wins") for of in blocks]
+    claims += [claim(of, "basin-l2", f"Basin {k}") for k, of in enumerate(blocks)]
+    first = plain(first_screen(page(tmp_path, blocks, claims=claims)))
+    assert first.count("The claim that this study is for: AdamW wins (width ") == 2
+    assert all(f"AdamW wins (width {width}). It is undecided" in first for width in (8, 16))
+    text = markdown(claims)
+    assert all(f"AdamW wins (width {width}): a difference" in text for width in (8, 16))
+    assert "Basin 1: a difference" in text  # a name that occurs once needs none
 
 
 def test_a_primary_claim_of_which_nothing_can_be_judged_is_named_too(tmp_path: Path) -> None:

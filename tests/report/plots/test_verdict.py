@@ -64,7 +64,7 @@ def test_numbers_and_verdicts_stand_beside_the_rows() -> None:
     halves = {name: stats.sem(errors) * stats.t.ppf(0.975, 4) for name, errors in ERRORS.items()}
     wanted = [f"{np.mean(errors):.2f} ± {halves[name]:.2f}" for name, errors in ERRORS.items()]
     assert [text.get_text() for text in above.texts] == wanted
-    assert [text.get_fontweight() for text in above.texts] == ["normal", "bold"]
+    assert {text.get_fontweight() for text in above.texts} == {"normal"}  # which is smaller may be undecided
     (said,) = (text.get_text() for text in below.texts)
     assert said.startswith("-0.84 ± ")
     assert said.endswith("\nlower")
