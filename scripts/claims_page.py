@@ -18,6 +18,7 @@ SHOWN = (
     ("grokking-cpu", r"\|.*fractions"),
     ("decay-params-cpu", r"^(1|24) \|"),
     ("digits-cpu", r"^(1|25) \|"),
+    ("cifar-16px-cpu", r"^1 \|"),
 )
 NETWORKS = {"resnet": "ResNet", "transformer": "Transformer"}
 BOTH = ("digits-cpu", "decay-params-cpu")  # the studies of more than one network
@@ -35,8 +36,9 @@ def claims(results: Path) -> str:
         unit = " points" if what.startswith("points") else " %" if "percent of" in row["statistic"] else ""
         link = f"[{row['claim']}]({row['study']}/claims.md)"
         network = NETWORKS.get(str(row["scope"]).split()[0], "")
-        schedule = re.search(r"(step|constant) schedule", str(row["scope"])) if row["study"] == "claims-cpu" else None
-        place = network if row["study"] in BOTH else schedule[0] if schedule else ""
+        found = re.search(r"(step|constant) schedule", str(row["scope"])) if row["study"] == "claims-cpu" else None
+        schedule = found[0] if found else "photographs" if row["study"] == "cifar-16px-cpu" else ""
+        place = network if row["study"] in BOTH else schedule
         name = f"{row['name']} ({place})" if place else row["name"]
         again = row["again"] or "–"
         lines.append(f"| {link}. {name} | {verdict} | {again} | {value}{unit} | {row['paper_value']} |")

@@ -14,7 +14,7 @@ from runner.analysis.sequential import least
 from runner.analysis.statistics import estimate
 from runner.analysis.verdict import decision
 
-FIXED = (4, 8, 20)
+FIXED = (4, 6, 8, 12, 20)
 PRIORS = (0.25, 1.0, 4.0, 16.0)  # g
 EFFECTS = (0, 5, 10, 20)  # percent of the reference's error
 WRONG = {0: ("lower", "higher"), 5: ("equal", "lower")}  # an effect is an error that is higher; 5 is the margin
