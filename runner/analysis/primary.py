@@ -66,6 +66,12 @@ def intended(arms: Sequence[ArmResult]) -> ArmResult | None:
     return min(compared, key=rank, default=None)
 
 
+def is_exploratory(result: ArmResult, arms: Sequence[ArmResult]) -> bool:
+    """Whether a verdict was reached in a comparison that is not the block's question: alpha is not shared with it."""
+    main = intended(arms)
+    return result.verdict in DECIDED and main is not None and result.arm != main.arm
+
+
 def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
     """The arm that the answer is about: the intended one, where it and its reference have results.
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
+from runner.analysis.primary import is_exploratory
 from runner.analysis.results import MEASURED
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import ArmResult, BlockResults
@@ -163,7 +164,7 @@ def _best(results: BlockResults) -> Table:
     rows = [
         [
             result.arm,
-            result.verdict or NOTHING,
+            (f"{result.verdict} (exploratory)" if is_exploratory(result, results.arms) else result.verdict) or NOTHING,
             _spread(result.values[measure.report], digits) if result.values else NOTHING,
             _difference(result, digits),
             short(result.lr) + _range(results, result.arm, 0),

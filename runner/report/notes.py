@@ -12,6 +12,7 @@ from runner.analysis.arms import L2, NO_DECAY
 from runner.analysis.blocks import replicates
 from runner.analysis.measures import number, short
 from runner.analysis.neighbours import narrow
+from runner.analysis.primary import intended
 from runner.analysis.select import choices, search_seeds, seeds_text
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC
@@ -197,7 +198,9 @@ def _precision(results: BlockResults) -> list[str]:
     lines += [f"{line[:1].upper()}{line[1:]}." for line in [*against(results), *instead(results)]]
     decided = [result for result in results.arms if result.difference]
     if len(decided) > 1:
-        lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.")
+        main = intended(results.arms)
+        asked = f" That of {main.arm} is what the study asks, the others are exploratory." if main else ""
+        lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.{asked}")
     dropped = sorted({seed for result in decided if result.difference for seed in result.difference.dropped})
     if dropped:
         what = f"{decided[0].unit.capitalize()}s"

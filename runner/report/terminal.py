@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from runner.analysis.blocks import Block
 from runner.analysis.measures import NOTHING, SIDES, number, short, telling
+from runner.analysis.primary import is_exploratory
 from runner.analysis.select import NONE_BETTER
 from runner.analysis.statistics import LEVEL
 from runner.analysis.study_results import ArmResult, BlockResults
@@ -99,6 +100,8 @@ def _footnotes(results: BlockResults) -> list[str]:
         lines.append("* the winner is on the edge of its grid")
     lines += on_edges(results)
     reasons: dict[str, list[str]] = {}
+    if others := [result.arm for result in results.arms if is_exploratory(result, results.arms)]:
+        reasons["exploratory: not what the study asks, so alpha is not shared with it"] = others
     for result in results.arms:
         for text in (result.remark, result.verdict if "(" in result.verdict else ""):
             if text:

@@ -89,3 +89,20 @@ def test_so_is_that_of_the_seeds_of_one_replicate_and_of_an_arm_alone() -> None:
     alone = [row for row in replicated(rows) if row["optimizer"] == "adamw"]
     (line,) = verdicts(judged(alone))
     assert "n = 5 of 6 replicates; nothing to compare it with" in line
+
+
+def test_a_verdict_that_the_study_does_not_ask_for_is_called_exploratory() -> None:
+    """A table said that no decay is worse, and the claim on the same difference that this is undecided."""
+    (block,) = split(frame(replicated(with_finals(-0.5, 0.01))))
+    one = results(block, protocol=Protocol(5))
+    assert {arm.arm: arm.verdict for arm in one.arms if arm.difference} == {
+        "Adam, no decay": "higher",
+        "AdamW": "lower",
+    }
+    table = markdown([one])
+    assert "| Adam, no decay | higher (exploratory) |" in table
+    assert "| AdamW | lower |" in table
+    plain, main = verdicts(one)
+    assert "(exploratory)" in plain
+    assert "(exploratory)" not in main
+    assert "Adam, no decay: exploratory" in terminal_table([one])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from runner.analysis.measures import SIDES, number, short, telling
+from runner.analysis.primary import is_exploratory
 from runner.analysis.select import seed_count
 from runner.analysis.statistics import Estimate
 from runner.analysis.study_results import BlockResults
@@ -96,9 +97,10 @@ def verdicts(results: BlockResults) -> list[str]:
         numbers += f" No {result.instead} that was tried is better than no decay." if result.instead else ""
         arm, other = prose[result.arm], prose[result.reference]
         margin = f"{short(results.protocol.equal_within)} % of the latter's"
-        why = f" ({result.verdict_reason})" if result.verdict_reason else ""
+        reason = "exploratory" if is_exploratory(result, results.arms) else result.verdict_reason
+        why = f" ({reason})" if reason else ""
         if word == "equal":
-            lines.append(f"{arm} and {other} have **equal** {name}s, within {margin}: {numbers}")
+            lines.append(f"{arm} and {other} have **equal** {name}s{why}, within {margin}: {numbers}")
         elif word in SIDES:
             lines.append(f"{arm} has a **{word}** {name} than {other}{why}: {numbers}")
         elif word == "undecided":
