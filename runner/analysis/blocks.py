@@ -32,7 +32,6 @@ _NUMBERS = (
     "epochs_to_target replicate split test_ece test_brier"
 ).split()
 
-
 Given = TypeVar("Given")
 
 
