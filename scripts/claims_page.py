@@ -28,7 +28,7 @@ def claims(results: Path) -> str:
     """The table of verdicts, from the claims.csv of the committed studies."""
     lines = ["| claim | verdict | again | measured, with its interval | the paper |", "|---|---|---|---:|---|"]
     rows = [row for study, words in SHOWN for row in _shown(results / study / "claims.csv", study, words)]
-    for row in sorted(rows, key=lambda row: int(re.match(r"\d+", str(row["claim"])).group())):  # type: ignore[union-attr]
+    for row in sorted(rows, key=lambda row: int(str(row["claim"]).partition(" ")[0])):
         because = str(row["why"]).split(";")[0] if row["verdict"] == "undecided" else ""
         value = f"{row['value']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" if pd.notna(row["value"]) else "–"
         verdict = f"{row['verdict']} ({because})" if because else row["verdict"]

@@ -2,8 +2,8 @@
 
 A rule says the decay for a learning rate. What it would have reached is read off the map, by straight lines in log2 of
 the decay between the two neighbouring cells of that rate, or in the decay itself between none and the smallest, and
-compared with the map's best cell. The best of many cells
-is flattered by chance, and a rule's cell is not chosen, so a regret as small as the noise of the map is none.
+compared with the map's best cell. The best of many cells is flattered by chance, and a rule's cell is not chosen, so a
+regret as small as the noise of the map is none.
 """
 
 from __future__ import annotations

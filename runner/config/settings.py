@@ -90,7 +90,6 @@ _STEPS = right(lambda k: 0 <= k <= 10**6, "a whole number from 0 (none) to 10000
 # A smaller alpha is lost in 1 - alpha. With another variance no number of replicates in reach decides anything.
 _CHANCE = right(lambda alpha: 1e-9 <= alpha < 1, "from 1e-9 to below 1")
 _VARIANCE = right(lambda g: 1e-3 <= g <= 1e3, "from 0.001 to 1000")
-_UP_TO_1 = right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class LookaheadSettings:
     """`k` fast steps for each slow one, 0: none; `alpha`, the slow step's size. The paper's are 5 and 0.5."""
 
     k: int = field(default=0, metadata=_STEPS | before(0))
-    alpha: float = field(default=0.5, metadata=_UP_TO_1 | before(0.5))
+    alpha: float = field(default=0.5, metadata=right(lambda alpha: 0 < alpha <= 1, "above 0, at most 1") | before(0.5))
 
     def __post_init__(self) -> None:
         check(self, "lookahead")

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from runner.analysis.blocks import split
-from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import EDGE, ONE_REPLICATE, OPTIMISTIC
@@ -92,50 +91,6 @@ def test_an_arms_number_is_the_mean_over_replicates_of_the_mean_over_their_fresh
 
 def cell(row: Mapping[str, object]) -> tuple[object, ...]:
     return row["optimizer"], row["lr"], row["wd"], row["replicate"]
-
-
-def test_a_replicate_that_was_interrupted_before_its_fresh_seeds_waits_and_does_not_undo_the_others() -> None:
-    rows = replicated(with_finals(-0.5, 0.1))
-    left = [row for row in rows if (row["phase"], row["replicate"]) != ("final", 4)]
-    (block,) = split(frame(left))
-    found = results(block, "", Protocol(5))
-    (adamw,) = [arm for arm in found.arms if arm.arm == "AdamW"]
-    assert adamw.replicates == (0, 1, 2, 3)
-    assert adamw.verdict == "undecided (4 of 5 replicates are there)"
-    assert OPTIMISTIC not in adamw.remark
-    assert "left out until they have fresh seeds: replicates 4." in markdown([found])
-    (adamw,) = [arm for arm in results(block, "", Protocol(4)).arms if arm.arm == "AdamW"]
-    assert adamw.verdict == "lower"
-    # The only finished one may lack an arm that the others are to be compared with.
-    alone = [row for row in rows if row["phase"] == "search" or (row["replicate"] == 0 and row["optimizer"] == "adamw")]
-    alone = [row for row in alone if (row["replicate"], row["wd"] > 0, row["optimizer"]) != (0, True, "adam")]
-    (adamw,) = [arm for arm in reported(alone)[0].arms if arm.arm == "AdamW"]
-    assert adamw.replicates == (0,)
-    assert adamw.verdict == ONE_REPLICATE
-
-
-def test_only_fresh_seeds_are_reported_as_results() -> None:
-    found = by_arm(with_finals(-0.5, 0.1))["AdamW"]
-    assert found.values["test_error"].n == 5
-    assert found.remark == ""
-    search_only = by_arm(replicated(search(error=bowl, seeds=range(4))))["AdamW"]
-    assert search_only.phase == "search"
-    assert OPTIMISTIC in search_only.remark
-    assert search_only.verdict == "undecided (no fresh seeds)"
-
-
-def test_final_rows_with_search_seeds_do_not_count_as_fresh() -> None:
-    found = by_arm(with_finals(-0.5, 0.1, seeds=(0, 1, 100, 101, 102)))["AdamW"]
-    assert found.seeds == (100, 101, 102)
-    assert "left out" in found.remark
-
-
-def test_final_rows_of_another_cell_are_not_reported() -> None:
-    rows = [*search(error=bowl), *(trial("adamw", 1e-4, 1.0, seed, phase="final", error=0.1) for seed in FRESH)]
-    found = by_arm(rows)["AdamW"]
-    assert found.phase == "search"
-    assert "another cell" in found.remark
-    assert found.values["test_error"].mean == 5.0
 
 
 def test_a_winner_on_the_edge_leaves_the_comparison_undecided_unless_it_is_ahead() -> None:
@@ -290,22 +245,3 @@ def test_wide_figures_lose_no_letter_on_the_terminal() -> None:
     rows += [trial("adamw", 0.1, 0.1, s, error=80 - 60 * s) for s in (0, 1)]
     line = next(line for line in terminal_table(reported(rows)).splitlines() if line.startswith("AdamW"))
     assert line.endswith(" no verdict")
-
-
-def test_a_verdict_waits_for_every_fresh_run_that_was_planned_and_for_one_that_failed() -> None:
-    """One of two seeds was enough, so a study that was interrupted had a verdict, which could change later."""
-    rows = [row for k in (0, 1) for row in replicated(with_finals(-0.5, 0.1, seeds=range(100 + k, 110, 2)))]
-    whole = {str(row["trial"]): row for row in rows}
-    last = next(key for key, row in whole.items() if row["phase"] == "final" and row["optimizer"] == "adamw")
-    without = [row for key, row in whole.items() if key != last]
-    broken = [*without, whole[last] | {"status": "failed"}]
-    for some, said in (
-        (list(whole.values()), "lower"),
-        (without, "undecided (9 of 10 fresh runs of AdamW are there)"),
-        (broken, "undecided (1 of 10 fresh runs of AdamW failed)"),
-    ):
-        for looks in (False, True):
-            (block,) = split(frame(some))
-            found = results(block, "", Protocol(5, looks=looks, final_seeds=2))
-            (adamw,) = [arm for arm in found.arms if arm.arm == "AdamW"]
-            assert adamw.verdict == said
