@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from runner.report.setting import NAMES
+
 # What the claims table shows: (study, a pattern of "CLAIM | NAME | SCOPE"), and whatever is decided in these studies.
 SHOWN = (
     ("claims-cpu", r"^[23] \||cosine schedule"),  # 2 and 3 are about several schedules
@@ -20,7 +22,6 @@ SHOWN = (
     ("digits-cpu", r"^(1|25) \|"),
     ("cifar-16px-cpu", r"^1 \|"),
 )
-NETWORKS = {"resnet": "ResNet", "transformer": "Transformer"}
 BOTH = ("digits-cpu", "decay-params-cpu")  # the studies of more than one network
 
 
@@ -35,7 +36,7 @@ def claims(results: Path) -> str:
         what = str(row["statistic"]).split("(")[-1].rstrip(")") if "(" in str(row["statistic"]) else ""
         unit = " points" if what.startswith("points") else " %" if "percent of" in row["statistic"] else ""
         link = f"[{row['claim']}]({row['study']}/claims.md)"
-        network = NETWORKS.get(str(row["scope"]).split()[0], "")
+        network = NAMES.get(str(row["scope"]).split()[0], "")
         found = re.search(r"(step|constant) schedule", str(row["scope"])) if row["study"] == "claims-cpu" else None
         schedule = found[0] if found else "photographs" if row["study"] == "cifar-16px-cpu" else ""
         place = network if row["study"] in BOTH else schedule

@@ -16,11 +16,11 @@ from runner.analysis.primary import results_of
 from runner.records.column import Text
 from runner.records.read import read
 from runner.records.schema import TABLES
-from scripts.claims_page import NETWORKS, came_again, claims
+from runner.report.setting import NAMES
+from scripts.claims_page import came_again, claims
 from scripts.error_rates.tables import tables as error_rates
 
 ROOT = Path(__file__).resolve().parents[1]
-
 PAGES = tuple(
     ROOT / page for page in ("README.md", "results/README.md", "results/columns.md", "results/protocol-cpu/README.md")
 )
@@ -75,7 +75,7 @@ def answers(results: pd.DataFrame) -> str:
         (adamw,) = rows[rows["arm"] == "AdamW"].itertuples()
         (other,) = rows[rows["arm"] == adamw.reference].itertuples()
         lines.append(
-            f"* **Small {NETWORKS[str(name)]}: {ANSWERS.get(adamw.verdict, 'undecided')}.** AdamW errs on "
+            f"* **Small {NAMES[str(name)]}: {ANSWERS.get(adamw.verdict, 'undecided')}.** AdamW errs on "
             f"{adamw.test_error:.1f} % of the test images, {other.arm} on {other.test_error:.1f} %. The difference is "
             f"{_difference(adamw, 1)} points."
         )
@@ -110,7 +110,7 @@ def beside_none(study: Path) -> str:
         assert adamw.difference is not None
         found = adamw.difference.difference
         half = (found.high - found.low) / 2
-        name = NETWORKS[str(block.block.settings["model"])]
+        name = NAMES[str(block.block.settings["model"])]
         lines.append(f"{_signed(found.mean, 1)} ± {half:.1f} points ({adamw.verdict}) on the {name}")
     return f"* **Decay the weights.** AdamW beside Adam without decay: {', '.join(lines)}.\n"
 
@@ -132,7 +132,7 @@ def over_replicates(results: pd.DataFrame) -> str:
         compared = pd.notna(row.difference)
         against = f"{_difference(row)} | {row.verdict}" if compared else "– | the reference"
         lines.append(
-            f"| {NETWORKS[row.model]} | {row.arm} | {_error(row)} | {row.gap_loss:.3f} | {against} "
+            f"| {NAMES[row.model]} | {row.arm} | {_error(row)} | {row.gap_loss:.3f} | {against} "
             f"| {row.lr:g} | {_decay(row)} |"
         )
     level = results["difference_level"].dropna().iloc[0]
@@ -149,7 +149,7 @@ def sparing(study: Path) -> str:
     """What norms and biases spared from decay do, network by network: at the best cell, and at the median one."""
     winners, trials = pd.read_csv(study / "generalization.csv"), read(study)
     search = trials[(trials["phase"] == "search") & (trials["wd"] > 0)]
-    heads = [head for model in winners["model"].unique() for head in (f"{NETWORKS[model]}: best", "median")]
+    heads = [head for model in winners["model"].unique() for head in (f"{NAMES[model]}: best", "median")]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
     row: Any
     for arm, rows in winners.groupby("arm", sort=False):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from runner.claims.claim import Claim
 
-_NAMES = {"resnet": "ResNet", "transformer": "Transformer", "shakeshake": "Shake-Shake"}
+NAMES = {"resnet": "ResNet", "transformer": "Transformer", "shakeshake": "Shake-Shake"}
 _SAID_BY_VALUE = ("model", "dataset", "schedule")
 
 
@@ -24,7 +24,7 @@ def setting(label: str) -> str:
 def _part(part: str) -> str:
     key, _, value = part.partition("=")
     if key in _SAID_BY_VALUE:
-        return _NAMES.get(value, value)
+        return NAMES.get(value, value)
     return f"{key.rpartition('.')[2].replace('_', ' ')} {value}"
 
 
