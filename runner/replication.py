@@ -8,29 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner.analysis.sequential import REPLICATES, least
-from runner.claims.listed import LISTED
 from runner.config.settings import RunSettings, Settings
 from runner.data.dataset import Dataset
 from runner.data.load import load
 from runner.data.settings import DatasetSettings
-from runner.errors import UserError
 from runner.execution.again import begin_again
 from runner.execution.local import PhaseOutcome, say
 from runner.finalists import blocks_of, finalists
 from runner.models.check import check
-from runner.records.commands import laid_down, noted
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.refine import refinements
 from runner.trials.older import as_on_record
 from runner.trials.replicates import data_of, of_replicate
 from runner.trials.trial import Trial, unique
-
-if TYPE_CHECKING:
-    from runner.analysis.blocks import Block
 
 Phase = Callable[[dict[str, Trial], str], PhaseOutcome]
 
@@ -78,97 +71,6 @@ def search_of(
 ) -> dict[str, Trial]:
     """The search trials of a study by id: those of all these replicates, one after the other."""
     return unique(trial for number in replicates for s in group for trial in of_replicate(s, number, datasets))
-
-
-def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSettings, comparisons: int) -> None:
-    """UserError where `replicates=auto` could never come to a verdict, whatever the results.
-
-    Args:
-        folder: of the study, or None for one without rows.
-        search: its trials in the first replicate.
-        run: the command's settings.
-        comparisons: how many of the study are primary.
-    """
-    blocks = blocks_of(folder, search, planned=True)
-    compared = [block for block in blocks if block.compares]
-    if not compared:
-        raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
-    if run.primary and not all(_asks(block, run) for block in compared):
-        raise UserError(
-            f"replicates=auto: goes on until best cells are told apart, which primary={run.primary} is not about here; "
-            "give replicates=N, or no primary"
-        )
-    if any(trial.facts.val_size == 0 for trial in search.values()):
-        raise UserError("replicates=auto: what is selected on test gets no verdict; set dataset.validation")
-    searched = any((block.rows.groupby("arm")["cell"].nunique() > 1).any() for block in compared)
-    if searched and not run.final_seeds:
-        raise UserError("replicates=auto: needs final_seeds=N, seeds that the search did not use")
-    _check_held(folder, run)
-    first = first_replicates(run, comparisons)
-    if run.max_replicates < first:
-        shared = f" shared by {comparisons} comparisons" if comparisons > 1 else ""
-        raise UserError(
-            f"max_replicates={run.max_replicates}: with alpha={run.alpha:g}{shared} and prior_g={run.prior_g:g} no "
-            f"difference is decided before replicate {first}; give at least that"
-        )
-
-
-def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -> str:
-    """What is to be said of a `primary` to which the study will not speak, though a later command may add the rest.
-
-    '' where the study will speak to it, and where another primary claim, or none, was laid down before.
-
-    Args:
-        folder: of the study.
-        search: its trials.
-        run: the command's settings.
-
-    Raises:
-        UserError: where the study has none of the optimizers that the claim is about.
-    """
-    if not run.primary or (not run.fresh and "primary" in laid_down(noted(folder).settings)):
-        return ""
-    from runner.claims.planned import spoken_to
-
-    blocks = blocks_of(None if run.fresh else folder, search, planned=True, alone=False)
-    found = spoken_to(blocks, run.diagnostics, run.eval_every)
-    if run.primary in found:
-        return ""
-    about = LISTED[run.primary].family
-    others = f"it will speak to {', '.join(found)}" if found else "it will speak to none"
-    if about and about not in {arm.family for block in blocks for arm in block.arm_of.values()}:
-        wanted = f"{about} or {about}w"
-        raise UserError(f"primary={run.primary}: needs optimizer={wanted}, which {folder} will not have; {others}")
-    return (
-        f"primary={run.primary}: {folder} will not speak to it by this command, so it gets no verdict unless a later "
-        f"one adds what is lacking; {others}"
-    )
-
-
-def _check_held(folder: Path | None, run: RunSettings) -> None:
-    """Refuse what was laid down otherwise by the study's first command, for that holds."""
-    from runner.analysis.protocol import protocol_of
-
-    protocol = protocol_of(folder, run=run) if folder else None
-    held = {"alpha": protocol.alpha, "prior_g": protocol.g, "equal_within": protocol.equal_within} if protocol else {}
-    for key, value in held.items():
-        if getattr(run, key) != value:
-            raise UserError(
-                f"{key}={getattr(run, key):g}: the study's first command has laid down {key}={value:g}, which holds; "
-                "give that, or another study=NAME"
-            )
-
-
-def _asks(block: Block, run: RunSettings) -> bool:
-    """Whether the comparison that decides when to stop is the one that the named claim is about.
-
-    It is that of AdamW with its L2, or where there is no AdamW of another decoupled arm.
-    """
-    from runner.analysis.arms import DECOUPLED, W
-
-    families = {arm.family for arm in block.arm_of.values() if arm.kind in (W, DECOUPLED)}
-    about = {"best-cell": "adam" in families, "best-cell-sgd": families == {"sgd"}}
-    return about.get(run.primary, False) and not run.reference
 
 
 def train_replicates(

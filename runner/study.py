@@ -29,20 +29,13 @@ from runner.execution.cluster.merge import Merger
 from runner.execution.local import PhaseOutcome, Resources, say, train
 from runner.execution.provenance import of_other_code
 from runner.finalists import check_reference
+from runner.protocol_checks import check_auto, check_primary, check_splits
 from runner.records.commands import note_command, without_effect
 from runner.records.packed import opened
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.records.regular import check_files
-from runner.replication import (
-    check_auto,
-    check_primary,
-    first_replicates,
-    load_replicates,
-    primary_comparisons,
-    search_of,
-    train_replicates,
-)
+from runner.replication import first_replicates, load_replicates, primary_comparisons, search_of, train_replicates
 from runner.system import called, signals
 from runner.system.devices import resolve, train_apart
 from runner.system.files import set_aside
@@ -76,8 +69,9 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     for s in composed:
         name = s.study or f"{s.dataset.name}-{s.model.name}"
         studies.setdefault(Path(settings.results) / name, []).append(s)
-    for folder in studies:
+    for folder, group in studies.items():
         check_files(folder)
+        check_splits(group)
     if settings.shards and not launch:
         say(f"shards={settings.shards}: is for a launcher (-m hydra/launcher=submitit_slurm); training here")
     if not launch and any(_has_work(folder, group, devices) for folder, group in studies.items()):

@@ -103,7 +103,7 @@ def run_once(folder: Path, size: int, comparisons: int) -> Protocol:
 def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> Iterator[dict[str, object]]:
     for block in split(own):
         found = results(block, "", protocol)
-        main = primary(found.arms)
+        main = primary(found)
         if main is None or main.difference is None:
             continue
         (reference,) = [arm for arm in found.arms if arm.arm == main.reference]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     "optim runner.errors runner.fields runner.system runner.data runner.models runner.config runner.records "
     "runner.trials runner.analysis runner.training runner.execution runner.claims runner.report runner.finalists "
-    "runner.refine runner.replication "
+    "runner.refine runner.replication runner.protocol_checks "
     "runner.dry_run runner.study runner.cli runner.rerun runner.folklore runner.__main__"
 ).split()
 # What these import at the top, by themselves or through others, takes no part in the second that torch takes.

@@ -23,7 +23,7 @@ def needed_replicates(blocks: Sequence[BlockResults]) -> list[str]:
     """
     lines = []
     for results in blocks:
-        main = primary(results.arms)
+        main = primary(results)
         if main is None or main.difference is None or not main.difference.difference.std > 0:
             continue
         reference = next(arm for arm in results.arms if arm.arm == main.reference)

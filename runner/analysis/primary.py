@@ -6,19 +6,21 @@ Does AdamW generalize better than Adam? Where other arms were run the comparison
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from runner.analysis.blocks import split
-from runner.analysis.protocol import REPLICATES, protocol_of
-from runner.analysis.references import check
+from runner.analysis.blocks import Block, split
+from runner.analysis.protocol import REPLICATES, Protocol, protocol_of
+from runner.analysis.references import check, laid_down
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import EDGE, decision
 from runner.config.settings import RunSettings
 
 DECIDED = ("lower", "higher", "equal")
+ABOUT = {"best-cell": "adam", "best-cell-sgd": "sgd"}  # primary claims that are a comparison of arms: of which family
 
 
 def results_of(
@@ -29,7 +31,7 @@ def results_of(
     Args:
         folder: of the study, whose study.yaml has the protocol.
         trials: its rows.
-        reference: the arm that the others are compared with; '' for the usual one.
+        reference: the arm that the others are compared with; '' for the one that the study laid down, or the usual.
         run: the settings of a command that is yet to run, by whose protocol they are to be judged.
         comparisons: how many will be primary; by default those of the rows.
 
@@ -43,19 +45,34 @@ def results_of(
     if run:  # its replicates will be there
         there = max(there, run.replicates)
     protocol = protocol_of(folder, comparisons or sum(block.compares for block in blocks), run, there)
-    return tuple(results(block, reference, protocol) for block in blocks)
+    return tuple(_judged(block, reference, protocol) for block in blocks)
 
 
-def intended(arms: Sequence[ArmResult]) -> ArmResult | None:
+def _judged(block: Block, reference: str, protocol: Protocol) -> BlockResults:
+    """A block's results beside this reference; where it is not the study's own they say what the study asks."""
+    own = results(block, laid_down(block, protocol.reference), protocol)
+    if not reference:
+        return own
+    found = results(block, reference, protocol)
+    shown, asked = intended(found), intended(own)
+    if shown is None or asked is None or {shown.arm, shown.reference} == {asked.arm, asked.reference}:
+        return found
+    return replace(found, question=f"{asked.arm} against {asked.reference}")
+
+
+def intended(results_: BlockResults) -> ArmResult | None:
     """The arm that the question is about, whether it has a result or not; None where one arm is all there is.
 
-    AdamW if it is to be compared with another, else a decoupled one, else the first. Of several alike it is the first
-    by name among those that have a result: the smaller error would be a choice that may change from look to look.
+    The decoupled arm of the optimizer that the study's primary claim is about; else AdamW if it is to be compared with
+    another, else a decoupled one, else the first. Of several alike it is the first by name among those that have a
+    result: the smaller error would be a choice that may change from look to look.
     """
-    compared = [result for result in arms if result.arm != result.reference]
+    compared = [result for result in results_.arms if result.arm != result.reference]
+    family = ABOUT.get(results_.protocol.primary, "")
 
-    def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, str]:
+    def rank(result: ArmResult) -> tuple[bool, bool, bool, bool, bool, str]:
         return (
+            result.family != family or result.wd_convention in ("", "l2"),
             result.optimizer != "adamw" or not result.wd_convention,
             result.wd_convention in ("", "l2"),
             result.difference is None or result.difference.difference.n == 0,
@@ -66,18 +83,19 @@ def intended(arms: Sequence[ArmResult]) -> ArmResult | None:
     return min(compared, key=rank, default=None)
 
 
-def is_exploratory(result: ArmResult, arms: Sequence[ArmResult]) -> bool:
+def is_exploratory(result: ArmResult, results_: BlockResults) -> bool:
     """Whether a verdict was reached in a comparison that is not the block's question: alpha is not shared with it."""
-    main = intended(arms)
-    return result.verdict in DECIDED and main is not None and result.arm != main.arm
+    main = intended(results_)
+    other = bool(results_.question) or (main is not None and result.arm != main.arm)
+    return result.verdict in DECIDED and other
 
 
-def primary(arms: Sequence[ArmResult]) -> ArmResult | None:
+def primary(results_: BlockResults) -> ArmResult | None:
     """The arm that the answer is about: the intended one, where it and its reference have results.
 
     Where they have none no other comparison stands in for theirs: that would answer another question.
     """
-    main = intended(arms)
+    main = intended(results_)
     return None if main is None or main.difference is None else main
 
 
@@ -86,7 +104,7 @@ def lacking(results_: BlockResults) -> str:
 
     '' where both have one, or nothing is to be compared.
     """
-    main = intended(results_.arms)
+    main = intended(results_)
     if main is None or main.difference is not None:
         return ""
     pair = [arm for arm in results_.arms if arm.arm in (main.arm, main.reference)]
@@ -104,7 +122,7 @@ def open_questions(blocks: Sequence[BlockResults]) -> tuple[list[str], list[str]
     stuck: list[str] = []
     for results_ in blocks:
         where = f" ({results_.block.label})" if results_.block.label else ""
-        main = intended(results_.arms)
+        main = intended(results_)
         if main is not None and (why := lacking(results_)):
             stuck.append(f"{main.arm} against {main.reference}{where}: {why}")
         if main is None or main.difference is None or main.verdict in DECIDED:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
@@ -17,7 +18,7 @@ from runner.analysis.sequential import REPLICATES as REPLICATES
 from runner.analysis.sequential import confidence_sequence
 from runner.analysis.statistics import Estimate, t_half
 from runner.config.settings import AXES, RunSettings, TrialSettings
-from runner.records.commands import HELD, laid_down, noted
+from runner.records.commands import HELD, LAID_DOWN, laid_down, noted
 
 _CONFIGURATION = tuple(f.name for f in fields(TrialSettings))  # all but lr, wd, seed and how it is run
 _PLACES = ("cache", "root", "label")  # of a dataset, which is the same wherever it lies
@@ -35,9 +36,11 @@ class Protocol:
         alpha: the chance of a false verdict in a study of which no arm is better, over all its primary comparisons.
         equal_within: percent of the reference's error; a difference that is surely smaller is called equal.
         primary: the id of the claim that the study is for; '' where none was named.
+        reference: the arm that the study compares the others with; '' for the usual one.
         comparisons: primary ones, among which `alpha` is split, with looks and without.
         afterwards: what later commands named otherwise, such as 'alpha=0.1', and which does not hold.
-        raised: what later commands raised for arms that there were: 'cells', 'search seeds', 'final_seeds', 'refine'.
+        raised: what later commands asked for more of, where arms could be compared: 'cells', 'search seeds',
+            'final_seeds', 'refine', 'arms'.
         final_seeds: the fresh seeds that each replicate of an arm gets at least; 0 where that is not known.
         unknown: why it is not known what was laid down, in words. Then what is not on record has its default, and
             somebody may have looked.
@@ -49,6 +52,7 @@ class Protocol:
     alpha: float = RunSettings.alpha
     equal_within: float = RunSettings.equal_within
     primary: str = ""
+    reference: str = ""
     comparisons: int = 1
     afterwards: tuple[str, ...] = ()
     raised: tuple[str, ...] = ()
@@ -100,13 +104,13 @@ def of_commands(
 ) -> Protocol:
     """The protocol of commands, oldest first, each with the settings of its configurations.
 
-    Of `prior_g`, `alpha`, `equal_within` and `primary` the first command that notes them at all decides, also where it
-    asks for one replicate: whoever names them later could have seen rows. A number of replicates that was raised by a
-    later command was raised by somebody who could have looked, and so was what else makes a result. A smaller number,
-    or a raise of which no replicate has rows yet, changes nothing.
+    Of `prior_g`, `alpha`, `equal_within`, `primary` and `reference` the first command that notes them at all decides,
+    also where it asks for one replicate: whoever names them later could have seen rows. A number of replicates that was
+    raised by a later command was raised by somebody who could have looked, and so was what else makes a result. A
+    smaller number, or a raise of which no replicate has rows yet, changes nothing.
     """
     every = [one for settings in commands for one in settings]
-    first = {key: getattr(RunSettings, key) for key in HELD} | laid_down(commands)
+    first = {key: getattr(RunSettings, key) for key in LAID_DOWN} | laid_down(commands)
     afterwards = [
         f"{key}={one[key]}" for one in every for key in HELD if one.get(key, first[key]) not in (first[key], "")
     ]
@@ -124,6 +128,7 @@ def of_commands(
         alpha=float(first["alpha"]),
         equal_within=float(first["equal_within"]),
         primary=str(first["primary"]),
+        reference=str(first["reference"]),
         comparisons=max(1, comparisons),
         afterwards=tuple(dict.fromkeys(afterwards)),
         raised=raised,
@@ -132,11 +137,15 @@ def of_commands(
 
 
 def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
-    """What later commands gave more of to an arm that an earlier one had: a result may change with it."""
+    """What later commands gave more of to an arm that an earlier one had: a result may change with it.
+
+    So may the question, by a further arm of an optimizer of which two could be compared: by default AdamW is compared
+    with Adam + L2, and where that was not there with Adam without decay.
+    """
     found: list[str] = []
-    known: dict[str, dict[str, set[Any]]] = {}
+    known: dict[tuple[str, str], dict[str, set[Any]]] = {}
     for settings in commands:
-        asked: dict[str, dict[str, set[Any]]] = {}
+        asked: dict[tuple[str, str], dict[str, set[Any]]] = {}
         for one in settings:
             try:
                 arms = _by_arm(one)
@@ -146,6 +155,8 @@ def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
                 of_arm = asked.setdefault(arm, {})
                 for name, values in more.items():
                     of_arm[name] = of_arm.get(name, set()) | values
+        compared = [optimizer for optimizer, n in Counter(optimizer for optimizer, _ in known).items() if n > 1]
+        found += ["arms" for optimizer, arm in asked if (optimizer, arm) not in known and optimizer in compared]
         for arm, of_arm in asked.items():
             before = known.get(arm, of_arm)
             found += [name for name, values in of_arm.items() if values - before[name]]
@@ -153,8 +164,10 @@ def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _by_arm(settings: Mapping[str, Any]) -> dict[str, dict[str, set[Any]]]:
-    """What a configuration asks for, by arm: its runs with decay, and those without, which both twins share.
+def _by_arm(settings: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, set[Any]]]:
+    """What a configuration asks for, by optimizer with its settings and arm: runs with decay, and those without.
+
+    Twins are one optimizer here: their runs without decay are the same.
 
     An optimizer's other numbers, such as beta2, and a rule for the decay make other cells of the same arm.
     """
@@ -165,11 +178,12 @@ def _by_arm(settings: Mapping[str, Any]) -> dict[str, dict[str, set[Any]]]:
     rule = [settings.get("wd_rule", "none"), settings.get("wd_rule_constant")]
     hyper = json.dumps([{key: optimizer[key] for key in optimizer if key not in AXES}, rule], sort_keys=True)
     shared = {key: own[key] for key in own if key not in ("wd_convention", "wd_schedule")}
-    keys = (own | decays, shared | {"name": decays.get("name", "").removesuffix("w")})
+    optimizer_key = json.dumps(shared | {"name": decays.get("name", "").removesuffix("w")}, sort_keys=True)
+    keys = (json.dumps(own | decays, sort_keys=True), "no decay")
     positive = [wd for wd in settings["wd"] if wd or rule[0] != "none"]
     runs = {name: set(range(int(settings.get(name, 0)))) for name in ("final_seeds", "refine")}
     return {
-        json.dumps(key, sort_keys=True): {
+        (optimizer_key, key): {
             "cells": set(product(settings["lr"], wds, [hyper])),
             "search seeds": set(settings["seed"]),
             **runs,

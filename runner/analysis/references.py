@@ -56,6 +56,14 @@ def l2_of(block: Block, label: str) -> str:
     return next(iter([*(other for other in labels if params[other] == params[label]), *labels]), "")
 
 
+def laid_down(block: Block, word: str) -> str:
+    """The arm that the study's first command means by `reference=word`; '' where the block has none, or now several."""
+    try:
+        return named(list(block.arm_of.values()), word) if word else ""
+    except UserError:
+        return ""
+
+
 def named(arms: Sequence[Arm], word: str) -> str:
     """The arm that a name or a short form means: 'AdamW', 'adamw', 'l2', 'Adam + L2', 'sgd'; '' where there is none.
 

@@ -111,13 +111,15 @@ class ArmResult:
 class BlockResults:
     """A block with the result of each of its arms, in the order of `block.arms`, judged by a protocol.
 
-    `parts` are the results of each replicate by its number, where there are several.
+    `parts` are the results of each replicate by its number, where there are several. `question` is what the study asks
+    where the arms are shown beside another reference than it laid down: 'AdamW against Adam + L2', else ''.
     """
 
     block: Block
     arms: tuple[ArmResult, ...]
     protocol: Protocol = ONE
     parts: Mapping[int, BlockResults] = field(default_factory=dict)
+    question: str = ""
 
     def no_decay(self, family: str) -> ArmResult | None:
         return next((arm for arm in self.arms if arm.family == family and not arm.wd_convention), None)

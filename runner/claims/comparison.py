@@ -78,7 +78,7 @@ def compared(
 
 def _of_table(results: BlockResults, first: ArmResult, second: ArmResult) -> Estimate | None:
     """The difference as the table judges it, where it is the primary one of the block, whichever arm it takes off."""
-    main = primary(results.arms)
+    main = primary(results)
     if main is None or main.difference is None or {main.arm, main.reference} != {first.arm, second.arm}:
         return None
     found = main.difference.difference

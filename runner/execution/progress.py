@@ -28,7 +28,7 @@ class Progress:
         self.needed = math.inf  # seconds that the shortest stack of these takes, as far as that is known
         self.open, self.short = set[str](), ""  # trials that were left open for want of memory, and why
         self.best, self.epoch = math.inf, ""
-        self.under_way: dict[str, float] = {}  # first trial of a stack -> what it counts so far, in trials
+        self.under_way: dict[str, float] = {}  # first trial of a stack -> what those not done count so far, in trials
         self.before, self.began = done, time.monotonic()
         self.lines = self.began  # when the last line of progress was written
         self.bar = tqdm(total=total, initial=done, desc=label, disable=None, dynamic_ncols=True, bar_format=_FORMAT)
@@ -37,12 +37,11 @@ class Progress:
     def tell(self, kind: str, content: Any) -> None:
         """Take in an event as `runner.execution.worker.work` tells it; one of another kind is a line of its own."""
         if kind == "epoch":
-            stack, size, epoch, epochs, error = content
-            self.under_way[stack] = size * epoch / epochs
+            stack, training, epoch, epochs, error = content  # `training`: its trials that have not ended
+            self.under_way[stack] = training * epoch / epochs
             self.best = min(self.best, math.inf if error is None else error)
             self.epoch = f", epoch {epoch}/{epochs}"
         elif kind == "trials":
-            self.under_way.pop(content[0][0], None)
             self.done += len(content)
             for trial, status, note in content:
                 if status == "failed":

@@ -211,11 +211,12 @@ def _train_or_error(
         recording = False
         if short := room(stack, dataset, device, job.processes):
             raise MemoryError(short)
+        training = len(stack)
         for report in train(stack, dataset, device, job.run, checkpoints=checkpoints, saved=state):
-            recording = True
+            recording, training = True, training - len(report.trials)
             _record(report, row_stamps, records, tell)
             errors = [row["val_error"] for row in report.curves if row.get("val_error") is not None]
-            tell("epoch", (stack[0].id, len(stack), report.epoch, stack[0].epochs, min(errors, default=None)))
+            tell("epoch", (stack[0].id, training, report.epoch, stack[0].epochs, min(errors, default=None)))
             recording = False
     except UserError:
         raise

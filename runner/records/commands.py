@@ -21,9 +21,10 @@ import yaml
 from runner.config.settings import RunSettings, Settings
 from runner.system.files import append, set_aside
 
-HELD = ("prior_g", "alpha", "equal_within", "primary")  # what a study's first command lays down
+HELD = ("prior_g", "alpha", "equal_within", "primary")  # what a study's first command lays down once and for all
+LAID_DOWN = (*HELD, "reference")  # a report may show the arms beside another, which is then not what the study asks
 EARLIER = "earlier"  # the key of an entry that says that there were rows before it, and no command
-_READ = {f.name: f for f in fields(RunSettings) if f.name in (*HELD, "replicates", "final_seeds", "refine")}
+_READ = {f.name: f for f in fields(RunSettings) if f.name in (*LAID_DOWN, "replicates", "final_seeds", "refine")}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes half a second for a list of many seeds
 
 
@@ -135,15 +136,19 @@ def _is_right(key: str, value: Any) -> bool:
 
 
 def laid_down(commands: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """Of each key of HELD the value of the first command that notes it: whoever names it later could have seen rows."""
+    """Of each key of LAID_DOWN the value of the first command that notes it.
+
+    Whoever names it later could have seen rows.
+    """
     every = [one for settings in commands for one in settings]
-    return {key: next(one[key] for one in every if key in one) for key in HELD if any(key in one for one in every)}
+    there = [key for key in LAID_DOWN if any(key in one for one in every)]
+    return {key: next(one[key] for one in every if key in one) for key in there}
 
 
 def without_effect(folder: Path, run: RunSettings) -> str:
     """A line on what a command names otherwise than the study's first has laid down; '' where it names nothing so."""
     held = laid_down(noted(folder).settings)
-    late = [key for key, value in held.items() if getattr(run, key) not in (value, "")]
+    late = [key for key in HELD if key in held and getattr(run, key) not in (held[key], "")]
     if not late:
         return ""
     names = ", ".join(f"{key}={getattr(run, key)}" for key in late)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from runner.analysis.measures import number, telling
 from runner.analysis.population import population
@@ -39,7 +40,7 @@ def answers(blocks: Sequence[BlockResults]) -> list[str]:
 
     Of more settings than can be read one by one it is a count, with the names of those that are decided.
     """
-    main = [result for results in blocks if (result := primary(results.arms)) is not None]
+    main = [result for results in blocks if (result := primary(results)) is not None]
     if not main and (why := next((text for one in blocks if _measured(one) > 1 and (text := lacking(one))), "")):
         return [f"No answer: {why}."]
     if not main:
@@ -53,13 +54,13 @@ def answers(blocks: Sequence[BlockResults]) -> list[str]:
 
 
 def _one_by_one(blocks: Sequence[BlockResults]) -> list[str]:
-    compared = [(results, result) for results in blocks if (result := primary(results.arms)) is not None]
+    compared = [(results, result) for results in blocks if (result := primary(results)) is not None]
     judged = [pair for pair in compared if pair[1].replicates and not pair[0].block.measure.on_test]
     shared = {(population(results.block), _count(result)) for results, result in judged}
     alike = len(shared) == 1 and len(judged) > 1
     lines = []
     for results in blocks:
-        result = primary(results.arms)
+        result = primary(results)
         if result is not None:
             said = _of_one(results, result, brief=alike)
         elif _measured(results) > 1 and (why := lacking(results)):
@@ -76,7 +77,7 @@ def _counted(blocks: Sequence[BlockResults], main: Sequence[ArmResult]) -> str:
     same = [one for one in main if (one.arm, one.instead or one.reference) == (arm, other)]
     where: dict[str, list[str]] = {}
     for results in blocks:
-        result = primary(results.arms)
+        result = primary(results)
         if result in same:
             where.setdefault(word_of(result), []).append(setting(results.block.label))
     counts = [f"{word} in {len(where[word])} ({'; '.join(where[word])})" for word in WORDS.values() if word in where]
@@ -88,6 +89,8 @@ def _counted(blocks: Sequence[BlockResults], main: Sequence[ArmResult]) -> str:
     tried = [_tried(results, one) for results in blocks for one in same if one in results.arms]
     first = tried[0] if len(set(tried)) == 1 else ""
     question = f"does {arm} generalize better than {other}?"
+    if asked := dict.fromkeys(one.question for one in blocks if one.question):
+        first = f"Exploratory, for the study asks for {'; '.join(asked)}: {first}"
     return f"{first}{_capital(question, first)} {_capital(', '.join(counts))}{rest}."
 
 
@@ -124,6 +127,9 @@ def _count(result: ArmResult) -> str:
 
 def _of_one(results: BlockResults, result: ArmResult, brief: bool = False) -> str:
     """`brief` leaves out what the replicates are draws of and how many there are."""
+    if results.question:
+        said = _of_one(replace(results, question=""), result, brief)
+        return f"Exploratory, for the study asks for {results.question}: {said}"
     assert result.difference is not None
     block = results.block
     value, digits = result.difference.difference, block.measure.digits

@@ -164,7 +164,7 @@ def _best(results: BlockResults) -> Table:
     rows = [
         [
             result.arm,
-            (f"{result.verdict} (exploratory)" if is_exploratory(result, results.arms) else result.verdict) or NOTHING,
+            (f"{result.verdict} (exploratory)" if is_exploratory(result, results) else result.verdict) or NOTHING,
             _spread(result.values[measure.report], digits) if result.values else NOTHING,
             _difference(result, digits),
             short(result.lr) + _range(results, result.arm, 0),

@@ -198,8 +198,10 @@ def _precision(results: BlockResults) -> list[str]:
     lines += [f"{line[:1].upper()}{line[1:]}." for line in [*against(results), *instead(results)]]
     decided = [result for result in results.arms if result.difference]
     if len(decided) > 1:
-        main = intended(results.arms)
+        main = intended(results)
         asked = f" That of {main.arm} is what the study asks, the others are exploratory." if main else ""
+        if results.question:
+            asked = f" The study asks for {results.question}, so these are exploratory."
         lines.append(f"The {len(decided)} differences are judged one by one, not corrected for being several.{asked}")
     dropped = sorted({seed for result in decided if result.difference for seed in result.difference.dropped})
     if dropped:

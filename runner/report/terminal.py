@@ -100,7 +100,7 @@ def _footnotes(results: BlockResults) -> list[str]:
         lines.append("* the winner is on the edge of its grid")
     lines += on_edges(results)
     reasons: dict[str, list[str]] = {}
-    if others := [result.arm for result in results.arms if is_exploratory(result, results.arms)]:
+    if others := [result.arm for result in results.arms if is_exploratory(result, results)]:
         reasons["exploratory: not what the study asks, so alpha is not shared with it"] = others
     for result in results.arms:
         for text in (result.remark, result.verdict if "(" in result.verdict else ""):

@@ -67,10 +67,10 @@ def test_where_the_arm_in_question_failed_no_other_comparison_stands_in_for_it()
     rows = [row for row in with_finals(-0.5, 0.1) if row["optimizer"] == "adam"]
     rows += [trial("adamw", 1e-3, wd, seed, status="failed") for wd in (0.1, 0.2) for seed in (0, 1)]
     found = block_of(replicated(rows))
-    main = intended(found.arms)
+    main = intended(found)
     assert main is not None
     assert main.arm == "AdamW"
-    assert primary(found.arms) is None
+    assert primary(found) is None
     going, stuck = open_questions([found])
     assert going == []
     assert stuck == [f"AdamW against Adam + L2: {lacking(found)}"]
@@ -85,6 +85,29 @@ def test_of_two_arms_alike_the_first_by_name_is_in_question_whatever_their_error
             for convention, wd, error in (("paper", 1e-4, paper), ("torch", 0.1, torch))
             for seed in range(5)
         ]
-        main = primary(block_of(replicated(rows)).arms)
+        main = primary(block_of(replicated(rows)))
         assert main is not None
         assert main.arm == "AdamW (paper)"
+
+
+def twins(families: tuple[str, ...]) -> Rows:
+    """Of each family L2 and its decoupled twin, one cell each."""
+    return [
+        trial(name, 1e-3, 0.1, seed, error=5 + 0.1 * noise(name, seed))
+        for family in families
+        for name in (family, f"{family}w")
+        for seed in range(5)
+    ]
+
+
+@pytest.mark.parametrize(("claim", "arm"), [("", "AdamW"), ("best-cell", "AdamW"), ("best-cell-sgd", "SGDW")])
+def test_the_table_asks_what_the_primary_claim_asks_so_that_alpha_is_spent_once(claim: str, arm: str) -> None:
+    main = intended(block_of(replicated(twins(("adam", "sgd"))), replace(LOOKS, primary=claim)))
+    assert main is not None
+    assert main.arm == arm
+
+
+def test_a_primary_claim_about_an_optimizer_that_a_block_has_not_leaves_its_question_as_it_is() -> None:
+    main = intended(block_of(replicated(twins(("adam",))), replace(LOOKS, primary="best-cell-sgd")))
+    assert main is not None
+    assert main.arm == "AdamW"

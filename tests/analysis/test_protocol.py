@@ -153,14 +153,16 @@ def test_what_the_first_command_laid_down_holds_and_later_changes_are_told() -> 
         ({"seed": [0, 1, 2]}, ("search seeds",)),
         ({"seed": [0, 1, 2], "wd": [0.3]}, ("cells", "search seeds")),
         ({"final_seeds": 1, "lr": [0.1]}, ()),
-        ({"optimizer": {"name": "adam"}, "wd": [0.1], "lr": [0.7], "final_seeds": 9}, ()),
+        # An arm that two others of its optimizer wait for may be what AdamW is compared with from now on.
+        ({"optimizer": {"name": "adam"}, "wd": [0.1], "lr": [0.7], "final_seeds": 9}, ("arms",)),
+        ({"optimizer": {"name": "sgdw"}, "wd": [0.1]}, ()),
         # Other numbers of an optimizer, and rules for the decay, are cells of the same arm.
         ({"optimizer": {"name": "adamw", "beta2": 0.9}}, ("cells",)),
         ({"wd": [0.0], "wd_rule": "batch"}, ("cells",)),
         # The arm without decay is that of both twins.
         ({"optimizer": {"name": "adam"}, "lr": [0.7]}, ("cells",)),
-        ({"wd_convention": "normalized", "wd": [0.0, 0.5], "lr": [0.7]}, ("cells",)),
-        ({"wd_convention": "normalized", "wd": [0.0, 0.5]}, ()),
+        ({"wd_convention": "normalized", "wd": [0.0, 0.5], "lr": [0.7]}, ("arms", "cells")),
+        ({"wd_convention": "normalized", "wd": [0.0, 0.5]}, ("arms",)),
         ({"dataset": {"name": "digits", "cache": "elsewhere"}, "seed": [2]}, ("search seeds",)),
         ({"dataset": {"name": "modular"}, "seed": [2]}, ()),
         ({"epochs": 90, "final_seeds": 9}, ()),
@@ -174,6 +176,11 @@ def test_more_runs_of_an_arm_that_could_be_seen_are_a_look(more: dict[str, Any],
     assert ("More of this was asked for while results could be seen" in text) == bool(raised)
     # One replicate decides nothing, so that nothing could be seen in it.
     assert not of_commands([[command(replicates=1)], [command(**more)]]).looks
+
+
+def test_the_second_arm_of_an_optimizer_is_no_look_for_nothing_was_compared_before() -> None:
+    alone = command(wd=[0.1])
+    assert not of_commands([[alone], [command(optimizer={"name": "adam"}, wd=[0.1])]]).looks
 
 
 def test_one_command_may_have_many_configurations_and_be_given_again() -> None:

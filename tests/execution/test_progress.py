@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from runner.execution import progress
 from runner.execution.progress import Progress
+from runner.execution.worker import Job, work
+from runner.records.read import read
+from tests.helpers import images, trial
 
 
 class Clock:
@@ -27,8 +31,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def epoch(stack: str, number: int, error: float | None = None) -> tuple[str, int, int, int, float | None]:
-    """Of ten epochs of a stack of two trials."""
-    return stack, 2, number, 10, error
+    """Of ten epochs of a stack of two trials, which end together."""
+    return stack, 2 if number < 10 else 0, number, 10, error
 
 
 def ended(*trials: str) -> list[tuple[str, str, str]]:
@@ -43,6 +47,7 @@ def test_a_log_has_a_line_a_minute_with_what_is_done_and_what_is_left(
         clock.now = float(second)
         if second == 150:
             shown.tell("trials", ended("a", "b"))
+            shown.tell("epoch", epoch("a", 10, 7.0))
         shown.tell("epoch", epoch("a" if second < 150 else "c", 5, 7.0))
     shown.close()
     lines = capsys.readouterr().err.splitlines()
@@ -73,3 +78,22 @@ def test_what_happens_is_a_line_at_once_wherever_it_goes(clock: Clock, capsys: p
     assert re.sub(r"\s+", " ", capsys.readouterr().err).strip() == (
         "trial a failed: no memory waiting for 3 trials that another command trains"
     )
+
+
+def test_the_events_of_a_worker_count_every_trial_once(tmp_path: Path) -> None:
+    """Also of a stack of which one diverges: its rows come with those of the others."""
+    dataset = images()
+    stack = [trial(dataset, seed=seed, epochs=4, **({"lr": 1e30} if seed == 1 else {})) for seed in range(3)]
+    job = Job(tmp_path, [stack], {stack[0].dataset: dataset}, "cpu", {"study": "s", "phase": "search"})
+    shown = Progress(total=6, done=0, label="digits search")
+    reached = []
+
+    def tell(kind: str, content: object) -> None:
+        shown.tell(kind, content)
+        if kind == "epoch":
+            reached.append(shown.done + sum(shown.under_way.values()))
+
+    work(job, tell)
+    shown.close()
+    assert reached == [0.75, 1.5, 2.25, 3]
+    assert list(read(tmp_path).sort_values("seed")["status"]) == ["ok", "diverged", "ok"]

@@ -32,7 +32,7 @@ def test_each_run_is_judged_as_if_it_were_the_whole_study() -> None:
     assert list(found["replicates"]) == ["0-3", "4-7"]  # the ninth replicate begins a run that is not there
     for row, first in zip(found.to_dict("records"), (0, 4), strict=True):
         (block,) = split(trials[trials["replicate"].isin(range(first, first + 4))])
-        main = primary(results(block, "", PROTOCOL).arms)
+        main = primary(results(block, "", PROTOCOL))
         assert main is not None
         assert main.difference is not None
         assert (row["verdict"], row["arm"]) == (main.verdict, "AdamW")

@@ -58,10 +58,11 @@ def stack(case: str) -> tuple[list[Trial], object]:
 @pytest.mark.campaign
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much memory a process has had")
 @pytest.mark.parametrize("case", CASES)
-def test_peak_memory_is_predicted_within_a_fifth(case: str) -> None:
+def test_peak_memory_is_predicted_and_at_most_a_third_too_high(case: str) -> None:
     found = subprocess.run([sys.executable, "-c", MEASURE, case], capture_output=True, text=True, check=True)
     guess, real = json.loads(found.stdout)
-    assert guess == pytest.approx(real, rel=0.2)
+    # The real figure varies by a tenth, with what the system takes back meanwhile and what was mapped before.
+    assert 0.85 * real < guess < 4 / 3 * real
 
 
 @pytest.mark.parametrize("case", CASES)

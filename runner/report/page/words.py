@@ -97,7 +97,7 @@ def verdicts(results: BlockResults) -> list[str]:
         numbers += f" No {result.instead} that was tried is better than no decay." if result.instead else ""
         arm, other = prose[result.arm], prose[result.reference]
         margin = f"{short(results.protocol.equal_within)} % of the latter's"
-        reason = "exploratory" if is_exploratory(result, results.arms) else result.verdict_reason
+        reason = "exploratory" if is_exploratory(result, results) else result.verdict_reason
         why = f" ({reason})" if reason else ""
         if word == "equal":
             lines.append(f"{arm} and {other} have **equal** {name}s{why}, within {margin}: {numbers}")

@@ -1,0 +1,138 @@
+"""What a command lays down for its verdicts, checked before anything is trained: splits, `replicates=auto`, `primary`.
+
+Imports pandas when it is called, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.claims.listed import LISTED
+from runner.config.settings import RunSettings, Settings
+from runner.errors import UserError
+from runner.finalists import blocks_of
+from runner.records.commands import laid_down, noted
+from runner.replication import first_replicates
+from runner.trials.trial import Trial
+
+if TYPE_CHECKING:
+    from runner.analysis.blocks import Block
+
+
+def check_splits(group: Sequence[Settings]) -> None:
+    """UserError where replicates of two settings of a study would divide the data alike.
+
+    Each would have a verdict of its own on the same splits, and the two would look like two pieces of evidence.
+
+    Args:
+        group: the study's composed configurations.
+    """
+    run = group[0].run
+    count = run.replicates or run.max_replicates
+    splits: dict[object, set[int]] = {}
+    for s in group:
+        splits.setdefault(replace(s.dataset, split=0), set()).add(s.dataset.split)
+    for several in splits.values():
+        first, *rest = sorted(several)
+        if count > 1 and rest and rest[0] - first < count:
+            raise UserError(
+                f"dataset.split={first},{rest[0]}: each has {count} replicates, which take that split and the next "
+                "ones, so the two would share splits; give one of them"
+            )
+
+
+def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSettings, comparisons: int) -> None:
+    """UserError where `replicates=auto` could never come to a verdict, whatever the results.
+
+    Args:
+        folder: of the study, or None for one without rows.
+        search: its trials in the first replicate.
+        run: the command's settings.
+        comparisons: how many of the study are primary.
+    """
+    blocks = blocks_of(folder, search, planned=True)
+    compared = [block for block in blocks if block.compares]
+    if not compared:
+        raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
+    if run.primary and not all(_asks(block, run) for block in compared):
+        raise UserError(
+            f"replicates=auto: goes on until best cells are told apart, which primary={run.primary} is not about here; "
+            "give replicates=N, or no primary"
+        )
+    if any(trial.facts.val_size == 0 for trial in search.values()):
+        raise UserError("replicates=auto: what is selected on test gets no verdict; set dataset.validation")
+    searched = any((block.rows.groupby("arm")["cell"].nunique() > 1).any() for block in compared)
+    if searched and not run.final_seeds:
+        raise UserError("replicates=auto: needs final_seeds=N, seeds that the search did not use")
+    _check_held(folder, run)
+    first = first_replicates(run, comparisons)
+    if run.max_replicates < first:
+        shared = f" shared by {comparisons} comparisons" if comparisons > 1 else ""
+        raise UserError(
+            f"max_replicates={run.max_replicates}: with alpha={run.alpha:g}{shared} and prior_g={run.prior_g:g} no "
+            f"difference is decided before replicate {first}; give at least that"
+        )
+
+
+def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -> str:
+    """What is to be said of a `primary` to which the study will not speak, though a later command may add the rest.
+
+    '' where the study will speak to it, and where another primary claim, or none, was laid down before.
+
+    Args:
+        folder: of the study.
+        search: its trials.
+        run: the command's settings.
+
+    Raises:
+        UserError: where the study has none of the optimizers that the claim is about.
+    """
+    if not run.primary or (not run.fresh and "primary" in laid_down(noted(folder).settings)):
+        return ""
+    from runner.claims.planned import spoken_to
+
+    blocks = blocks_of(None if run.fresh else folder, search, planned=True, alone=False)
+    found = spoken_to(blocks, run.diagnostics, run.eval_every)
+    if run.primary in found:
+        return ""
+    about = LISTED[run.primary].family
+    others = f"it will speak to {', '.join(found)}" if found else "it will speak to none"
+    if about and about not in {arm.family for block in blocks for arm in block.arm_of.values()}:
+        wanted = f"{about} or {about}w"
+        raise UserError(f"primary={run.primary}: needs optimizer={wanted}, which {folder} will not have; {others}")
+    return (
+        f"primary={run.primary}: {folder} will not speak to it by this command, so it gets no verdict unless a later "
+        f"one adds what is lacking; {others}"
+    )
+
+
+def _check_held(folder: Path | None, run: RunSettings) -> None:
+    """Refuse what was laid down otherwise by the study's first command, for that holds."""
+    from runner.analysis.protocol import protocol_of
+
+    protocol = protocol_of(folder, run=run) if folder else None
+    if protocol is None:
+        return
+    held: dict[str, object] = {"alpha": protocol.alpha, "prior_g": protocol.g, "equal_within": protocol.equal_within}
+    held |= {"reference": protocol.reference} if run.reference else {}
+    for key, value in held.items():
+        if (given := getattr(run, key)) != value:
+            raise UserError(
+                f"{key}={given}: the study's first command has laid down {key}={value!r}, which holds; give that, or "
+                "another study=NAME"
+            )
+
+
+def _asks(block: Block, run: RunSettings) -> bool:
+    """Whether the comparison that decides when to stop is the one that the named claim is about.
+
+    It is that of AdamW with its L2, or where there is no AdamW of another decoupled arm.
+    """
+    from runner.analysis.arms import DECOUPLED, W
+    from runner.analysis.primary import ABOUT
+
+    families = {arm.family for arm in block.arm_of.values() if arm.kind in (W, DECOUPLED)}
+    return ABOUT.get(run.primary) in families and not run.reference

@@ -1,0 +1,67 @@
+"""Claims about what a study asks: its first command lays it down; what is asked afterwards is called exploratory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.damage import Said, command
+
+SMALL = ("model.width=4", "dataset.train=60", "dataset.test=1500", "study=s", "workers=1", "exact=true", "epochs=3")
+ARMS = ("-m", "optimizer=adam,adamw", "lr=0.01", *SMALL)
+
+
+def done(said: Said) -> str:
+    assert said.code == 0, said.text
+    return " ".join(said.out.split())
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Beside Adam without decay, AdamW and an L2 with decays that leave nothing of a weight."""
+    folder = tmp_path_factory.mktemp("asked")
+    done(command(folder, *ARMS, "wd=0,50", "replicates=6", "reference=adam"))
+    return folder
+
+
+def verdicts(folder: Path) -> dict[str, str]:
+    table = pd.read_csv(folder / "results" / "s" / "generalization.csv").set_index("arm")
+    return {str(arm): str(word) for arm, word in table["reference"].fillna("").items()}
+
+
+def test_a_report_compares_with_what_the_first_command_named(asked: Path) -> None:
+    said = done(command(asked, "results/s", module="runner.report"))
+    assert set(verdicts(asked).values()) - {""} == {"Adam, no decay"}
+    assert "AdamW generalizes worse than Adam, no decay" in said
+    assert "Exploratory" not in said
+
+
+def test_beside_another_reference_a_verdict_is_called_exploratory_everywhere(asked: Path) -> None:
+    said = done(command(asked, "results/s", "--reference", "no decay", module="runner.report"))
+    assert "Exploratory" not in said  # the same arm by another of its names
+    said = done(command(asked, "results/s", "--reference", "l2", module="runner.report"))
+    assert "Exploratory, for the study asks for AdamW against Adam, no decay" in said
+    text = (asked / "results" / "s" / "generalization.md").read_text()
+    assert "The study asks for AdamW against Adam, no decay, so these are exploratory." in text
+    assert "(exploratory)" in text
+
+
+def test_auto_does_not_go_on_for_another_question(asked: Path) -> None:
+    auto = (*ARMS, "wd=0,50", "replicates=auto", "max_replicates=8")
+    said = command(asked, *auto, "reference=l2")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "reference=l2: the study's first command has laid down reference='adam', which holds" in said.err
+    assert "already done" in done(command(asked, *auto))
+
+
+def test_replicates_of_two_splits_that_would_share_splits_are_refused_in_one_line(tmp_path: Path) -> None:
+    said = command(tmp_path, *ARMS, "wd=0.1", "dataset.split=0,1", "replicates=4")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "dataset.split=0,1: each has 4 replicates" in said.err
+    assert not (tmp_path / "results").exists()
+    for apart in (("dataset.split=0,4", "replicates=4"), ("dataset.split=0,1",)):
+        done(command(tmp_path, *ARMS, "wd=0.1", *apart, "dry_run=true"))
