@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Whether a study comes to the same verdicts again: `python scripts/repeats.py STUDY SIZE [--out FILE.csv]`.
+"""Whether a study comes to the same verdicts again: `python scripts/repeats.py STUDY [STUDY ...] SIZE`.
 
 STUDY has many replicates, say `python -m runner +experiment=digits replicates=60 study=digits-60`. Replicates 0 to
 SIZE - 1 are what the experiment itself would have trained, the next SIZE are the same experiment with other splits and
 other seeds, and so on: no two of them share a seed, a search or a split. Each is judged as if it were the whole study:
 its headline comparison, or with `--claims` every claim of claims.csv.
+
+Instead of one study there may be several of SIZE replicates or more, with the same settings but for `dataset.split` and
+`seed`. The first one lays down how all are judged.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,11 +34,11 @@ from runner.records.read import read
 from runner.report.claims_table import frame
 
 
-def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame:
+def repeats(studies: Sequence[pd.DataFrame], size: int, protocol: Protocol) -> pd.DataFrame:
     """A row for each repetition and each block: what the headline comparison came to.
 
     Args:
-        trials: a study's rows, `read(folder)`, with several times `size` replicates.
+        studies: the rows of each, `read(folder)`, in all with several times `size` replicates.
         size: replicates of one repetition.
         protocol: of the study as it is when run once.
 
@@ -47,27 +50,32 @@ def repeats(trials: pd.DataFrame, size: int, protocol: Protocol) -> pd.DataFrame
     Raises:
         UserError: where there are not two repetitions of that size.
     """
-    found = [row for run, of, own in runs(trials, size) for row in _run(own, run, of, protocol)]
+    found = [row for run, of, own in runs(studies, size) for row in _run(own, run, of, protocol)]
     if not found:
         raise UserError("no two arms of this study can be compared")
     return pd.DataFrame(found)
 
 
-def runs(trials: pd.DataFrame, size: int) -> list[tuple[int, str, pd.DataFrame]]:
+def runs(studies: Sequence[pd.DataFrame], size: int) -> list[tuple[int, str, pd.DataFrame]]:
     """The repetitions: number (from 1), replicates ("0-5") and rows of each. Raises as `repeats` does."""
-    number = pd.to_numeric(trials["replicate"]).fillna(0)
-    there = int(number.max()) + 1
-    if size < 1 or there < 2 * size:
-        raise UserError(f"{there} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them")
-    spans = [(first, first + size - 1) for first in range(0, there - size + 1, size)]
-    return [(1 + run, f"{a}-{b}", trials[number.between(a, b)]) for run, (a, b) in enumerate(spans)]
+    numbers = [pd.to_numeric(trials["replicate"]).fillna(0) for trials in studies]
+    there = [int(number.max()) + 1 for number in numbers]
+    if size < 1 or sum(count // size for count in there) < 2:
+        counted = " and ".join(map(str, there))
+        raise UserError(f"{counted} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them")
+    found = [
+        (f"{first}-{first + size - 1}", trials[number.between(first, first + size - 1)])
+        for trials, number, count in zip(studies, numbers, there, strict=True)
+        for first in range(0, count - size + 1, size)
+    ]
+    return [(run, of, own) for run, (of, own) in enumerate(found, 1)]
 
 
-def claims_again(folder: Path, size: int, comparisons: int = 0) -> pd.DataFrame:
+def claims_again(folders: Sequence[Path], size: int, comparisons: int = 0) -> pd.DataFrame:
     """A row for each repetition and each claim: what it came to, by the alpha and the margins of the first command.
 
     Args:
-        folder: of the study, with several times `size` replicates.
+        folders: of the study or studies, in all with several times `size` replicates.
         size: replicates of one repetition, as if a command had asked for so many.
         comparisons: primary ones of the experiment, which share alpha; 0 for those of this study.
 
@@ -78,19 +86,22 @@ def claims_again(folder: Path, size: int, comparisons: int = 0) -> pd.DataFrame:
     Raises:
         UserError: where there are not two repetitions of that size, or no study.
     """
-    trials, more = read(folder), [read(folder, name) for name in ("curves", "cycles", "dynamics")]
-    if not entries(folder):
-        raise UserError(f"{folder}: has no study.yaml that says what was laid down")
+    first, more = (
+        folders[0],
+        [pd.concat([read(folder, name) for folder in folders]) for name in ("curves", "cycles", "dynamics")],
+    )
+    if not entries(first):
+        raise UserError(f"{first}: has no study.yaml that says what was laid down")
     tables = []
-    for run, of, own in runs(trials, size):
+    for run, of, own in runs([read(folder) for folder in folders], size):
         parts = split(own)
-        protocol = run_once(folder, size, comparisons or max(1, sum(block.compares for block in parts)))
+        protocol = run_once(first, size, comparisons or max(1, sum(block.compares for block in parts)))
         blocks = tuple(results(block, "", protocol) for block in parts)
         curves, cycles, dynamics = (table[table["trial"].isin(own["trial"])] for table in more)
         claims = judge(StudyResults(blocks, curves, cycles, dynamics))
         tables.append(frame(claims).assign(run=run, replicates=of))
     if all(table.empty for table in tables):
-        raise UserError(f"{folder}: speaks to none of the claims")
+        raise UserError(f"{first}: speaks to none of the claims")
     return pd.concat(tables)["run replicates claim name scope value low high n verdict why".split()]
 
 
@@ -126,7 +137,7 @@ def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> It
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path, metavar="STUDY", help="its folder")
+    parser.add_argument("studies", type=Path, nargs="+", metavar="STUDY", help="its folder; of several each")
     parser.add_argument("size", type=int, metavar="SIZE", help="replicates of one repetition")
     parser.add_argument(
         "--comparisons",
@@ -140,11 +151,11 @@ def main() -> None:
     chosen = parser.parse_args()
     try:
         if chosen.claims:
-            found = claims_again(chosen.study, chosen.size, chosen.comparisons)
+            found = claims_again(chosen.studies, chosen.size, chosen.comparisons)
         else:
-            trials = read(chosen.study)
-            comparisons = chosen.comparisons or sum(block.compares for block in split(trials))
-            found = repeats(trials, chosen.size, run_once(chosen.study, chosen.size, comparisons))
+            studies = [read(folder) for folder in chosen.studies]
+            comparisons = chosen.comparisons or sum(block.compares for block in split(studies[0]))
+            found = repeats(studies, chosen.size, run_once(chosen.studies[0], chosen.size, comparisons))
     except UserError as error:
         sys.exit(f"repeats: {error}")
     if chosen.out:

@@ -27,7 +27,7 @@ def study() -> pd.DataFrame:
 
 def test_each_run_is_judged_as_if_it_were_the_whole_study() -> None:
     trials = study()
-    found = repeats(trials, 4, PROTOCOL)
+    found = repeats([trials], 4, PROTOCOL)
     assert list(found["run"]) == [1, 2]
     assert list(found["replicates"]) == ["0-3", "4-7"]  # the ninth replicate begins a run that is not there
     for row, first in zip(found.to_dict("records"), (0, 4), strict=True):
@@ -40,10 +40,21 @@ def test_each_run_is_judged_as_if_it_were_the_whole_study() -> None:
     assert found["difference"].nunique() == 2
 
 
+def test_a_study_of_its_own_may_be_the_second_run() -> None:
+    trials = study()
+    number = trials["replicate"]
+    halves = [trials[number < 4], trials[number.between(4, 7)].assign(replicate=number - 4)]
+    found = repeats(halves, 4, PROTOCOL)
+    assert list(found["replicates"]) == ["0-3", "0-3"]
+    assert list(found["difference"]) == list(repeats([trials], 4, PROTOCOL)["difference"])
+    with pytest.raises(UserError, match="4 and 4 replicates are no two runs of 5"):
+        repeats(halves, 5, PROTOCOL)
+
+
 def test_replicates_that_are_no_two_runs_are_refused() -> None:
     for size in (0, -1, 5, 9, 100):
         with pytest.raises(UserError, match=f"no two runs of {size}"):
-            repeats(study(), size, PROTOCOL)
+            repeats([study()], size, PROTOCOL)
 
 
 def folder(path: Path, first: int, last: int, *asked: int) -> Path:
@@ -58,7 +69,7 @@ def folder(path: Path, first: int, last: int, *asked: int) -> Path:
 def test_each_run_is_claimed_of_what_it_would_be_were_it_the_whole_study(
     asked: tuple[int, ...], tmp_path: Path
 ) -> None:
-    found = claims_again(folder(tmp_path / "all", 0, 8, *asked), 4)
+    found = claims_again([folder(tmp_path / "all", 0, 8, *asked)], 4)
     alone = folder(tmp_path / "alone", 0, 3, 4)
     write_report(alone)
     own = pd.read_csv(alone / "claims.csv", dtype={"claim": str})
@@ -83,10 +94,10 @@ def test_a_study_of_which_nothing_was_laid_down_has_no_claims_to_repeat(tmp_path
     path = folder(tmp_path, 0, 8)
     (path / "study.yaml").unlink()
     with pytest.raises(UserError, match=r"has no study\.yaml"):
-        claims_again(path, 4)
+        claims_again([path], 4)
 
 
 def test_a_study_that_compares_nothing_is_refused() -> None:
     trials = study()
     with pytest.raises(UserError, match="no two arms"):
-        repeats(trials[trials["optimizer"] == "adamw"], 4, PROTOCOL)
+        repeats([trials[trials["optimizer"] == "adamw"]], 4, PROTOCOL)
