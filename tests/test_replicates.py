@@ -109,6 +109,7 @@ def test_auto_that_was_stopped_between_the_fresh_runs_of_a_replicate_finishes_it
 def test_auto_does_not_go_on_for_what_other_commands_have_left_undecided(tmp_path: Path) -> None:
     """A learning rate of another command cannot be told apart; this one is sure, and adds nothing to that."""
     unsure = ("lr=0.01", "wd=0.001", "epochs=1", "equal_within=0.001", "replicates=auto", "max_replicates=5")
+    unsure = (*unsure, "reference=adam")
     done(command(tmp_path, "-m", "optimizer=adam,adamw", *unsure, *SMALL))
     more = ("equal_within=0.001", "replicates=auto", "max_replicates=12")
     done(command(tmp_path, *ARMS, *more))

@@ -160,7 +160,7 @@ def test_what_the_first_command_laid_down_holds_and_later_changes_are_told() -> 
         ({"optimizer": {"name": "adamw", "beta2": 0.9}}, ("cells",)),
         ({"wd": [0.0], "wd_rule": "batch"}, ("cells",)),
         # The arm without decay is that of both twins.
-        ({"optimizer": {"name": "adam"}, "lr": [0.7]}, ("cells",)),
+        ({"optimizer": {"name": "adam"}, "lr": [0.7], "wd": [0.0]}, ("cells",)),
         ({"wd_convention": "normalized", "wd": [0.0, 0.5], "lr": [0.7]}, ("arms", "cells")),
         ({"wd_convention": "normalized", "wd": [0.0, 0.5]}, ("arms",)),
         ({"dataset": {"name": "digits", "cache": "elsewhere"}, "seed": [2]}, ("search seeds",)),
