@@ -6,8 +6,8 @@ A paragraph of findings ends with a comment that names what carries it, entries 
 
 The first form names rows of a study's claims.csv by claim and a pattern of "NAME | SCOPE"; or with `table` in place of
 the claim, rows of generalization.csv by a pattern of "MODEL | ARM | BLOCK"; or rows of folklore.csv by number. All rows
-that match must have the verdict, and where the study was trained again with other splits and seeds (again.csv) they
-must have come to it there too. The second names a file. Every number of the paragraph stands in what its mark names. A
+that match must have the verdict, and where the study was trained again with other splits and seeds (again.csv, for its
+headline repeats.csv) they must have come to it there too. The second names a file. Every number of the paragraph stands in what its mark names. A
 paragraph that is no item of a list and has no number needs no mark.
 """
 
@@ -105,18 +105,19 @@ def stands_in(printed: str, numbers: list[float]) -> bool:
 
 
 def again(entry: str) -> set[str]:
-    """The verdicts on the claims that an entry names, of the study's second run; empty where it was not run again."""
+    """The verdicts on what an entry names, of the study's second run; empty where it was not run again."""
     study, which, *rest = shlex.split(entry)
-    path = RESULTS / study / "again.csv"
-    if not path.exists() or which == "table":
+    path = RESULTS / study / ("repeats.csv" if which == "table" else "again.csv")
+    if not path.exists():
         return set()
     rows = pd.read_csv(path, dtype={"claim": str})
-    rows = rows[(rows["run"] == 2) & (rows["claim"] == which)]
-    return {
-        str(row["verdict"])
-        for row in rows.to_dict("records")
-        if re.search(rest[0], f"{row['name']} | {row['scope']}") is not None
-    }
+    rows = rows[rows["run"] == 2]
+    if which == "table":
+        names = [f"{row['block'].split()[0]} | {row['arm']} |" for row in rows.to_dict("records")]
+    else:
+        rows = rows[rows["claim"] == which]
+        names = [f"{row['name']} | {row['scope']}" for row in rows.to_dict("records")]
+    return {verdict for verdict, name in zip(rows["verdict"], names, strict=True) if re.search(rest[0], name)}
 
 
 EVERY = [paragraph for place in FINDINGS for paragraph in between(*place)]
