@@ -181,14 +181,16 @@ def _run_study(
 
     asked = train_replicates(group, datasets, search, records, failed, phase)
     trained = asked.outcome
-    outcome = _conclude(folder, asked.search, trained.count, group[0].dataset.name, resources)
+    outcome = _conclude(folder, asked.search, trained, group[0].dataset.name, resources)
     whole = all_there(folder, asked.trials, trained.late + trained.lost, records, failed)
     stuck = trained.late and not trained.count  # the same command would leave them again
     return replace(outcome, code=1) if trained.lost or stuck or not whole else outcome
 
 
-def _conclude(folder: Path, search: dict[str, Trial], trained: int, dataset: str, resources: Resources) -> Outcome:
-    """Report, and say what came of the `search`; `trained` trials are new, and `dataset` is the name of its group."""
+def _conclude(
+    folder: Path, search: dict[str, Trial], trained: PhaseOutcome, dataset: str, resources: Resources
+) -> Outcome:
+    """Report, and say what came of the `search`, of which the command `trained` some; `dataset` is its group's name."""
     from runner.analysis.measures import objective
 
     if not exists(folder):
@@ -200,7 +202,7 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, dataset: str
     if shown:
         print(shown)
     status = Counter(asked["status"])
-    if trained == 0 and len(asked) == len(search):
+    if trained.count == 0 and len(asked) == len(search):
         say(f"already done: all {len(search)} trials have their rows; {ANEW}")
     if other := of_other_code(asked):
         say(other)
@@ -211,7 +213,8 @@ def _conclude(folder: Path, search: dict[str, Trial], trained: int, dataset: str
         words = "-m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small".split()
         say(f"on a GPU, CIFAR-10: {called.command(*words)}")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
-    say(answer)
+    # What a part of the runs would advise, such as more seeds, would be asked for beside those that are still to come.
+    say("not finished: no answer yet; the same command goes on" if trained.late or trained.lost else answer)
     return Outcome(1 if status["failed"] else 0, objective(asked, dataset == "text"))
 
 

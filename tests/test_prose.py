@@ -7,8 +7,8 @@ A paragraph of findings ends with a comment that names what carries it, entries 
 The first form names rows of a study's claims.csv by claim and a pattern of "NAME | SCOPE"; or with `table` in place of
 the claim, rows of generalization.csv by a pattern of "MODEL | ARM | BLOCK"; or rows of folklore.csv by number. All rows
 that match must have the verdict, and where the study was trained again with other splits and seeds (again.csv, for its
-headline repeats.csv) they must have come to it there too. The second names a file. Every number of the paragraph stands in what its mark names. A
-paragraph that is no item of a list and has no number needs no mark.
+headline repeats.csv) they must have come to it there too. The second names a file. Every number of the paragraph stands
+in what its mark names. A paragraph that is no item of a list and has no number needs no mark.
 """
 
 from __future__ import annotations

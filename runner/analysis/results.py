@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,10 +47,12 @@ def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> Bloc
         arms = next(iter(parts.values()))
     else:
         pooled = _arms(block, against)
+        searched = _searched(block, list(parts))
         arms = [
             _over_replicates(arm, {k: one for k, of in parts.items() for one in of if one.arm == arm.arm})
             for arm in pooled
         ]
+        arms = [replace(arm, searched=searched.get(arm.arm, (0, 0))) for arm in arms]
     if not (reference and named(list(block.arm_of.values()), reference)):
         arms, parts = _with_the_better(block, arms, parts, against)
     by_label = {result.arm: result for result in arms}
@@ -87,6 +89,14 @@ def _finished(block: Block) -> dict[int, Block]:
     parts = replicates(block)
     finished = {number: part for number, part in parts.items() if (part.rows["phase"] == "final").any()}
     return finished or parts
+
+
+def _searched(block: Block, parts: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """Of each arm the search runs with numbers, and how many there are if each replicate had as many as the fullest."""
+    rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] != "failed")]
+    runs = rows.drop_duplicates(["arm", "replicate", "cell", "seed"]).groupby(["arm", "replicate"]).size()
+    counts = runs.unstack(fill_value=0).reindex(columns=list(parts), fill_value=0)
+    return {str(arm): (int(of.sum()), int(of.max()) * len(parts)) for arm, of in counts.iterrows()}
 
 
 def _arms(block: Block, against: Mapping[str, str]) -> list[ArmResult]:

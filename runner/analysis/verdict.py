@@ -64,7 +64,8 @@ def missing(result: ArmResult, protocol: Protocol) -> str:
     """Which of the runs that an arm's result is to be made of have no numbers; '' where all do.
 
     Those of a command that was interrupted may change what is there, and those that failed may not have done so by
-    chance. The same command trains both.
+    chance. The same command trains both. Replicates repeat one search, so each has as many runs of it; what fails in
+    all of them alike is no part of it.
     """
     there = "fresh runs" if result.phase == "final" else "runs"
     if result.failed:
@@ -74,6 +75,9 @@ def missing(result: ArmResult, protocol: Protocol) -> str:
         lacking = int((protocol.final_seeds - counts).clip(lower=0).sum())
         if counts.any() and lacking:
             return f"{counts.sum()} of {counts.sum() + lacking} fresh runs of {result.arm} are there"
+    searched, wanted = result.searched
+    if searched < wanted:
+        return f"{searched} of {wanted} search runs of {result.arm} have numbers"
     return ""
 
 

@@ -73,3 +73,26 @@ def test_a_verdict_waits_for_every_fresh_run_that_was_planned_and_for_one_that_f
             found = results(block, "", Protocol(5, looks=looks, final_seeds=2))
             (adamw,) = [arm for arm in found.arms if arm.arm == "AdamW"]
             assert adamw.verdict == said
+
+
+def test_a_verdict_waits_for_the_same_search_in_every_replicate() -> None:
+    """Without its rows, or with failed ones, a replicate has chosen its cell from fewer; alike in all it is a grid."""
+    rows = replicated(with_finals(-0.5, 0.1))
+    searched = [row for row in rows if (row["phase"], row["optimizer"]) == ("search", "adamw") and row["wd"]]
+    cell = {name: searched[0][name] for name in ("lr", "wd")}
+    of_second = [row for row in searched if row["replicate"] == 2]
+    one = next(row for row in of_second if cell.items() <= row.items())
+
+    def verdict(lost: list[dict[str, object]], failed: list[dict[str, object]]) -> str:
+        left = [row | ({"status": "failed"} if row in failed else {}) for row in rows if row not in lost]
+        (block,) = split(frame(left))
+        (adamw,) = [arm for arm in results(block, "", Protocol(5)).arms if arm.arm == "AdamW"]
+        return adamw.verdict
+
+    every = len(searched)
+    assert verdict([], []) == "lower"
+    left = every - len(of_second)
+    assert verdict(of_second, []) == f"undecided ({left} of {every} search runs of AdamW have numbers)"
+    for case in (([one], []), ([], [one])):
+        assert verdict(*case) == f"undecided ({every - 1} of {every} search runs of AdamW have numbers)"
+    assert verdict([], [row for row in searched if cell.items() <= row.items()]) == "lower"
