@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from runner.analysis.select import NONE_BETTER, block_winners, cells, seeds_text
 from runner.analysis.statistics import Estimate, detectable, estimate, paired, wilson
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import OPTIMISTIC, verdict
+from runner.analysis.whole import finished, lacking_search
 
 MEASURED = (
     "val_error test_error test_top5_error val_loss test_loss train_loss train_error gap_loss gap_error "
@@ -41,18 +42,18 @@ def results(block: Block, reference: str = "", protocol: Protocol = ONE) -> Bloc
         UserError: where there is no such arm.
     """
     against = references(block, reference)
-    parts = {number: _arms(part, against) for number, part in _finished(block).items()}
+    parts = {number: _arms(part, against) for number, part in finished(block).items()}
     several = len(replicates(block)) > 1
     if not several:
         arms = next(iter(parts.values()))
     else:
         pooled = _arms(block, against)
-        searched = _searched(block, list(parts))
+        lacking = lacking_search(block, list(parts))
         arms = [
             _over_replicates(arm, {k: one for k, of in parts.items() for one in of if one.arm == arm.arm})
             for arm in pooled
         ]
-        arms = [replace(arm, searched=searched.get(arm.arm, (0, 0))) for arm in arms]
+        arms = [replace(arm, lacking_search=lacking.get(arm.arm, ())) for arm in arms]
     if not (reference and named(list(block.arm_of.values()), reference)):
         arms, parts = _with_the_better(block, arms, parts, against)
     by_label = {result.arm: result for result in arms}
@@ -82,21 +83,6 @@ def _with_the_better(
         return replace(arm, reference=other, instead="" if arm.arm in (other, arm.reference) else arm.reference)
 
     return [compared(arm) for arm in arms], {k: [compared(arm) for arm in of] for k, of in parts.items()}
-
-
-def _finished(block: Block) -> dict[int, Block]:
-    """The replicates that are reported: where some have fresh seeds, one without any was interrupted and waits."""
-    parts = replicates(block)
-    finished = {number: part for number, part in parts.items() if (part.rows["phase"] == "final").any()}
-    return finished or parts
-
-
-def _searched(block: Block, parts: Sequence[int]) -> dict[str, tuple[int, int]]:
-    """Of each arm the search runs with numbers, and how many there are if each replicate had as many as the fullest."""
-    rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] != "failed")]
-    runs = rows.drop_duplicates(["arm", "replicate", "cell", "seed"]).groupby(["arm", "replicate"]).size()
-    counts = runs.unstack(fill_value=0).reindex(columns=list(parts), fill_value=0)
-    return {str(arm): (int(of.sum()), int(of.max()) * len(parts)) for arm, of in counts.iterrows()}
 
 
 def _arms(block: Block, against: Mapping[str, str]) -> list[ArmResult]:

@@ -23,8 +23,7 @@ class ArmResult:
     `phase` is 'final', 'search' or '' (no winner); `rows` are the runs that the estimates are over, and `seeds` theirs.
     Where the study has several replicates, `replicates` are the numbers of those in which the arm has a result. Each
     has a winner of its own; `lr`, `wd`, `hyper` and `edge` are those of the cell that is best in the mean over all.
-    `searched` are the search runs with numbers in all of them, and how many there were if each had as many as the
-    fullest.
+    `lacking_search` are the numbers of those that have fewer search runs with numbers than others.
     """
 
     arm: str
@@ -49,7 +48,7 @@ class ArmResult:
     replicates: tuple[int, ...] = ()
     diverged: int = 0
     failed: int = 0
-    searched: tuple[int, int] = (0, 0)
+    lacking_search: tuple[int, ...] = ()
     values: Mapping[str, Estimate] = field(default_factory=dict)
     sampling: tuple[float, float] = (math.nan, math.nan)  # Wilson interval of the mean test error
     difference: Paired | None = None  # None for the reference itself and where there is none

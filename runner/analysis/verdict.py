@@ -75,9 +75,8 @@ def missing(result: ArmResult, protocol: Protocol) -> str:
         lacking = int((protocol.final_seeds - counts).clip(lower=0).sum())
         if counts.any() and lacking:
             return f"{counts.sum()} of {counts.sum() + lacking} fresh runs of {result.arm} are there"
-    searched, wanted = result.searched
-    if searched < wanted:
-        return f"{searched} of {wanted} search runs of {result.arm} have numbers"
+    if lacking := len(result.lacking_search):
+        return f"the search of {result.arm} lacks runs in {lacking} of {len(result.replicates)} replicates"
     return ""
 
 
