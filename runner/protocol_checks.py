@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,12 @@ def check_splits(group: Sequence[Settings]) -> None:
     for s in group:
         splits.setdefault(replace(s.dataset, split=0), set()).add(s.dataset.split)
     for several in splits.values():
-        first, *rest = sorted(several)
-        if count > 1 and rest and rest[0] - first < count:
-            raise UserError(
-                f"dataset.split={first},{rest[0]}: each has {count} replicates, which take that split and the next "
-                "ones, so the two would share splits; give one of them"
-            )
+        for first, second in pairwise(sorted(several)):
+            if count > 1 and second - first < count:
+                raise UserError(
+                    f"dataset.split={first},{second}: each has {'' if run.replicates else 'up to '}{count} replicates, "
+                    "which take that split and the next ones, so the two would share splits; give one of them"
+                )
 
 
 def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSettings, comparisons: int) -> None:
@@ -53,11 +54,14 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
         run: the command's settings.
         comparisons: how many of the study are primary.
     """
+    from runner.analysis.protocol import protocol_of
+
     blocks = blocks_of(folder, search, planned=True)
     compared = [block for block in blocks if block.compares]
     if not compared:
         raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
-    if run.primary and not all(_asks(block, run) for block in compared):
+    reference = run.reference or (protocol_of(folder, run=run).reference if folder else "")
+    if run.primary and (reference or not all(_asks(block, run.primary) for block in compared)):
         raise UserError(
             f"replicates=auto: goes on until best cells are told apart, which primary={run.primary} is not about here; "
             "give replicates=N, or no primary"
@@ -117,7 +121,7 @@ def _check_held(folder: Path | None, run: RunSettings) -> None:
     if protocol is None:
         return
     held: dict[str, object] = {"alpha": protocol.alpha, "prior_g": protocol.g, "equal_within": protocol.equal_within}
-    held |= {"reference": protocol.reference} if run.reference else {}
+    held |= {name: getattr(protocol, name) for name in ("primary", "reference") if getattr(run, name)}
     for key, value in held.items():
         if (given := getattr(run, key)) != value:
             raise UserError(
@@ -126,13 +130,13 @@ def _check_held(folder: Path | None, run: RunSettings) -> None:
             )
 
 
-def _asks(block: Block, run: RunSettings) -> bool:
-    """Whether the comparison that decides when to stop is the one that the named claim is about.
+def _asks(block: Block, primary: str) -> bool:
+    """Whether the comparison that decides when to stop, beside the usual reference, is what the named claim is about.
 
-    It is that of AdamW with its L2, or where there is no AdamW of another decoupled arm.
+    It is where the claim compares arms, and the block has the decoupled one of its optimizer.
     """
     from runner.analysis.arms import DECOUPLED, W
     from runner.analysis.primary import ABOUT
 
     families = {arm.family for arm in block.arm_of.values() if arm.kind in (W, DECOUPLED)}
-    return ABOUT.get(run.primary) in families and not run.reference
+    return ABOUT.get(primary) in families

@@ -214,7 +214,7 @@ def _conclude(
         say(f"on a GPU, CIFAR-10: {called.command(*words)}")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     # What a part of the runs would advise, such as more seeds, would be asked for beside those that are still to come.
-    say("not finished: no answer yet; the same command goes on" if trained.late or trained.lost else answer)
+    say("not finished: no answer yet" if trained.late or trained.lost else answer)
     return Outcome(1 if status["failed"] else 0, objective(asked, dataset == "text"))
 
 

@@ -25,6 +25,7 @@ import pandas as pd
 from runner.analysis.blocks import split
 from runner.analysis.primary import primary
 from runner.analysis.protocol import Protocol, protocol_of
+from runner.analysis.references import laid_down
 from runner.analysis.results import results
 from runner.analysis.study_results import StudyResults
 from runner.claims.judge import judge
@@ -62,7 +63,7 @@ def runs(studies: Sequence[pd.DataFrame], size: int) -> list[tuple[int, str, pd.
     there = [int(number.max()) + 1 for number in numbers]
     if size < 1 or sum(count // size for count in there) < 2:
         counted = " and ".join(map(str, there))
-        raise UserError(f"{counted} replicates are no two runs of {size}: SIZE is at least 1 and at most half of them")
+        raise UserError(f"{counted} replicates are no two runs of {size}: SIZE must fit twice into them")
     found = [
         (f"{first}-{first + size - 1}", trials[number.between(first, first + size - 1)])
         for trials, number, count in zip(studies, numbers, there, strict=True)
@@ -96,7 +97,7 @@ def claims_again(folders: Sequence[Path], size: int, comparisons: int = 0) -> pd
     for run, of, own in runs([read(folder) for folder in folders], size):
         parts = split(own)
         protocol = run_once(first, size, comparisons or max(1, sum(block.compares for block in parts)))
-        blocks = tuple(results(block, "", protocol) for block in parts)
+        blocks = tuple(results(block, laid_down(block, protocol.reference), protocol) for block in parts)
         curves, cycles, dynamics = (table[table["trial"].isin(own["trial"])] for table in more)
         claims = judge(StudyResults(blocks, curves, cycles, dynamics))
         tables.append(frame(claims).assign(run=run, replicates=of))
@@ -113,7 +114,7 @@ def run_once(folder: Path, size: int, comparisons: int) -> Protocol:
 
 def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> Iterator[dict[str, object]]:
     for block in split(own):
-        found = results(block, "", protocol)
+        found = results(block, laid_down(block, protocol.reference), protocol)
         main = primary(found)
         if main is None or main.difference is None:
             continue

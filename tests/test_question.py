@@ -54,6 +54,9 @@ def test_auto_does_not_go_on_for_another_question(asked: Path) -> None:
     assert said.code == 2
     assert said.err.count("\n") == 1
     assert "reference=l2: the study's first command has laid down reference='adam', which holds" in said.err
+    said = command(asked, *auto, "primary=best-cell")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
     assert "already done" in done(command(asked, *auto))
 
 
@@ -63,5 +66,7 @@ def test_replicates_of_two_splits_that_would_share_splits_are_refused_in_one_lin
     assert said.err.count("\n") == 1
     assert "dataset.split=0,1: each has 4 replicates" in said.err
     assert not (tmp_path / "results").exists()
+    said = command(tmp_path, *ARMS, "wd=0.1", "dataset.split=0,100,102", "replicates=4")
+    assert "dataset.split=100,102: each has 4 replicates" in said.err
     for apart in (("dataset.split=0,4", "replicates=4"), ("dataset.split=0,1",)):
         done(command(tmp_path, *ARMS, "wd=0.1", *apart, "dry_run=true"))

@@ -40,7 +40,7 @@ class Protocol:
         comparisons: primary ones, among which `alpha` is split, with looks and without.
         afterwards: what later commands named otherwise, such as 'alpha=0.1', and which does not hold.
         raised: what later commands asked for more of, where arms could be compared: 'cells', 'search seeds',
-            'final_seeds', 'refine', 'arms'.
+            'final_seeds', 'refine', 'arms to compare'.
         final_seeds: the fresh seeds that each replicate of an arm gets at least; 0 where that is not known.
         unknown: why it is not known what was laid down, in words. Then what is not on record has its default, and
             somebody may have looked.
@@ -156,7 +156,9 @@ def _raised(commands: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
                 for name, values in more.items():
                     of_arm[name] = of_arm.get(name, set()) | values
         compared = [optimizer for optimizer, n in Counter(optimizer for optimizer, _ in known).items() if n > 1]
-        found += ["arms" for optimizer, arm in asked if (optimizer, arm) not in known and optimizer in compared]
+        found += [
+            "arms to compare" for optimizer, arm in asked if (optimizer, arm) not in known and optimizer in compared
+        ]
         for arm, of_arm in asked.items():
             before = known.get(arm, of_arm)
             found += [name for name, values in of_arm.items() if values - before[name]]

@@ -76,7 +76,7 @@ def missing(result: ArmResult, protocol: Protocol) -> str:
         if counts.any() and lacking:
             return f"{counts.sum()} of {counts.sum() + lacking} fresh runs of {result.arm} are there"
     if lacking := len(result.lacking_search):
-        return f"the search of {result.arm} lacks runs in {lacking} of {len(result.replicates)} replicates"
+        return f"the search of {result.arm} lacks runs in {lacking} replicate{'' if lacking == 1 else 's'}"
     return ""
 
 

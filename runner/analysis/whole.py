@@ -17,13 +17,15 @@ def finished(block: Block) -> dict[int, Block]:
 def lacking_search(block: Block, parts: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """For each arm the replicates that have fewer search runs with numbers than another.
 
-    Of replicate 0 it is no matter if it has more: a study may begin with one replicate and a larger grid.
+    Replicates that have no row of the arm did not ask for it. Replicate 0 may have more: a study may begin with it alone
+    and a larger grid.
     """
     rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] != "failed")]
     runs = rows.drop_duplicates(["arm", "replicate", "cell", "seed"]).groupby(["arm", "replicate"]).size()
-    counts = runs.unstack(fill_value=0).reindex(columns=list(parts), fill_value=0)
     found = {}
-    for arm, of in counts.T.to_dict().items():
-        wanted = max((count for number, count in of.items() if number), default=0) or max(of.values())
-        found[str(arm)] = tuple(int(number) for number, count in of.items() if count < wanted)
+    for arm, of_arm in block.rows.groupby("arm"):
+        asked = [int(number) for number in of_arm["replicate"].unique() if number in parts]
+        counts = {number: int(runs.get((arm, number), 0)) for number in asked}
+        wanted = max((count for number, count in counts.items() if number), default=0) or counts.get(0, 0)
+        found[str(arm)] = tuple(number for number, count in counts.items() if count < wanted)
     return found

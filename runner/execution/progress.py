@@ -42,6 +42,7 @@ class Progress:
             self.best = min(self.best, math.inf if error is None else error)
             self.epoch = f", epoch {epoch}/{epochs}"
         elif kind == "trials":
+            self.under_way.pop(content[0][0], None)
             self.done += len(content)
             for trial, status, note in content:
                 if status == "failed":

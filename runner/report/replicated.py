@@ -46,7 +46,7 @@ def replicated(results: BlockResults) -> list[str]:
             "both hold however often one looks at further replicates."
         )
         if added:
-            lines.append("For more of the same replicates e-values are a caution, and no proof.")
+            lines.append("For more than further replicates e-values are a caution, and no proof.")
     elif protocol.level != LEVEL:
         lines.append(f"Differences are judged by {percent(protocol.level)} intervals{_shares(protocol)}.")
     return [*lines, *_afterwards(protocol)]

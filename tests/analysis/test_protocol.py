@@ -154,15 +154,15 @@ def test_what_the_first_command_laid_down_holds_and_later_changes_are_told() -> 
         ({"seed": [0, 1, 2], "wd": [0.3]}, ("cells", "search seeds")),
         ({"final_seeds": 1, "lr": [0.1]}, ()),
         # An arm that two others of its optimizer wait for may be what AdamW is compared with from now on.
-        ({"optimizer": {"name": "adam"}, "wd": [0.1], "lr": [0.7], "final_seeds": 9}, ("arms",)),
+        ({"optimizer": {"name": "adam"}, "wd": [0.1], "lr": [0.7], "final_seeds": 9}, ("arms to compare",)),
         ({"optimizer": {"name": "sgdw"}, "wd": [0.1]}, ()),
         # Other numbers of an optimizer, and rules for the decay, are cells of the same arm.
         ({"optimizer": {"name": "adamw", "beta2": 0.9}}, ("cells",)),
         ({"wd": [0.0], "wd_rule": "batch"}, ("cells",)),
         # The arm without decay is that of both twins.
         ({"optimizer": {"name": "adam"}, "lr": [0.7], "wd": [0.0]}, ("cells",)),
-        ({"wd_convention": "normalized", "wd": [0.0, 0.5], "lr": [0.7]}, ("arms", "cells")),
-        ({"wd_convention": "normalized", "wd": [0.0, 0.5]}, ("arms",)),
+        ({"wd_convention": "normalized", "wd": [0.0, 0.5], "lr": [0.7]}, ("arms to compare", "cells")),
+        ({"wd_convention": "normalized", "wd": [0.0, 0.5]}, ("arms to compare",)),
         ({"dataset": {"name": "digits", "cache": "elsewhere"}, "seed": [2]}, ("search seeds",)),
         ({"dataset": {"name": "modular"}, "seed": [2]}, ()),
         ({"epochs": 90, "final_seeds": 9}, ()),
