@@ -17,8 +17,8 @@ def finished(block: Block) -> dict[int, Block]:
 def lacking_search(block: Block, parts: Sequence[int]) -> dict[str, tuple[int, ...]]:
     """For each arm the replicates that have fewer search runs with numbers than another.
 
-    Replicates that have no row of the arm did not ask for it. Replicate 0 may have more: a study may begin with it alone
-    and a larger grid.
+    Replicates that have no row of the arm did not ask for it. Replicate 0 may have more: a study may begin with it
+    alone and a larger grid.
     """
     rows = block.rows[(block.rows["phase"] == "search") & (block.rows["status"] != "failed")]
     runs = rows.drop_duplicates(["arm", "replicate", "cell", "seed"]).groupby(["arm", "replicate"]).size()
