@@ -21,6 +21,7 @@ from runner.trials.trial import Trial
 
 if TYPE_CHECKING:
     from runner.analysis.blocks import Block
+    from runner.analysis.protocol import Protocol
 
 
 def check_splits(group: Sequence[Settings]) -> None:
@@ -60,7 +61,8 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
     compared = [block for block in blocks if block.compares]
     if not compared:
         raise UserError(f"replicates=auto: {blocks[0].arms[0]} is compared with nothing; add optimizer=adam,adamw")
-    reference = run.reference or (protocol_of(folder, run=run).reference if folder else "")
+    protocol = protocol_of(folder, run=run) if folder else None
+    reference = run.reference or (protocol.reference if protocol else "")
     if run.primary and (reference or not all(_asks(block, run.primary) for block in compared)):
         raise UserError(
             f"replicates=auto: goes on until best cells are told apart, which primary={run.primary} is not about here; "
@@ -71,7 +73,8 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
     searched = any((block.rows.groupby("arm")["cell"].nunique() > 1).any() for block in compared)
     if searched and not run.final_seeds:
         raise UserError("replicates=auto: needs final_seeds=N, seeds that the search did not use")
-    _check_held(folder, run)
+    if protocol:
+        _check_held(protocol, run)
     first = first_replicates(run, comparisons)
     if run.max_replicates < first:
         shared = f" shared by {comparisons} comparisons" if comparisons > 1 else ""
@@ -113,13 +116,8 @@ def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -
     )
 
 
-def _check_held(folder: Path | None, run: RunSettings) -> None:
+def _check_held(protocol: Protocol, run: RunSettings) -> None:
     """Refuse what was laid down otherwise by the study's first command, for that holds."""
-    from runner.analysis.protocol import protocol_of
-
-    protocol = protocol_of(folder, run=run) if folder else None
-    if protocol is None:
-        return
     held: dict[str, object] = {"alpha": protocol.alpha, "prior_g": protocol.g, "equal_within": protocol.equal_within}
     held |= {name: getattr(protocol, name) for name in ("primary", "reference") if getattr(run, name)}
     for key, value in held.items():

@@ -23,10 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import pandas as pd
 
 from runner.analysis.blocks import split
-from runner.analysis.primary import primary
+from runner.analysis.primary import own_results, primary
 from runner.analysis.protocol import Protocol, protocol_of
-from runner.analysis.references import laid_down
-from runner.analysis.results import results
 from runner.analysis.study_results import StudyResults
 from runner.claims.judge import judge
 from runner.errors import UserError
@@ -87,17 +85,15 @@ def claims_again(folders: Sequence[Path], size: int, comparisons: int = 0) -> pd
     Raises:
         UserError: where there are not two repetitions of that size, or no study.
     """
-    first, more = (
-        folders[0],
-        [pd.concat([read(folder, name) for folder in folders]) for name in ("curves", "cycles", "dynamics")],
-    )
+    first = folders[0]
+    more = [pd.concat([read(folder, name) for folder in folders]) for name in ("curves", "cycles", "dynamics")]
     if not entries(first):
         raise UserError(f"{first}: has no study.yaml that says what was laid down")
     tables = []
     for run, of, own in runs([read(folder) for folder in folders], size):
         parts = split(own)
         protocol = run_once(first, size, comparisons or max(1, sum(block.compares for block in parts)))
-        blocks = tuple(results(block, laid_down(block, protocol.reference), protocol) for block in parts)
+        blocks = tuple(own_results(block, protocol) for block in parts)
         curves, cycles, dynamics = (table[table["trial"].isin(own["trial"])] for table in more)
         claims = judge(StudyResults(blocks, curves, cycles, dynamics))
         tables.append(frame(claims).assign(run=run, replicates=of))
@@ -114,7 +110,7 @@ def run_once(folder: Path, size: int, comparisons: int) -> Protocol:
 
 def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> Iterator[dict[str, object]]:
     for block in split(own):
-        found = results(block, laid_down(block, protocol.reference), protocol)
+        found = own_results(block, protocol)
         main = primary(found)
         if main is None or main.difference is None:
             continue
@@ -138,7 +134,7 @@ def _run(own: pd.DataFrame, run: int, replicates: str, protocol: Protocol) -> It
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", type=Path, nargs="+", metavar="STUDY", help="its folder; of several each")
+    parser.add_argument("studies", type=Path, nargs="+", metavar="STUDY", help="folder of a study; of several each")
     parser.add_argument("size", type=int, metavar="SIZE", help="replicates of one repetition")
     parser.add_argument(
         "--comparisons",

@@ -48,9 +48,14 @@ def results_of(
     return tuple(_judged(block, reference, protocol) for block in blocks)
 
 
+def own_results(block: Block, protocol: Protocol) -> BlockResults:
+    """A block's results beside the reference that the study's first command laid down, or the usual one."""
+    return results(block, laid_down(block, protocol.reference), protocol)
+
+
 def _judged(block: Block, reference: str, protocol: Protocol) -> BlockResults:
     """A block's results beside this reference; where it is not the study's own they say what the study asks."""
-    own = results(block, laid_down(block, protocol.reference), protocol)
+    own = own_results(block, protocol)
     if not reference:
         return own
     found = results(block, reference, protocol)

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from runner.analysis.blocks import split
-from runner.analysis.primary import intended, lacking, open_questions, primary
+from runner.analysis.primary import ABOUT, intended, lacking, open_questions, primary
 from runner.analysis.protocol import Protocol
 from runner.analysis.results import results
 from runner.analysis.study_results import BlockResults
+from runner.claims.listed import LISTED
 from runner.report.answer import answer
 from tests.analysis.test_results import with_finals
 from tests.analysis.test_select import frame
@@ -111,3 +112,7 @@ def test_a_primary_claim_about_an_optimizer_that_a_block_has_not_leaves_its_ques
     main = intended(block_of(replicated(twins(("adam",))), replace(LOOKS, primary="best-cell-sgd")))
     assert main is not None
     assert main.arm == "AdamW"
+
+
+def test_the_claims_that_are_about_the_table_are_listed_and_about_the_same_optimizer() -> None:
+    assert {claim: LISTED[claim].family for claim in ABOUT} == ABOUT
