@@ -16,6 +16,7 @@ from runner.config.settings import RunSettings, Settings
 from runner.errors import UserError
 from runner.finalists import blocks_of
 from runner.records.commands import laid_down, noted
+from runner.records.read import exists
 from runner.replication import first_replicates
 from runner.trials.trial import Trial
 
@@ -43,6 +44,37 @@ def check_splits(group: Sequence[Settings]) -> None:
                 raise UserError(
                     f"dataset.split={first},{second}: each has {'' if run.replicates else 'up to '}{count} replicates, "
                     "which take that split and the next ones, so the two would share splits; give one of them"
+                )
+
+
+def check_splits_on_record(folder: Path, search: Mapping[str, Trial], run: RunSettings) -> None:
+    """UserError where replicates of `search` would divide the data as those of another command do, begun elsewhere.
+
+    One replicate has no verdict, so a single one is not evidence that is counted twice.
+
+    Args:
+        folder: of the study.
+        search: the command's trials.
+        run: its settings.
+    """
+    count = run.replicates or run.max_replicates
+    if count == 1 or run.fresh or not exists(folder):
+        return
+    begun: dict[frozenset[tuple[str, str]], dict[int, tuple[int, bool]]] = {}
+    for block in blocks_of(folder, search, planned=True, alone=False):
+        settings = {key: text for key, text in block.settings.items() if key not in ("dataset.split", "dataset.hash")}
+        own = bool(block.rows["trial"].isin(list(search)).any())
+        there = 1 + int(block.rows["replicate"].max())
+        split = int(block.settings.get("dataset.split", "0"))
+        begun.setdefault(frozenset(settings.items()), {})[split] = (max(there, count) if own else there, own)
+    for at in begun.values():
+        for (first, (one, mine)), (second, (other, its)) in pairwise(sorted(at.items())):
+            if mine != its and min(one, other) > 1 and second - first < one:
+                given, recorded = (first, second) if mine else (second, first)
+                raise UserError(
+                    f"dataset.split={given}: its {'' if run.replicates else 'up to '}{count} replicates take that and "
+                    f"the next ones, and {folder} has {at[recorded][0]} that begin at split {recorded}, so some "
+                    "would be the same; give another dataset.split, or study=NAME"
                 )
 
 
@@ -74,7 +106,7 @@ def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSetting
     if searched and not run.final_seeds:
         raise UserError("replicates=auto: needs final_seeds=N, seeds that the search did not use")
     if protocol:
-        _check_held(protocol, run)
+        _check_held(protocol, run, compared)
     first = first_replicates(run, comparisons)
     if run.max_replicates < first:
         shared = f" shared by {comparisons} comparisons" if comparisons > 1 else ""
@@ -116,10 +148,20 @@ def check_primary(folder: Path, search: Mapping[str, Trial], run: RunSettings) -
     )
 
 
-def _check_held(protocol: Protocol, run: RunSettings) -> None:
-    """Refuse what was laid down otherwise by the study's first command, for that holds."""
+def _check_held(protocol: Protocol, run: RunSettings, compared: Sequence[Block]) -> None:
+    """Refuse what was laid down otherwise by the study's first command, for that holds.
+
+    A reference is the same by whatever name if it is the same arm in each of the blocks that are `compared`.
+    """
+    from runner.analysis import references
+
     held: dict[str, object] = {"alpha": protocol.alpha, "prior_g": protocol.g, "equal_within": protocol.equal_within}
     held |= {name: getattr(protocol, name) for name in ("primary", "reference") if getattr(run, name)}
+    asked, laid = (
+        [references.laid_down(block, word) for block in compared] for word in (run.reference, protocol.reference)
+    )
+    if asked == laid:
+        held.pop("reference", None)
     for key, value in held.items():
         if (given := getattr(run, key)) != value:
             raise UserError(

@@ -22,14 +22,14 @@ from runner.data.settings import DatasetSettings
 from runner.dry_run import describe
 from runner.errors import UserError
 from runner.execution import pool, provenance
-from runner.execution.again import all_there, begin_again
+from runner.execution.again import all_there, begin_again, set_study_aside
 from runner.execution.cluster import launch as launched
 from runner.execution.cluster.launch import Launch
 from runner.execution.cluster.merge import Merger
 from runner.execution.local import PhaseOutcome, Resources, say, train
 from runner.execution.provenance import of_other_code
 from runner.finalists import check_reference
-from runner.protocol_checks import check_auto, check_primary, check_splits
+from runner.protocol_checks import check_auto, check_primary, check_splits, check_splits_on_record
 from runner.records.commands import note_command, without_effect
 from runner.records.packed import opened
 from runner.records.read import exists, read
@@ -38,7 +38,6 @@ from runner.records.regular import check_files
 from runner.replication import first_replicates, load_replicates, primary_comparisons, search_of, train_replicates
 from runner.system import called, signals
 from runner.system.devices import resolve, train_apart
-from runner.system.files import set_aside
 from runner.trials.older import as_on_record
 from runner.trials.trial import Trial
 
@@ -82,6 +81,7 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     for folder, search in searches.items() if settings.reference else ():
         check_reference(None if settings.fresh else folder, search, settings.reference)
     for folder, search in searches.items():
+        check_splits_on_record(folder, search, settings)
         if line := check_primary(folder, search, settings):
             say(line)
     outcomes = [
@@ -154,7 +154,7 @@ def _run_study(
 ) -> Outcome:
     settings = resources.run
     if settings.fresh and not settings.dry_run:
-        _set_aside(folder)
+        set_study_aside(folder)
     search = as_on_record(folder, search)
     key = "fresh=true" if settings.fresh else "" if settings.resume else "resume=false"
     signals.advise(f"the same command without {key} goes on from there" if key else "")
@@ -234,18 +234,6 @@ def _reported(folder: Path, run: RunSettings, rows: pd.DataFrame) -> str:
     told = summary(folder, run.reference, rows)
     keep(folder, state, told)
     return told
-
-
-def _set_aside(folder: Path) -> None:
-    """fresh=true: what was computed stays, under another name; also saved states that have no row yet."""
-    if folder.is_dir() and any(folder.iterdir()):
-        try:
-            old = set_aside(folder)
-        except OSError as error:
-            raise UserError(
-                f"{folder}: cannot be renamed to {Path(error.filename2).name} ({error.strerror})"
-            ) from error
-        say(f"fresh=true: the earlier rows are now in {old}")
 
 
 def _import_report() -> None:

@@ -57,6 +57,7 @@ def test_auto_does_not_go_on_for_another_question(asked: Path) -> None:
     said = command(asked, *auto, "primary=best-cell")
     assert said.code == 2
     assert said.err.count("\n") == 1
+    assert "already done" in done(command(asked, *auto, "reference=no decay"))  # the same arm by another of its names
     assert "already done" in done(command(asked, *auto))
 
 
@@ -70,3 +71,14 @@ def test_replicates_of_two_splits_that_would_share_splits_are_refused_in_one_lin
     assert "dataset.split=100,102: each has 4 replicates" in said.err
     for apart in (("dataset.split=0,4", "replicates=4"), ("dataset.split=0,1",)):
         done(command(tmp_path, *ARMS, "wd=0.1", *apart, "dry_run=true"))
+
+
+def test_replicates_that_would_share_splits_with_those_of_another_command_are_refused(asked: Path) -> None:
+    begun = 1 + max(pd.read_csv(asked / "results" / "s" / "trials.csv")["replicate"])
+    said = command(asked, *ARMS, "wd=0,50", f"dataset.split={begun - 1}", "replicates=2")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert f"dataset.split={begun - 1}: its 2 replicates take that and the next ones" in said.err
+    assert f"has {begun} that begin at split 0" in said.err
+    for apart in ((f"dataset.split={begun}", "replicates=2"), ("dataset.split=1",)):  # one replicate gets no verdict
+        done(command(asked, *ARMS, "wd=0,50", *apart, "dry_run=true"))

@@ -1,5 +1,7 @@
 """What a command trains although there are rows of it, and what it lacks in the end: `begin_again`, `all_there`.
 
+`set_study_aside` makes room for a whole study that is begun anew.
+
 A trial is trained again because `resume=false` says so, or because rows that it must have beside that of trials.csv
 are lost. Its row stays valid until the new one supersedes it.
 
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from runner.config.schedules import RestartsSettings, cycles
 from runner.config.settings import RunSettings
+from runner.errors import UserError
 from runner.execution import saved
 from runner.execution.local import say
 from runner.execution.progress import counted
@@ -25,7 +28,20 @@ from runner.records.records import Records, counts_of, last_rows, reopened
 from runner.records.schema import FILES
 from runner.records.superseding import Last
 from runner.records.table import Table
+from runner.system.files import set_aside
 from runner.trials.trial import Trial
+
+
+def set_study_aside(folder: Path) -> None:
+    """fresh=true: what was computed stays, under another name; also saved states that have no row yet."""
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            old = set_aside(folder)
+        except OSError as error:
+            raise UserError(
+                f"{folder}: cannot be renamed to {Path(error.filename2).name} ({error.strerror})"
+            ) from error
+        say(f"fresh=true: the earlier rows are now in {old}")
 
 
 def begin_again(folder: Path, trials: Mapping[str, Trial], phase: str, run: RunSettings, records: Records) -> None:
