@@ -35,7 +35,14 @@ from runner.records.packed import opened
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.records.regular import check_files
-from runner.replication import first_replicates, load_replicates, primary_comparisons, search_of, train_replicates
+from runner.replication import (
+    Asked,
+    first_replicates,
+    load_replicates,
+    primary_comparisons,
+    search_of,
+    train_replicates,
+)
 from runner.system import called, signals
 from runner.system.devices import resolve, train_apart
 from runner.trials.older import as_on_record
@@ -181,41 +188,39 @@ def _run_study(
 
     asked = train_replicates(group, datasets, search, records, failed, phase)
     trained = asked.outcome
-    outcome = _conclude(folder, asked.search, trained, group[0].dataset.name, resources)
+    outcome = _conclude(folder, asked, group[0].dataset.name, resources)
     whole = all_there(folder, asked.trials, trained.late + trained.lost, records, failed)
     stuck = trained.late and not trained.count  # the same command would leave them again
     return replace(outcome, code=1) if trained.lost or stuck or not whole else outcome
 
 
-def _conclude(
-    folder: Path, search: dict[str, Trial], trained: PhaseOutcome, dataset: str, resources: Resources
-) -> Outcome:
-    """Report, and say what came of the `search`, of which the command `trained` some; `dataset` is its group's name."""
+def _conclude(folder: Path, asked: Asked, dataset: str, resources: Resources) -> Outcome:
+    """Report, and say what came of all that was `asked` for; `dataset` is its group's name."""
     from runner.analysis.measures import objective
 
     if not exists(folder):
         say("no trial has been trained yet")
         return Outcome(0, None)
     rows = read(folder)
-    asked = rows[rows["trial"].isin(list(search))]
+    search, ended = (rows[rows["trial"].isin(list(trials))] for trials in (asked.search, asked.trials))
     shown, _, answer = _reported(folder, resources.run, rows).rpartition("\n\n")
     if shown:
         print(shown)
-    status = Counter(asked["status"])
-    if trained.count == 0 and len(asked) == len(search):
+    status, trained = Counter(ended["status"]), asked.outcome
+    if trained.count == 0 and len(search) == len(asked.search):
         say(f"already done: all {len(search)} trials have their rows; {ANEW}")
-    if other := of_other_code(asked):
+    if other := of_other_code(search):
         say(other)
     for word in ("diverged", "failed"):
         if status[word]:
-            say(f"{status[word]} of {len(asked)} trials {word}; see the note column{AGAIN if word == 'failed' else ''}")
+            say(f"{status[word]} of {len(ended)} trials {word}; see the note column{AGAIN if word == 'failed' else ''}")
     if dataset == "digits" and resources.device == "cpu":
         words = "-m optimizer=adam,adamw dataset=cifar10 model=shakeshake grid=small".split()
         say(f"on a GPU, CIFAR-10: {called.command(*words)}")
     say(f"rows: {folder / 'trials.csv'}    tables and plots: {folder / 'generalization.md'}")
     # What a part of the runs would advise, such as more seeds, would be asked for beside those that are still to come.
     say("not finished: no answer yet" if trained.late or trained.lost else answer)
-    return Outcome(1 if status["failed"] else 0, objective(asked, dataset == "text"))
+    return Outcome(1 if status["failed"] else 0, objective(search, dataset == "text"))
 
 
 def _reported(folder: Path, run: RunSettings, rows: pd.DataFrame) -> str:

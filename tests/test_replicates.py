@@ -101,7 +101,7 @@ def test_auto_that_was_stopped_between_the_fresh_runs_of_a_replicate_finishes_it
     (lost,) = last.loc[last["optimizer"] == "adam", "trial"]
     study = tmp_path / "results" / "s" / "trials.csv"
     study.write_text("".join(line for line in study.read_text().splitlines(keepends=True) if lost not in line))
-    assert "no fresh seeds" in command(tmp_path, "results/s", module="runner.report").out
+    assert "5 of 6 fresh runs of Adam + L2 are there" in command(tmp_path, "results/s", module="runner.report").out
     done(command(tmp_path, *auto, "max_replicates=7"))
     assert lost in set(rows(tmp_path)["trial"])
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from runner.analysis.blocks import Block, split
+from runner.analysis.lost_commands import lost_commands
 from runner.analysis.protocol import REPLICATES, Protocol, protocol_of
 from runner.analysis.references import check, laid_down
 from runner.analysis.results import results
 from runner.analysis.study_results import ArmResult, BlockResults
 from runner.analysis.verdict import EDGE, decision
 from runner.config.settings import RunSettings
+from runner.records.commands import noted
 
 DECIDED = ("lower", "higher", "equal")
 ABOUT = {"best-cell": "adam", "best-cell-sgd": "sgd"}  # primary claims that are a comparison of arms: of which family
@@ -45,6 +47,9 @@ def results_of(
     if run:  # its replicates will be there
         there = max(there, run.replicates)
     protocol = protocol_of(folder, comparisons or sum(block.compares for block in blocks), run, there)
+    rows = pd.concat([block.rows.assign(block=block.id) for block in blocks]) if blocks else pd.DataFrame()
+    if not protocol.unknown and (lost := lost_commands(rows, noted(folder).settings)):
+        protocol = replace(protocol, unknown=(*protocol.unknown, lost), looks=True)
     return tuple(_judged(block, reference, protocol) for block in blocks)
 
 

@@ -42,6 +42,8 @@ class Protocol:
         raised: what later commands asked for more of, where arms could be compared: 'cells', 'search seeds',
             'final_seeds', 'refine', 'arms to compare'.
         final_seeds: the fresh seeds that each replicate of an arm gets at least; 0 where that is not known.
+        all_fresh: whether every command with several replicates asked for fresh seeds. One that did not, as of one cell
+            it need not, is content with the runs of its search.
         unknown: why it is not known what was laid down, in words. Then what is not on record has its default, and
             somebody may have looked.
     """
@@ -58,6 +60,7 @@ class Protocol:
     raised: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     final_seeds: int = 0
+    all_fresh: bool = False
 
     @property
     def level(self) -> float:
@@ -133,6 +136,7 @@ def of_commands(
         afterwards=tuple(dict.fromkeys(afterwards)),
         raised=raised,
         final_seeds=min(filter(None, fresh), default=0),
+        all_fresh=bool(fresh) and all(fresh),
     )
 
 

@@ -21,7 +21,7 @@ from runner.analysis.references import l2_of, named, references, without
 from runner.analysis.select import NONE_BETTER, block_winners, cells, seeds_text
 from runner.analysis.statistics import Estimate, detectable, estimate, paired, wilson
 from runner.analysis.study_results import ArmResult, BlockResults
-from runner.analysis.verdict import OPTIMISTIC, verdict
+from runner.analysis.verdict import ALL_FAILED, OPTIMISTIC, verdict
 from runner.analysis.whole import finished, lacking_search
 
 MEASURED = (
@@ -170,7 +170,7 @@ def _arm(block: Block, arm: str, reference: str, table: pd.DataFrame, winner: Ma
         reported, phase = rows[(rows["phase"] != "final") & (rows["cell"] == chosen["cell"])], "search"
         remarks += [OPTIMISTIC] * (len(table) > 1)  # a single cell was not selected
         if len(fresh):
-            remarks.append(f"all {len(fresh)} final runs failed")
+            remarks.append(ALL_FAILED)
     if kept := _kept(final[final["cell"] != chosen["cell"]]):
         remarks.append(kept)
     good = reported[reported["status"] != "failed"].drop_duplicates("seed", keep="last").sort_values("seed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from runner.analysis.blocks import Block
 from runner.analysis.protocol import REPLICATES, Protocol
@@ -15,6 +16,10 @@ from runner.analysis.select import NONE_BETTER
 from runner.analysis.statistics import Estimate, wilson
 from runner.analysis.study_results import ArmResult
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL_FAILED = "all final runs failed"
 OPTIMISTIC = "selected and reported on the same seeds: optimistic"
 EDGE = "undecided (on the grid's edge)"
 ONE_REPLICATE = "no verdict (one replicate)"
@@ -39,10 +44,11 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
         return "no verdict (selected on test)"
     if not (result.replicates and reference.replicates):
         return ONE_REPLICATE
-    if any(OPTIMISTIC in one.remark for one in (result, reference)):
-        return "undecided (no fresh seeds)"
-    if why := next((why for one in (result, reference) if (why := missing(one, protocol))), ""):
+    pair = (result, reference)
+    if why := next((why for one in pair if (why := missing(one, protocol, pair))), ""):
         return f"undecided ({why})"
+    if any(OPTIMISTIC in one.remark for one in pair):
+        return "undecided (no fresh seeds)"
     if difference.n < REPLICATES:
         plural = "" if difference.n == 1 else "s"
         return f"undecided ({difference.n} replicate{plural}; {REPLICATES} are needed)"
@@ -60,24 +66,42 @@ def verdict(block: Block, result: ArmResult, reference: ArmResult, difference: E
     return word
 
 
-def missing(result: ArmResult, protocol: Protocol) -> str:
+def missing(result: ArmResult, protocol: Protocol, pair: Sequence[ArmResult] = ()) -> str:
     """Which of the runs that an arm's result is to be made of have no numbers; '' where all do.
 
     Those of a command that was interrupted may change what is there, and those that failed may not have done so by
     chance. The same command trains both. Replicates repeat one search, so each has as many runs of it; what fails in
     all of them alike is no part of it.
+
+    Args:
+        result: of the arm.
+        protocol: of the study. Where the number of fresh seeds that were asked for is not known, it counts as the most
+            that a replicate has.
+        pair: the arms that are compared, whose fresh runs count for that too.
     """
+    if ALL_FAILED in result.remark:
+        return f"the fresh runs of {result.arm} failed"
     there = "fresh runs" if result.phase == "final" else "runs"
     if result.failed:
         return f"{result.failed} of {result.n + result.failed} {there} of {result.arm} failed"
     if result.replicates and result.rows is not None:
-        counts = (result.rows["phase"] == "final").groupby(result.rows["replicate"]).sum()
-        lacking = int((protocol.final_seeds - counts).clip(lower=0).sum())
-        if counts.any() and lacking:
+        counts, wanted = _fresh_runs(result), protocol.final_seeds
+        if protocol.unknown:
+            wanted = max(wanted, *(int(_fresh_runs(one).max()) for one in (result, *pair) if one.rows is not None))
+        lacking = int((wanted - counts).clip(lower=0).sum())
+        if lacking and (counts.any() or protocol.all_fresh or protocol.unknown):
             return f"{counts.sum()} of {counts.sum() + lacking} fresh runs of {result.arm} are there"
+        if gaps := sorted(set(range(max(result.replicates))) - set(result.replicates)):
+            return f"{result.arm} has no result in replicate {', '.join(map(str, gaps))}"
     if lacking := len(result.lacking_search):
         return f"the search of {result.arm} lacks runs in {lacking} replicate{'' if lacking == 1 else 's'}"
     return ""
+
+
+def _fresh_runs(result: ArmResult) -> pd.Series:
+    """How many runs of fresh seeds an arm has in each replicate."""
+    assert result.rows is not None
+    return (result.rows["phase"] == "final").groupby(result.rows["replicate"]).sum()
 
 
 def outside(side: int, plus: Sequence[ArmResult], minus: Sequence[ArmResult]) -> list[ArmResult]:

@@ -123,14 +123,14 @@ def obstacle(
             return "selected on test"
         if not arm.phase:
             return f"{arm.arm} has no result ({arm.remark})"
+        if why := missing(arm, results.protocol):
+            return why
         if OPTIMISTIC in arm.remark:
             return f"{arm.arm} has no fresh seeds (final_seeds={SEEDS})"
         if searched and arm.wd_convention and "wd" in arm.not_searched.split():
             return f"{arm.arm} was tried with one weight decay only"
         if inner and arm.edge:
             return on_edge(arm)
-        if why := missing(arm, results.protocol):
-            return why
         if arm.diverged and not results.block.measure.is_error:
             return f"{arm.diverged} runs of {arm.arm} diverged, and have no loss"
     if not all(arm.replicates for _, arm in pairs):

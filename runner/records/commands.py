@@ -23,6 +23,7 @@ from runner.system.files import append, set_aside
 
 HELD = ("prior_g", "alpha", "equal_within", "primary")  # what a study's first command lays down once and for all
 LAID_DOWN = (*HELD, "reference")  # a report may show the arms beside another, which is then not what the study asks
+ASSUMED = {key: getattr(RunSettings, key) for key in LAID_DOWN}  # of a study whose first command is not known
 EARLIER = "earlier"  # the key of an entry that says that there were rows before it, and no command
 _READ = {f.name: f for f in fields(RunSettings) if f.name in (*LAID_DOWN, "replicates", "final_seeds", "refine")}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the slow one takes half a second for a list of many seeds
@@ -37,27 +38,35 @@ def note_command(
     """
     command = shlex.join(["python", "-m", "runner", *sys.argv[1:]])
     path = folder / "study.yaml"
+    settings = [_plain(s) for s in group]
+    # What an entry ends with tells that it is whole, for a part of a file that was cut may be YAML too.
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    entry = {"command": command, "started": started, "settings": settings, **code}
     with lock:
-        try:
-            known = _parsed(path.read_text()) if path.exists() else []
-        except OSError:
-            raise
-        except Exception:  # YAML raises many kinds, such as ValueError for a 13th month; the file is at fault in all
-            old = set_aside(path)
-            print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
-            known = []
-        settings = [_plain(s) for s in group]
+        there = path.read_text() if path.exists() else ""
+        known = _known(path, there)
         if any(isinstance(e, dict) and (e.get("command"), e.get("settings")) == (command, settings) for e in known):
             return
-        entry = {
-            "command": command,
-            "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            **code,
-            **({} if known or not (folder / "trials.csv").exists() else {EARLIER: "rows without a command"}),
-            "settings": settings,
-        }
-        text = "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
-        append(path, text.encode())
+        lead = "\n" if known and not there.endswith("\n") else ""
+        if known and not _known(path, there + lead + _text(entry)):
+            known, lead = [], ""
+        if not known and (folder / "trials.csv").exists():
+            entry = {EARLIER: "rows without a command", **entry}
+        append(path, (lead + _text(entry)).encode())
+
+
+def _known(path: Path, text: str) -> list[Any]:
+    """The entries of a file that has, or would have, this text; where they cannot be read it is set aside: none."""
+    try:
+        return _parsed(text)
+    except Exception:  # YAML raises many kinds, such as ValueError for a 13th month; the file is at fault in all
+        old = set_aside(path)
+        print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
+        return []
+
+
+def _text(entry: Mapping[str, object]) -> str:
+    return "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
 
 
 def _plain(settings: Settings) -> dict[str, object]:
@@ -114,17 +123,19 @@ def noted(folder: Path) -> Noted:
     flaws: dict[str, None] = {}
     for entry in found:
         own = entry.get("settings") if isinstance(entry, dict) else None
-        whole = isinstance(own, list) and own and all(isinstance(one, dict) for one in own)
-        if not whole:
+        dicts = [one for one in own if isinstance(one, dict)] if isinstance(own, list) else []
+        if not dicts or dicts != own:
             flaws["an entry of study.yaml has no settings"] = None
         elif entry.get(EARLIER):
             flaws["its rows are older than the first command in study.yaml"] = None
-        dicts = [one for one in own if isinstance(one, dict)] if isinstance(own, list) else []
+        elif ("command" in entry and "commit" not in entry) or any(one.keys() != dicts[0].keys() for one in dicts):
+            flaws["an entry of study.yaml is cut off"] = None
         wrong = [(key, one[key]) for one in dicts for key in _READ if key in one and not _is_right(key, one[key])]
         flaws |= {f"study.yaml has {key}={str(value)[:30]}": None for key, value in wrong}
-        settings.append(
-            [{key: one[key] for key in one if key not in _READ or _is_right(key, one[key])} for one in dicts]
-        )
+        right = [{key: one[key] for key in one if key not in _READ or _is_right(key, one[key])} for one in dicts]
+        if isinstance(entry, dict) and entry.get(EARLIER):  # whoever gave it could have seen rows
+            right = [one | {key: value for key, value in ASSUMED.items() if key in one} for one in right]
+        settings.append(right)
     return Noted(settings, tuple(flaws))
 
 
@@ -147,7 +158,8 @@ def laid_down(commands: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]
 
 def without_effect(folder: Path, run: RunSettings) -> str:
     """A line on what a command names otherwise than the study's first has laid down; '' where it names nothing so."""
-    held = laid_down(noted(folder).settings)
+    known = noted(folder)
+    held = laid_down(known.settings) if known.settings or not (folder / "trials.csv").exists() else ASSUMED
     late = [key for key in HELD if key in held and getattr(run, key) not in (held[key], "")]
     if not late:
         return ""
@@ -155,7 +167,9 @@ def without_effect(folder: Path, run: RunSettings) -> str:
     holds = ", ".join(f"{key}={held[key]}" for key in late if held[key] != "")
     none = "no primary, and a claim that is named later is none" if "primary" in late and held["primary"] == "" else ""
     what = "; ".join(part for part in (holds, none) if part)
-    return f"{names}: without effect; the study's first command has laid down {what}; study=NAME begins another"
+    why = f"{known.flaws[0]}, so this holds: {what}" if held == ASSUMED and known.flaws else ""
+    why = why or f"the study's first command has laid down {what}"
+    return f"{names}: without effect; {why}; study=NAME begins another"
 
 
 def agreed(folder: Path, key: str, value: object) -> bool:

@@ -9,7 +9,7 @@ from runner.analysis.verdict import ONE_REPLICATE, OPTIMISTIC
 from runner.report.generalization import markdown
 from tests.analysis.test_results import FRESH, bowl, by_arm, reported, with_finals
 from tests.analysis.test_select import frame
-from tests.report.studies import replicated, search, trial
+from tests.report.studies import in_replicate, replicated, search, trial
 
 
 def test_a_replicate_that_was_interrupted_before_its_fresh_seeds_waits_and_does_not_undo_the_others() -> None:
@@ -100,3 +100,51 @@ def test_a_verdict_waits_for_the_same_search_in_every_replicate() -> None:
     assert verdict(gone, []) == "undecided (3 replicates; 4 are needed)"
     # A study that began with one replicate and a larger grid.
     assert verdict([row for row in alike if row["replicate"]], []) == "lower"
+
+
+def one_cell(fresh: int, failed: str = "") -> list[dict[str, object]]:
+    """Six replicates of one cell of each arm, AdamW far ahead, with so many fresh runs, those of one arm failed."""
+    rows = []
+    for optimizer, wd, error in (("adam", 0.01, 9.0), ("adamw", 0.1, 5.0)):
+        for phase, seed, status in [("search", 0, "ok")] + [("final", 1000 + n, "ok") for n in range(fresh)]:
+            bad = failed == optimizer and phase == "final"
+            of_run = {"phase": phase, "status": "failed" if bad else status}
+            rows += [
+                in_replicate(
+                    trial(optimizer, 0.01, wd, seed, val_error=error, test_error=error + n / error, **of_run), n
+                )
+                for n in range(6)
+            ]
+    return rows
+
+
+def word(rows: list[dict[str, object]], protocol: Protocol) -> str:
+    (block,) = split(frame(rows))
+    return next(arm.verdict for arm in results(block, "", protocol).arms if arm.arm == "AdamW")
+
+
+def test_runs_of_the_search_stand_for_no_fresh_runs_that_were_asked_for_and_are_not_there() -> None:
+    """With one cell nothing was selected, so its search runs would be a result if nobody had asked for others."""
+    assert word(one_cell(0), Protocol(6)) == "lower"
+    asked = Protocol(6, final_seeds=2, all_fresh=True)
+    assert word(one_cell(0), asked).startswith("undecided (0 of 12 fresh runs of")
+    assert word(one_cell(1), asked).startswith("undecided (6 of 12 fresh runs of")
+    assert word(one_cell(2), asked) == "lower"
+    assert word(one_cell(2, "adamw"), asked) == "undecided (the fresh runs of AdamW failed)"
+
+
+def test_a_replicate_that_is_gone_from_among_others_withholds_the_verdict() -> None:
+    rows = [row for row in one_cell(2) if row["replicate"] != 2]
+    assert word(rows, Protocol(0, looks=True)) == "undecided (AdamW has no result in replicate 2)"
+    rows = [row for row in one_cell(2) if row["replicate"] not in (0, 3)]
+    assert word(rows, Protocol(0, looks=True)) == "undecided (AdamW has no result in replicate 0, 3)"
+
+
+def test_where_nobody_knows_how_many_fresh_runs_were_asked_for_it_is_as_many_as_there_are_elsewhere() -> None:
+    rows = one_cell(2)
+    lost = next(row for row in rows if (row["optimizer"], row["phase"], row["replicate"]) == ("adamw", "final", 3))
+    rows.remove(lost)
+    unknown = Protocol(1, looks=True, unknown=("there is no study.yaml",))
+    assert word(rows, unknown) == "undecided (11 of 12 fresh runs of AdamW are there)"
+    gone = [row for row in rows if (row["optimizer"], row["phase"]) != ("adamw", "final")]
+    assert word(gone, unknown).startswith("undecided (0 of 12 fresh runs of AdamW")

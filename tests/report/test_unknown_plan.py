@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from runner.analysis.primary import results_of
+from runner.analysis.protocol import protocol_of
 from runner.analysis.sequential import confidence_sequence
 from runner.records.commands import entries, note_command, noted, without_effect
 from runner.records.read import read
@@ -101,9 +103,59 @@ def test_a_plan_that_is_lost_does_not_become_known_by_the_next_command(
     (torn / "study.yaml").write_text("a: [")
     for folder in (new, lost, torn):
         for _ in range(2):
-            note_command(folder, settings, {"version": "1"}, nullcontext())
+            note_command(folder, settings, {"version": "1", "commit": "abc"}, nullcontext())
         assert len(entries(folder)) == 1
         assert bool(noted(folder).flaws) == (folder != new)
     assert "cannot be read; it is now" in capsys.readouterr().out
-    assert yaml.safe_load((new / "study.yaml").read_text()).keys() == {"command", "started", "version", "settings"}
-    assert without_effect(new, settings[0].run) == without_effect(lost, settings[0].run) == ""
+    assert list(yaml.safe_load((new / "study.yaml").read_text())) == [
+        "command",
+        "started",
+        "settings",
+        "version",
+        "commit",
+    ]
+    assert without_effect(new, settings[0].run) == ""
+    assert "so this holds: no primary" in without_effect(lost, settings[0].run)
+
+
+def test_rows_of_which_no_command_is_known_are_judged_at_the_usual_level_whoever_asks_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["runner", "alpha=0.4"])
+    write(tmp_path, replicated(with_finals(-0.5, 0.1)))
+    (tmp_path / "study.yaml").unlink()
+    settings = [replace(s, run=replace(s.run, alpha=0.4, primary="")) for s in composed("digits")]
+    assert "so this holds: alpha=0.05" in without_effect(tmp_path, settings[0].run)
+    note_command(tmp_path, settings, {"version": "1", "commit": "abc"}, nullcontext())
+    assert protocol_of(tmp_path).alpha == 0.05
+    assert "so this holds: alpha=0.05" in without_effect(tmp_path, settings[0].run)
+
+
+def noted_twice(folder: Path) -> list[bytes]:
+    """study.yaml after the first of two commands, and after both."""
+    found = []
+    for name in ("one", "two"):
+        settings = [replace(s, study=name) for s in composed("digits")]
+        note_command(folder, settings, {"version": "1", "commit": "abc"}, nullcontext())
+        found.append((folder / "study.yaml").read_bytes())
+    return found
+
+
+def test_a_file_that_was_cut_within_an_entry_is_told_wherever_the_cut_is(tmp_path: Path) -> None:
+    one, two = noted_twice(tmp_path)
+    ends = (one.index(b"commit:"), len(one), two.rindex(b"commit:"), len(two))
+    for size in range(1, len(two), 13):
+        (tmp_path / "study.yaml").write_bytes(two[:size])
+        if not (ends[0] < size <= ends[1] or ends[2] < size):  # what follows is no more than the last value
+            assert noted(tmp_path).flaws, size
+
+
+@pytest.mark.parametrize("cut", range(200, 320, 6))
+def test_a_command_after_a_cut_neither_joins_two_entries_nor_makes_the_flaw_unseen(tmp_path: Path, cut: int) -> None:
+    one, _ = noted_twice(tmp_path)
+    write(tmp_path, replicated(with_finals(-0.5, 0.1)))
+    (tmp_path / "study.yaml").write_bytes(one[:cut])
+    settings = composed("digits")
+    note_command(tmp_path, settings, {"version": "1", "commit": "abc"}, nullcontext())
+    assert entries(tmp_path)[-1]["settings"][0]["replicates"] == settings[0].run.replicates
+    assert noted(tmp_path).flaws
