@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from runner.config.settings import SEEDS_APART
+from runner.finalists import FRESH
+from runner.training import train
+from runner.trials.trial import Trial
 from tests.damage import Said, command
 
 SMALL = ("model.width=4", "dataset.train=60", "dataset.test=1500", "study=s", "workers=1", "exact=true", "epochs=3")
@@ -82,3 +88,27 @@ def test_replicates_that_would_share_splits_with_those_of_another_command_are_re
     assert f"has {begun} that begin at split 0" in said.err
     for apart in ((f"dataset.split={begun}", "replicates=2"), ("dataset.split=1",)):  # one replicate gets no verdict
         done(command(asked, *ARMS, "wd=0,50", *apart, "dry_run=true"))
+
+
+def fresh_runs_fail() -> None:
+    """Every trial of AdamW with a fresh seed fails."""
+    whole = train.train
+
+    def failing(stack: Sequence[Trial], *arguments: Any, **named: Any) -> Iterator[Any]:
+        if any(one.optimizer.name == "adamw" and one.seed % SEEDS_APART >= FRESH for one in stack):
+            raise RuntimeError("fails")
+        return whole(stack, *arguments, **named)
+
+    train.train = failing
+
+
+@pytest.mark.parametrize("count", ["replicates=4", "replicates=auto"])
+def test_fresh_runs_that_fail_are_no_result_and_the_command_says_so_with_its_status(tmp_path: Path, count: str) -> None:
+    """Each arm has one cell, so its search runs would be a result if no fresh ones had been asked for."""
+    arms = ("-m", "optimizer=adam,adamw", "lr=0.01", "wd=1", *SMALL, count, "max_replicates=5", "final_seeds=1")
+    said = command(tmp_path, *arms, before=fresh_runs_fail)
+    assert said.code == 1
+    runs = 4 if count == "replicates=4" else 5
+    assert f"{runs} of {4 * runs} trials failed" in said.out
+    assert "the fresh runs of AdamW failed" in " ".join(said.out.split())
+    assert "no fresh seeds" not in said.out
