@@ -107,6 +107,9 @@ def stands_in(printed: str, numbers: list[float]) -> bool:
 def again(entry: str) -> set[str]:
     """The verdicts on what an entry names, of the study's second run; empty where it was not run again."""
     study, which, *rest = shlex.split(entry)
+    if study == "folklore":
+        second = pd.read_csv(RESULTS / study / "again.csv", dtype={"number": str})
+        return set(second["verdict"][second["number"] == which])
     path = RESULTS / study / ("repeats.csv" if which == "table" else "again.csv")
     if not path.exists():
         return set()

@@ -40,7 +40,7 @@ def main() -> int:
         rows, table, resumes = verdicts(folder, studies), costs(studies, read_checks(folder)), _resumes(folder)
         table.to_csv(folder / "table.csv", index=False, lineterminator="\n")
         pd.DataFrame([asdict(row) for row in rows]).to_csv(folder / "folklore.csv", index=False, lineterminator="\n")
-        text = markdown(rows, table, resumes)
+        text = markdown(rows, table, resumes, _again(folder))
         draw(resumes, folder / "resume.png")
         (folder / "folklore.md").write_text(text, encoding="utf-8")
     except (UserError, OSError) as error:
@@ -58,6 +58,17 @@ def _measure(folder: Path, again: bool) -> None:
     for name, make in (("checks.csv", lambda: pd.DataFrame(measured())), ("resume.csv", resumed)):
         if again or not (folder / name).exists():
             make().to_csv(folder / name, index=False, lineterminator="\n")
+
+
+def _again(folder: Path) -> dict[int, str]:
+    """The verdicts of other splits and seeds, from again.csv: columns of the folklore.csv of those studies."""
+    path = folder / "again.csv"
+    if not path.exists():
+        return {}
+    try:
+        return {int(row["number"]): str(row["verdict"]) for row in pd.read_csv(path).to_dict("records")}
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: needs columns number and verdict ({str(error)[:60]})") from error
 
 
 def _resumes(folder: Path) -> pd.DataFrame:

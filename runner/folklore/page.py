@@ -36,25 +36,27 @@ def costs(studies: Studies, checks: Mapping[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def markdown(rows: Sequence[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame) -> str:
+def markdown(rows: Sequence[Verdict], costs: pd.DataFrame, resumes: pd.DataFrame, again: Mapping[int, str]) -> str:
     """The page.
 
     Args:
         rows: of `runner.folklore.judge.verdicts`.
         costs: of `costs`.
         resumes: resume.csv.
+        again: the verdicts of studies that were trained with other splits and seeds, by number; may be empty.
     """
-    said = Table(
-        "What practitioners say, measured",
-        ("#", "said", "what was measured", "value", "verdict", "behind it"),
-        [[str(v.number), v.said, v.measured, v.value, v.verdict, v.behind] for v in rows],
-        words=(1, 2, 3, 4, 5),
-    )
+    columns = ["#", "said", "what was measured", "value", "verdict", "again", "behind it"]
+    lines = [[str(v.number), v.said, v.measured, v.value, v.verdict, again.get(v.number, "–"), v.behind] for v in rows]
+    if not again:
+        for line in (columns, *lines):
+            del line[5]
+    said = Table("What practitioners say, measured", columns, lines, words=range(1, len(columns)))
     lost = kink(resumes)
     return "\n\n".join(
         [
             "# What practitioners say, measured",
             _INTRODUCTION,
+            *([_AGAIN] if again else []),
             said.markdown(),
             "## Costs and errors of our own runs",
             _table(costs),
@@ -88,6 +90,11 @@ Margins are 5 % of the other arm's error or loss, 10 % of its epochs, 25 % of it
 arm that is best on the edge of its grid might do better outside, and a verdict that this could turn is withheld. Where
 an arm has several rivals, the best is chosen on the other replicates. Distances between trajectories are relative to
 how far training moved the weights."""
+
+_AGAIN = """\
+**Again** is what came out when the studies were trained once more, with other splits and seeds: the commands below
+with `results=mine dataset.split=100` and `'seed=[500000,500001]'`, for the mechanism `seed=500000`. Its values are in
+[again.csv](again.csv)."""
 
 _COSTS = """\
 Errors and losses are means over replicates. `epochs_to_target` counts a run that did not reach the target as one epoch

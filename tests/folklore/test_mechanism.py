@@ -114,6 +114,12 @@ def test_the_page_has_a_verdict_for_every_statement_and_the_commands(tmp_path: P
         for k in range(55, 75)
         for w in ("state restored", "state lost")
     ]
-    text = markdown(found, costs(nothing, {}), pd.DataFrame(steps))
+    text = markdown(found, costs(nothing, {}), pd.DataFrame(steps), {})
     assert "Not measured." in text
+    assert "| again |" not in text
+    second = markdown(found, costs(nothing, {}), pd.DataFrame(steps), {2: "false", 8: "partly true"})
+    lines = [line for line in second.splitlines() if line.startswith("| ") and line.split()[1].isdigit()]
+    assert [line.split(" | ")[-2] for line in lines] == [
+        {2: "false", 8: "partly true"}.get(n, "–") for n in range(1, 22)
+    ]
     assert all(command in text for command in COMMANDS.values())
