@@ -59,6 +59,7 @@ def whole_or(most: int, *words: object) -> dict[str, Any]:
     return right(lambda value: 0 <= value <= most, f"a whole number from 1 to {most}, or {words[0]}") | {"zero": words}
 
 
+MADE = {"made": True}  # metadata of what is made of other settings, and is no key of the command line
 POSITIVE = right(lambda value: 0 < value < math.inf, "a positive number")
 FROM_0 = right(lambda value: 0 <= value < math.inf, "a number from 0")
 BELOW_1 = right(lambda value: 0 <= value < 1, "from 0 to below 1")

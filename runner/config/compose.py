@@ -93,7 +93,7 @@ def _one_zero(settings: Any) -> Any:
         if isinstance(value, float) and value == 0:
             changed[f.name] = 0.0
         elif isinstance(value, dict):
-            changed[f.name] = {key: part + 0.0 for key, part in value.items()}
+            changed[f.name] = {key: part + 0.0 if isinstance(part, float) else part for key, part in value.items()}
     return replace(settings, **changed)
 
 

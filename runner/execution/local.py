@@ -11,11 +11,13 @@ from pathlib import Path
 from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset
 from runner.data.settings import DatasetSettings
+from runner.errors import UserError
 from runner.execution import pool, provenance, worker
 from runner.execution.failures import once
 from runner.execution.gpu_stack_size import Size, measure_in_subprocess, measure_stack_sizes
 from runner.execution.progress import Progress, counted
 from runner.execution.saved import sweep_up
+from runner.models.settings import ModuleSettings
 from runner.records.read import exists, read
 from runner.records.records import Records
 from runner.system.devices import train_apart, worker_count
@@ -33,6 +35,7 @@ class Resources:
         devices: names of the devices that train, one process each; one name where there is one device.
         meanwhile: called once, while other processes train.
         sizes: of stacks, as far as measured, by `Trial.stack_key`.
+        told: the stack keys of which it was said how they are computed.
     """
 
     run: RunSettings
@@ -40,6 +43,7 @@ class Resources:
     devices: tuple[str, ...]
     meanwhile: Callable[[], None] = lambda: None
     sizes: dict[StackKey, Size] = field(default_factory=dict)
+    told: set[StackKey] = field(default_factory=set)
 
     @property
     def device(self) -> str:
@@ -58,8 +62,27 @@ class Resources:
             workers: processes that share the stacks.
             deadline: time.time() by which training ends, if it must.
         """
-        run = self.run
-        return plan.Layout(self.device, run.stack, workers, self._measured(trials, deadline), run.exact, run.compute)
+        run, trials = self.run, list(trials)
+        measured = {**self._measured(trials, deadline), **self._module_ways(trials)}
+        return plan.Layout(self.device, run.stack, workers, measured, run.exact, run.compute)
+
+    def _module_ways(self, trials: Iterable[Trial]) -> plan.Sizes:
+        """How stacks of somebody's modules are computed, for keys of `trials` that have one; it is said once."""
+        ways = {}
+        for trial in trials:
+            if isinstance(trial.model, ModuleSettings) and trial.stack_key not in ways:
+                from runner.execution.module_way import module_way  # imports torch
+
+                way = module_way(trial.model, self.datasets[trial.dataset], trial.batch_size)
+                if way.must and self.run.compute == "stack":
+                    raise UserError(f"compute=stack: not with model.make={trial.model.make}, for {way.why}")
+                if way.why and self.run.compute != "lanes" and trial.stack_key not in self.told:
+                    say(f"{trial.model.make}: its trials are computed one by one: {way.why}")
+                    self.told.add(trial.stack_key)
+                if way.must or not self.device.startswith("cuda"):
+                    size = self.sizes.get(trial.stack_key)
+                    ways[trial.stack_key] = plan.Chosen(size.trials if size else 0, way.way)
+        return ways
 
     def _measured(self, trials: Iterable[Trial], deadline: float | None) -> plan.Sizes:
         """Size and way of stacks, for keys of `trials` for which a GPU is to say them; {} where it is not."""

@@ -5,17 +5,22 @@ A new model is a settings class in `settings.py`, a module of its own beside thi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from runner.data.dataset import Dataset
 from runner.models import settings as s
 from runner.models.check import check
-from runner.models.layers import Layer
+from runner.models.layers import Layer, initialise
+from runner.models.module import UserModule
 from runner.models.resnet import ResNet
 from runner.models.shakeshake import ShakeShake
 from runner.models.transformer import Transformer
+from runner.models.tried import draws
 
-Model = ResNet | ShakeShake | Transformer
+Model = ResNet | ShakeShake | Transformer | UserModule
 
 
 def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
@@ -42,12 +47,30 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
             # An image is cut into patches with its channels first; of tokens there is one axis.
             shape = x.shape[3:] + x.shape[1:3]
             return Transformer(settings, trials, shape, classes, dataset.vocabulary, dataset.train.y.ndim == 2)
+        case s.ModuleSettings():
+            return UserModule(settings, trials, draws(settings, dataset))
     raise AssertionError(f"{settings.name} has no case here")
 
 
-def decays(parameter: Tensor) -> bool:
-    """Whether a `parameter` [R, ...] is a weight; norms' scales and biases, [R, n], may be spared."""
-    return parameter.dim() > 2
+def lane(settings: s.ModelSettings, dataset: Dataset, model: Model) -> Model:
+    """A network for one trial of which only the structure is used: see `runner.models.lanes`."""
+    with torch.device("meta"):
+        return model.lane() if isinstance(model, UserModule) else build(settings, dataset, 1)
+
+
+def begin(model: Model, generators: Sequence[torch.Generator]) -> None:
+    """Give each trial of `model` its initial weights, in place, drawn by its own of the R `generators`."""
+    if isinstance(model, UserModule):
+        model.initialise(generators)
+    else:
+        initialise(model, generators)
+
+
+def decays(model: Model) -> list[bool]:
+    """For each parameter whether it is a weight; norms' scales and biases, and a module's embeddings, may be spared."""
+    if isinstance(model, UserModule):
+        return model.decays()
+    return [parameter.dim() > 2 for parameter in model.parameters()]
 
 
 def single(model: nn.Module) -> list[Tensor]:

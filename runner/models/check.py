@@ -5,7 +5,7 @@ from __future__ import annotations
 from optim.arithmetic import ceil_div
 from runner.data.dataset import Dataset
 from runner.errors import UserError
-from runner.models.settings import ModelSettings, TransformerSettings
+from runner.models.settings import ModelSettings, ModuleSettings, TransformerSettings
 
 HALVINGS = 2  # how often a ResNet or ShakeShake halves an image's height and width, rounded up
 
@@ -15,6 +15,11 @@ def check(settings: ModelSettings, dataset: Dataset, batch_size: int = 0) -> Non
 
     `batch_size`: examples in a batch; 0: batches are not checked.
     """
+    if isinstance(settings, ModuleSettings):
+        from runner.models.tried import draws  # imports torch, which a module needs
+
+        draws(settings, dataset)
+        return
     transformer = isinstance(settings, TransformerSettings)
     if dataset.kind != "images":
         if not transformer:

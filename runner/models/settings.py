@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from runner.errors import UserError
-from runner.fields import check, one_of, right, whole
+from runner.fields import MADE, check, one_of, right, whole
+from runner.models.imported import PLACE, WORDS, source_hash
 
 NORMS = ("batch", "none")
 
@@ -67,8 +69,27 @@ class TransformerSettings(ModelSettings):
             raise UserError(f"model.heads={self.heads}: must divide model.dim={self.dim}")
 
 
+@dataclass(frozen=True)
+class ModuleSettings(ModelSettings):
+    """Any torch.nn.Module: `make`, "package.module:name", is called with `args`; `source` is the hash of its file.
+
+    The hash is no key of the command line. A row has it, and a trial whose file was changed is another trial.
+    """
+
+    make: str = field(default="", metadata=right(PLACE.fullmatch, WORDS))
+    args: dict[str, Any] | None = field(default=None, hash=False)
+    source: str = field(default="", metadata=MADE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "args", self.args or {})  # null in YAML, for Hydra adds no keys to a mapping
+        if not self.source:
+            object.__setattr__(self, "source", source_hash(self.make))
+
+
 MODELS: dict[str, type[ModelSettings]] = {
     "resnet": ResNetSettings,
     "shakeshake": ShakeShakeSettings,
     "transformer": TransformerSettings,
+    "module": ModuleSettings,
 }

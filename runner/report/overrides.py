@@ -108,6 +108,8 @@ def typed(value: object) -> str:
         return text if float(text := short(value, 6)) == value else repr(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(typed, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{typed(part)}" for key, part in value.items()) + "}"
     text = str(value)
     if _WORD.fullmatch(text) and text.lower() not in _NO_WORDS:
         return text
@@ -120,7 +122,7 @@ def _values(kind: type, group: str, flat: Mapping[str, Any], place: Mapping[str,
     """Every field of a group. A result-relevant one that a row does not list has its default; lr and wd are axes."""
     values = {}
     for f in fields(kind):
-        if f.name == "name" or (group == "optimizer" and f.name in ("lr", "wd")):
+        if f.name == "name" or f.metadata.get("made") or (group == "optimizer" and f.name in ("lr", "wd")):
             continue
         if not f.metadata.get("result", True):
             if f.name in place:
@@ -133,7 +135,9 @@ def _values(kind: type, group: str, flat: Mapping[str, Any], place: Mapping[str,
 
 
 def _differing(values: Mapping[str, Any], usual: Mapping[str, Any], before: str = "") -> list[str]:
-    return [f"{before}{key}={typed(value)}" for key, value in values.items() if _plain(value) != usual.get(key)]
+    return [
+        f"{before}{key}={typed(value)}" for key, value in values.items() if _plain(value) not in (usual.get(key), {})
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -21,9 +21,8 @@ from optim.slow import Slow
 from optim.stacked import Stacked
 from runner.config.settings import LANES, LOOSE, UNSTACKED
 from runner.data.dataset import Dataset
-from runner.models.build import Model, build, decays, loosen, single
+from runner.models.build import Model, begin, build, decays, lane, loosen, single
 from runner.models.lanes import Lanes
-from runner.models.layers import initialise
 from runner.training.coefficients import Coefficients
 from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
@@ -74,16 +73,14 @@ class Stack:
         padding = slots(*shape, self.count, first.way) - self.count if on_cpu and first.stackable else 0
         self.trials = [*trials, *[first] * padding]
         self.model = build(first.model, dataset, len(self.trials)).to(dtype)
-        initialise(self.model, [generator(trial.seed, "init") for trial in self.trials])
+        begin(self.model, [generator(trial.seed, "init") for trial in self.trials])
         self.model = self.model.to(device)
         # Training calls `network` and evaluation `scored`. Both have the parameters of `model`.
         self.network: Model | Lanes = self.model
         self.scored: Model | Lanes = self.model
         one_by_one = on_cpu and apart(first.model, first.positions, first.way)
         if first.stackable and (first.way == LANES or one_by_one):
-            with torch.device("meta"):  # only the lane's structure is used
-                lane = build(first.model, dataset, 1)
-            self.scored = Lanes(self.model, lane)
+            self.scored = Lanes(self.model, lane(first.model, dataset, self.model))
             self.network = self.scored if first.way == LANES else self.model
         self.parameters: list[Tensor] = list(self.model.parameters())
         self.feed = Feed(
@@ -105,7 +102,7 @@ class Stack:
     def _step(self, diagnostics: bool, dtype: torch.dtype) -> Step:
         """The optimizer of the stack, and the step around it."""
         first, device = self.trials[0], self.device
-        weights = [decays(p) for p in self.parameters]
+        weights = decays(self.model)
         optimizer: Stacked | Unstacked = (
             Stacked(self.parameters, first.rule.family, weights)
             if first.stackable

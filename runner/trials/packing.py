@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from optim.arithmetic import ceil_div
-from runner.config.settings import FULL, LOOSE, UNSTACKED
-from runner.models.settings import TransformerSettings
+from runner.config.settings import FULL, LANES, LOOSE, UNSTACKED
+from runner.models.settings import ModuleSettings, TransformerSettings
 from runner.trials.stack_size import alone, unit
 from runner.trials.trial import Trial
 
@@ -21,6 +21,9 @@ from runner.trials.trial import Trial
 def packed(trials: Sequence[Trial], most: int, workers: int, exact: bool) -> list[list[Trial]]:
     """Stacks of `trials`, at most `most` in each, shared out to `workers` evenly (0: as few stacks as there can be)."""
     first = trials[0]
+    if isinstance(first.model, ModuleSettings):  # of which stacks of any size from two round alike
+        filled = _filled(trials, most, workers, 1)
+        return [[trial.computed(FULL if exact or stack[1:] else LANES) for trial in stack] for stack in filled]
     if alone(first.model, first.batch_size, first.positions):
         return [[trial.computed(FULL if exact else UNSTACKED)] for trial in trials]
     stacks: list[list[Trial]] = []

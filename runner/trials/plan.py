@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from optim.arithmetic import ceil_div
 from runner.config.settings import COMPUTE, FULL, LANES, LOOSE, UNSTACKED
+from runner.models.settings import ModuleSettings
 from runner.records import parts
 from runner.records.schema import FILES
 from runner.records.table import Table
@@ -73,7 +74,7 @@ class Layout:
             return True
         if trial.way in (LOOSE, UNSTACKED):
             return self.exact or self.on_gpu
-        return trial.way == LANES and self.exact
+        return trial.way == LANES and self.exact and not isinstance(trial.model, ModuleSettings)
 
 
 def plan(trials: Iterable[Trial], layout: Layout) -> Plan:
@@ -91,7 +92,9 @@ def plan(trials: Iterable[Trial], layout: Layout) -> Plan:
 def _on_cpu(group: Sequence[Trial], layout: Layout) -> Plan:
     most = stack_size(group[0], layout.device, layout.size)
     stacks = packed(group, most, 0 if layout.size else layout.workers, layout.exact)
-    return _in_lanes(stacks) if layout.compute == "lanes" else stacks
+    way = COMPUTE[layout.compute] or layout.measured.get(group[0].stack_key, Chosen(0)).way
+    lanes = way == LANES
+    return _in_lanes(stacks) if lanes else stacks
 
 
 def _on_gpu_or_alone(group: Sequence[Trial], layout: Layout) -> Plan:

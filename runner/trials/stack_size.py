@@ -11,7 +11,7 @@ import math
 
 from optim.arithmetic import ceil_div
 from runner.config.settings import FULL, LANES, LOOSE, UNSTACKED
-from runner.models.settings import ModelSettings, TransformerSettings
+from runner.models.settings import ModelSettings, ModuleSettings, TransformerSettings
 
 CACHE_BYTES = 2**20  # of one layer's activations, over the stack, up to which the time for each trial falls
 TRANSFORMER_ALONE_BYTES = 2**18  # of one trial's activations, from which Transformers train as fast one by one
@@ -37,7 +37,11 @@ def alone(model: ModelSettings, batch: int, positions: int) -> bool:
     size = layer_bytes(model, batch, positions)
     if isinstance(model, TransformerSettings):
         return size >= TRANSFORMER_ALONE_BYTES
-    return size >= CONVOLUTION_ALONE_BYTES and getattr(model, "width", ALONE_CHANNELS) >= ALONE_CHANNELS
+    return (
+        not isinstance(model, ModuleSettings)
+        and size >= CONVOLUTION_ALONE_BYTES
+        and getattr(model, "width", ALONE_CHANNELS) >= ALONE_CHANNELS
+    )
 
 
 def cpu_stack(model: ModelSettings, batch: int, positions: int) -> int:
@@ -62,10 +66,13 @@ def slots(model: ModelSettings, batch: int, positions: int, trials: int, way: st
     normalisation goes through all channels of the stack in vectors of up to 16, rounding the rest differently in its
     backward pass. A FULL stack has no rest, a LOOSE one has that pass from `runner.models.build.loosen`, and what is
     UNSTACKED or in LANES is a network of ordinary layers. What is trained one by one for its size is in no other stack.
+    Modules of others are stacked only where stacks of any size from two round alike (`runner.execution.module_way`).
     """
     if way in (UNSTACKED, LANES) or (trials == 1 and alone(model, batch, positions)):
         return trials
-    return max(2, trials if way == LOOSE else ceil_div(trials, unit(model)) * unit(model))
+    return max(
+        2, trials if way == LOOSE or isinstance(model, ModuleSettings) else ceil_div(trials, unit(model)) * unit(model)
+    )
 
 
 def gpu_way(model: ModelSettings) -> str:
@@ -109,7 +116,7 @@ def apart(model: ModelSettings, positions: int, way: str) -> bool:
     26 2x32d took 1.7 times as long for each of 16 trials as it takes alone. Of large images that is so from 9 channels
     on, of small ones from 17. Transformers of 16 trials took up to 1.4 times as long from 512 numbers an example on.
     """
-    if way not in (FULL, LOOSE):
+    if way not in (FULL, LOOSE) or isinstance(model, ModuleSettings):
         return False
     if isinstance(model, TransformerSettings):
         return model.dim * positions >= 512
