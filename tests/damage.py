@@ -101,9 +101,9 @@ def _main(
             sys.exit(report(arguments))
 
 
-def process(folder: Path, *arguments: str, before: Callable[[], None] | None = None) -> Said:
-    """The same, in a Python of its own."""
-    words = [sys.executable, "-m", "runner", *arguments]
+def process(folder: Path, *arguments: str, before: Callable[[], None] | None = None, module: str = "runner") -> Said:
+    """The same, in a Python of its own, of any `module`."""
+    words = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, preexec_fn=before)
     return Said(done.returncode, done.stdout, done.stderr)
 

@@ -178,6 +178,8 @@ def _block_settings(row: Mapping[Any, Any], settings: dict[str, object] | None) 
     """Everything that must be equal for two rows to be compared."""
     key = {name: _plain(row[name]) for name in _BLOCK_COLUMNS}
     settings = dict(settings or {})
+    if make := settings.get("model.make"):  # somebody's own module is called what it is called there
+        key["model"] = str(make).partition(":")[2]
     if source := settings.pop("dataset.source", None):
         # A replicate has another split of the same data. What it is a replicate of has the hash and split of the first.
         settings["dataset.hash"] = source

@@ -81,7 +81,7 @@ class Resources:
                     self.told.add(trial.stack_key)
                 if way.must or not self.device.startswith("cuda"):
                     size = self.sizes.get(trial.stack_key)
-                    ways[trial.stack_key] = plan.Chosen(size.trials if size else 0, way.way)
+                    ways[trial.stack_key] = plan.Chosen(size.trials if size else way.most, way.way)
         return ways
 
     def _measured(self, trials: Iterable[Trial], deadline: float | None) -> plan.Sizes:

@@ -17,22 +17,28 @@ from torch import Tensor
 from runner.config.settings import FULL, LANES
 from runner.data.dataset import Dataset
 from runner.models.lanes import Lanes
-from runner.models.module import UserModule
+from runner.models.module import UserModule, made
 from runner.models.settings import ModuleSettings
 from runner.models.tried import Hashed, Shape, a_batch, draws, example_shape, logits_shape
 from runner.training.evaluate import losses
 
 SIZES = (2, 3, 8)  # stacks whose numbers are compared
+LARGE = 10**6  # parameters, from which trials one by one are in no stack
 TIMED = 8  # trials in the stack that is timed
 SECONDS = 0.3  # about how long each way is timed
 
 
 class Way(NamedTuple):
-    """FULL or LANES; for LANES why, in words that follow 'one by one: ', and whether it must be so."""
+    """FULL or LANES; for LANES why, in words that follow 'one by one: ', whether it must be so, and how many at most.
+
+    Trials one by one in a stack gain from a common step of the optimizer, which for large networks is nothing beside
+    the memory that they take.
+    """
 
     way: str
     why: str = ""
     must: bool = False
+    most: int = 0  # trials in a stack; 0: as many as for other networks
 
 
 def module_way(settings: ModuleSettings, dataset: Dataset, batch_size: int) -> Way:
@@ -46,10 +52,13 @@ def module_way(settings: ModuleSettings, dataset: Dataset, batch_size: int) -> W
     Raises:
         UserError: for a module that does not fit the dataset (see `runner.models.tried.draws`).
     """
-    if draws(settings, dataset):
-        return Way(LANES, "it draws random numbers, each trial its own", must=True)
     shape = (min(batch_size, len(dataset.train)), *example_shape(dataset))
-    return _tried(Hashed(settings), shape, dataset.kind == "images", logits_shape(dataset))
+    if draws(settings, dataset):
+        way = Way(LANES, "it draws random numbers, each trial its own", must=True)
+    else:
+        way = _tried(Hashed(settings), shape, dataset.kind == "images", logits_shape(dataset))
+    large = sum(p.numel() for p in made(settings, torch.Generator()).parameters()) > LARGE
+    return way._replace(most=1) if large and way.way == LANES else way
 
 
 @lru_cache(maxsize=64)

@@ -21,6 +21,11 @@ class ModelSettings:
     def __post_init__(self) -> None:
         check(self, "model")
 
+    @property
+    def title(self) -> str:
+        """What tables call the network."""
+        return self.name
+
 
 def _depth(examples: str) -> dict[str, object]:
     """Metadata of a depth of three stages of n blocks: 6n+2, at least 8."""
@@ -85,6 +90,10 @@ class ModuleSettings(ModelSettings):
         object.__setattr__(self, "args", self.args or {})  # null in YAML, for Hydra adds no keys to a mapping
         if not self.source:
             object.__setattr__(self, "source", source_hash(self.make))
+
+    @property
+    def title(self) -> str:
+        return self.make.partition(":")[2]
 
 
 MODELS: dict[str, type[ModelSettings]] = {

@@ -90,11 +90,10 @@ def plan(trials: Iterable[Trial], layout: Layout) -> Plan:
 
 
 def _on_cpu(group: Sequence[Trial], layout: Layout) -> Plan:
-    most = stack_size(group[0], layout.device, layout.size)
+    chosen = layout.measured.get(group[0].stack_key, Chosen(0, ""))
+    most = stack_size(group[0], layout.device, layout.size or chosen.trials)
     stacks = packed(group, most, 0 if layout.size else layout.workers, layout.exact)
-    way = COMPUTE[layout.compute] or layout.measured.get(group[0].stack_key, Chosen(0)).way
-    lanes = way == LANES
-    return _in_lanes(stacks) if lanes else stacks
+    return _in_lanes(stacks) if (COMPUTE[layout.compute] or chosen.way) == LANES else stacks
 
 
 def _on_gpu_or_alone(group: Sequence[Trial], layout: Layout) -> Plan:

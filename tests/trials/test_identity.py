@@ -55,6 +55,9 @@ def test_committed_rows_of_embedded_data_are_rebuilt_under_their_ids() -> None:
 def test_every_setting_has_a_baseline() -> None:
     for group, kinds in KINDS.items():
         for name, kind in kinds.items():
+            if name == "module":  # a kind that was added later: its ids name all its values
+                assert baseline.of(group, name) == {}
+                continue
             told = {f.name for f in fields(kind) if f.metadata.get("result", True)} - {"name"}
             if group == "optimizer":
                 told -= {"lr", "wd"}  # what is used where a trial names none
