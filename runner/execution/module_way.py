@@ -18,6 +18,7 @@ from runner.config.settings import FULL, LANES
 from runner.data.dataset import Dataset
 from runner.models.lanes import Lanes
 from runner.models.module import UserModule, made
+from runner.models.module_lanes import ModuleLanes
 from runner.models.settings import ModuleSettings
 from runner.models.tried import Hashed, Shape, a_batch, draws, example_shape, logits_shape
 from runner.training.evaluate import losses
@@ -77,7 +78,7 @@ def _tried(hashed: Hashed, shape: Shape, images: bool, outputs: Shape) -> Way:
         if any(not torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True)):
             return Way(LANES, "its numbers would depend on how many trials are in a stack")
         stack, lanes = _network(hashed.settings, TIMED), _network(hashed.settings, TIMED)
-        together, apart = _times([stack, Lanes(lanes, lanes.lane())], x[:TIMED], y[:TIMED])
+        together, apart = _times([stack, ModuleLanes(lanes)], x[:TIMED], y[:TIMED])
     return Way(FULL) if together <= apart else Way(LANES, "which is faster for this shape")
 
 

@@ -52,12 +52,6 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
     raise AssertionError(f"{settings.name} has no case here")
 
 
-def lane(settings: s.ModelSettings, dataset: Dataset, model: Model) -> Model:
-    """A network for one trial of which only the structure is used: see `runner.models.lanes`."""
-    with torch.device("meta"):
-        return model.lane() if isinstance(model, UserModule) else build(settings, dataset, 1)
-
-
 def begin(model: Model, generators: Sequence[torch.Generator]) -> None:
     """Give each trial of `model` its initial weights, in place, drawn by its own of the R `generators`."""
     if isinstance(model, UserModule):

@@ -1,9 +1,8 @@
 """Any `torch.nn.Module` as R networks side by side: `UserModule(settings, dataset, trials)`.
 
 It has the parameters of its trials stacked, [R, ...], as the models that are written for stacks, so that the optimizer,
-checkpoints and records do not know the difference. `torch.func.vmap` computes all trials at once; a lane
-(`runner.models.lanes`) is the module itself with the tensors of one trial. What a module is like is asked of
-`runner.models.traits`.
+checkpoints and records do not know the difference. `torch.func.vmap` computes all trials at once;
+`runner.models.module_lanes` one after another.
 """
 
 from __future__ import annotations
@@ -33,31 +32,23 @@ class UserModule(nn.Module):
         trials: R.
         draws: whether the module draws random numbers in a forward pass, as dropout does. It is then seeded for each
             trial and batch, and can only be computed in lanes.
-        template: a module of this kind that is there already, whose numbers are not used.
     """
 
-    def __init__(self, settings: ModuleSettings, trials: int, draws: bool, template: nn.Module | None = None) -> None:
+    def __init__(self, settings: ModuleSettings, trials: int, draws: bool) -> None:
         super().__init__()
         self.settings, self.trials, self.draws = settings, trials, draws
         self.noise_width = SEED_NUMBERS if draws else 0
-        self.single = False  # whether it is a lane: then the module is called as it is
         # In a tuple, for its parameters are no part of this network.
-        self.template = (made(settings, torch.Generator()) if template is None else template,)
+        self.template = (made(settings, torch.Generator()),)
         # What does not train is kept like a buffer: the optimizer never sees it.
         self.trained = [name for name, p in self.template[0].named_parameters() if p.requires_grad]
         for name, tensor in tensors_of(self.template[0]).items():
             shape = (trials, *tensor.shape)
             if name in self.trained:
-                self.register_parameter(_key(name), nn.Parameter(torch.zeros(shape, dtype=tensor.dtype)))
+                self.register_parameter(key_of(name), nn.Parameter(torch.zeros(shape, dtype=tensor.dtype)))
             else:
-                self.register_buffer(_key(name), torch.zeros(shape, dtype=tensor.dtype))
+                self.register_buffer(key_of(name), torch.zeros(shape, dtype=tensor.dtype))
         self.names = list(tensors_of(self.template[0]))
-
-    def lane(self) -> UserModule:
-        """The same network for one trial, whose numbers are not used: see `runner.models.lanes`."""
-        one = UserModule(self.settings, 1, self.draws, self.template[0])
-        one.single = True
-        return one
 
     @torch.no_grad()
     def initialise(self, generators: Sequence[torch.Generator]) -> None:
@@ -74,12 +65,10 @@ class UserModule(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """x [R, B, ...] and noise [R, B, noise_width] or None to logits [R, B, (T,) classes]."""
-        template = self.template[0].train(self.training)
+        template = self.template[0]
+        if template.training != self.training:
+            template.train(self.training)
         tensors = {name: self._own(name) for name in self.names}
-        if self.single:
-            with _seeded(noise) if self.draws and noise is not None else _as_is():
-                logits: Tensor = functional_call(template, {name: t[0] for name, t in tensors.items()}, (x[0],))
-            return logits[None]
 
         def one(own: dict[str, Tensor], batch: Tensor) -> Tensor:
             found: Tensor = functional_call(template, own, (batch,))
@@ -89,7 +78,7 @@ class UserModule(nn.Module):
         return together
 
     def _own(self, name: str) -> Tensor:
-        found: Tensor = getattr(self, _key(name))
+        found: Tensor = getattr(self, key_of(name))
         return found
 
 
@@ -119,8 +108,8 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _key(name: str) -> str:
-    """A name without dots, which torch does not take."""
+def key_of(name: str) -> str:
+    """What a stack's parameter or buffer is called: the name without dots, which torch does not take."""
     return name.replace(".", "/")
 
 
@@ -153,20 +142,3 @@ def _globally(seed: int) -> Iterator[None]:
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])  # noqa: NPY002
-
-
-@contextmanager
-def _seeded(noise: Tensor) -> Iterator[None]:
-    """What is drawn within depends on this trial's random numbers of its batch alone, noise [1, B, 2]."""
-    first, second = (int(part * 2**24) for part in noise[0, 0].tolist())
-    seed = first * 2**24 + second
-    with torch.random.fork_rng(devices=[noise.device] if noise.is_cuda else []):
-        torch.random.default_generator.manual_seed(seed)
-        if noise.is_cuda:
-            torch.cuda.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _as_is() -> Iterator[None]:
-    yield

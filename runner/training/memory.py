@@ -21,8 +21,9 @@ from runner.config.settings import LANES
 from runner.data.dataset import Dataset, Split
 from runner.data.room import machine_memory
 from runner.models.branches import COUNT
-from runner.models.build import Model, build, lane
+from runner.models.build import Model, build
 from runner.models.lanes import Lanes
+from runner.models.module_lanes import lanes
 from runner.models.settings import TransformerSettings
 from runner.system import memory
 from runner.training.calibration import bin_gaps, brier_scores
@@ -111,7 +112,7 @@ class _Kept:
 def _step(trial: Trial, dataset: Dataset, count: int, seeds: int) -> _Kept:
     """Make a stack of `count` trials like this one, of so many different seeds, and take a step; what remains of it."""
     model = build(trial.model, dataset, count)
-    network = Lanes(model, lane(trial.model, dataset, model)) if trial.way == LANES else model
+    network = lanes(trial.model, dataset, model) if trial.way == LANES else model
     parameters = list(model.parameters())
     copies = (2 if trial.rule.family == "adam" else 1) + bool(trial.lookahead.k)
     moments = [[torch.zeros_like(p) for p in parameters] for _ in range(copies)]

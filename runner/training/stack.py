@@ -21,8 +21,10 @@ from optim.slow import Slow
 from optim.stacked import Stacked
 from runner.config.settings import LANES, LOOSE, UNSTACKED
 from runner.data.dataset import Dataset
-from runner.models.build import Model, begin, build, decays, lane, loosen, single
+from runner.models.build import Model, begin, build, decays, loosen, single
 from runner.models.lanes import Lanes
+from runner.models.module import UserModule
+from runner.models.module_lanes import lanes
 from runner.training.coefficients import Coefficients
 from runner.training.cuda import ready
 from runner.training.diagnostics import Diagnostics
@@ -80,7 +82,7 @@ class Stack:
         self.scored: Model | Lanes = self.model
         one_by_one = on_cpu and apart(first.model, first.positions, first.way)
         if first.stackable and (first.way == LANES or one_by_one):
-            self.scored = Lanes(self.model, lane(first.model, dataset, self.model))
+            self.scored = lanes(first.model, dataset, self.model)
             self.network = self.scored if first.way == LANES else self.model
         self.parameters: list[Tensor] = list(self.model.parameters())
         self.feed = Feed(
@@ -92,7 +94,8 @@ class Stack:
         self.evaluated = evaluation_batch(*shape, 0 if on_cpu else len(self.trials), first.way)
         self.step = self._step(diagnostics, dtype)
         # A step with diagnostics copies to the host, which a graph cannot record.
-        recorded = self.step.optimizer.launch is not None and not diagnostics
+        # Nor can it record whatever somebody's module may do.
+        recorded = self.step.optimizer.launch is not None and not diagnostics and not isinstance(self.model, UserModule)
         self.graph = Graph(self.step, self.feed, device) if recorded else None
         self.planned: Coefficients | None = None  # of a range of epochs, the current one among them
         self.norms: Tensor | None = None  # of the weights as they are; None: not computed since they changed
