@@ -27,7 +27,7 @@ from runner.config.schedules import SCHEDULES, ScheduleSettings
 from runner.data.settings import DATASETS, DatasetSettings
 from runner.errors import UserError
 from runner.fields import BELOW_1, FROM_0, POSITIVE, before, check, one_of, right, whole, whole_or
-from runner.models.settings import MODELS, ModelSettings
+from runner.models.settings import MODELS, ModelSettings, ModuleSettings
 
 WD_RULES = {"none": 0.0, "product": 1e-4, "batch": 0.1}  # rules of thumb and their constants
 ALSO_BY = ("none", "loss", "error")  # what best cells may be chosen by beside the study's own measure
@@ -222,6 +222,8 @@ class Settings(TrialSettings):
         if name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"
             raise UserError(f"{key}: not with optimizer={name}, whose trials are trained alone")
+        if name in UNSTACKABLE and isinstance(self.model, ModuleSettings):
+            raise UserError(f"optimizer={name}: not with model=module; use adamw or sgdw")
         if name in UNSTACKABLE and self.run.diagnostics:
             raise UserError(f"diagnostics=true: cannot follow optimizer={name}; use adamw or sgdw")
         if self.wd_schedule == "beta2_ramp" and not isinstance(self.optimizer, AdamSettings):

@@ -20,6 +20,8 @@ from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DatasetSettings
 from runner.models.build import build
+from runner.models.module import UserModule
+from runner.models.module_lanes import lanes
 from runner.system.memory import keep_freed_memory
 from runner.training.evaluate import losses
 from runner.training.memory import predicted, room
@@ -91,7 +93,7 @@ def estimate(
 
 def step_flops(trial: Trial, dataset: Dataset) -> float:
     """Multiplications and additions of one trial's forward and backward pass over a batch of `dataset`."""
-    with FakeTensorMode(), torch.device("cpu"):
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
         model = build(trial.model, dataset, 1)
         batch = min(trial.batch_size, len(dataset.train))
         shape = dataset.train.x.shape[1:]
@@ -102,7 +104,8 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
         y = torch.zeros(1, batch, *dataset.train.y.shape[1:], dtype=torch.int64)
         noise = torch.empty(1, batch, model.noise_width) if model.noise_width else None
         with FlopCounterMode(display=False) as counter:
-            losses(model(x, noise), y).sum().backward()
+            network = lanes(trial.model, dataset, model) if isinstance(model, UserModule) else model
+            losses(network(x, noise), y).sum().backward()
         return float(counter.get_total_flops())
 
 

@@ -35,7 +35,7 @@ class Resources:
         devices: names of the devices that train, one process each; one name where there is one device.
         meanwhile: called once, while other processes train.
         sizes: of stacks, as far as measured, by `Trial.stack_key`.
-        told: the stack keys of which it was said how they are computed.
+        told: the modules of which it was said how they are computed.
     """
 
     run: RunSettings
@@ -43,7 +43,7 @@ class Resources:
     devices: tuple[str, ...]
     meanwhile: Callable[[], None] = lambda: None
     sizes: dict[StackKey, Size] = field(default_factory=dict)
-    told: set[StackKey] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
 
     @property
     def device(self) -> str:
@@ -76,9 +76,9 @@ class Resources:
                 way = module_way(trial.model, self.datasets[trial.dataset], trial.batch_size)
                 if way.must and self.run.compute == "stack":
                     raise UserError(f"compute=stack: not with model.make={trial.model.make}, for {way.why}")
-                if way.why and self.run.compute != "lanes" and trial.stack_key not in self.told:
+                if way.why and self.run.compute != "lanes" and trial.model.make not in self.told:
                     say(f"{trial.model.make}: its trials are computed one by one: {way.why}")
-                    self.told.add(trial.stack_key)
+                    self.told.add(trial.model.make)
                 if way.must or not self.device.startswith("cuda"):
                     size = self.sizes.get(trial.stack_key)
                     ways[trial.stack_key] = plan.Chosen(size.trials if size else way.most, way.way)

@@ -14,6 +14,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from runner.data.dataset import Dataset
 from runner.models.branches import Branches
@@ -56,7 +57,7 @@ class ModuleLanes(Lanes):
         with Branches(x.device, self.trials) as fork:
             for trial, module in enumerate(self.modules_of):
                 with fork(trial):
-                    if self.draws and noise is not None:
+                    if self.draws and noise is not None and not isinstance(noise, FakeTensor):
                         with _seeded(noise[trial, 0]):
                             logits.append(module(x[trial]))
                     else:
@@ -78,8 +79,14 @@ class ModuleLanes(Lanes):
 
 @torch.no_grad()
 def _bound(model: UserModule, slot: int) -> nn.Module:
-    """A module whose numbers lie where the stack has those of a trial."""
-    module = deepcopy(model.template[0])
+    """A module whose numbers lie where the stack has those of a trial.
+
+    Where memory is predicted the stack's tensors have no memory, and the module keeps its own.
+    """
+    with unset_fake_temporarily():
+        module = deepcopy(model.template[0])
+    if any(isinstance(tensor, FakeTensor) for tensor in (*model.parameters(), *model.buffers())):
+        return module
     for name, p in list(module.named_parameters()):
         p.data = getattr(model, key_of(name)).data[slot]
         p.grad = None

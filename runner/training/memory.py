@@ -80,7 +80,7 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
     seeds = len({trial.seed for trial in trials})
     gpu = 0 if device.type == "cpu" else count
     chunk = evaluation_batch(first.model, first.batch_size, first.positions, gpu, first.way)
-    with FakeTensorMode(), torch.device(device.type), Alive() as alive:
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device.type), Alive() as alive:
         kept = _step(first, dataset, count, seeds)
         step, alive.most = alive.most, alive.now
         if first.way == LANES:  # lanes are evaluated as many at a time as there are streams

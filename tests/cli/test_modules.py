@@ -136,6 +136,7 @@ def test_what_cannot_be_a_stack_is_trained_one_by_one_and_told_once(folder: Path
         ((), "model.make=: must be package.module:name"),
         (("model.make=own.nets:Net", "dataset=modular"), "cannot take a batch"),
         (("model.make=own.nets:Net", "model.args=3"), "model.args"),
+        (("model.make=own.nets:Net", "optimizer=lomo"), "optimizer=lomo: not with model=module"),
     ],
 )
 def test_what_is_no_module_for_the_data_is_refused_in_one_line(folder: Path, words: tuple[str, ...], line: str) -> None:
