@@ -25,7 +25,7 @@ _HYPER_COLUMNS = ("beta1", "beta2", "eps", "momentum", "decay_params")
 # What belongs to the arm or the cell and never to the block, beside everything below "optimizer.".
 _ARM_KEYS = ("optimizer", "wd_convention", "wd_schedule", "lr", "wd", "seed", "betas", "replicate", *_HYPER_COLUMNS)
 # Derived from the other settings: they tell nothing more in a label.
-_DERIVED = ("dataset.test_size", "dataset.classes")
+_DERIVED = ("dataset.test_size", "dataset.classes", "dataset.test_held_out")
 _NUMBERS = (
     "lr wd seed batch_size epochs beta1 beta2 eps momentum wd_torch wd_paper wd_norm train_size val_size "
     "train_loss train_error val_loss val_error test_loss test_error test_top5_error gap_loss gap_error "

@@ -28,4 +28,7 @@ def population(block: Block) -> str:
         return f"random splits of these {count:,} pairs"
     if name == "text":
         return "cuts of this text"
-    return "random choices of training and validation images, with one test set"
+    if settings[0].get("dataset.test_held_out"):
+        return "random splits of these examples"
+    what = "examples" if name == "module" else "images"
+    return f"random choices of training and validation {what}, with one test set"

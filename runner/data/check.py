@@ -59,11 +59,14 @@ def labels(y: np.ndarray, what: str) -> np.ndarray:
 def check_split(split: Split, kind: str, classes: int, what: str, vocabulary: int = 0) -> None:
     """Refuse (UserError, which begins with `what`) a split of wrong shapes, dtypes or ranges; it may be empty.
 
-    `kind`: "images" or "tokens"; `classes`: labels are below it; `vocabulary`: tokens are below it.
+    `kind`: as of a Dataset; `classes`: labels are below it; `vocabulary`: tokens are below it.
     """
     x, y = split.x, split.y
     if kind == "images":
         right_x, form = x.dtype == np.uint8 and x.ndim == 4, "images must be uint8 N,H,W,C"
+        right_y = y.ndim == 1
+    elif kind == "numbers":
+        right_x, form = x.dtype == np.float32 and x.ndim >= 2, "numbers must be float32 N,..."
         right_y = y.ndim == 1
     else:
         bytes_ = x.dtype == y.dtype == np.uint8 and y.ndim == 2  # of a text, which are whole numbers all the same

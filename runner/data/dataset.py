@@ -17,6 +17,8 @@ SPLITS = ("train", "val", "test")
 class Split:
     """Images: x uint8 [N, H, W, C], y int64 [N]. Tokens: x int64 [N, T], y int64 [N] or [N, T]; or both uint8 [N, T].
 
+    Numbers, which a network gets as they are: x float32 [N, ...], y int64 [N].
+
     A process that is started gets large arrays without a copy, where they lie in memory that can be shared.
     """
 
@@ -39,7 +41,7 @@ class Dataset:
     """
 
     name: str  # as tables show it
-    kind: str  # "images" or "tokens"
+    kind: str  # "images", "tokens" or "numbers"
     classes: int
     train: Split
     val: Split  # empty with validation=0: then selection is on test, and tables say so
@@ -51,12 +53,19 @@ class Dataset:
     vocabulary: int = 0  # tokens: how many different ones
     hash: str = ""  # the first 12 hex digits of SHA-256 over all arrays
     names: tuple[str, ...] = ()  # of the classes, where the data has names for them
+    test_held_out: bool = False  # whether the test set is a part of the examples, which another split draws anew
     notes: tuple[str, ...] = ()  # lines for the person at the terminal: what was read, and what serves as what
 
     @property
     def splits(self) -> dict[str, Split]:
         """All three by name, in this order: "train", "val", "test"."""
         return {name: getattr(self, name) for name in SPLITS}
+
+    @property
+    def example(self) -> tuple[int, ...]:
+        """The shape of an example as a network takes it: [C, H, W] of images, [T] of tokens, of numbers their own."""
+        shape = self.train.x.shape[1:]
+        return (shape[2], *shape[:2]) if self.kind == "images" else tuple(shape)
 
     @property
     def nbytes(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from runner.data import digits, files, folder, modular, text, vision
+from runner.data import digits, files, folder, modular, module, text, vision
 from runner.data.arrays import shared
 from runner.data.cache import Cache
 from runner.data.check import check, content_hash
@@ -32,6 +32,7 @@ LOADERS: dict[str, Callable[[Any], Dataset]] = {
     "text": text.load,
     "npz": files.load_npz,
     "folder": folder.load,
+    "module": module.load,
 }
 
 

@@ -32,8 +32,8 @@ def existing(path: str, example: str, folder: bool = False) -> Path:
 
 def place(settings: DatasetSettings) -> str:
     """The settings that say which data it is, for the beginning of a message."""
-    path = getattr(settings, "path", "")
-    return f"dataset={settings.name}" + f" dataset.path={path}" * bool(path)
+    path, make = getattr(settings, "path", ""), getattr(settings, "make", "")
+    return f"dataset={settings.name}" + f" dataset.path={path}" * bool(path) + f" dataset.make={make}" * bool(make)
 
 
 @contextmanager

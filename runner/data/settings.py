@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
+from runner.data.imported import PLACE as PLACE_OF_CODE
+from runner.data.imported import WORDS
 from runner.errors import UserError
 from runner.fields import before, check, one_of, right, whole
 
@@ -39,6 +41,8 @@ def shown(settings: Mapping[str, Any]) -> str:
     """What tables call the data of these settings by key: their label, `cats.npz`, `flowers/`, or their group."""
     name, path = str(settings["name"]), str(settings.get("path") or "")
     file = PurePath(path).name if name in ("npz", "text", "folder") else ""
+    if name == "module":
+        file = str(settings.get("make") or "").partition(":")[2]
     return str(settings.get("label") or "") or file + "/" * bool(file and name == "folder") or name
 
 
@@ -144,6 +148,21 @@ class TextSettings(DatasetSettings):
     )
 
 
+@dataclass(frozen=True)
+class ModuleDataSettings(ImageSettings):
+    """What `make`, "package.module:name", gives for `args`; `test` of it is the test set where it gives none."""
+
+    make: str = field(default="", metadata=PLACE | right(PLACE_OF_CODE.fullmatch, WORDS))
+    args: dict[str, Any] | None = field(default=None, hash=False, metadata=PLACE)
+    test: float = field(
+        default=0.2, metadata=right(lambda value: 0 < value < 1, "between 0 and 1, a fraction of the examples")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "args", self.args or {})  # null in YAML, for Hydra adds no keys to a mapping
+
+
 DATASETS: dict[str, type[DatasetSettings]] = {
     "digits": DigitsSettings,
     "modular": ModularSettings,
@@ -155,4 +174,5 @@ DATASETS: dict[str, type[DatasetSettings]] = {
     "text": TextSettings,
     "npz": FileSettings,
     "folder": FolderSettings,
+    "module": ModuleDataSettings,
 }

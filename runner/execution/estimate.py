@@ -96,11 +96,8 @@ def step_flops(trial: Trial, dataset: Dataset) -> float:
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cpu"):
         model = build(trial.model, dataset, 1)
         batch = min(trial.batch_size, len(dataset.train))
-        shape = dataset.train.x.shape[1:]
-        if dataset.kind == "images":
-            x = torch.empty(1, batch, shape[2], *shape[:2])
-        else:
-            x = torch.zeros(1, batch, *shape, dtype=torch.int64)
+        tokens = dataset.kind == "tokens"
+        x = torch.zeros(1, batch, *dataset.example, dtype=torch.int64 if tokens else torch.float32)
         y = torch.zeros(1, batch, *dataset.train.y.shape[1:], dtype=torch.int64)
         noise = torch.empty(1, batch, model.noise_width) if model.noise_width else None
         with FlopCounterMode(display=False) as counter:

@@ -20,7 +20,7 @@ from runner.models.lanes import Lanes
 from runner.models.module import UserModule, made
 from runner.models.module_lanes import ModuleLanes
 from runner.models.settings import ModuleSettings
-from runner.models.tried import Hashed, Shape, a_batch, draws, example_shape, logits_shape
+from runner.models.tried import Hashed, Shape, a_batch, draws, logits_shape
 from runner.training.evaluate import losses
 
 SIZES = (2, 3, 8)  # stacks whose numbers are compared
@@ -53,21 +53,21 @@ def module_way(settings: ModuleSettings, dataset: Dataset, batch_size: int) -> W
     Raises:
         UserError: for a module that does not fit the dataset (see `runner.models.tried.draws`).
     """
-    shape = (min(batch_size, len(dataset.train)), *example_shape(dataset))
+    shape = (min(batch_size, len(dataset.train)), *dataset.example)
     if draws(settings, dataset):
         way = Way(LANES, "it draws random numbers, each trial its own", must=True)
     else:
-        way = _tried(Hashed(settings), shape, dataset.kind == "images", logits_shape(dataset))
+        way = _tried(Hashed(settings), shape, dataset.kind != "tokens", logits_shape(dataset))
     large = sum(p.numel() for p in made(settings, torch.Generator()).parameters()) > LARGE
     return way._replace(most=1) if large and way.way == LANES else way
 
 
 @lru_cache(maxsize=64)
-def _tried(hashed: Hashed, shape: Shape, images: bool, outputs: Shape) -> Way:
+def _tried(hashed: Hashed, shape: Shape, numbers: bool, outputs: Shape) -> Way:
     torch.set_num_threads(1)  # as a worker process does
     with warnings.catch_warnings(action="ignore"):  # vmap says of some operations that they are slow, which is timed
         most = max(TIMED, *SIZES)
-        x = a_batch(shape, images).expand(most, *shape)
+        x = a_batch(shape, numbers).expand(most, *shape)
         y = torch.zeros(most, shape[0], *outputs[:-1], dtype=torch.int64)
         try:
             found = [_first(hashed.settings, x[:size], y[:size]) for size in SIZES]

@@ -37,15 +37,13 @@ def build(settings: s.ModelSettings, dataset: Dataset, trials: int) -> Model:
         UserError: for a dataset that the model cannot take.
     """
     check(settings, dataset)
-    x, classes = dataset.train.x, dataset.classes
+    shape, classes = dataset.example, dataset.classes
     match settings:
         case s.ResNetSettings():
-            return ResNet(settings, trials, x.shape[3], classes)
+            return ResNet(settings, trials, shape[0], classes)
         case s.ShakeShakeSettings():
-            return ShakeShake(settings, trials, x.shape[3], classes)
+            return ShakeShake(settings, trials, shape[0], classes)
         case s.TransformerSettings():
-            # An image is cut into patches with its channels first; of tokens there is one axis.
-            shape = x.shape[3:] + x.shape[1:3]
             return Transformer(settings, trials, shape, classes, dataset.vocabulary, dataset.train.y.ndim == 2)
         case s.ModuleSettings():
             return UserModule(settings, trials, draws(settings, dataset))

@@ -21,12 +21,15 @@ def check(settings: ModelSettings, dataset: Dataset, batch_size: int = 0) -> Non
         draws(settings, dataset)
         return
     transformer = isinstance(settings, TransformerSettings)
-    if dataset.kind != "images":
+    if dataset.kind == "numbers" and (transformer or len(dataset.example) != 3):
+        given = f"model={settings.name} dataset={dataset.name}"
+        raise UserError(f"{given}: its examples are numbers of shape {list(dataset.example)}; use model=module")
+    if dataset.kind == "tokens":
         if not transformer:
             given = f"model={settings.name} dataset={dataset.name}"
             raise UserError(f"{given}: this model takes images; use model=transformer")
         return
-    height, width = dataset.train.x.shape[1:3]
+    height, width = dataset.example[1:]
     if isinstance(settings, TransformerSettings):
         if height % settings.patch or width % settings.patch:
             raise UserError(f"model.patch={settings.patch}: must divide the image size {height}x{width}")

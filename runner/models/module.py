@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.func import functional_call, vmap
 
+from runner.data.imported import imported
 from runner.errors import UserError
-from runner.models.imported import imported
 from runner.models.settings import ModuleSettings
 
 SEED_NUMBERS = 2  # of an example's random numbers, that seed what a module draws in a forward pass

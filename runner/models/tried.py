@@ -13,8 +13,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from runner.data.dataset import Dataset
+from runner.data.imported import source_hash
 from runner.errors import UserError
-from runner.models.imported import source_hash
 from runner.models.module import made
 from runner.models.settings import ModuleSettings
 
@@ -34,21 +34,15 @@ class Hashed:
         return hash(self.key)
 
 
-def example_shape(dataset: Dataset) -> Shape:
-    """Of an example as a network takes it: [C, H, W] of images, [T] of tokens."""
-    shape = dataset.train.x.shape[1:]
-    return (shape[2], *shape[:2]) if dataset.kind == "images" else tuple(shape)
-
-
 def logits_shape(dataset: Dataset) -> Shape:
     """Of an example's logits: [classes], or [T, classes] where every position is answered."""
     return (*dataset.train.y.shape[1:], dataset.classes)
 
 
-def a_batch(shape: Shape, images: bool) -> Tensor:
+def a_batch(shape: Shape, numbers: bool) -> Tensor:
     """Normal numbers in place of standardised images, or tokens 0."""
     g = torch.Generator().manual_seed(0)
-    return torch.randn(shape, generator=g) if images else torch.zeros(shape, dtype=torch.int64)
+    return torch.randn(shape, generator=g) if numbers else torch.zeros(shape, dtype=torch.int64)
 
 
 def draws(settings: ModuleSettings, dataset: Dataset) -> bool:
@@ -58,11 +52,11 @@ def draws(settings: ModuleSettings, dataset: Dataset) -> bool:
         UserError: where its file is another than that of the settings, it cannot be made, cannot take a batch of this
             dataset, or gives something else than logits.
     """
-    return _draws(Hashed(settings), example_shape(dataset), dataset.kind == "images", logits_shape(dataset))
+    return _draws(Hashed(settings), dataset.example, dataset.kind != "tokens", logits_shape(dataset))
 
 
 @lru_cache(maxsize=64)
-def _draws(hashed: Hashed, shape: Shape, images: bool, outputs: Shape) -> bool:
+def _draws(hashed: Hashed, shape: Shape, numbers: bool, outputs: Shape) -> bool:
     settings = hashed.settings
     place = f"model.make={settings.make}"
     if source_hash(settings.make) != settings.source:
@@ -71,7 +65,7 @@ def _draws(hashed: Hashed, shape: Shape, images: bool, outputs: Shape) -> bool:
         module = made(settings, torch.Generator().manual_seed(0)).train()
         before = torch.get_rng_state()
         try:
-            logits = module(a_batch((2, *shape), images))
+            logits = module(a_batch((2, *shape), numbers))
         except Exception as error:  # other people's code
             first = (str(error).splitlines() or [""])[0]
             raise UserError(

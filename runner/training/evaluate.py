@@ -72,7 +72,10 @@ def evaluate(
     answers, top5 = 0, False
     for start in range(0, len(split.x), batch):
         x, y = split.x[start : start + batch], split.y[start : start + batch]
-        x = images.plain(x) if images is not None else x.long()
+        if images is not None:
+            x = images.plain(x)
+        elif not x.is_floating_point():
+            x = x.long()
         y = y.long()
         target = y.expand(trials, *y.shape)
         with autocast:

@@ -188,7 +188,8 @@ class Feed:
         if self.images is not None:
             x = self.images.augmented(self.train.x, index, augmentation)
         else:
-            x = self.train.x[index].long()
+            x = self.train.x[index]
+            x = x.to(self.dtype) if x.is_floating_point() else x.long()
         return x, self.train.y[index].long(), noise.to(self.dtype) if self.noise_width else None
 
     def _of_trials(self, x: Tensor, y: Tensor, noise: Tensor | None) -> Batch:

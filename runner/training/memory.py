@@ -154,7 +154,7 @@ def _examples(split: Split, images: Images | None, seeds: int, batch: int) -> Te
     """A batch for each seed as the network takes it, [seeds, batch, ...]."""
     shape = (seeds, batch, *split.x.shape[1:])
     if images is None:
-        return torch.zeros(shape, dtype=torch.int64)
+        return torch.zeros(shape, dtype=torch.float32 if split.x.dtype.kind == "f" else torch.int64)
     x = torch.empty(shape, dtype=torch.uint8)
     return images.plain(x)
 

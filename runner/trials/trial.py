@@ -49,13 +49,14 @@ class Facts:
     val_size: int
     test_size: int
     pixels: int  # of an image, or the length of a token sequence
+    test_held_out: bool = False  # as of the dataset
     source: str = ""  # of a replicate: the hash of the first replicate's dataset, of which this is another split
 
     @staticmethod
     def of(dataset: Dataset) -> Facts:
         sizes = (len(dataset.train), len(dataset.val), len(dataset.test))
-        pixels = math.prod(dataset.train.x.shape[1:3])
-        return Facts(dataset.name, dataset.hash, dataset.classes, *sizes, pixels)
+        pixels = math.prod(dataset.example[1:]) if dataset.kind != "tokens" else dataset.example[0]
+        return Facts(dataset.name, dataset.hash, dataset.classes, *sizes, pixels, dataset.test_held_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,8 @@ class Trial(TrialSettings):
         """Every setting that can change the result, flat; `id` is the hash of those that differ from the baseline."""
         facts = {f"dataset.{name}": getattr(self.facts, name) for name in ("hash", "classes", "test_size")}
         facts["replicate"] = self.replicate
+        if self.facts.test_held_out:  # rows of data that comes divided know nothing of it
+            facts["dataset.test_held_out"] = True
         if self.replicate:
             facts["dataset.source"] = self.facts.source
         return flat.to_flat(self) | facts | {name: getattr(self, name) for name in AXES}
