@@ -18,7 +18,7 @@ from runner.data.picture import decoded, picture
 from runner.data.reading import existing, reading, within, words
 from runner.data.room import check_room
 from runner.data.settings import FolderSettings
-from runner.data.split import divided
+from runner.data.split import divided, stratified
 from runner.data.tree import SUFFIXES, Tree, hidden, tree
 from runner.errors import UserError
 
@@ -32,18 +32,23 @@ HELD = "held out"  # the key of what is held out of the training set here, besid
 
 
 def load(settings: FolderSettings) -> Dataset:
-    """`train/CLASS/*` and `test/CLASS/*` as uint8 `size` x `size` x 3, classes in alphabetical order.
+    """`train/CLASS/*` and `test/CLASS/*`, or `CLASS/*`, as uint8 `size` x `size` x 3, classes in alphabetical order.
 
     `settings`: where they lie, `size`, and how to split them. The test set is `test/`, or else `val/`; with both,
-    `val/` is the validation set. UserError if a folder is missing or empty, an image cannot be read, or a class of
-    another folder is none of the training set's.
+    `val/` is the validation set. Of folders of classes alone a part is held out to test on. UserError if a folder is
+    missing or empty, an image cannot be read, or a class of another folder is none of the training set's.
     """
     where = f"dataset.path={settings.path}"
     root = existing(settings.path, "dataset=folder dataset.path=images", folder=True)
-    right = "must hold the folders train and test, or train and val, with a folder of images for each class"
+    right = (
+        "must hold the folders train and test, or train and val, with a folder of images for each class, or these alone"
+    )
     with reading(where, right):
         folders, others = _layout(root, where)
-    for wanted in (("train",), ("test", "val")):
+        plain = not folders and len(others) > 1 and all(_has_images(root / name) for name in others)
+        if plain:
+            folders, others = {"train": root}, []
+    for wanted in (("train",), ("test", "val"))[: 1 if plain else 2]:
         if not any(name in folders for name in wanted):
             instead = f" but {listed(others)}" if others else ""
             raise UserError(f"{where}: has no folder {' or '.join(wanted)}{instead}; {right}")
@@ -51,12 +56,12 @@ def load(settings: FolderSettings) -> Dataset:
     for name, folder in folders.items():
         place = f"{where}: {folder.name}"
         with reading(place, right), within(place):
-            trees[name] = tree(folder, list(folders.values()))
+            trees[name] = tree(folder, [] if plain else list(folders.values()))
     classes = {name: label for label, name in enumerate(trees["train"].images)}
     for name, part in trees.items():
         _check_classes(part, classes, f"{where}: {folders[name].name}", training=name == "train")
     several: Counter[str] = Counter()
-    test = "test" if "test" in trees else "val"
+    test = "test" if "test" in trees or plain else "val"
     own_val = test == "test" and "val" in trees
     samples = _chosen(trees, classes, settings, held_out=not own_val)
     need, smaller = 3 * settings.size**2 * sum(map(len, samples.values())), max(4, settings.size // 2)
@@ -69,6 +74,8 @@ def load(settings: FolderSettings) -> Dataset:
     held = splits.get(HELD, val)
     data = image_dataset(settings, splits["train"], splits[test], len(classes), val=held, names=list(classes))
     own = {name: f"{folder.name}/" for name, folder in folders.items()}
+    if plain:
+        own["test"] = f"{own['train']}, held out (dataset.test={settings.test:g}),"
     notes = [_read(trees, own), *_differing(trees, own)]
     if several:
         kinds = listed([f"{suffix} {count}" for suffix, count in several.items()])
@@ -78,7 +85,12 @@ def load(settings: FolderSettings) -> Dataset:
         notes.append(f"not used: {listed([*unused, *(f'{name}/' for name in others)])}")
     serves = f"{own[test]} as the test set" + (f", as there is no test/ beside {own['val']}" if test == "val" else "")
     notes.append(roles(data, own["train"], own["val"] if val is not None else "", serves))
-    return replace(data, notes=tuple(notes))
+    return replace(data, notes=tuple(notes), test_held_out=plain)
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether images lie in a folder itself, as in that of a class, and not one level below."""
+    return any(os.path.splitext(entry.name)[1].lower() in SUFFIXES for entry in os.scandir(folder) if entry.is_file())
 
 
 def _layout(root: Path, where: str) -> tuple[dict[str, Path], list[str]]:
@@ -124,6 +136,12 @@ def _chosen(
         for name in PARTS
         if name in trees
     }
+    if len(trees) == 1:  # folders of classes alone
+        train = samples["train"]
+        y = np.array([label for _, label in train], dtype=np.int64)
+        key = f"dataset.test={settings.test:g}"
+        kept, held = stratified(y, round(settings.test * len(y)), key, list(classes), settings.split)
+        samples = {"train": [train[i] for i in kept], "test": [train[i] for i in held]}
     if settings.train is not None:
         train = samples["train"]
         y = np.array([label for _, label in train], dtype=np.int64)

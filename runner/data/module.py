@@ -20,7 +20,7 @@ from runner.data.check import labels
 from runner.data.dataset import Dataset, Split
 from runner.data.examples import Raw, classes_of, examples, kind_of
 from runner.data.images import image_dataset
-from runner.data.imported import imported
+from runner.data.imported import WORDS, imported
 from runner.data.settings import ModuleDataSettings
 from runner.data.split import fewer, part, state, stratified
 from runner.errors import UserError
@@ -35,6 +35,8 @@ def load(settings: ModuleDataSettings) -> Dataset:
     UserError, in one line, where the function cannot be imported or called, or gives something else.
     """
     where = f"dataset.make={settings.make}"
+    if not settings.make:
+        raise UserError(f"dataset.make: must be {WORDS}")
     raw = _given(settings.make, json.dumps(settings.args or {}, sort_keys=True))
     names = classes_of(raw, where)
     kinds = {name: kind_of(x, f"{where}: {name}") for name, (x, _) in raw.items()}

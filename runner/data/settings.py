@@ -20,6 +20,7 @@ PLACE = {"result": False}
 OPERATIONS = ("add", "sub", "mul", "div")
 DIGITS = 1797  # images of scikit-learn's
 _FRACTION = right(lambda value: 0 <= value <= 1, "a fraction from 0 to 1")
+_PART = right(lambda value: 0 < value < 1, "between 0 and 1, a fraction of the examples")
 _EXAMPLES = right(lambda value: value >= 1, "a number of training examples from 1, or null for all")
 
 
@@ -121,6 +122,8 @@ class FolderSettings(FileSettings):
     """A folder of image files, made `size` x `size` pixels."""
 
     size: int = field(default=32, metadata=_between(4, 512, "pixels"))
+    # Of folders of classes alone; what it was before them does not matter, for they were refused.
+    test: float = field(default=0.2, metadata=_PART | before(0.2))
 
 
 @dataclass(frozen=True)
@@ -152,15 +155,9 @@ class TextSettings(DatasetSettings):
 class ModuleDataSettings(ImageSettings):
     """What `make`, "package.module:name", gives for `args`; `test` of it is the test set where it gives none."""
 
-    make: str = field(default="", metadata=PLACE | right(PLACE_OF_CODE.fullmatch, WORDS))
+    make: str = field(default="", metadata=PLACE | right(lambda make: not make or PLACE_OF_CODE.fullmatch(make), WORDS))
     args: dict[str, Any] | None = field(default=None, hash=False, metadata=PLACE)
-    test: float = field(
-        default=0.2, metadata=right(lambda value: 0 < value < 1, "between 0 and 1, a fraction of the examples")
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "args", self.args or {})  # null in YAML, for Hydra adds no keys to a mapping
+    test: float = field(default=0.2, metadata=_PART)
 
 
 DATASETS: dict[str, type[DatasetSettings]] = {

@@ -256,3 +256,33 @@ def test_the_terminal_says_what_was_read(tmp_path: Path) -> None:
     for part in ("read 20 images: train/ 6 of each of 2 classes", "not used: spare/", "dataset.flip=false"):
         assert part in done.out
     assert done.out.startswith("dataset=folder dataset.path=images: ")
+
+
+def test_folders_of_classes_alone_are_divided_by_class_into_all_parts(tmp_path: Path) -> None:
+    """Twenty images of each of two classes."""
+    for number, label in enumerate(("ant", "bee")):
+        (tmp_path / label).mkdir()
+        for i in range(20):
+            noise(100 * number + i).save(tmp_path / label / f"{i}.png")
+    settings = FolderSettings("folder", path=str(tmp_path), size=8, validation=0.25, test=0.2)
+    data = load(settings)
+    assert sizes(data) == (24, 8, 8)
+    assert all(np.bincount(split.y).tolist() == [len(split) // 2] * 2 for split in data.splits.values())
+    every = np.concatenate([split.x for split in data.splits.values()])
+    assert len({image.tobytes() for image in every}) == 40
+    assert data.names == ("ant", "bee")
+    assert data.test_held_out
+    assert said(data, f"8 of {tmp_path.name}/, held out (dataset.test=0.2), as the test set")
+    other = load(FolderSettings("folder", path=str(tmp_path), size=8, validation=0.25, test=0.2, split=1))
+    assert not np.array_equal(other.test.x, data.test.x)
+    assert sizes(load(FolderSettings("folder", path=str(tmp_path), size=8, test=0.5, validation=0, train=6))) == (
+        6,
+        0,
+        20,
+    )
+
+
+def test_a_misspelt_part_is_no_class(tmp_path: Path) -> None:
+    settings = made(tmp_path, {"train": "trian", "test": "tset"})
+    with pytest.raises(UserError, match="has no folder train but trian, tset"):
+        load(settings)
