@@ -105,9 +105,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, two: Path) -> Path:
             (folder / "FOLDER" / part / name).mkdir(parents=True)
             for n in range(8):
                 PIL.Image.fromarray(images[n]).save(folder / "FOLDER" / part / name / f"{part}{name}{n}.png")
-    code = re.search(r"`nets\.py`.*?```python\n(.*?)```", (ROOT / "runner" / "README.md").read_text(), re.DOTALL)
-    assert code
-    (folder / "nets.py").write_text(code[1])
+    text = (ROOT / "runner" / "README.md").read_text()
+    for name in ("nets.py", "data.py"):
+        code = re.search(rf"`{name}`.*?```python\n(.*?)```", text, re.DOTALL)
+        assert code
+        (folder / name).write_text(code[1])
     (folder / "results").mkdir()
     for name in ("digits", "STUDY"):
         (folder / "results" / name).symlink_to(two / "results" / "s")
