@@ -73,7 +73,7 @@ def run(composed: Sequence[Settings], launch: Launch | None = None) -> Outcome:
     devices = ("cpu",) if launch else resolve(settings.device, settings.devices)
     studies: dict[Path, list[Settings]] = {}
     for s in composed:
-        name = s.study or f"{s.dataset.name}-{s.model.title}"
+        name = s.study or f"{s.dataset.title}-{s.model.title}"
         studies.setdefault(Path(settings.results) / name, []).append(s)
     for folder, group in studies.items():
         check_files(folder)

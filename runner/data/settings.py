@@ -67,6 +67,11 @@ class DatasetSettings:
         check(self, "dataset")
 
     @property
+    def title(self) -> str:
+        """What a study of this data is called."""
+        return self.name
+
+    @property
     def shown(self) -> str:
         """What tables call the data, which tells two files apart."""
         return shown({f.name: getattr(self, f.name) for f in fields(self)})
@@ -158,6 +163,10 @@ class ModuleDataSettings(ImageSettings):
     make: str = field(default="", metadata=PLACE | right(lambda make: not make or PLACE_OF_CODE.fullmatch(make), WORDS))
     args: dict[str, Any] | None = field(default=None, hash=False, metadata=PLACE)
     test: float = field(default=0.2, metadata=_PART)
+
+    @property
+    def title(self) -> str:
+        return self.make.partition(":")[2]
 
 
 DATASETS: dict[str, type[DatasetSettings]] = {

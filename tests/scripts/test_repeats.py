@@ -87,7 +87,9 @@ def test_a_run_is_judged_by_the_level_that_the_first_command_has_laid_down(tmp_p
     (path / "study.yaml").write_text(
         "---\nsettings: [{replicates: 9, alpha: 0.01, equal_within: 2.0, final_seeds: 1}]\n"
     )
-    assert run_once(path, 4, 2) == Protocol(4, alpha=0.01, equal_within=2.0, comparisons=2, final_seeds=1)
+    assert run_once(path, 4, 2) == Protocol(
+        4, alpha=0.01, equal_within=2.0, comparisons=2, final_seeds=1, all_fresh=True
+    )
 
 
 def test_a_study_of_which_nothing_was_laid_down_has_no_claims_to_repeat(tmp_path: Path) -> None:
