@@ -132,9 +132,11 @@ def test_examples_in_python_run(page: str, monkeypatch: pytest.MonkeyPatch, caps
 
 
 TRAINING = [entry for entry in COMMANDS if words_of(entry[1])[:3] == ["python", "-m", "runner"]]
+# What stands on several pages, with remarks or without, is run once.
+ONCE = list({tuple(words_of(line)): (page, line) for page, line in TRAINING}.values())
 
 
-@pytest.mark.parametrize(("page", "line"), TRAINING)
+@pytest.mark.parametrize(("page", "line"), ONCE)
 def test_a_training_command_is_understood(page: str, line: str, place: Path) -> None:
     words = words_of(line)[3:]
     if any(name in word for word in words for name in (*DOWNLOADED, *LONG)):

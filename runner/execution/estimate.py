@@ -71,7 +71,7 @@ def estimate(
     """
     shapes: dict[tuple[object, ...], Plan] = {}
     for stack in plan:
-        shapes.setdefault(stack[0].stack_key, []).append(stack)
+        shapes.setdefault(_shape(stack[0]), []).append(stack)
     torch_device = torch.device(device)
     flops, seconds, most, short = 0.0, 0.0, 0, ""
     if torch_device.type == "cpu":  # as a worker process does
@@ -89,6 +89,12 @@ def estimate(
         rounds = ceil_div(len(stacks), processes)
         seconds += rounds * stack_seconds(largest, dataset, torch_device, run)
     return Estimate(flops * (1 + final), None if short else seconds * (1 + final), most, short)
+
+
+def _shape(trial: Trial) -> tuple[object, ...]:
+    """What decides what a step takes: the stack key, but for which examples a replicate has of those there are."""
+    like = replace(trial.facts, hash="", source="")
+    return replace(trial, dataset=replace(trial.dataset, split=0), facts=like).stack_key
 
 
 def step_flops(trial: Trial, dataset: Dataset) -> float:
