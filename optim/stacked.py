@@ -85,6 +85,14 @@ class Stacked:
         self._summed = True
         return finite if bool(finite.all()) else _finite(self._whole())
 
+    @torch.no_grad()
+    def gradient_norms(self) -> Tensor:
+        """The Euclidean norm of all gradients of each trial together: float64 [R]."""
+        total = torch.zeros(len(self.parameters[0]), dtype=torch.float64, device=self.parameters[0].device)
+        for gradient in self._whole():  # one after the other, as a sum over all would be rounded by the width
+            total += gradient.flatten(1).double().square().sum(1)
+        return total.sqrt()
+
     def _whole(self) -> list[Tensor]:
         """The gradients of the step with the trial axis, [R, ...]."""
         gradients = [gradient_of(p) for p in self.sources]

@@ -3,15 +3,8 @@
 `TrialSettings` is what makes a trial's result, `RunSettings` how a study is run and watched, and `Settings` what one
 composed configuration says; `runner.config.compose.from_config` makes it. Imports nothing that is slow.
 
-A new setting of a trial takes three places:
-
-1. a field of `TrialSettings`, with its default, `before(VALUE)` for the value that means "as before it was there" (so
-   that ids on record stay what they are), what values are right (`runner.fields`), and PER_TRIAL if the trials of one
-   stack may differ in it;
-2. a line of configs/config.yaml with the same default;
-3. where it is used, as `trial.NAME`.
-
-A new setting of a run is a field of `RunSettings`, its line in configs/config.yaml, and its use as `run.NAME`.
+A new setting of a trial takes three places, a field here, a line of configs/config.yaml and its use: runner/README.md
+has the recipe. What is right, and what means "as before it was there", stands beside a field (`runner.fields`).
 """
 
 from __future__ import annotations
@@ -139,6 +132,10 @@ class TrialSettings:
     loss_multiplier: float = field(default=1.0, metadata=POSITIVE | before(1.0) | PER_TRIAL)
     wd_schedule: str = field(default="follow_lr", metadata=one_of(WD_SCHEDULES) | before("follow_lr") | PER_TRIAL)
     lookahead: LookaheadSettings = field(default=LookaheadSettings(), metadata=PER_TRIAL)
+    # The most that the norm of a trial's gradients may be: they are scaled down to it.
+    clip_norm: float | None = field(default=None, metadata=POSITIVE | before(None) | PER_TRIAL)
+    # The share of the answer that is spread evenly over all classes in the loss that is trained on.
+    label_smoothing: float = field(default=0.0, metadata=BELOW_1 | before(0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +219,8 @@ class Settings(TrialSettings):
         if name in UNSTACKABLE and (self.precision == "fp16" or self.lookahead.k):
             key = "lookahead.k" if self.lookahead.k else "precision=fp16"
             raise UserError(f"{key}: not with optimizer={name}, whose trials are trained alone")
+        if name in UNSTACKABLE and self.clip_norm is not None:
+            raise UserError(f"clip_norm={self.clip_norm:g}: not with optimizer={name}, whose trials are trained alone")
         if name in UNSTACKABLE and isinstance(self.model, ModuleSettings):
             raise UserError(f"optimizer={name}: not with model=module; use adamw or sgdw")
         if name in UNSTACKABLE and self.run.diagnostics:

@@ -34,10 +34,13 @@ def full(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def losses(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of each example (the mean over its positions): logits [R, B, (T,) K], y [R, B(, T)] to [R, B]."""
+def losses(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of each example (the mean over its positions): logits [R, B, (T,) K], y [R, B(, T)] to [R, B].
+
+    `smoothing`: the share of each answer that is spread evenly over all K classes (Szegedy et al. 2016).
+    """
     logits = full(logits)
-    flat = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+    flat = F.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none", label_smoothing=smoothing)
     return flat.view(y.shape) if y.dim() == 2 else flat.view(*y.shape[:2], -1).mean(-1)
 
 

@@ -6,6 +6,7 @@ business of `runner.training.train`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -114,7 +115,10 @@ class Stack:
         live = torch.arange(len(self.trials), device=device) < self.count
         multipliers = [trial.loss_multiplier for trial in self.trials]
         multiplier = torch.tensor(multipliers, dtype=dtype, device=device) if set(multipliers) != {1.0} else None
-        step = Step(self.network, optimizer, live, self.autocast, first.precision == "fp16", multiplier)
+        limits = [math.inf if trial.clip_norm is None else trial.clip_norm for trial in self.trials]
+        clip = torch.tensor(limits, dtype=torch.float64, device=device) if min(limits) < math.inf else None
+        half, smoothing = first.precision == "fp16", first.label_smoothing
+        step = Step(self.network, optimizer, live, self.autocast, half, multiplier, clip, smoothing)
         if device.type == "cpu" and first.way == UNSTACKED and isinstance(optimizer, Stacked):
             optimizer.read(lambda: single(self.model))
         elif device.type == "cpu" and first.way == LOOSE:

@@ -30,6 +30,8 @@ class Step:
         autocast: the context of the forward pass.
         half: whether the loss is scaled, as float16 needs.
         multiplier: [R], what each trial's loss is multiplied by; None: 1.
+        clip: [R], the most that the norm of a trial's gradients may be, inf for no limit; None: none has one.
+        smoothing: of the labels, see `runner.training.evaluate.losses`.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class Step:
         autocast: torch.autocast,
         half: bool,
         multiplier: Tensor | None = None,
+        clip: Tensor | None = None,
+        smoothing: float = 0.0,
     ) -> None:
-        self.multiplier = multiplier
+        self.multiplier, self.clip, self.smoothing = multiplier, clip, smoothing
         self.model, self.optimizer, self.autocast = model, optimizer, autocast
         trials, device = len(live), live.device
         self.live = live
@@ -67,7 +71,7 @@ class Step:
             p.grad = None
         with self.autocast:
             logits = self.model(x, noise)
-        loss = losses(logits, y).mean(1)
+        loss = losses(logits, y, self.smoothing).mean(1)
         if isinstance(self.optimizer, Unstacked):  # LOMO moves weights in the backward pass, and needs its rate before
             self.optimizer.prepare(rows, self.live & torch.isfinite(loss.detach()))
         wanted = loss if self.multiplier is None else loss * self.multiplier
@@ -81,16 +85,28 @@ class Step:
             self.diagnostics.before(rows)
         if self.scale is None:
             self.freeze(torch.isfinite(loss) & finite)
-            self.optimizer.step(rows, self.live, clock=clock)
+            self.optimizer.step(rows, self.live, self._scale(None), clock)
         else:
             # A gradient that overflows skips the step and lowers the scale. It ends the trial only at the lowest scale.
             self.freeze(torch.isfinite(loss) & (finite | ~self.scale.exhausted()))
-            self.optimizer.step(rows, self.live & finite, self.scale.inverse(), clock)
+            self.optimizer.step(rows, self.live & finite, self._scale(self.scale.inverse()), clock)
             self.scale.update(finite)
         self.total.add_(loss, alpha=y.shape[1])
         self.number += 1
         if self.slow is not None:
             self.slow.step(self.number, self.live)
+
+    def _scale(self, inverse: Tensor | None) -> Tensor | None:
+        """What each trial's gradients are multiplied by, [R]: `inverse` of the loss's scale, and what clips them.
+
+        As `torch.nn.utils.clip_grad_norm_` does, whose norm is of the gradients without that scale.
+        """
+        if self.clip is None or isinstance(self.optimizer, Unstacked):
+            return inverse
+        norms = self.optimizer.gradient_norms()
+        norms = norms if inverse is None else norms * inverse
+        clipped = (self.clip / (norms + 1e-6)).clamp(max=1).to(self.optimizer.parameters[0].dtype)
+        return clipped if inverse is None else inverse * clipped
 
     def freeze(self, healthy: Tensor, before: int = 0) -> None:
         """Stop the live trials that are not `healthy`, bool [R]: from now on they keep their weights to the bit.

@@ -77,18 +77,17 @@ def by_torch(case: str, one: Trial) -> nn.Module:
             x, y, _ = feed.batch(step)
             optimizer.zero_grad()
             logits = module(x[0])
-            F.cross_entropy(logits.flatten(0, -2), y[0].flatten()).backward()
+            answers = y[0].flatten()
+            F.cross_entropy(logits.flatten(0, -2), answers, label_smoothing=one.label_smoothing).backward()
+            if one.clip_norm is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), one.clip_norm)
             optimizer.step()
     return module
 
 
-@pytest.mark.parametrize("way", [FULL, LANES])
-@pytest.mark.parametrize("case", CASES)
-def test_a_module_trains_as_torch_trains_it_alone(case: str, way: str) -> None:
-    some = trials(case, way)
+def check_as_by_torch(case: str, some: list[Trial]) -> Stack:
+    """Train a stack, whose tensors and losses must be those of each trial alone in plain torch."""
     stack = trained(case, some)
-    assert isinstance(stack.network, Lanes) == (way == LANES)
-    assert isinstance(stack.model, UserModule)
     for slot, one in enumerate(some):
         alone = by_torch(case, one)
         for name, tensor in {**dict(alone.named_parameters()), **dict(alone.named_buffers())}.items():
@@ -98,9 +97,31 @@ def test_a_module_trains_as_torch_trains_it_alone(case: str, way: str) -> None:
         test = CASES[case][0].test
         x = torch.from_numpy(test.x)
         x = stack.feed.images.plain(x) if stack.feed.images is not None else x.long()
-        logits = alone(x).flatten(0, -2)
-        loss = F.cross_entropy(logits, torch.from_numpy(test.y).flatten())
+        loss = F.cross_entropy(alone(x).flatten(0, -2), torch.from_numpy(test.y).flatten())
         assert stack.scores("test").loss[slot] == pytest.approx(float(loss), rel=1e-9)
+    return stack
+
+
+@pytest.mark.parametrize("way", [FULL, LANES])
+@pytest.mark.parametrize("case", CASES)
+def test_a_module_trains_as_torch_trains_it_alone(case: str, way: str) -> None:
+    stack = check_as_by_torch(case, trials(case, way))
+    assert isinstance(stack.network, Lanes) == (way == LANES)
+    assert isinstance(stack.model, UserModule)
+
+
+@pytest.mark.parametrize("way", [FULL, LANES])
+def test_gradients_are_clipped_for_each_trial_and_labels_smoothed_as_torch_does_it(way: str) -> None:
+    limits = (None, 0.05, 0.4, 1e9)
+    some = [
+        replace(one, clip_norm=limit, label_smoothing=0.1)
+        for one, limit in zip(trials("Reader", way, rates=(1e-2,) * 4), limits, strict=True)
+    ]
+    stack = check_as_by_torch("Reader", some)
+    assert stack.step.clip is not None
+    one, other = (trained("Reader", [replace(some[0], clip_norm=limit)]) for limit in (None, 0.05))
+    assert one.step.clip is None
+    assert not torch.equal(kept(one, 0)[0], kept(other, 0)[0])
 
 
 @pytest.mark.parametrize("case", CASES)

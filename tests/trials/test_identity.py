@@ -69,6 +69,8 @@ def test_every_setting_has_a_baseline() -> None:
     # These are hashed in the ids of all rows on record: they never change, whatever a default is.
     known = {
         "loss_multiplier": 1.0,
+        "clip_norm": None,
+        "label_smoothing": 0.0,
         "wd_schedule": "follow_lr",
         "lookahead.k": 0,
         "lookahead.alpha": 0.5,
