@@ -43,6 +43,17 @@ def test_a_stack_clips_as_each_trial_alone(case: str, way: str) -> None:
 def test_a_limit_of_one_trial_changes_no_bit_of_another(case: str) -> None:
     some, others = clipped(case), clipped(case, (None, None, None))
     one, other = trained(case, some, torch.float32), trained(case, others, torch.float32)
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(one.parameters, other.parameters, strict=True))
+    assert not all(torch.equal(a[1], b[1]) for a, b in zip(one.parameters, other.parameters, strict=True))
+
+
+def test_a_trial_that_diverges_leaves_its_neighbours_as_they_are() -> None:
+    some = clipped("resnet")
+    wild = [some[0], replace(some[1], lr=1e30), some[2]]
+    found, calm = trained("resnet", wild, torch.float32), trained("resnet", some, torch.float32)
+    assert found.died_at()[1] >= 0
+    for slot in (0, 2):
+        assert all(torch.equal(a[slot], b[slot]) for a, b in zip(found.parameters, calm.parameters, strict=True))
 
 
 def test_the_norm_of_an_update_without_momentum_is_at_most_the_limit() -> None:
