@@ -6,6 +6,7 @@ Time is measured: a few steps of the largest stack of each stack key are taken, 
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +20,11 @@ from optim.arithmetic import ceil_div
 from runner.config.settings import RunSettings
 from runner.data.dataset import Dataset, Split
 from runner.data.settings import DatasetSettings
+from runner.errors import UserError
 from runner.models.build import build
 from runner.models.module import UserModule
 from runner.models.module_lanes import lanes
+from runner.models.settings import ModuleSettings
 from runner.system.memory import keep_freed_memory
 from runner.training.evaluate import losses
 from runner.training.memory import predicted, room
@@ -47,7 +50,8 @@ class Estimate:
         """For people."""
         took = "" if self.seconds is None else f", about {_duration(self.seconds)} of training (start-up not counted)"
         memory = f"{self.bytes / 2**30:.2g} GiB of memory for a stack beside what its process has"
-        line = f"{_scaled(self.flops)}training FLOPs{took}, {memory}"
+        counted = f"{_scaled(self.flops)}training FLOPs" if self.flops == self.flops else "training FLOPs: not known"
+        line = f"{counted}{took}, {memory}"
         return f"{line}\nno room for a trial: {self.short}" if self.short else line
 
 
@@ -81,7 +85,7 @@ def estimate(
         largest = max(stacks, key=len)
         first, dataset = largest[0], datasets[largest[0].dataset]
         trials = sum(map(len, stacks))
-        flops += trials * first.epochs * first.per_epoch * step_flops(first, dataset)
+        flops += trials * first.epochs * first.per_epoch * _flops(first, dataset)
         most = max(most, predicted(largest, dataset, torch_device))
         if short := room(largest[:1], dataset, torch_device, 1):
             continue
@@ -95,6 +99,18 @@ def _shape(trial: Trial) -> tuple[object, ...]:
     """What decides what a step takes: the stack key, but for which examples a replicate has of those there are."""
     like = replace(trial.facts, hash="", source="")
     return replace(trial, dataset=replace(trial.dataset, split=0), facts=like).stack_key
+
+
+def _flops(trial: Trial, dataset: Dataset) -> float:
+    """`step_flops`; nan for somebody's module that does not work on tensors without memory."""
+    try:
+        return step_flops(trial, dataset)
+    except UserError:
+        raise
+    except Exception:  # of other people's code
+        if not isinstance(trial.model, ModuleSettings):
+            raise
+        return math.nan
 
 
 def step_flops(trial: Trial, dataset: Dataset) -> float:

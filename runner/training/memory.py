@@ -20,11 +20,13 @@ from torch.utils._pytree import tree_leaves
 from runner.config.settings import LANES
 from runner.data.dataset import Dataset, Split
 from runner.data.room import machine_memory
+from runner.errors import UserError
 from runner.models.branches import COUNT
 from runner.models.build import Model, build
 from runner.models.lanes import Lanes
+from runner.models.module import UserModule, made
 from runner.models.module_lanes import lanes
-from runner.models.settings import TransformerSettings
+from runner.models.settings import ModuleSettings, TransformerSettings
 from runner.system import memory
 from runner.training.calibration import bin_gaps, brier_scores
 from runner.training.evaluate import full, losses
@@ -37,6 +39,7 @@ from runner.trials.trial import Trial
 # as 1.25 to 1.55 times for seven convolutional shapes and 1.05 to 1.25 times for four Transformers. To that comes what
 # the first call of every operator leaves behind, FIRST_CALLS. An evaluation in batches larger than those of training
 # needs blocks that fit in none of the pieces.
+WEIGHT_COPIES = 6  # weights, gradients, two moments, and what the last step of an epoch keeps
 HEAP, TRANSFORMER_HEAP, FIRST_CALLS = 1.4, 1.2, 50 * 2**20
 
 
@@ -72,8 +75,23 @@ class Alive(TorchDispatchMode):
 def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
     """Bytes that the stack of `trials` will take at its peak: of the GPU, or of this process beyond what it has now.
 
-    `dataset`: theirs; `device`: on which they would be trained, which is not touched.
+    `dataset`: theirs; `device`: on which they would be trained, which is not touched. Somebody's module may not work on
+    tensors without memory, as where it looks at a number. Of such it is what its weights take, and nothing else.
     """
+    model = trials[0].model
+    if not isinstance(model, ModuleSettings):
+        return _predicted(trials, dataset, device)
+    try:
+        return _predicted(trials, dataset, device)
+    except UserError:
+        raise
+    except Exception:  # of other people's code
+        weights = sum(p.numel() for p in made(model, torch.Generator()).parameters())
+        return len(trials) * 4 * WEIGHT_COPIES * weights + FIRST_CALLS
+
+
+def _predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -> int:
+    """`predicted`, by a step on tensors that have no memory."""
     first, count = trials[0], len(trials)
     if device.type == "cpu" and first.stackable:
         count = slots(first.model, first.batch_size, first.positions, count, first.way)
@@ -85,7 +103,9 @@ def predicted(trials: Sequence[Trial], dataset: Dataset, device: torch.device) -
         step, alive.most = alive.most, alive.now
         if first.way == LANES:  # lanes are evaluated as many at a time as there are streams
             some = min(count, COUNT) if gpu else 1
-            _evaluation(build(first.model, dataset, some), first, dataset, kept.images, some, chunk)
+            model = build(first.model, dataset, some)
+            network = lanes(first.model, dataset, model) if isinstance(model, UserModule) else model
+            _evaluation(network, first, dataset, kept.images, some, chunk)
         else:
             _evaluation(kept.model, first, dataset, kept.images, count, chunk)
         evaluation, held = alive.most - alive.now, alive.now
@@ -160,7 +180,9 @@ def _examples(split: Split, images: Images | None, seeds: int, batch: int) -> Te
 
 
 @torch.no_grad()
-def _evaluation(model: Model, trial: Trial, dataset: Dataset, images: Images | None, count: int, chunk: int) -> None:
+def _evaluation(
+    model: Model | Lanes, trial: Trial, dataset: Dataset, images: Images | None, count: int, chunk: int
+) -> None:
     """Evaluate `count` networks on a batch of `chunk` examples."""
     model.eval()
     split = dataset.test if len(dataset.test) else dataset.train
@@ -195,7 +217,8 @@ def room(trials: Sequence[Trial], dataset: Dataset, device: torch.device, proces
     first = trials[0]
     # The rough figure is quick, and enough for most stacks. On a GPU an evaluation may need some layers more.
     more = 0 if device.type == "cpu" else 16 * GPU_LAYER_BYTES
-    if rough_bytes(first.model, first.batch_size, first.positions, len(trials)) + more < free:
+    small = not isinstance(first.model, ModuleSettings)  # of which the rough figure says nothing
+    if small and rough_bytes(first.model, first.batch_size, first.positions, len(trials)) + more < free:
         return ""
     need = predicted(trials, dataset, device)
     return "" if need <= free else f"needs about {need / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"

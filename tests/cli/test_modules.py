@@ -104,6 +104,7 @@ def test_a_file_that_was_changed_makes_other_trials_and_cannot_repeat_the_old(fo
 )
 def test_what_cannot_be_a_stack_is_trained_one_by_one_and_told_once(folder: Path, args: str, why: str) -> None:
     words = (*ARMS, "model.make=own.nets:Net", f"model.args={args}")
+    assert "training FLOPs" in done(command(folder, *words, "dry_run=true"))
     said = done(command(folder, *words))
     assert said.count(f"own.nets:Net: its trials are computed one by one: {why}") == 1
     assert all(stack.endswith(f"-{LANES}") for stack in plan(folder)["stack"])
