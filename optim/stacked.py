@@ -90,7 +90,7 @@ class Stacked:
         """The Euclidean norm of all gradients of each trial together: float64 [R]."""
         total = torch.zeros(len(self.parameters[0]), dtype=torch.float64, device=self.parameters[0].device)
         for gradient in self._whole():  # one after the other, as a sum over all would be rounded by the width
-            total += gradient.flatten(1).double().square().sum(1)
+            total += gradient.reshape(len(gradient), -1).double().square().sum(1)
         return total.sqrt()
 
     def _whole(self) -> list[Tensor]:
@@ -201,8 +201,8 @@ def _finite(gradients: list[Tensor]) -> Tensor:
     """Which trials' gradients, [R, ...] each, hold neither inf nor nan: bool [R]."""
     on_cpu = gradients[0].device.type == "cpu"
     if on_cpu and len(gradients[0]) == 1 and sum(g.numel() for g in gradients) <= SMALL:
-        return finite_rows([g.flatten(1) for g in gradients], together=False)  # faster than asking for their strides
-    rows = [flat(g) if dense(g, len(g)) else g.flatten(1) for g in gradients]  # a view in any order of memory
+        return finite_rows([g.reshape(len(g), -1) for g in gradients], together=False)  # faster than to ask for strides
+    rows = [flat(g) if dense(g, len(g)) else g.reshape(len(g), -1) for g in gradients]  # a view in any order of memory
     return finite_rows(rows, together=not on_cpu)
 
 

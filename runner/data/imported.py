@@ -36,7 +36,7 @@ def imported(place: str, key: str) -> Callable[..., Any]:
         found = _module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:  # importing runs other people's code, which may raise anything
+    except (Exception, SystemExit) as error:  # importing runs other people's code, which may raise anything
         raise UserError(f"{key}={place}: cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(found):
         raise UserError(f"{key}={place}: is no function or class but {type(found).__name__}")

@@ -93,7 +93,7 @@ def _given(make: str, args: str) -> dict[str, Raw]:
         raise
     except MemoryError as error:
         raise UserError(f"{where}: does not fit into this machine's memory; give less data") from error
-    except Exception as error:  # other people's code
+    except (Exception, SystemExit) as error:  # other people's code
         first = (str(error).splitlines() or [""])[0]
         raise UserError(f"{where} dataset.args={args}: fails ({type(error).__name__}: {first})") from error
 
@@ -101,6 +101,9 @@ def _given(make: str, args: str) -> dict[str, Raw]:
 def _parts(found: Any, where: str) -> dict[str, Any]:
     """What there is of training, test and validation data, each a pair or a torch dataset."""
     if isinstance(found, Mapping):
+        known = {*PARTS, *(f"{axis}_{name}" for axis in "xy" for name in PARTS)}
+        if strange := [str(key) for key in found if key not in known]:
+            raise UserError(f"{where}: gives {', '.join(strange)[:80]}; must give {WANTED}")
         pairs = {
             name: (found[f"x_{name}"], found[f"y_{name}"]) for name in PARTS if {f"x_{name}", f"y_{name}"} <= set(found)
         }

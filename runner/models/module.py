@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,7 @@ def made(settings: ModuleSettings, generator: torch.Generator) -> nn.Module:
             seed = int(torch.randint(2**31, (), generator=generator))
         with unset_fake_temporarily(), torch.device("cpu"), _globally(seed):
             module = make(**(settings.args or {}))
-    except Exception as error:  # other people's code
+    except (Exception, SystemExit) as error:  # other people's code
         raise UserError(
             f"model.make={settings.make} model.args={settings.args}: cannot be made ({type(error).__name__}: {error})"
         ) from error
@@ -129,16 +130,33 @@ def _is_weight(name: str, owner: nn.Module, stacked: Tensor) -> bool:
     return not any(word in last for word in ("embed", "token"))
 
 
+def generator_states() -> tuple[bytes, object, bytes]:
+    """Of torch's, Python's and NumPy's global generators, to be compared."""
+    numpy: Any = np.random.get_state()  # noqa: NPY002 (a module may draw from this one)
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), repr(numpy[1:3]).encode() + bytes(numpy[1])
+
+
 @contextmanager
-def _globally(seed: int) -> Iterator[None]:
-    """All generators that a module may draw its first numbers from are seeded, and go on afterwards as if not."""
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002 (a module may draw from this one)
+def kept_generators() -> Iterator[None]:
+    """All global generators that a module may draw from go on afterwards as if nothing had been drawn within."""
+    kept = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
             yield
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])  # noqa: NPY002
+
+
+def seed_generators(seed: int) -> None:
+    """Seed them all, of the CPU."""
+    torch.random.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+
+
+@contextmanager
+def _globally(seed: int) -> Iterator[None]:
+    with kept_generators():
+        seed_generators(seed)
+        yield

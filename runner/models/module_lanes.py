@@ -20,7 +20,7 @@ from runner.data.dataset import Dataset
 from runner.models.branches import Branches
 from runner.models.build import Model, build
 from runner.models.lanes import Lanes
-from runner.models.module import UserModule, key_of
+from runner.models.module import UserModule, kept_generators, key_of, seed_generators
 from runner.models.settings import ModelSettings
 
 
@@ -57,8 +57,8 @@ class ModuleLanes(Lanes):
         with Branches(x.device, self.trials) as fork:
             for trial, module in enumerate(self.modules_of):
                 with fork(trial):
-                    if self.draws and noise is not None and not isinstance(noise, FakeTensor):
-                        with _seeded(noise[trial, 0]):
+                    if self.draws and not isinstance(x, FakeTensor):
+                        with _seeded(x.device, None if noise is None else noise[trial, 0]):
                             logits.append(module(x[trial]))
                     else:
                         logits.append(module(x[trial]))
@@ -97,12 +97,15 @@ def _bound(model: UserModule, slot: int) -> nn.Module:
 
 
 @contextmanager
-def _seeded(numbers: Tensor) -> Iterator[None]:
-    """What is drawn within depends on `numbers` alone: two of a trial's random numbers of its batch."""
-    first, second = (int(part * 2**24) for part in numbers.tolist())
+def _seeded(device: torch.device, numbers: Tensor | None) -> Iterator[None]:
+    """What is drawn within depends on `numbers` alone: two of a trial's random numbers of its batch.
+
+    In an evaluation there are none, and each batch begins with the same seed.
+    """
+    first, second = (0, 0) if numbers is None else (int(part * 2**24) for part in numbers.tolist())
     seed = first * 2**24 + second
-    with torch.random.fork_rng(devices=[numbers.device] if numbers.is_cuda else []):
-        torch.random.default_generator.manual_seed(seed)
-        if numbers.is_cuda:
+    with kept_generators(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_generators(seed)
+        if device.type == "cuda":
             torch.cuda.manual_seed(seed)
         yield

@@ -9,13 +9,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.nn.parameter import UninitializedParameter
 
 from runner.data.dataset import Dataset
 from runner.data.imported import source_hash
 from runner.errors import UserError
-from runner.models.module import made
+from runner.models.module import generator_states, kept_generators, made
 from runner.models.settings import ModuleSettings
 
 Shape = tuple[int, ...]
@@ -61,9 +62,10 @@ def _draws(hashed: Hashed, shape: Shape, numbers: bool, outputs: Shape) -> bool:
     place = f"model.make={settings.make}"
     if source_hash(settings.make) != settings.source:
         raise UserError(f"{place}: its file is not the one of the row ({settings.source}); it was changed since")
-    with unset_fake_temporarily(), torch.device("cpu"), torch.no_grad():
+    with unset_fake_temporarily(), torch.device("cpu"), kept_generators():
         module = made(settings, torch.Generator().manual_seed(0)).train()
-        before = torch.get_rng_state()
+        _check_parameters(module, place)
+        before = generator_states()
         try:
             logits = module(a_batch((2, *shape), numbers))
         except Exception as error:  # other people's code
@@ -71,9 +73,22 @@ def _draws(hashed: Hashed, shape: Shape, numbers: bool, outputs: Shape) -> bool:
             raise UserError(
                 f"{place}: cannot take a batch {[2, *shape]} of the dataset ({type(error).__name__}: {first})"
             ) from error
-        drew = not torch.equal(before, torch.get_rng_state())
-        torch.set_rng_state(before)
+        drew = before != generator_states()
     given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if given != [2, *outputs]:
         raise UserError(f"{place}: gives {given} for a batch of 2, and the dataset needs logits {[2, *outputs]}")
+    if not logits.is_floating_point() or not logits.requires_grad:
+        raise UserError(f"{place}: gives {logits.dtype} on which no parameter has a part; nothing could be trained")
     return drew
+
+
+def _check_parameters(module: nn.Module, place: str) -> None:
+    """UserError for parameters that cannot be trained side by side with those of other trials."""
+    named = dict(module.named_parameters())
+    if lazy := next((name for name, p in named.items() if isinstance(p, UninitializedParameter)), ""):
+        raise UserError(f"{place}: {lazy} has no shape before the first batch; give the layer its sizes")
+    if not any(p.requires_grad for p in named.values()):
+        raise UserError(f"{place}: has no parameter to train")
+    for name, p in named.items():
+        if p.requires_grad and (p.dtype != torch.float32 or p.layout != torch.strided):
+            raise UserError(f"{place}: {name} is {p.dtype} ({p.layout}); parameters must be torch.float32, dense")

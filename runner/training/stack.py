@@ -229,8 +229,10 @@ class Stack:
 def _norm(parts: Sequence[Tensor]) -> Tensor:
     """Euclidean norm over all parts of each trial, in float64: [R]."""
     if parts[0].device.type != "cpu":  # one copy of all is faster than kernels launched for each part
-        return torch.linalg.vector_norm(torch.cat([part.flatten(1) for part in parts], 1), dim=1, dtype=torch.float64)
+        return torch.linalg.vector_norm(
+            torch.cat([part.reshape(len(part), -1) for part in parts], 1), dim=1, dtype=torch.float64
+        )
     total = torch.zeros(len(parts[0]), dtype=torch.float64, device=parts[0].device)
     for part in parts:  # one after the other: a reduction over the list would be rounded by the width of the stack
-        total += part.flatten(1).double().square().sum(1)
+        total += part.reshape(len(part), -1).double().square().sum(1)
     return total.sqrt()

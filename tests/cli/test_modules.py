@@ -212,3 +212,91 @@ def test_our_networks_take_floats_as_images_and_nothing_else(folder: Path) -> No
         assert "its examples are numbers of shape [6]; use model=module" in said.err
     done(command(folder, *words, "model=resnet", "model.width=4", "dataset.make=own.data:pictures"))
     assert rows(folder)["status"].tolist() == ["ok"]
+
+
+ODD = """
+import random
+import sys
+import torch
+from torch import nn
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+class Scaled(Base):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones([]))
+
+    def forward(self, x):
+        return self.scale * super().forward(x)
+
+class Python(Base):
+    def forward(self, x):
+        return (1 + random.random()) * super().forward(x)
+
+class Lazy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.LazyLinear(10)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+class Frozen(Base):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+class Detached(Base):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+class Double(Base):
+    def __init__(self):
+        super().__init__()
+        self.double()
+
+def leave():
+    sys.exit(0)
+"""
+
+
+def test_a_module_with_a_parameter_without_axes_trains(folder: Path) -> None:
+    (folder / "own" / "odd.py").write_text(ODD)
+    for compute in ("stack", "lanes"):
+        done(command(folder, *ARMS, "model.make=own.odd:Scaled", f"compute={compute}", f"results={compute}"))
+    frames = [pd.read_csv(folder / name / "s" / "trials.csv").sort_values("trial") for name in ("stack", "lanes")]
+    assert (frames[0]["status"] == "ok").all()
+    assert frames[0]["val_loss"].to_numpy() == pytest.approx(frames[1]["val_loss"].to_numpy(), rel=1e-4)
+
+
+def test_random_numbers_of_python_are_those_of_the_trial_too(folder: Path) -> None:
+    (folder / "own" / "odd.py").write_text(ODD)
+    said = [done(command(folder, *ARMS, "model.make=own.odd:Python", f"results={name}")) for name in ("one", "two")]
+    assert "it draws random numbers" in said[0]
+    frames = [pd.read_csv(folder / name / "s" / "trials.csv").sort_values("trial") for name in ("one", "two")]
+    assert frames[0]["val_loss"].tolist() == frames[1]["val_loss"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("Lazy", "head.weight has no shape before the first batch"),
+        ("Frozen", "has no parameter to train"),
+        ("Detached", "on which no parameter has a part"),
+        ("Double", "head.weight is torch.float64 (torch.strided); parameters must be torch.float32"),
+        ("leave", "cannot be made (SystemExit: 0)"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_training(folder: Path, name: str, line: str) -> None:
+    (folder / "own" / "odd.py").write_text(ODD)
+    said = command(folder, *SMALL, f"model.make=own.odd:{name}")
+    assert said.code == 2, said.text
+    assert said.err.count("\n") == 1
+    assert line in said.err
