@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from runner.data.check import labels
+from runner.data.code_place import WORDS
 from runner.data.dataset import Dataset, Split
 from runner.data.examples import Raw, classes_of, examples, kind_of
 from runner.data.images import image_dataset
-from runner.data.imported import WORDS, imported
+from runner.data.imported import imported
 from runner.data.settings import ModuleDataSettings
 from runner.data.split import fewer, part, state, stratified
 from runner.errors import UserError

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
-from runner.data.imported import PLACE as PLACE_OF_CODE
-from runner.data.imported import WORDS
+from runner.data.code_place import PLACE as PLACE_OF_CODE
+from runner.data.code_place import WORDS
 from runner.errors import UserError
 from runner.fields import before, check, one_of, right, whole
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.data.imported import PLACE, WORDS, source_hash
+from runner.data.code_place import PLACE, WORDS, source_hash
 from runner.errors import UserError
 from runner.fields import MADE, check, one_of, right, whole
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn.parameter import UninitializedParameter
 
+from runner.data.code_place import source_hash
 from runner.data.dataset import Dataset
-from runner.data.imported import source_hash
 from runner.errors import UserError
 from runner.models.module import generator_states, kept_generators, made
 from runner.models.settings import ModuleSettings

@@ -43,30 +43,30 @@ def note_command(
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     entry = {"command": command, "started": started, "settings": settings, **code}
     with lock:
-        there = path.read_text() if path.exists() else ""
+        there = path.read_bytes() if path.exists() else b""
         known = _known(path, there)
         if any(isinstance(e, dict) and (e.get("command"), e.get("settings")) == (command, settings) for e in known):
             return
-        lead = "\n" if known and not there.endswith("\n") else ""
+        lead = b"\n" if known and not there.endswith(b"\n") else b""
         if known and not _known(path, there + lead + _text(entry)):
-            known, lead = [], ""
+            known, lead = [], b""
         if not known and (folder / "trials.csv").exists():
             entry = {EARLIER: "rows without a command", **entry}
-        append(path, (lead + _text(entry)).encode())
+        append(path, lead + _text(entry))
 
 
-def _known(path: Path, text: str) -> list[Any]:
-    """The entries of a file that has, or would have, this text; where they cannot be read it is set aside: none."""
+def _known(path: Path, content: bytes) -> list[Any]:
+    """The entries of a file that has, or would have, this content; where they cannot be read it is set aside: none."""
     try:
-        return _parsed(text)
+        return _parsed(content.decode("utf-8"))
     except Exception:  # YAML raises many kinds, such as ValueError for a 13th month; the file is at fault in all
         old = set_aside(path)
         print(f"note: {path} cannot be read; it is now {old.name}, and a new one begins here", flush=True)
         return []
 
 
-def _text(entry: Mapping[str, object]) -> str:
-    return "---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)
+def _text(entry: Mapping[str, object]) -> bytes:
+    return ("---\n" + yaml.safe_dump(entry, sort_keys=False, width=110)).encode()
 
 
 def _plain(settings: Settings) -> dict[str, object]:

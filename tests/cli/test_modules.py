@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from runner.config.settings import LANES
-from runner.data.imported import source_hash
+from runner.data.code_place import source_hash
 from tests.damage import Said, command, process
 
 NETS = """
