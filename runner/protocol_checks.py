@@ -58,7 +58,7 @@ def check_splits_on_record(folder: Path, search: Mapping[str, Trial], run: RunSe
         run: its settings.
     """
     count = run.replicates or run.max_replicates
-    if count == 1 or run.fresh or not exists(folder):
+    if count == 1 or run.fresh or not exists(folder) or _one_division(folder, search):
         return
     begun: dict[frozenset[tuple[str, str]], dict[int, tuple[int, bool]]] = {}
     for block in blocks_of(folder, search, planned=True, alone=False):
@@ -76,6 +76,16 @@ def check_splits_on_record(folder: Path, search: Mapping[str, Trial], run: RunSe
                     f"the next ones, and {folder} has {at[recorded][0]} that begin at split {recorded}, so some "
                     "would be the same; give another dataset.split, or study=NAME"
                 )
+
+
+def _one_division(folder: Path, search: Mapping[str, Trial]) -> bool:
+    """Whether all commands on record begin at the split at which `search` does: then the rows need not be looked at."""
+    known = noted(folder)
+    try:
+        splits = {one["dataset"].get("split", 0) for settings in known.settings for one in settings}
+    except (TypeError, AttributeError, LookupError):  # edited by hand
+        return False
+    return not known.flaws and splits == {trial.dataset.split - trial.replicate for trial in search.values()}
 
 
 def check_auto(folder: Path | None, search: Mapping[str, Trial], run: RunSettings, comparisons: int) -> None:

@@ -79,6 +79,10 @@ def _structured(cfg: DictConfig, name: str, kind: type) -> Any:
     node = cfg.get(name)
     if not isinstance(node, DictConfig):
         raise UserError(f"{name}={node}: has keys of its own: {', '.join(f'{name}.{f.name}' for f in fields(kind))}")
+    for f in fields(kind):
+        value = node.get(f.name)
+        if "dict[" in str(f.type) and not (value is None or isinstance(value, DictConfig)):
+            raise UserError(f"{name}.{f.name}={value}: must be a mapping, {{KEY: VALUE, ...}}")
     try:
         return _one_zero(OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node)))
     except OmegaConfBaseException as error:

@@ -43,13 +43,18 @@ def _advice(x: np.ndarray) -> str:
     return f"; its values are from {low} to {high}: bring them to 0 to 255, then x.astype('uint8')"
 
 
+def _are_whole(y: np.ndarray) -> bool:
+    """Whether floats are whole numbers, so that nothing is lost where they are written as such."""
+    return y.dtype.kind == "f" and bool(np.isfinite(y).all() and (y == np.round(y)).all())
+
+
 def labels(y: np.ndarray, what: str) -> np.ndarray:
     """y, whole numbers from 0, [N] or [N, 1], as int64 [N]; UserError, which names `what`, for all else."""
     if y.dtype.kind not in "iu" or not (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1)) or not len(y):
         raise UserError(
             f"{what}: is {y.dtype} of shape {_shape(y)}; must be whole numbers of shape N or N,1"
             + ("; a column for each class becomes it by y.argmax(1)" * (y.ndim == 2 and y.shape[1] > 1))
-            + ("; these become it by y.astype('int64')" * (y.ndim == 1 and y.dtype.kind == "f"))
+            + ("; these become it by y.astype('int64')" * (y.ndim == 1 and _are_whole(y)))
         )
     if y.min() < 0 or y.max() > np.iinfo(np.int32).max:
         raise UserError(f"{what}: has labels from {y.min()} to {y.max()}; must be from 0 to the number of classes - 1")

@@ -43,6 +43,10 @@ def examples(some: Any, what: str) -> Raw:
         x, y = np.stack([_array(x) for x, _ in items]), np.array([_array(y) for _, y in items])
     else:
         raise UserError(f"{what}: is {type(some).__name__}; must be a pair (x, y) or a map-style torch dataset")
+    if any(np.ma.is_masked(one) for one in (x, y)):
+        raise UserError(f"{what}: has masked values; leave such examples out, or fill them in")
+    if y.dtype.kind == "O" and not all(isinstance(one, str) for one in y):
+        raise UserError(f"{what}: y has text among other things; must be all text, or all whole numbers")
     if not x.ndim or not y.ndim or len(x) != len(y) or not len(x):
         raise UserError(f"{what}: has x of shape {x.shape} and y of shape {y.shape}; must be as many, one at least")
     return _ordered(x, what), y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
@@ -78,7 +82,7 @@ def classes_of(raw: Mapping[str, Raw], where: str) -> list[str]:
 
 def _array(one: Any) -> np.ndarray:
     """An array of a torch tensor, a Pillow image, a list or a number."""
-    return np.asarray(one.detach().cpu() if hasattr(one, "detach") else one)
+    return np.asanyarray(one.detach().cpu() if hasattr(one, "detach") else one)  # a mask stays, to be refused
 
 
 def _ordered(x: np.ndarray, what: str) -> np.ndarray:

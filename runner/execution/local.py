@@ -68,20 +68,24 @@ class Resources:
 
     def _module_ways(self, trials: Iterable[Trial]) -> plan.Sizes:
         """How stacks of somebody's modules are computed, for keys of `trials` that have one; it is said once."""
-        ways = {}
-        for trial in trials:
-            if isinstance(trial.model, ModuleSettings) and trial.stack_key not in ways:
-                from runner.execution.module_way import module_way  # imports torch
+        keys = {trial.stack_key: trial for trial in trials if isinstance(trial.model, ModuleSettings)}
+        if not keys:
+            return {}
+        from runner.execution.module_way import module_way  # imports torch
 
-                way = module_way(trial.model, self.datasets[trial.dataset], trial.batch_size)
-                if way.must and self.run.compute == "stack":
-                    raise UserError(f"compute=stack: not with model.make={trial.model.make}, for {way.why}")
-                if way.why and self.run.compute != "lanes" and trial.model.make not in self.told:
-                    say(f"{trial.model.make}: its trials are computed one by one: {way.why}")
-                    self.told.add(trial.model.make)
-                if way.must or not self.device.startswith("cuda"):
-                    size = self.sizes.get(trial.stack_key)
-                    ways[trial.stack_key] = plan.Chosen(size.trials if size else way.most, way.way)
+        ways = {}
+        for key, trial in keys.items():
+            assert isinstance(trial.model, ModuleSettings)
+            make = trial.model.make
+            way = module_way(trial.model, self.datasets[trial.dataset], trial.batch_size)
+            if way.must and self.run.compute == "stack":
+                raise UserError(f"compute=stack: not with model.make={make}, for {way.why}")
+            if way.why and self.run.compute != "lanes" and make not in self.told:
+                say(f"{make}: its trials are computed one by one: {way.why}")
+                self.told.add(make)
+            if way.must or not self.device.startswith("cuda"):
+                size = self.sizes.get(key)
+                ways[key] = plan.Chosen(size.trials if size else way.most, way.way)
         return ways
 
     def _measured(self, trials: Iterable[Trial], deadline: float | None) -> plan.Sizes:

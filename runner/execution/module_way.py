@@ -54,12 +54,17 @@ def module_way(settings: ModuleSettings, dataset: Dataset, batch_size: int) -> W
         UserError: for a module that does not fit the dataset (see `runner.models.tried.draws`).
     """
     shape = (min(batch_size, len(dataset.train)), *dataset.example)
+    hashed = Hashed(settings)
     if draws(settings, dataset):
         way = Way(LANES, "it draws random numbers, each trial its own", must=True)
     else:
-        way = _tried(Hashed(settings), shape, dataset.kind != "tokens", logits_shape(dataset))
-    large = sum(p.numel() for p in made(settings, torch.Generator()).parameters()) > LARGE
-    return way._replace(most=1) if large and way.way == LANES else way
+        way = _tried(hashed, shape, dataset.kind != "tokens", logits_shape(dataset))
+    return way._replace(most=1) if way.way == LANES and _parameters(hashed) > LARGE else way
+
+
+@lru_cache(maxsize=64)
+def _parameters(hashed: Hashed) -> int:
+    return sum(p.numel() for p in made(hashed.settings, torch.Generator()).parameters())
 
 
 @lru_cache(maxsize=64)
@@ -71,14 +76,13 @@ def _tried(hashed: Hashed, shape: Shape, numbers: bool, outputs: Shape) -> Way:
         y = torch.zeros(most, shape[0], *outputs[:-1], dtype=torch.int64)
         try:
             found = [_first(hashed.settings, x[:size], y[:size]) for size in SIZES]
-        except Exception as error:  # vmap has no rule for everything, and says for what
-            return Way(
-                LANES, f"it cannot be computed as a stack ({(str(error).splitlines() or [''])[0][:120]})", must=True
-            )
-        if any(not torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True)):
-            return Way(LANES, "its numbers would depend on how many trials are in a stack")
-        stack, lanes = _network(hashed.settings, TIMED), _network(hashed.settings, TIMED)
-        together, apart = _times([stack, ModuleLanes(lanes)], x[:TIMED], y[:TIMED])
+            if any(not torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True)):
+                return Way(LANES, "its numbers would depend on how many trials are in a stack")
+            stack, lanes = _network(hashed.settings, TIMED), _network(hashed.settings, TIMED)
+            together, apart = _times([stack, ModuleLanes(lanes)], x[:TIMED], y[:TIMED])
+        except Exception as error:  # vmap has no rule for everything, and says for what; a module may raise anything
+            first = (str(error).splitlines() or [""])[0][:120]
+            return Way(LANES, f"it cannot be computed as a stack ({first})", must=True)
     return Way(FULL) if together <= apart else Way(LANES, "which is faster for this shape")
 
 

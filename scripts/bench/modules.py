@@ -25,7 +25,7 @@ from runner.system.memory import keep_freed_memory
 from runner.trials.plan import Chosen, Layout, plan
 from runner.trials.trial import Trial
 from scripts.bench.common import Row, Table, options, refuse_unknown, whole, wholes, words
-from scripts.bench.shapes import CLASSES, HELD_OUT, STEPS, Point, Step, kinds, milliseconds, our_step
+from scripts.bench.shapes import CLASSES, HELD_OUT, STEPS, Point, Step, compared, kinds
 
 BATCH = 32
 TRIALS = (1, 8, 32)
@@ -123,21 +123,9 @@ def measure(name: str, chosen: Namespace) -> list[Row]:
     for count in chosen.trials:
         some = trials_of(settings, dataset, count)
         planned[count] = kinds(plan(some, Layout("cpu", measured={some[0].stack_key: Chosen(way.most, way.way)})))
-    ours = {kind: our_step(stack, dataset) for parts in planned.values() for kind, (stack, _) in parts.items()}
-    trained = milliseconds(steps | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)
-    scored = milliseconds(
-        evaluations | {kind: both[1] for kind, both in ours.items()}, chosen.rounds, chosen.seconds / 2
-    )
-    plain, plain_eval = min(trained[one] for one in steps), scored["evaluation"]
-    rows = []
-    for count, parts in planned.items():
-        own, own_eval = (sum(each[kind] * n for kind, (_, n) in parts.items()) / count for each in (trained, scored))
-        row: Row = {"module": name, "size": case.size, "trials": count}
-        row["weights"] = sum(p.numel() for p in made(settings, torch.Generator()).parameters())
-        row |= {"stacks": " ".join(f"{n}x{kind}" for kind, (_, n) in parts.items()), "torch": torch.__version__}
-        row |= {"plain_ms": round(plain, 3), "ours_ms": round(own, 3), "ratio": round(own / plain, 3)}
-        rows.append(row | {"eval_ratio": round(own_eval / plain_eval, 3)})
-    return rows
+    weights = sum(p.numel() for p in made(settings, torch.Generator()).parameters())
+    shape: Row = {"module": name, "size": case.size, "weights": weights}
+    return [shape | row for row in compared(steps, evaluations, planned, dataset, chosen)]
 
 
 def arguments() -> Namespace:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -43,6 +43,8 @@ QUICK = {"widths": (5, 8, 16, 32), "sizes": (8, 28), "batches": (7, 64), "trials
 LARGE = 2**24  # bytes of one trial's widest layer above which a shape is left out: it is bound by arithmetic
 SHOWN = "model:<11 width size batch trials plain_ms:.2f ours_ms:.2f ratio:.2f eval_ratio:.2f stacks:<30"
 Step = Callable[[], Any]
+Steps = dict[str, Step]
+Kinds = dict[str, tuple[Sequence[Trial], int]]  # a stack of each kind, and how many there are
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,9 @@ def milliseconds(contestants: dict[str, Step], rounds: int, seconds: float) -> d
     return medians(turns(calls, rounds, warm=2, seconds=seconds))
 
 
-def kinds(stacks: Plan) -> dict[str, tuple[Sequence[Trial], int]]:
+def kinds(stacks: Plan) -> Kinds:
     """One stack of each kind, and how many there are: by size and way."""
-    counted: dict[str, tuple[Sequence[Trial], int]] = {}
+    counted: Kinds = {}
     for stack in stacks:
         kind = f"{len(stack)} {stack[0].way}"
         counted[kind] = (stack, counted.get(kind, (stack, 0))[1] + 1)
@@ -171,21 +173,24 @@ def measure(point: Point, chosen: Namespace) -> list[Row]:
     dataset = point.dataset()
     steps, evaluations = plain_steps(point, dataset)
     plans = {count: kinds(plan(point.trials(dataset, count), Layout("cpu"))) for count in chosen.trials}
+    shape: Row = {"model": point.model.name, "width": point.width, "size": point.size, "batch": point.batch}
+    return [shape | row for row in compared(steps, evaluations, plans, dataset, chosen)]
+
+
+def compared(plain: Steps, scoring: Steps, plans: Mapping[int, Kinds], data: Dataset, chosen: Namespace) -> list[Row]:
+    """Ours beside the fastest of the plain ones: a row for each number of trials, by their plans."""
     every = {kind: stack for planned in plans.values() for kind, (stack, _) in planned.items()}
-    ours = {kind: our_step(stack, dataset) for kind, stack in every.items()}
-    trained = milliseconds(steps | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)
-    scored = milliseconds(
-        evaluations | {kind: both[1] for kind, both in ours.items()}, chosen.rounds, chosen.seconds / 2
-    )
-    plain, plain_eval = min(trained[name] for name in steps), min(scored[name] for name in evaluations)
+    ours = {kind: our_step(stack, data) for kind, stack in every.items()}
+    trained = milliseconds(plain | {kind: both[0] for kind, both in ours.items()}, chosen.rounds, chosen.seconds)
+    scored = milliseconds(scoring | {kind: both[1] for kind, both in ours.items()}, chosen.rounds, chosen.seconds / 2)
+    best, best_eval = min(trained[name] for name in plain), min(scored[name] for name in scoring)
     rows = []
     for count, planned in plans.items():
         own, own_eval = (sum(each[k] * n for k, (_, n) in planned.items()) / count for each in (trained, scored))
-        row: Row = {"model": point.model.name, "width": point.width, "size": point.size, "batch": point.batch}
-        row |= {"trials": count, "stacks": " ".join(f"{n}x{kind}" for kind, (_, n) in planned.items())}
-        row |= {"plain_ms": round(plain, 3), "ours_ms": round(own, 3), "ratio": round(own / plain, 3)}
-        row |= {"plain_eval_ms": round(plain_eval, 3), "ours_eval_ms": round(own_eval, 3)}
-        rows.append(row | {"eval_ratio": round(own_eval / plain_eval, 3), "torch": torch.__version__})
+        row: Row = {"trials": count, "stacks": " ".join(f"{n}x{kind}" for kind, (_, n) in planned.items())}
+        row |= {"plain_ms": round(best, 3), "ours_ms": round(own, 3), "ratio": round(own / best, 3)}
+        row |= {"plain_eval_ms": round(best_eval, 3), "ours_eval_ms": round(own_eval, 3)}
+        rows.append(row | {"eval_ratio": round(own_eval / best_eval, 3), "torch": torch.__version__})
     return rows
 
 

@@ -140,6 +140,8 @@ BAD[7, 2] = np.nan
         (lambda: (FLOATS * 1e300, ANSWERS), "too large for float32"),
         (lambda: (FLOATS, ANSWERS / 2), "y: is float64 of shape 90; must be whole numbers"),
         (lambda: (FLOATS, ANSWERS - 1), "labels from -1 to 1"),
+        (lambda: (np.ma.masked_greater(FLOATS, 1), ANSWERS), "has masked values"),
+        (lambda: (FLOATS, np.array(["a", 1, None] * 30, object)), "y has text among other things"),
         (lambda: (COLOUR.astype(np.int32), ANSWERS), "x is int32 of shape (90, 8, 10, 3); must be images (uint8"),
         (lambda: {"train": (FLOATS, NAMES[ANSWERS]), "test": (FLOATS, ["owl"] * 90)}, "test has the class 'owl'"),
         (lambda: {"train": (FLOATS, ANSWERS), "test": (COLOUR, ANSWERS)}, "gives numbers to train, images to test"),

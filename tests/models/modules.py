@@ -50,27 +50,3 @@ class Tied(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(torch.relu(self.two(torch.relu(self.one(x.flatten(1))))))
         return logits
-
-
-class Branching(nn.Module):
-    """Looks at a number before it goes on, which cannot be done for all trials at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(192, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.flatten(1))
-        return logits if logits.sum().item() > 0 else 2 * logits
-
-
-class Narrow(nn.Module):
-    """Too few classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(192, 7)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x.flatten(1))
-        return logits
