@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from runner.config.settings import RunSettings, Settings
+from runner.records.packed import present
 from runner.system.files import append, set_aside
 
 HELD = ("prior_g", "alpha", "equal_within", "primary")  # what a study's first command lays down once and for all
@@ -50,7 +51,7 @@ def note_command(
         lead = b"\n" if known and not there.endswith(b"\n") else b""
         if known and not _known(path, there + lead + _text(entry)):
             known, lead = [], b""
-        if not known and (folder / "trials.csv").exists():
+        if not known and present(folder / "trials.csv"):
             entry = {EARLIER: "rows without a command", **entry}
         append(path, lead + _text(entry))
 
@@ -159,7 +160,7 @@ def laid_down(commands: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any]
 def without_effect(folder: Path, run: RunSettings) -> str:
     """A line on what a command names otherwise than the study's first has laid down; '' where it names nothing so."""
     known = noted(folder)
-    held = laid_down(known.settings) if known.settings or not (folder / "trials.csv").exists() else ASSUMED
+    held = laid_down(known.settings) if known.settings or not present(folder / "trials.csv") else ASSUMED
     late = [key for key in HELD if key in held and getattr(run, key) not in (held[key], "")]
     if not late:
         return ""
