@@ -48,7 +48,7 @@ def load(settings: FolderSettings) -> Dataset:
         plain = not folders and len(others) > 1 and all(_has_images(root / name) for name in others)
         if plain:
             folders, others = {"train": root}, []
-    for wanted in (("train",), ("test", "val"))[: 1 if plain else 2]:
+    for wanted in () if plain else (("train",), ("test", "val")):
         if not any(name in folders for name in wanted):
             instead = f" but {listed(others)}" if others else ""
             raise UserError(f"{where}: has no folder {' or '.join(wanted)}{instead}; {right}")

@@ -105,9 +105,10 @@ def _parts(found: Any, where: str) -> dict[str, Any]:
         known = {*PARTS, *(f"{axis}_{name}" for axis in "xy" for name in PARTS)}
         if strange := [str(key) for key in found if key not in known]:
             raise UserError(f"{where}: gives {', '.join(strange)[:80]}; must give {WANTED}")
-        pairs = {
-            name: (found[f"x_{name}"], found[f"y_{name}"]) for name in PARTS if {f"x_{name}", f"y_{name}"} <= set(found)
-        }
+        halves = [name for name in PARTS if (f"x_{name}" in found) != (f"y_{name}" in found)]
+        if halves:
+            raise UserError(f"{where}: gives only one of x_{halves[0]} and y_{halves[0]}; give both")
+        pairs = {name: (found[f"x_{name}"], found[f"y_{name}"]) for name in PARTS if f"x_{name}" in found}
         pairs = pairs or {name: found[name] for name in PARTS if name in found}
     elif isinstance(found, Sequence) and 2 <= len(found) <= 3 and not _is_pair(found):
         pairs = dict(zip(PARTS, found, strict=False))

@@ -133,7 +133,9 @@ BAD[7, 2] = np.nan
     [
         (fails, "fails (ValueError: no such server)"),
         (lambda: None, "train: is NoneType; must be a pair (x, y) or a map-style torch dataset"),
-        (lambda: {"x_test": FLOATS}, "gives x_test; must give x_train, y_train"),
+        (lambda: {"test": (FLOATS, ANSWERS)}, "gives test; must give x_train, y_train"),
+        (lambda: {"x_train": FLOATS, "y_train": ANSWERS, "x_test": FLOATS}, "gives only one of x_test and y_test"),
+        (lambda: {"x_train": FLOATS, "y_train": ANSWERS, "xtest": FLOATS}, "gives xtest; must give x_train, y_train"),
         (lambda: (FLOATS, ANSWERS[:-1]), "train: has x of shape (90, 5) and y of shape (89,)"),
         (lambda: {"train": (FLOATS, ANSWERS[:-1])}, "train: has x of shape (90, 5) and y of shape (89,)"),
         (lambda: (BAD, ANSWERS), "train: x[7] has nan or inf"),
