@@ -41,8 +41,8 @@ def one_line(error: BaseException) -> str:
         return f"a configuration file is not UTF-8 text ({error})"
     if "integer string conversion" in text:
         return "a configuration file has a number of thousands of digits, which cannot be read"
-    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-    return first.strip()
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # the reason stands behind the colon
 
 
 _WORDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a name"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,12 @@ def fake_sweeper() -> None:
     Plugins.instance().class_name_to_class[NAME] = Fake
 
 
-def swept(folder: Path, *words: str) -> Said:
+def swept(folder: Path, *words: str, before: Callable[[], None] = fake_sweeper) -> Said:
     (folder / "my" / "hydra" / "sweeper").mkdir(parents=True)
     text = f"_target_: {NAME}\nmax_batch_size: null\nparams: null\n"
     (folder / "my" / "hydra" / "sweeper" / "fake.yaml").write_text(text)
     given = ["-m", "--config-dir", "my", "hydra/sweeper=fake", *QUICK, *words]
-    return command(folder, *given, before=fake_sweeper)
+    return command(folder, *given, before=before)
 
 
 @pytest.mark.parametrize(("validation", "column"), [("1", "val_error"), ("0", "test_error")])
@@ -56,3 +57,18 @@ def test_text_is_judged_by_its_loss_and_what_was_not_measured_is_the_worst() -> 
     assert objective(table.assign(dataset="a label"), text=True) == 1.5
     assert objective(table.assign(val_loss=[1.0, None])) == math.inf
     assert objective(table[:0]) == math.inf
+
+
+def broken_sweeper() -> None:
+    Plugins.instance().class_name_to_class[NAME] = Broken
+
+
+class Broken(BasicSweeper):
+    """A sweeper that cannot be made."""
+
+    def __init__(self, **settings: Any) -> None:
+        raise ValueError("has no such study")
+
+
+def test_a_sweeper_that_cannot_be_made_says_why(tmp_path: Path) -> None:
+    check_refused(swept(tmp_path, before=broken_sweeper), "has no such study")
