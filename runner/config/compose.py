@@ -19,7 +19,7 @@ from optim.rules import FAMILIES
 from runner.config.float32 import check_steps
 from runner.config.groups import check_text
 from runner.config.keys import KEYS, unknown
-from runner.config.messages import explain
+from runner.config.messages import WD_TYPED, explain
 from runner.config.settings import GROUPS, LookaheadSettings, OptimizerSettings, RunSettings, Settings
 from runner.errors import UserError
 from runner.fields import FROM_0, POSITIVE, Right, right
@@ -82,7 +82,10 @@ def _structured(cfg: DictConfig, name: str, kind: type) -> Any:
     for f in fields(kind):
         value = node.get(f.name)
         if "dict[" in str(f.type) and not (value is None or isinstance(value, DictConfig)):
-            raise UserError(f"{name}.{f.name}={value}: must be a mapping, {{KEY: VALUE, ...}}")
+            key = f"{name}.{f.name}"
+            raise UserError(
+                WD_TYPED if key == "optimizer.wd" else f"{key}={value}: must be a mapping, {{KEY: VALUE, ...}}"
+            )
     try:
         return _one_zero(OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), node)))
     except OmegaConfBaseException as error:

@@ -45,6 +45,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # the reason stands behind the colon
 
 
+WD_TYPED = "optimizer.wd holds a value for each convention; write wd=NUMBER"
 _WORDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "String": "a name"}
 
 
@@ -64,7 +65,7 @@ def explain(error: OmegaConfBaseException, group: str) -> str:
     if isinstance(error, ConfigKeyError):
         return f"unknown key '{key}'; --cfg job shows the keys of {group}; another is chosen by {group}=NAME"
     if key == "optimizer.wd":
-        return "optimizer.wd holds a value for each convention; write wd=NUMBER"
+        return WD_TYPED
     if "is not a valid bool" in first:
         return f"{key}: must be true or false"
     return f"{key}: {first}"
